@@ -1,0 +1,12 @@
+"""Everything known about visual question answering; the commands and the page are thin shells round it.
+
+Imports point one way, and `tests/test_architecture.py` reads them:
+
+    plain modules  ->  standard library, numpy, pandas, scipy, Pillow, tqdm
+    model modules  ->  plain modules, torch, transformers, peft, ...
+    train/ eval/ ui/  ->  vqa_core          app.py  ->  ui
+
+Nothing here imports gradio or a command, and `datasets` only where a table of training rows is built.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,49 @@
+"""What the commands share: errors as sentences, the run's log, `--run` and `--config`."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vqa_core.files import InputError
+from vqa_core.runs import RunDir
+
+logger = logging.getLogger("vqa")
+
+
+def parser_for(command: str, description: str, *, config: bool = True) -> argparse.ArgumentParser:
+    """A parser with `--run` and, unless told otherwise, `--config`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {command}", description=description, allow_abbrev=False)
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="folder of the run, such as runs/mine")
+    if config:
+        parser.add_argument("--config", type=Path, metavar="FILE", help="JSON with settings; flags given win over it")
+    return parser
+
+
+def log_to(run: RunDir) -> None:
+    """Send the `vqa` logger to the terminal and, with times, to the run's log.txt."""
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    run.root.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(run.log, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(terminal)
+    logger.addHandler(file)
+
+
+def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
+    """Run a command's `main`: an InputError becomes one sentence and exit code 2, Ctrl-C exit code 130."""
+    try:
+        main(argv)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        raise SystemExit(130) from None

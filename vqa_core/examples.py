@@ -1,0 +1,72 @@
+"""Example: one question about one image. Reading, writing, splitting and grouping them."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vqa_core.files import InputError, read_json_lines, write_json_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question about one image.
+
+    `image` is the picture's path relative to the dataset folder, with forward slashes; "" where no file was found.
+    Every field is text as it stood in the source: `none`, `NA` and `001` are answers and ids like any other.
+    """
+
+    question_id: str
+    image_id: str
+    image: str
+    question: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMap:
+    """Which column of a competition's CSV files holds which field."""
+
+    question_id: str = "ID"
+    image_id: str = "image_id"
+    question: str = "question"
+    answer: str = "answer"
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> int:
+    """Write one example a line as JSON; return how many."""
+    return write_json_lines(path, (asdict(example) for example in examples))
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Read what `write_examples` wrote."""
+    try:
+        return [Example(**row) for row in read_json_lines(path)]
+    except TypeError as error:
+        raise InputError(f"{path} does not hold examples ({error}). Write it again with `python -m train.prepare`.") from None
+
+
+def split_by_image(
+    examples: Sequence[Example], val_fraction: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Split into (train, val) so that no image has questions on both sides; the order of examples is kept.
+
+    Each side gets at least one image when `val_fraction` is above 0 and there are two images or more.
+    """
+    image_ids = sorted({example.image_id for example in examples})
+    random.Random(seed).shuffle(image_ids)
+    count = round(len(image_ids) * val_fraction)
+    if val_fraction > 0 and len(image_ids) > 1:
+        count = min(max(count, 1), len(image_ids) - 1)
+    held_out = set(image_ids[:count])
+    train = [example for example in examples if example.image_id not in held_out]
+    val = [example for example in examples if example.image_id in held_out]
+    return train, val
+
+
+def group_by_image(examples: Iterable[Example]) -> list[list[Example]]:
+    """Group examples that show the same image file, groups and members in order of first appearance."""
+    groups: dict[str, list[Example]] = {}
+    for example in examples:
+        groups.setdefault(example.image or example.image_id, []).append(example)
+    return list(groups.values())

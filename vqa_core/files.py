@@ -1,0 +1,83 @@
+"""Files that are either wholly there or not there: atomic writes, JSON lines, hashes, the common error."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+class InputError(ValueError):
+    """The reader's input is wrong. The message names the value, the place and the next step.
+
+    Commands print it as one sentence without a traceback and exit with 2.
+    """
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one and nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a missing or malformed one is an InputError that names file, line and column."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}.") from None
+
+
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write one JSON object a line, atomically; return the number of lines."""
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    write_atomically(path, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file; a malformed line is an InputError with its number."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist.")
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{path}, line {number}: not valid JSON ({error}).") from None
+            if not isinstance(row, dict):
+                raise InputError(f"{path}, line {number}: expected an object, found {type(row).__name__}.")
+            yield row
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,94 @@
+"""RunDir: the files of one run by name. Stages meet in these files, so any window or terminal shows the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqa_core.files import InputError, read_json, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """`runs/<name>/`, a value to pass along; nothing is created before something is written."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @property
+    def config(self) -> Path:
+        """Settings as resolved, a section a stage; enough to repeat the run."""
+        return self.root / "config.json"
+
+    @property
+    def report(self) -> Path:
+        """The DataReport of `train.prepare`."""
+        return self.root / "data_report.json"
+
+    @property
+    def train(self) -> Path:
+        return self.root / "train.jsonl"
+
+    @property
+    def val(self) -> Path:
+        return self.root / "val.jsonl"
+
+    @property
+    def test(self) -> Path:
+        return self.root / "test.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line, appended while training."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    def predictions(self, split: str) -> Path:
+        return self.root / "predictions" / f"{split}.jsonl"
+
+    @property
+    def score(self) -> Path:
+        """Scores by split: {"val": {...}, "test": {...}}."""
+        return self.root / "score.json"
+
+    @property
+    def submission(self) -> Path:
+        return self.root / "submission.csv"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    def read_config(self) -> dict[str, Any]:
+        """The sections written so far; an InputError if no stage has written any."""
+        if not self.config.is_file():
+            raise InputError(
+                f"{self.root} is not a run: it has no config.json. Start one with "
+                f"`python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return dict(read_json(self.config))
+
+    def write_section(self, section: str, values: dict[str, Any]) -> None:
+        """Put one stage's resolved settings into config.json, keeping the others'."""
+        config = self.read_config() if self.config.is_file() else {}
+        write_json(self.config, config | {section: values})
+
+    def data_root(self) -> Path:
+        """The dataset folder that the examples' `image` paths are relative to."""
+        return Path(self.read_config()["data"]["root"])
+
+
+def list_runs(folder: Path) -> Iterator[RunDir]:
+    """The runs below `folder`, newest first."""
+    found = [path.parent for path in folder.glob("*/config.json")]
+    yield from (RunDir(root) for root in sorted(found, key=lambda root: root.stat().st_mtime, reverse=True))

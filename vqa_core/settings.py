@@ -1,0 +1,146 @@
+"""The mechanism of settings: a frozen dataclass field carries help, limits and unit; flag, form and record read it.
+
+    @dataclass(frozen=True)
+    class Toy(Settings):
+        epochs: float = setting(1.0, "passes over the training rows", unit="epochs", minimum=0)
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Toy)                       # --epochs FLOAT
+    toy = resolve(Toy, {"epochs": 2}, parser.parse_args())   # a flag given wins over the file, the file over the default
+"""
+
+import argparse
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from vqa_core.files import InputError
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare one setting. `unit` is shown in help and forms; limits are inclusive."""
+    return field(
+        default=default,
+        metadata={"help": help, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices},
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all settings: values are checked on construction, so an instance is always within its limits."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = _coerce(item, getattr(self, item.name))
+            object.__setattr__(self, item.name, value)
+            _check(item, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON-ready values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+        }
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def flag_of(name: str) -> str:
+    """`text_token_budget` -> `--text-token-budget`."""
+    return "--" + name.replace("_", "-")
+
+
+def base_type(item: "dataclasses.Field[Any]") -> tuple[type, bool]:
+    """The plain type of a field and whether `None` is allowed: `int | None` -> (int, True); `tuple[str, ...]` -> (tuple, False)."""
+    hint = typing.get_type_hints(_owner_of(item)).get(item.name) if isinstance(item.type, str) else item.type
+    if isinstance(hint, types.UnionType):
+        inner = [part for part in typing.get_args(hint) if part is not type(None)]
+        return typing.get_origin(inner[0]) or inner[0], True
+    return typing.get_origin(hint) or hint, False  # type: ignore[return-value]
+
+
+def _owner_of(item: "dataclasses.Field[Any]") -> type:
+    raise TypeError(f"setting {item.name!r}: annotations must be real types; drop `from __future__ import annotations`.")
+
+
+def _coerce(item: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Accept JSON's spellings (1 for 1.0, a list for a tuple); refuse anything else of the wrong type."""
+    kind, optional = base_type(item)
+    if value is None and optional:
+        return None
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is tuple and isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise InputError(f"{flag_of(item.name)} takes {kind.__name__}, not {value!r}.")
+    return value
+
+
+def _check(item: "dataclasses.Field[Any]", value: Any) -> None:
+    meta = item.metadata
+    unit = f" {meta['unit']}" if meta.get("unit") else ""
+    if value is None:
+        return
+    if meta.get("choices") and value not in meta["choices"]:
+        near = difflib.get_close_matches(str(value), meta["choices"], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{flag_of(item.name)} {value!r} is not known; choose from {', '.join(meta['choices'])}.{hint}")
+    if meta.get("minimum") is not None and value < meta["minimum"]:
+        raise InputError(f"{flag_of(item.name)} is {value}, the least allowed is {meta['minimum']}{unit}.")
+    if meta.get("maximum") is not None and value > meta["maximum"]:
+        raise InputError(f"{flag_of(item.name)} is {value}, the most allowed is {meta['maximum']}{unit}.")
+
+
+def add_arguments(parser: argparse.ArgumentParser, *kinds: type[Settings]) -> None:
+    """Add one flag a setting to `parser`, grouped by class. Flags that are not given leave no trace in the namespace."""
+    for kind in kinds:
+        group = parser.add_argument_group((kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip("."))
+        for item in fields(kind):
+            group.add_argument(flag_of(item.name), dest=item.name, default=argparse.SUPPRESS, **_argument(item))
+
+
+def _argument(item: "dataclasses.Field[Any]") -> dict[str, Any]:
+    base, _ = base_type(item)
+    meta = item.metadata
+    notes = [f"in {meta['unit']}"] if meta.get("unit") else []
+    if item.default not in (None, "", ()):
+        shown = " ".join(item.default) if base is tuple else item.default
+        notes.append(f"default {shown}")
+    text = meta["help"] + (f" ({', '.join(notes)})" if notes else "")
+    text = text.replace("%", "%%")
+    if base is bool:
+        return {"action": argparse.BooleanOptionalAction, "help": text}
+    if meta.get("choices"):
+        return {"metavar": "{" + ",".join(meta["choices"]) + "}", "help": text}
+    if base is tuple:
+        return {"nargs": "*", "metavar": "NAME", "help": text}
+    return {"type": base, "metavar": base.__name__.upper(), "help": text}
+
+
+def resolve(kind: type[SettingsT], from_file: Mapping[str, Any], given: argparse.Namespace | Mapping[str, Any]) -> SettingsT:
+    """Settings from defaults, then the file's section, then the flags given; later ones win.
+
+    Raises InputError for a key the class does not have, naming the nearest that it has.
+    """
+    names = [item.name for item in fields(kind)]
+    for key in from_file:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(names)}."
+            raise InputError(f"{kind.__name__} has no setting {key!r}.{hint}")
+    flags = vars(given) if isinstance(given, argparse.Namespace) else given
+    values = dict(from_file) | {name: flags[name] for name in names if name in flags}
+    return kind(**values)
