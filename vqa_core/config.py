@@ -59,6 +59,7 @@ class TrainSettings(Settings):
     )
     lora_rank: int = setting(16, "rank of the LoRA matrices", minimum=1)
     lora_alpha: float = setting(32.0, "LoRA scale; the update is multiplied by alpha / rank", minimum=0)
+    lora_targets: tuple[str, ...] = setting((), "linear layers that get LoRA; none named means all of them")
     lora_dropout: float = setting(0.0, "dropout on LoRA's input", minimum=0, maximum=0.9)
     epochs: float = setting(1.0, "passes over the training images", unit="epochs", minimum=0)
     max_steps: int = setting(0, "stop after this many optimiser steps; 0 means: as `epochs` says", minimum=0)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,12 @@ class InputError(ValueError):
 
     Commands print it as one sentence without a traceback and exit with 2.
     """
+
+
+def named(ids: Sequence[str], most: int = 3) -> str:
+    """`'a', 'b', 'c' and 4 more`: the first few of the ids, for a message."""
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(map(repr, ids[:most])) + more
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:

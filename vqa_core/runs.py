@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vqa_core.examples import Example, read_examples
 from vqa_core.files import InputError, read_json, write_json
 
 
@@ -82,6 +83,16 @@ class RunDir:
         """Put one stage's resolved settings into config.json, keeping the others'."""
         config = self.read_config() if self.config.is_file() else {}
         write_json(self.config, config | {section: values})
+
+    def examples(self, split: str) -> list[Example]:
+        """The questions of `train`, `val` or `test`; an InputError if `train.prepare` has written none."""
+        path = self.root / f"{split}.jsonl"
+        if not path.is_file():
+            raise InputError(
+                f"{self.root} has no questions of the split {split!r}: {path.name} is not there. "
+                f"Write it with `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return read_examples(path)
 
     def data_root(self) -> Path:
         """The dataset folder that the examples' `image` paths are relative to."""

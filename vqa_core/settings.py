@@ -1,12 +1,12 @@
 """The mechanism of settings: a frozen dataclass field carries help, limits and unit; flag, form and record read it.
 
-    @dataclass(frozen=True)
-    class Toy(Settings):
-        epochs: float = setting(1.0, "passes over the training rows", unit="epochs", minimum=0)
+@dataclass(frozen=True)
+class Toy(Settings):
+    epochs: float = setting(1.0, "passes over the training rows", unit="epochs", minimum=0)
 
-    parser = argparse.ArgumentParser()
-    add_arguments(parser, Toy)                       # --epochs FLOAT
-    toy = resolve(Toy, {"epochs": 2}, parser.parse_args())   # a flag given wins over the file, the file over the default
+parser = argparse.ArgumentParser()
+add_arguments(parser, Toy)                       # --epochs FLOAT
+toy = resolve(Toy, {"epochs": 2}, parser.parse_args())   # a flag given wins over the file, the file over the default
 """
 
 import argparse
@@ -14,7 +14,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -72,7 +72,9 @@ def base_type(item: "dataclasses.Field[Any]") -> tuple[type, bool]:
 
 
 def _owner_of(item: "dataclasses.Field[Any]") -> type:
-    raise TypeError(f"setting {item.name!r}: annotations must be real types; drop `from __future__ import annotations`.")
+    raise TypeError(
+        f"setting {item.name!r}: annotations must be real types; drop `from __future__ import annotations`."
+    )
 
 
 def _coerce(item: "dataclasses.Field[Any]", value: Any) -> Any:
@@ -97,18 +99,25 @@ def _check(item: "dataclasses.Field[Any]", value: Any) -> None:
     if meta.get("choices") and value not in meta["choices"]:
         near = difflib.get_close_matches(str(value), meta["choices"], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{flag_of(item.name)} {value!r} is not known; choose from {', '.join(meta['choices'])}.{hint}")
+        raise InputError(
+            f"{flag_of(item.name)} {value!r} is not known; choose from {', '.join(meta['choices'])}.{hint}"
+        )
     if meta.get("minimum") is not None and value < meta["minimum"]:
         raise InputError(f"{flag_of(item.name)} is {value}, the least allowed is {meta['minimum']}{unit}.")
     if meta.get("maximum") is not None and value > meta["maximum"]:
         raise InputError(f"{flag_of(item.name)} is {value}, the most allowed is {meta['maximum']}{unit}.")
 
 
-def add_arguments(parser: argparse.ArgumentParser, *kinds: type[Settings]) -> None:
-    """Add one flag a setting to `parser`, grouped by class. Flags that are not given leave no trace in the namespace."""
+def add_arguments(parser: argparse.ArgumentParser, *kinds: type[Settings], only: Collection[str] = ()) -> None:
+    """Add one flag a setting to `parser`, grouped by class; with `only`, for the settings named there.
+
+    Flags that are not given leave no trace in the namespace.
+    """
     for kind in kinds:
         group = parser.add_argument_group((kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip("."))
         for item in fields(kind):
+            if only and item.name not in only:
+                continue
             group.add_argument(flag_of(item.name), dest=item.name, default=argparse.SUPPRESS, **_argument(item))
 
 
@@ -130,7 +139,9 @@ def _argument(item: "dataclasses.Field[Any]") -> dict[str, Any]:
     return {"type": base, "metavar": base.__name__.upper(), "help": text}
 
 
-def resolve(kind: type[SettingsT], from_file: Mapping[str, Any], given: argparse.Namespace | Mapping[str, Any]) -> SettingsT:
+def resolve(
+    kind: type[SettingsT], from_file: Mapping[str, Any], given: argparse.Namespace | Mapping[str, Any]
+) -> SettingsT:
     """Settings from defaults, then the file's section, then the flags given; later ones win.
 
     Raises InputError for a key the class does not have, naming the nearest that it has.

@@ -1,0 +1,48 @@
+"""`python -m eval.score`: how right the answers of a split are, as a table and in the run's score.json."""
+
+from collections.abc import Sequence
+
+from vqa_core.answers import NORMALISERS
+from vqa_core.commands import parser_for, run_command
+from vqa_core.files import read_json, write_json
+from vqa_core.metrics import DEFAULT_NORMALISER, METRICS
+from vqa_core.predictions import read_predictions
+from vqa_core.references import add_reference_arguments, references_of
+from vqa_core.runs import RunDir
+from vqa_core.scoring import score_predictions
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_for("eval.score", "Score the predictions of one split.", config=False)
+    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="(default val)")
+    parser.add_argument("--partial", action="store_true", help="score the questions answered so far")
+    parser.add_argument("--metric", default="exact", choices=tuple(METRICS), help="(default exact)")
+    parser.add_argument(
+        "--normaliser",
+        default=DEFAULT_NORMALISER,
+        choices=tuple(NORMALISERS),
+        help=f"what both sides go through for exact match after normalisation (default {DEFAULT_NORMALISER})",
+    )
+    add_reference_arguments(parser)
+    args = parser.parse_args(argv)
+
+    run = RunDir(args.run)
+    score = score_predictions(
+        run.examples(args.split),
+        read_predictions(run.predictions(args.split)),
+        train=run.examples("train") if run.train.is_file() else (),
+        references=references_of(run, args),
+        split=args.split,
+        metric=args.metric,
+        normaliser=args.normaliser,
+        allow_partial=args.partial,
+    )
+    scores = read_json(run.score) if run.score.is_file() else {}
+    write_json(run.score, scores | {args.split: score.to_dict()})
+    print(score.table())
+    print()
+    print(score.headline())
+
+
+if __name__ == "__main__":
+    run_command(main)

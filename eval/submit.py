@@ -1,0 +1,63 @@
+"""`python -m eval.submit`: predictions and sample_submission.csv to a checked submission.csv with its card."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vqa_core.card import write_card
+from vqa_core.commands import parser_for, run_command
+from vqa_core.files import InputError
+from vqa_core.predictions import read_predictions
+from vqa_core.runs import RunDir
+from vqa_core.submission import build_submission, diagnose, write_submission
+from vqa_core.tables import read_table
+
+DATA_FILES = ("train.csv", "test.csv", "sample_submission.csv")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_for("eval.submit", "Write the submission of a run and look it over.", config=False)
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="competition folder (default: the one the run was prepared from)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: submission.csv in the run)")
+    parser.add_argument("--allow-failed", action="store_true", help="submit failed questions with an empty answer")
+    args = parser.parse_args(argv)
+
+    run = RunDir(args.run)
+    data = args.data or run.data_root()
+    if not data.is_dir():
+        raise InputError(f"{data} is not a folder. Pass the competition folder with --data.")
+    out = args.out or run.submission
+    data_files = [data / name for name in DATA_FILES]
+    if out.resolve() in [file.resolve() for file in data_files]:
+        raise InputError(f"--out {out} is one of the competition's own files; choose another name.")
+    predictions_file = run.predictions("test")
+    predictions = read_predictions(predictions_file)
+    submission = build_submission(
+        read_table(data / "sample_submission.csv"), predictions, allow_failed=args.allow_failed
+    )
+    known = [
+        example
+        for split, file in (("train", run.train), ("val", run.val))
+        if file.is_file()
+        for example in run.examples(split)
+    ]
+    warnings = diagnose(submission, [example.answer for example in known if example.answer is not None])
+    write_submission(out, submission)
+    card = write_card(
+        out,
+        run,
+        data_files=data_files,
+        predictions=predictions,
+        predictions_file=predictions_file,
+        warnings=warnings,
+        command=["python", "-m", "eval.submit", *(sys.argv[1:] if argv is None else argv)],
+    )
+    for warning in warnings:
+        print(f"warning: {warning}")
+    print(f"{out}: {len(submission.rows)} answers, checked against sample_submission.csv. Card: {card}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,69 @@
+"""Checkpoints that are whole or not there: written under another name with a manifest, then renamed."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from vqa_core.files import read_json, sha256_of, write_json
+
+logger = logging.getLogger("vqa")
+
+MANIFEST = "manifest.json"
+
+
+def seal(folder: Path, target: Path) -> None:
+    """Write the manifest of a finished folder, flush its files to disk and rename it to `target`."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    write_json(folder / MANIFEST, {str(path.relative_to(folder)): sha256_of(path) for path in files})
+    if target.exists():
+        shutil.rmtree(target)
+    os.rename(folder, target)
+    handle = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def problem_with(folder: Path) -> str | None:
+    """Why a checkpoint can't be trusted, as a clause; None when its manifest verifies."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except ValueError:
+        return "it has no readable manifest"
+    for name, expected in manifest.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if sha256_of(path) != expected:
+            return f"{name} is not what was written"
+    return None
+
+
+def steps_below(folder: Path) -> list[tuple[int, Path]]:
+    """(step, path) of every checkpoint-N below `folder`, oldest first."""
+    found = [(path.name.removeprefix("checkpoint-"), path) for path in folder.glob("checkpoint-*") if path.is_dir()]
+    return sorted((int(step), path) for step, path in found if step.isdigit())
+
+
+def newest_valid(folder: Path) -> Path | None:
+    """The newest checkpoint whose manifest verifies; each newer one is named in the log with what is wrong with it."""
+    for _, path in reversed(steps_below(folder)):
+        problem = problem_with(path)
+        if problem is None:
+            return path
+        logger.warning("Skipping %s: %s.", path, problem)
+    return None
+
+
+def keep_only(folder: Path, steps: set[int]) -> None:
+    """Delete every checkpoint below `folder` whose step is not among `steps`, and what a crash left half-written."""
+    for step, path in steps_below(folder):
+        if step not in steps:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".writing-*"):
+        shutil.rmtree(path, ignore_errors=True)

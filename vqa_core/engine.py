@@ -1,0 +1,223 @@
+"""Engine: questions in, predictions out. Each image is encoded once, its prefix computed once, its questions branch from it."""
+
+import itertools
+import logging
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from vqa_core.config import PredictSettings
+from vqa_core.decoding import Generated, Work, generate_packed
+from vqa_core.examples import Example
+from vqa_core.files import InputError
+from vqa_core.images import image_hash, open_image
+from vqa_core.packing import Branch, PackedRow, pack
+from vqa_core.predictions import Prediction
+from vqa_core.tries import AnswerTrie
+from vqa_core.vlm import Vlm
+
+logger = logging.getLogger("vqa")
+
+Answering = Callable[["Engine", "Batch", list[Image.Image]], list[list[Generated]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some images, each with some of its questions; one packed row an image."""
+
+    groups: list[list[Example]]
+
+    @property
+    def examples(self) -> list[Example]:
+        return [example for group in self.groups for example in group]
+
+    def halves(self) -> list["Batch"]:
+        """Two smaller batches of the same questions; none when there is a single question left."""
+        groups = self.groups
+        if len(groups) == 1:
+            (group,) = groups
+            if len(group) == 1:
+                return []
+            return [Batch([group[: len(group) // 2]]), Batch([group[len(group) // 2 :]])]
+        return [Batch(groups[: len(groups) // 2]), Batch(groups[len(groups) // 2 :])]
+
+
+class Engine:
+    """Answers questions with one model.
+
+    Args:
+        vlm: the model; `settings`: batch size, answer length, engine.
+        data_root: folder that the examples' image paths are relative to.
+        allowed_answers: the only answers that may be given (constrained decoding), or None.
+        fallback: the answer to a question whose picture can't be read or that doesn't fit into memory.
+
+    In fp32 the answers don't depend on batch size, order, or which questions share an image.
+    """
+
+    def __init__(
+        self,
+        vlm: Vlm,
+        settings: PredictSettings,
+        data_root: Path,
+        *,
+        allowed_answers: Iterable[str] | None = None,
+        fallback: Callable[[str], str] = lambda question: "",
+    ) -> None:
+        self.vlm, self.settings, self.data_root, self.fallback = vlm, settings, data_root, fallback
+        self.work = Work()
+        self.trie = None
+        if allowed_answers is not None:
+            ids = (vlm.prompt.answer_ids(answer) for answer in allowed_answers)
+            self.trie = AnswerTrie(ids, vlm.prompt.end_id, vlm.device)
+        self._hashes: dict[str, str] = {}
+
+    def generate(self, examples: Sequence[Example], done: Collection[str] = ()) -> Iterator[Prediction]:
+        """Yield a prediction for every example whose id is not in `done`.
+
+        The batches are planned over all examples, whether done or not: a run that was stopped and goes on computes the
+        very same batches, so its numbers are the same to the last digit.
+        """
+        todo = [batch for batch in self.plan(examples) if any(e.question_id not in done for e in batch.examples)]
+        with ThreadPoolExecutor(max_workers=1) as loader:
+            for batch, pictures in _ahead(loader, self._load, todo):
+                for prediction in self._answer_all(batch, pictures):
+                    if prediction.question_id not in done:
+                        yield prediction
+
+    def ask(self, image: Image.Image, questions: Sequence[str]) -> list[Prediction]:
+        """Answer questions about one picture that is already decoded (RGB), in their order."""
+        group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
+        generated = self._generate(Batch([group]), [image])[0]
+        return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
+
+    # -- planning ------------------------------------------------------------------------------------------------
+
+    def plan(self, examples: Sequence[Example]) -> list[Batch]:
+        """Group by picture, whatever its name, put rows of like length together, cut into batches of questions."""
+        groups: dict[str, list[Example]] = {}
+        for example in examples:
+            groups.setdefault(self._identity(example), []).append(example)
+        limit = self.settings.batch_questions
+        rows = [group[start : start + limit] for group in groups.values() for start in range(0, len(group), limit)]
+        rows.sort(key=lambda group: sum(len(example.question) for example in group))
+        batches: list[list[list[Example]]] = []
+        room = 0
+        for row in rows:
+            if not batches or len(row) > room:
+                batches.append([])
+                room = limit
+            batches[-1].append(row)
+            room -= len(row)
+        return [Batch(groups) for groups in batches]
+
+    def _identity(self, example: Example) -> str:
+        """Hash of the picture's bytes; examples without a readable picture share one group a name."""
+        if example.image not in self._hashes:
+            try:
+                self._hashes[example.image] = image_hash(self.data_root / example.image) if example.image else ""
+            except (OSError, InputError):
+                self._hashes[example.image] = ""
+        return self._hashes[example.image] or f"unreadable {example.image or example.image_id}"
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def _load(self, batch: Batch) -> list[Image.Image | InputError]:
+        pictures: list[Image.Image | InputError] = []
+        for group in batch.groups:
+            try:
+                if not group[0].image:
+                    raise InputError(f"no file was found for image {group[0].image_id!r}")
+                pictures.append(open_image(self.data_root / group[0].image))
+            except (InputError, OSError) as error:
+                pictures.append(error if isinstance(error, InputError) else InputError(str(error)))
+        return pictures
+
+    def _answer_all(self, batch: Batch, pictures: list[Image.Image | InputError]) -> Iterator[Prediction]:
+        readable = []
+        for group, picture in zip(batch.groups, pictures, strict=True):
+            if isinstance(picture, InputError):
+                yield from (self._failed(example, "bad_image", str(picture)) for example in group)
+            else:
+                readable.append((group, picture))
+        if readable:
+            yield from self._answer(Batch([group for group, _ in readable]), [picture for _, picture in readable])
+
+    def _answer(self, batch: Batch, pictures: list[Image.Image]) -> Iterator[Prediction]:
+        """Predictions of a batch; when memory runs out, of its halves."""
+        try:
+            generated = self._generate(batch, pictures)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            failure = error
+        else:
+            for group, answers in zip(batch.groups, generated, strict=True):
+                yield from (self._prediction(example, answer) for example, answer in zip(group, answers, strict=True))
+            return
+        halves = batch.halves()
+        if not halves:
+            yield self._failed(batch.examples[0], "oom", str(failure).splitlines()[0])
+            return
+        logger.warning("Out of memory with %d questions at once; going on with half as many.", len(batch.examples))
+        if self.vlm.device.type == "cuda":
+            torch.cuda.empty_cache()
+        by_group = {id(group[0]): picture for group, picture in zip(batch.groups, pictures, strict=True)}
+        last = pictures[0]
+        for half in halves:
+            yield from self._answer(half, [by_group.get(id(group[0]), last) for group in half.groups])
+
+    def _generate(self, batch: Batch, pictures: list[Image.Image]) -> list[list[Generated]]:
+        if self.settings.engine != "shared":
+            from vqa_core.baselines import ENGINES
+
+            return ENGINES[self.settings.engine](self, batch, pictures)
+        return self._generate_shared(batch, pictures)
+
+    @torch.inference_mode()
+    def _generate_shared(self, batch: Batch, pictures: list[Image.Image]) -> list[list[Generated]]:
+        vlm = self.vlm
+        self.work.encodes += len(pictures)
+        with vlm.autocast():
+            image_tokens = vlm.encode_images(vlm.pixels(pictures))  # (B, N, D)
+            rows = [self.row_of(group) for group in batch.groups]
+            return generate_packed(vlm, rows, image_tokens, self.settings.max_new_tokens, self.trie, self.work)
+
+    def row_of(self, group: Sequence[Example]) -> PackedRow:
+        """The packed row of one picture's questions."""
+        vlm = self.vlm
+        branches = [Branch(vlm.prompt.branch_ids(example.question)[0], []) for example in group]
+        return pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, branches)
+
+    def _prediction(self, example: Example, generated: Generated) -> Prediction:
+        text = self.vlm.prompt.decode(generated.ids)
+        probability = round(math.exp(min(generated.logprob, 0.0)), 6)
+        if not text:
+            answer = self.fallback(example.question)
+            return Prediction(example.question_id, answer, text, probability, "empty", "the model gave an empty answer")
+        detail = "" if generated.ended else "cut off by --max-new-tokens"
+        return Prediction(example.question_id, text, text, probability, "ok", detail)
+
+    def _failed(self, example: Example, status: str, detail: str) -> Prediction:
+        return Prediction(example.question_id, self.fallback(example.question), "", None, status, detail)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _ahead(
+    loader: ThreadPoolExecutor, load: Callable[[Batch], list[Image.Image | InputError]], batches: list[Batch]
+) -> Iterator[tuple[Batch, list[Image.Image | InputError]]]:
+    """Yield each batch with its pictures, the next ones being decoded meanwhile."""
+    futures = [loader.submit(load, batch) for batch in batches[:2]]
+    for index, batch in enumerate(batches):
+        pictures = futures.pop(0).result()
+        for following in itertools.islice(batches, index + 2, index + 3):
+            futures.append(loader.submit(load, following))
+        yield batch, pictures

@@ -1,0 +1,61 @@
+"""A folder that is either wholly there or not there, as files.py has it for a file."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that takes its place when the block ends.
+
+    An error leaves `target` as it was and removes what was built. A kill leaves `target` as it was too (or, between
+    the last two renames, absent) and a hidden `.NAME.*.tmp` folder, which the next call removes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
+    building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    lock = os.open(building, os.O_RDONLY)  # held until the end: tells a folder being built from one left behind
+    old: Path | None = None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield building
+        building.chmod(0o777 & ~_umask())
+        if target.exists():
+            old = building.with_name(building.name.removesuffix(".tmp") + ".old.tmp")
+            target.rename(old)
+        building.rename(target)
+    except BaseException:
+        if old is not None and not target.exists():
+            old.rename(target)
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    finally:
+        os.close(lock)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed builds of `target` left, sparing folders that a living process builds."""
+    for entry in list(os.scandir(target.parent)):
+        if not (entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp") and entry.is_dir()):
+            continue
+        handle = os.open(entry.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(entry.path, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(handle)

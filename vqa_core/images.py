@@ -1,0 +1,175 @@
+"""The one image decoder: any picture of an allowed format becomes 8-bit RGB, upright, on white; or an ImageError.
+
+What the bytes are decides, never the file's suffix. No picture is decoded before its header passed the pixel limit.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from vqa_core.files import InputError, sha256_of
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+PIXEL_LIMIT = 50_000_000
+"""Most pixels (width x height) a picture may have: a 20 KB file can claim 169 million, and 500 MB of RGB."""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {  # EXIF 2.3, tag Orientation: what turns each value into 1
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # last bytes of a whole file, but for a little padding
+_TAIL = 32
+
+# Ours is the stricter limit, and it refuses where Pillow's default only warns.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class ImageError(InputError):
+    """A picture that cannot be used. `problem` is a clause without a subject, such as "is cut short"."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}.")
+        self.problem = problem
+
+
+def open_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT) -> Image.Image:
+    """Decode the first frame of `source`, a file or the bytes of one, to an upright RGB image of 8 bits a channel.
+
+    Transparency is put on white. 16-bit samples are divided by 257, floating point is scaled as `_to_8_bit` says.
+    Raises ImageError for a missing, foreign, oversized, damaged or truncated picture.
+    """
+    name = str(source) if isinstance(source, Path) else "The picture"
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            _limit(name, image, pixel_limit)
+            image.load()
+            return _upright(_to_rgb(image), _orientation(image))
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged files, struct.error among them
+        raise ImageError(name, _clause(error)) from error
+
+
+def check_image(path: Path, how: str = "header", *, pixel_limit: int = PIXEL_LIMIT) -> str | None:
+    """What is wrong with an image file, as a clause such as "is cut short"; None where nothing is.
+
+    `how` is "header" (format, pixel limit and, for PNG and JPEG, whether the end is there) or "full" (decode it).
+    """
+    try:
+        if how == "full" or not _header_is_sound(path, pixel_limit):
+            open_image(path, pixel_limit=pixel_limit)
+    except ImageError as error:
+        return error.problem
+    return None
+
+
+def check_images(root: Path, names: Sequence[str], how: str = "header") -> dict[str, str]:
+    """Check the files `names` below `root` with a progress bar; those with something wrong, and what.
+
+    `how` is as in `check_image`, or "none", which finds nothing wrong with any.
+    """
+    if how == "none":
+        return {}
+    # Decoding and reading let go of Python's lock, so threads do; a header takes less time than a process would cost.
+    with ThreadPool(os.cpu_count()) as pool:
+        problems = pool.imap(lambda name: check_image(root / name, how), names, chunksize=64)
+        shown = tqdm(problems, "Checking images", len(names), unit=" images", disable=None, leave=False)
+        return {name: problem for name, problem in zip(names, shown) if problem}
+
+
+def image_hash(path: Path) -> str:
+    """Hex SHA-256 of the file's bytes: two names of one picture share it."""
+    return sha256_of(path)
+
+
+def _header_is_sound(path: Path, pixel_limit: int) -> bool:
+    """Whether header and end look right; False leaves the verdict to decoding.
+
+    Raises ImageError where the header settles the matter.
+    """
+    try:
+        with path.open("rb") as file:
+            with Image.open(file, formats=FORMATS) as image:
+                _limit(str(path), image, pixel_limit)
+                end = _ENDS.get(image.format or "", b"")
+            file.seek(0, io.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL))
+            return end in file.read()
+    except ImageError:
+        raise
+    except Exception as error:  # as in open_image
+        raise ImageError(str(path), _clause(error)) from error
+
+
+def _limit(name: str, image: Image.Image, pixel_limit: int) -> None:
+    width, height = image.size
+    if width * height > pixel_limit:
+        raise ImageError(name, f"has {width} x {height} pixels, more than the {pixel_limit:,} allowed")
+
+
+def _clause(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "does not exist"
+    if isinstance(error, PermissionError | IsADirectoryError):
+        return "cannot be read as a file"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"has too many pixels ({error})"
+    if isinstance(error, UnidentifiedImageError):
+        return f"is not an image of a known format ({', '.join(FORMATS)})"
+    if "truncated" in str(error).lower():
+        return "is cut short"
+    return f"is damaged ({type(error).__name__}: {error})"
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none or the EXIF block is damaged: the pixels are worth having anyway."""
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _to_8_bit(image).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    # A copy even of RGB, so that what is returned no longer hangs on the open file.
+    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Grey of modes I;16, I or F to 8 bits; Pillow's own conversion would clip all of it to white or black.
+
+    Integers of 0 to 65535 are divided by 257. Floats of 0 to 1 are multiplied by 255 and floats of 0 to 255 kept.
+    Anything else is stretched from its smallest to its largest finite value; NaN becomes black.
+    """
+    values = np.asarray(image).astype(np.float64 if image.mode == "I" else np.float32)  # (height, width)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if image.mode != "F" and low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    elif image.mode == "F" and low >= 0 and high <= 255:
+        low, high = 0.0, 1.0 if high <= 1 else 255.0
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255.0 / max(high - low, 1e-12))
+    return Image.fromarray(np.round(scaled).clip(0, 255).astype(np.uint8))

@@ -1,0 +1,109 @@
+"""How sure a number is: intervals that respect images, and paired tests.
+
+Questions about one picture are right or wrong together, so the picture is what is drawn anew, with all its questions
+(the cluster bootstrap); an interval over single questions would be too narrow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+RESAMPLES = 2000
+CHUNK_DRAWS = 2_000_000  # resampled images held at once: bounds memory to some 50 MB
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its confidence interval; `n` questions about `images` images; `method` says how it was made."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    images: int
+    method: str
+
+    @property
+    def span(self) -> str:
+        """`0.9938-0.9968`."""
+        return f"{self.low:.4f}-{self.high:.4f}"
+
+    @property
+    def signed_span(self) -> str:
+        """`-0.0012 to +0.0030`, for a difference."""
+        return f"{self.low:+.4f} to {self.high:+.4f}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return asdict(self)
+
+
+def mean_interval(
+    values: Sequence[float] | Floats,
+    images: Sequence[Any] | npt.NDArray[Any],
+    *,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """The mean of `values`, (n,), with an interval from resampling the images, (n,), that the values belong to.
+
+    Percentile bootstrap: as many images as there are, drawn with replacement, `resamples` times. Where all images have
+    the same mean, resampling shows no spread at all although the next image may differ; there, the interval reaches as
+    far as an exact binomial (Clopper-Pearson) bound on the share of images that may differ allows, within `bounds`.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.size == 0:
+        raise ValueError("no values to average")
+    _, codes = np.unique(np.asarray(images), return_inverse=True)
+    sums: Floats = np.bincount(codes, weights=numbers).astype(np.float64)  # (images,)
+    counts: Floats = np.bincount(codes).astype(np.float64)  # (images,)
+    mean = float(sums.sum() / counts.sum())
+    tail = (1 - confidence) / 2
+    if np.ptp(sums / counts) < 1e-12:
+        differing = 1 - tail ** (1 / counts.size)  # upper bound on a share of which 0 of `counts.size` were seen
+        low = mean - differing * (mean - bounds[0])
+        high = mean + differing * (bounds[1] - mean)
+        method = "exact binomial on images"
+    else:
+        low, high = np.quantile(_resampled_means(sums, counts, resamples, seed), [tail, 1 - tail])
+        method = "cluster bootstrap by image"
+    return Interval(mean, float(low), float(high), int(numbers.size), int(counts.size), method)
+
+
+def paired_difference(
+    a: Sequence[float] | Floats, b: Sequence[float] | Floats, images: Sequence[Any] | npt.NDArray[Any], **options: Any
+) -> Interval:
+    """Mean of a - b over the same questions, the two resampled together; options as in `mean_interval`."""
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    return mean_interval(difference, images, bounds=(-1.0, 1.0), **options)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided p-value of McNemar's test, from the questions that only one of the two answers rightly.
+
+    It takes questions as independent, which those about one image are not: `paired_difference` is the stricter judge.
+    """
+    if only_a + only_b == 0:
+        return 1.0
+    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+
+def _resampled_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
+    """Means of `resamples` draws with replacement of as many images as there are, (resamples,)."""
+    random = np.random.default_rng(seed)
+    images = counts.size
+    means = np.empty(resamples)
+    step = max(1, CHUNK_DRAWS // images)
+    for start in range(0, resamples, step):
+        stop = min(start + step, resamples)
+        drawn = random.integers(0, images, size=(stop - start, images), dtype=np.int32)
+        means[start:stop] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return means

@@ -1,0 +1,61 @@
+"""A decoded picture -> the square of normalised pixels a vision tower sees."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vqa_core.files import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class PixelTransform:
+    """Resize (bicubic), crop or pad to `side` x `side`, scale to 0..1, normalise by `mean` and `std`.
+
+    `square` equals CLIPImageProcessor (shortest side to `side`, centre crop) and `pad` LLaVA-1.5's expand2square followed
+    by it; a test compares both with transformers. `stretch` keeps the whole picture and not its aspect ratio.
+    """
+
+    side: int
+    aspect: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def square(self, image: Image.Image) -> Image.Image:
+        """The picture as the model sees it, before normalisation: RGB, `side` x `side`."""
+        if self.aspect == "stretch":
+            return image.resize((self.side, self.side), Image.Resampling.BICUBIC)
+        if self.aspect == "pad":
+            image = _expand_to_square(image, self.mean)
+        width, height = image.size
+        short = min(width, height)
+        # int(), as in transformers: the longer side is cut off, not rounded
+        size = (int(self.side * width / short), int(self.side * height / short))
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.BICUBIC)
+        left, top = (image.width - self.side) // 2, (image.height - self.side) // 2
+        return image.crop((left, top, left + self.side, top + self.side))
+
+    def __call__(self, image: Image.Image) -> NDArray[np.float32]:
+        """RGB picture of any size -> (3, side, side) float32."""
+        pixels = np.asarray(self.square(image), dtype=np.float32) / np.float32(255)  # (side, side, 3)
+        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    @classmethod
+    def from_preprocessor(cls, config: dict[str, Any], side: int, aspect: str) -> "PixelTransform":
+        """Take mean and std from a Hugging Face preprocessor_config.json; an InputError if it has none."""
+        try:
+            mean, std = tuple(config["image_mean"]), tuple(config["image_std"])
+        except KeyError as error:
+            raise InputError(f"The vision tower's preprocessor_config.json has no {error}; it can't be used as a tower.") from None
+        return cls(side, aspect, mean, std)
+
+
+def _expand_to_square(image: Image.Image, mean: tuple[float, float, float]) -> Image.Image:
+    side = max(image.size)
+    canvas = Image.new("RGB", (side, side), tuple(int(value * 255) for value in mean))
+    canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return canvas

@@ -1,0 +1,275 @@
+"""Prediction, and the append-only `predictions/<split>.jsonl` that survives a kill.
+
+A line is written whole, by one `write` to a file opened for appending, before its answer counts as given. So whatever
+is killed and whenever, the file holds every acknowledged answer and at most one torn line, its last, which is dropped
+when the file is opened again. `finish` then puts the lines in the order of the questions: a run that was disturbed and
+one that was not end with the same bytes.
+"""
+
+import fcntl
+import json
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vqa_core.files import InputError, named, read_json, write_atomically, write_json
+
+STATUSES = ("ok", "empty", "bad_image", "oom", "error")
+LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one question.
+
+    `answer` is what is submitted, `generated` the raw text of the model, `probability` that of the generated tokens,
+    end token included. With a `status` other than `ok`, `answer` is a fallback and `detail` says what went wrong.
+    """
+
+    question_id: str
+    answer: str
+    generated: str
+    probability: float | None
+    status: str = "ok"
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        texts = {"question_id", "answer", "generated", "status", "detail"}
+        wrong = sorted(name for name in texts if not isinstance(getattr(self, name), str))
+        if wrong:
+            raise ValueError(f"{wrong[0]} must be text, not {getattr(self, wrong[0])!r}")
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        probability = self.probability
+        if probability is not None and (type(probability) not in (int, float) or not math.isfinite(probability)):
+            raise ValueError(f"probability must be a finite number or None, not {probability!r}")
+
+
+class PredictionLog:
+    """The predictions file of one split, open for appending by one process at a time. Made by `open`.
+
+    `done` holds the ids that have an answer.
+    """
+
+    def __init__(self, path: Path, handle: int, predictions: dict[str, Prediction]) -> None:
+        self.path = path
+        self.done = set(predictions)
+        self._handle = handle
+        self._predictions = predictions
+
+    @classmethod
+    def open(cls, path: Path, *, meta: Mapping[str, Any] | None = None, restart: bool = False) -> Self:
+        """Open or create the file, keep its whole lines and the first of several answers to one id.
+
+        `meta` says to which weights and settings the answers belong; it is kept beside the file and must agree with
+        what is there. `restart` moves an existing file and its meta away, to the suffix `.old`.
+
+        Raises InputError if another process has the file open, a line is malformed, or `meta` differs.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if restart:
+            _move_away(path)
+        handle = _open_locked(path)
+        try:
+            for leftover in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process killed while it held the lock
+                leftover.unlink()
+            predictions, end, complete = _parse(path, path.read_bytes())
+            _check_meta(path, meta, bool(predictions))
+            os.ftruncate(handle, end)
+            if not complete:
+                os.write(handle, b"\n")
+        except BaseException:
+            os.close(handle)
+            raise
+        return cls(path, handle, predictions)
+
+    def read(self) -> dict[str, Prediction]:
+        """The predictions so far by question id, in the order of the file."""
+        return dict(self._predictions)
+
+    def append(self, predictions: Iterable[Prediction], *, sync: bool = False) -> int:
+        """Write predictions, a line each; on return they survive a SIGKILL, with `sync` also a power cut.
+
+        An id that has an answer keeps it. Returns how many were written. Raises InputError if the disk is full.
+        """
+        if self._handle < 0:
+            raise ValueError(f"{self.path} is closed")
+        new: dict[str, Prediction] = {}
+        for item in predictions:
+            if item.question_id not in self.done:
+                new.setdefault(item.question_id, item)
+        data = b"".join(_line(item) for item in new.values())
+        size = os.fstat(self._handle).st_size
+        try:
+            written = os.write(self._handle, data) if data else 0
+            if written < len(data):
+                os.ftruncate(self._handle, size)
+                raise OSError(0, "only a part could be written; is the disk full?")
+            if sync:
+                os.fsync(self._handle)
+        except OSError as error:
+            raise InputError(
+                f"{self.path} cannot be written: {error.strerror}. The {len(self.done)} answers in it are kept; "
+                "make room and give the same command again."
+            ) from error
+        self._predictions.update(new)
+        self.done.update(new)
+        return len(new)
+
+    def finish(self, order: Sequence[str]) -> None:
+        """Rewrite the file, a line for each id of `order`, atomically, and close the log.
+
+        Raises InputError if an id is missing, stands twice in `order`, or the file has an id that `order` has not.
+        """
+        _same_ids(self.path, self.done, order)
+        data = b"".join(_line(self._predictions[question_id]) for question_id in order)
+        if data != self.path.read_bytes():
+            write_atomically(self.path, data)
+        self.close()
+
+    def close(self) -> None:
+        """Flush to disk and let go of the file; closing twice does no harm."""
+        if self._handle >= 0:
+            os.fsync(self._handle)
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """Read a predictions file by question id, in its order, changing nothing; a torn last line is left out."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist. Make it with `python -m eval.predict`.")
+    return _parse(path, path.read_bytes())[0]
+
+
+def finish(path: Path, order: Sequence[str]) -> None:
+    """`PredictionLog.finish` for a file that no log has open."""
+    with PredictionLog.open(path) as log:
+        log.finish(order)
+
+
+def meta_path(path: Path) -> Path:
+    """`predictions/test.jsonl` -> `predictions/test.meta.json`."""
+    return path.with_suffix(".meta.json")
+
+
+def _line(prediction: Prediction) -> bytes:
+    row = asdict(prediction)
+    try:
+        return (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it
+        return (json.dumps(row, allow_nan=False) + "\n").encode()
+
+
+def _parse(path: Path, data: bytes) -> tuple[dict[str, Prediction], int, bool]:
+    """Predictions by id, the offset after the last whole line, and whether that line has its line end."""
+    predictions: dict[str, Prediction] = {}
+    end = 0
+    for number, line, ended in _lines(data):
+        try:
+            prediction = Prediction(**json.loads(line))
+        except (ValueError, TypeError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+            if not ended:
+                return predictions, end, True
+            raise InputError(
+                f"{path}, line {number}: not a prediction ({error}). Take the line out, or use `--restart` to "
+                "throw the old answers away."
+            ) from None
+        predictions.setdefault(prediction.question_id, prediction)
+        end += len(line) + ended
+        if not ended:
+            return predictions, end, False
+    return predictions, end, True
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """Number, bytes and whether ended by a line feed, of each line."""
+    *whole, last = data.split(b"\n")
+    for number, line in enumerate(whole, start=1):
+        yield number, line, True
+    if last:
+        yield len(whole) + 1, last, False
+
+
+def _open_locked(path: Path) -> int:
+    """A descriptor for appending to the file that `path` names now, locked against other processes."""
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle  # else another process has just put a new file in its place
+            os.close(handle)
+        except BlockingIOError:
+            os.close(handle)
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{path} is being written by another process. Wait for it to end, or stop it, then try again."
+                ) from None
+            time.sleep(0.05)
+
+
+def _move_away(path: Path) -> None:
+    """Give the file and its meta the suffix `.old`, unless there is nothing in the file."""
+    handle = _open_locked(path)
+    try:
+        if os.fstat(handle).st_size:
+            os.replace(path, f"{path}.old")
+            if meta_path(path).exists():
+                os.replace(meta_path(path), f"{meta_path(path)}.old")
+    finally:
+        os.close(handle)
+
+
+def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> None:
+    """Keep `meta` beside the file; an InputError if answers are there that belong to another one."""
+    if meta is None:
+        return
+    now = json.loads(json.dumps(meta))
+    beside = meta_path(path)
+    if answered:
+        there = read_json(beside) if beside.exists() else {}
+        differing = sorted(key for key in now.keys() | there.keys() if now.get(key) != there.get(key))
+        if differing:
+            shown = "; ".join(f"{key} was {there.get(key)!r}, is {now.get(key)!r}" for key in differing[:4])
+            more = f"; and {len(differing) - 4} more" if len(differing) > 4 else ""
+            raise InputError(
+                f"{path} holds answers made otherwise: {shown}{more}. Pass --restart to throw the old answers away, "
+                "or use another run."
+            )
+    else:
+        write_json(beside, now)
+
+
+def _same_ids(path: Path, done: set[str], order: Sequence[str]) -> None:
+    wanted = set(order)
+    if len(wanted) < len(order):
+        twice = [item for item, count in Counter(order).items() if count > 1]
+        raise InputError(f"{named(twice)} stand more than once among the questions of {path}; ids must be unique.")
+    missing = [item for item in order if item not in done]
+    if missing:
+        raise InputError(
+            f"{path} lacks {len(missing)} of {len(order)} answers, among them {named(missing)}. "
+            "Give the same `python -m eval.predict` again to add them."
+        )
+    unknown = [item for item in done if item not in wanted]
+    if unknown:
+        raise InputError(
+            f"{path} holds {len(unknown)} answers to other questions, among them {named(sorted(unknown))}. "
+            "Pass --restart to throw the old answers away, or use another run."
+        )

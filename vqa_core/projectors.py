@@ -1,0 +1,123 @@
+"""PROJECTORS: from the vision tower's patch features to image tokens of the language model. A new kind is one class and one entry."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vqa_core.files import InputError
+
+
+class Projector(Protocol):
+    """What every projector offers. B images, S = side * side patches, D_v tower size, N image tokens, D language size."""
+
+    def num_tokens(self, side: int) -> int:
+        """Image tokens N made from a `side` x `side` grid of patches."""
+        ...
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(B, S, D_v) -> (B, N, D)."""
+        ...
+
+
+class LinearProjector(nn.Linear):
+    """One linear layer, LLaVA 1.0's and the original team's. Keys `weight`, `bias` as in `mm_projector.bin`."""
+
+    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+        super().__init__(vision_size, hidden_size)
+
+    def num_tokens(self, side: int) -> int:
+        return side * side
+
+
+class MlpProjector(nn.Module):
+    """Linear, GELU, linear: LLaVA-1.5's `mlp2x_gelu`, with the key names of transformers' LlavaMultiModalProjector."""
+
+    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(vision_size, hidden_size)
+        self.linear_2 = nn.Linear(hidden_size, hidden_size)
+
+    def num_tokens(self, side: int) -> int:
+        return side * side
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear_2(nn.functional.gelu(self.linear_1(features)))  # type: ignore[no-any-return]
+
+
+class PixelShuffleProjector(nn.Module):
+    """Merge `factor` x `factor` neighbouring patches into one token (SmolVLM, InternVL), then LayerNorm and a two-layer MLP."""
+
+    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.norm = nn.LayerNorm(vision_size * factor * factor)
+        self.mlp = MlpProjector(vision_size * factor * factor, hidden_size, factor)
+
+    def num_tokens(self, side: int) -> int:
+        if side % self.factor:
+            raise InputError(
+                f"--pixel-shuffle {self.factor} does not divide the {side} x {side} grid of patches. "
+                f"Divisors are {', '.join(str(n) for n in range(1, side + 1) if side % n == 0)}; or change --image-side-px."
+            )
+        return (side // self.factor) ** 2
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.mlp(self.norm(shuffle_pixels(features, self.factor)))  # type: ignore[no-any-return]
+
+
+class PooledProjector(nn.Module):
+    """Two tokens an image: mean and maximum over the patches, each with its own LayerNorm and input layer."""
+
+    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+        super().__init__()
+        self.norm = nn.ModuleList(nn.LayerNorm(vision_size) for _ in range(2))
+        self.mlp = nn.ModuleList(MlpProjector(vision_size, hidden_size, factor) for _ in range(2))
+
+    def num_tokens(self, side: int) -> int:
+        return 2
+
+    def forward(self, features: Tensor) -> Tensor:
+        pooled = [features.mean(1), features.amax(1)]  # 2 x (B, D_v)
+        tokens = [mlp(norm(x)) for mlp, norm, x in zip(self.mlp, self.norm, pooled, strict=True)]
+        return torch.stack(tokens, dim=1)  # (B, 2, D)
+
+
+class PooledAndShuffledProjector(nn.Module):
+    """The two pooled tokens followed by the pixel-shuffled patches: a quick start and the detail that harder images need."""
+
+    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+        super().__init__()
+        self.pooled = PooledProjector(vision_size, hidden_size, factor)
+        self.patches = PixelShuffleProjector(vision_size, hidden_size, factor)
+
+    def num_tokens(self, side: int) -> int:
+        return self.pooled.num_tokens(side) + self.patches.num_tokens(side)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([self.pooled(features), self.patches(features)], dim=1)  # (B, 2 + N, D)
+
+
+def shuffle_pixels(features: Tensor, factor: int) -> Tensor:
+    """(B, S, D) -> (B, S / factor^2, D * factor^2), where S is a square grid in row order."""
+    batch, patches, size = features.shape
+    side = round(patches**0.5)
+    x = features.view(batch, side // factor, factor, side // factor, factor, size)
+    x = x.permute(0, 1, 3, 2, 4, 5)  # (B, rows, columns, factor, factor, D)
+    return x.reshape(batch, (side // factor) ** 2, factor * factor * size)
+
+
+PROJECTORS: dict[str, type[nn.Module]] = {
+    "linear": LinearProjector,
+    "mlp2x_gelu": MlpProjector,
+    "pixel_shuffle_mlp": PixelShuffleProjector,
+    "pooled_mlp": PooledProjector,
+    "pooled_and_patches_mlp": PooledAndShuffledProjector,
+}
+
+
+def build_projector(kind: str, vision_size: int, hidden_size: int, pixel_shuffle: int) -> nn.Module:
+    """A freshly initialised projector; an unknown kind is an InputError that lists the known ones."""
+    if kind not in PROJECTORS:
+        raise InputError(f"--projector {kind!r} is not known; choose from {', '.join(PROJECTORS)}.")
+    return PROJECTORS[kind](vision_size, hidden_size, pixel_shuffle)

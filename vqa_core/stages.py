@@ -1,0 +1,139 @@
+"""What is trained: stages, LoRA, and the model folder that holds trained weights and says what they belong to.
+
+    model/trained.safetensors   projector, and LoRA matrices or the whole language model
+    model/vqa.json              the parts, the prompt, the stage: enough to load it without the run
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from vqa_core.config import ModelSettings, TrainSettings
+from vqa_core.files import InputError, read_json, write_atomically, write_json
+from vqa_core.settings import resolve
+from vqa_core.vlm import DTYPES, Vlm, build_vlm
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What `prepare_stage` made trainable; written to vqa.json so that loading can make the same modules."""
+
+    name: str
+    lora_rank: int = 0
+    lora_alpha: float = 0.0
+    lora_dropout: float = 0.0
+    lora_targets: tuple[str, ...] = ()
+
+
+def stage_of(settings: TrainSettings) -> Stage:
+    """The stage that a training's settings ask for."""
+    if settings.stage != "lora":
+        return Stage(settings.stage)
+    return Stage("lora", settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_targets)
+
+
+def prepare_stage(vlm: Vlm, stage: Stage, seed: int = 0) -> None:
+    """Make the stage's parameters trainable and fp32; everything else stays frozen in the model's own format.
+
+    LoRA's first matrices are drawn from `seed`, its second ones start at 0, so the model starts as it was.
+    """
+    vlm.model.requires_grad_(False)
+    vlm.projector.float().requires_grad_(True)
+    if stage.name == "lora":
+        _inject_lora(vlm, stage, seed)
+    elif stage.name == "full":
+        vlm.language_model.float().requires_grad_(True)
+        vlm.model.lm_head.float().requires_grad_(True)
+
+
+def _inject_lora(vlm: Vlm, stage: Stage, seed: int) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    linear = sorted({name.rsplit(".", 1)[-1] for name, part in vlm.language_model.named_modules() if type(part) is nn.Linear})
+    unknown = sorted(set(stage.lora_targets) - set(linear))
+    if unknown:
+        raise InputError(f"--lora-targets {unknown[0]!r} is no linear layer of the language model; it has {', '.join(linear)}.")
+    config = LoraConfig(
+        r=stage.lora_rank,
+        lora_alpha=stage.lora_alpha,
+        lora_dropout=stage.lora_dropout,
+        target_modules=list(stage.lora_targets) or linear,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, vlm.language_model)
+    for name, parameter in vlm.language_model.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.float()
+            parameter.requires_grad_(True)
+
+
+def trained_tensors(vlm: Vlm) -> dict[str, Tensor]:
+    """The trainable parameters by name, as they are; tied ones once."""
+    return {name: parameter for name, parameter in vlm.model.named_parameters() if parameter.requires_grad}
+
+
+def load_trained(vlm: Vlm, tensors: dict[str, Tensor], source: Path) -> None:
+    """Copy tensors into the trainable parameters of the same names; names and shapes must match exactly."""
+    own = trained_tensors(vlm)
+    for what, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
+        if names:
+            raise InputError(f"{source} {what} {len(names)} of {len(own)} weights, such as {min(names)}.")
+    for name, parameter in own.items():
+        if parameter.shape != tensors[name].shape:
+            raise InputError(f"{source}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}.")
+        with torch.no_grad():
+            parameter.copy_(tensors[name])
+
+
+def save_model_folder(folder: Path, vlm: Vlm, stage: Stage, *, save_dtype: str = "fp32", about: dict[str, Any]) -> None:
+    """Write trained weights and their description; `about` is free-form and kept as it is (steps, scores, data)."""
+    tensors = {name: value.detach().cpu().contiguous().to(DTYPES[save_dtype]) for name, value in trained_tensors(vlm).items()}
+    write_atomically(folder / "trained.safetensors", save(tensors, metadata={"format": "pt"}))
+    write_json(
+        folder / "vqa.json",
+        {"format": FORMAT, "model": vlm.settings.to_dict(), "stage": asdict(stage), "image_tokens": vlm.image_tokens, **about},
+    )
+
+
+def load_model_folder(
+    folder: Path, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", merge: bool = True
+) -> Vlm:
+    """Read what `save_model_folder` wrote. LoRA is merged into the language model unless told otherwise.
+
+    Merging computes in fp32 and rounds once to `dtype`; the model comes back frozen and wholly in `dtype`.
+    """
+    if not (folder / "vqa.json").is_file():
+        raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")
+    described = read_json(folder / "vqa.json")
+    if described.get("format") != FORMAT:
+        raise InputError(f"{folder / 'vqa.json'} has format {described.get('format')!r}; this version reads {FORMAT}.")
+    stage = Stage(**described["stage"] | {"lora_targets": tuple(described["stage"]["lora_targets"])})
+    vlm = build_vlm(resolve(ModelSettings, described["model"], {}), dtype=dtype, attention=attention)
+    prepare_stage(vlm, stage)
+    load_trained(vlm, load_file(folder / "trained.safetensors"), folder / "trained.safetensors")
+    if merge:
+        merge_lora(vlm.language_model)
+        vlm.model.requires_grad_(False).to(dtype)
+    vlm.model.eval()
+    return vlm
+
+
+def merge_lora(language_model: nn.Module) -> None:
+    """Fold every LoRA update into its layer, W + scale * B A, computed in fp32, and take the adapters out."""
+    for name, module in list(language_model.named_modules()):
+        if not hasattr(module, "lora_A"):
+            continue
+        base: Any = module.get_base_layer()  # type: ignore[operator]
+        for adapter, down in module.lora_A.items():  # type: ignore[union-attr, operator]
+            up = module.lora_B[adapter]  # type: ignore[index]
+            update = module.scaling[adapter] * (up.weight.float() @ down.weight.float())  # type: ignore[index]
+            base.weight.data = (base.weight.data.float() + update).to(base.weight.dtype)
+        parent, _, leaf = name.rpartition(".")
+        setattr(language_model.get_submodule(parent), leaf, base)

@@ -1,0 +1,168 @@
+"""VqaTrainer: transformers.Trainer on packed rows."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import Trainer, TrainingArguments
+
+from vqa_core.checkpoints import keep_only, seal
+from vqa_core.config import TrainSettings
+from vqa_core.packing import check_backend, shared_prefix_mask
+from vqa_core.stages import load_trained, trained_tensors
+from vqa_core.training_data import only, supervised_tokens
+from vqa_core.vlm import Vlm
+
+logger = logging.getLogger("vqa")
+
+
+class PackedLoss(nn.Module):
+    """A Vlm as one module whose `forward` is the loss, so that DDP and FSDP wrap all of it.
+
+    The head runs on supervised positions only: with a vocabulary of 49,152 it is a quarter of the small model's work.
+    """
+
+    def __init__(self, vlm: Vlm) -> None:
+        super().__init__()
+        check_backend(vlm.attention)
+        self.vlm = vlm
+        self.model = vlm.model
+
+    def forward(
+        self, pixel_values: Tensor, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        """Sum of the cross entropies of all targets.
+
+        Args:
+            pixel_values: (B, 3, side, side); row b shows image b.
+            input_ids, segment_ids, position_ids, targets: (B, T), see vqa_core/packing.py.
+
+        Returns:
+            `loss`, the sum, and `tokens`, the number of targets.
+        """
+        vlm = self.vlm
+        with vlm.autocast():
+            embeds = vlm.embed(input_ids, vlm.encode_images(pixel_values))  # (B, T, D)
+            mask = shared_prefix_mask(segment_ids, segment_ids, vlm.attention, embeds.dtype)  # (B, 1, T, T)
+            hidden = vlm.language_model(
+                inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
+            ).last_hidden_state  # (B, T, D)
+            keep = targets >= 0
+            logits = self.model.lm_head(hidden[keep]).float()  # (supervised, V)
+        loss = nn.functional.cross_entropy(logits, targets[keep], reduction="sum")
+        return {"loss": loss, "tokens": keep.sum()}
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the trainer tells to and asks of its surroundings.
+
+    `validate` gives metrics with an `accuracy`; `log` takes one line of metrics; `stop` says whether to save and leave.
+    """
+
+    validate: Callable[[], dict[str, float]] | None
+    log: Callable[[dict[str, Any]], None]
+    stop: Callable[[], bool]
+
+
+class VqaTrainer(Trainer):  # type: ignore[misc]
+    """Trainer whose loss is the mean over all answer tokens of a step, and whose checkpoints are sealed."""
+
+    def __init__(self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks):
+        self.settings, self.hooks = settings, hooks
+        self.started = time.monotonic()
+        super().__init__(model=module, args=args, train_dataset=batches, data_collator=only)
+        self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step, see compute_loss
+
+    # -- loss ----------------------------------------------------------------------------------------------------
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """The batches of one optimiser step and the number of tokens that all processes learn from them."""
+        samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        tokens = torch.stack([supervised_tokens(batch) for batch in samples]).sum().to(device) if samples else None
+        if tokens is not None and self.args.world_size > 1:
+            tokens = self.accelerator.gather(tokens).sum()
+        return samples, tokens
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        outputs = model(**inputs)
+        # processes average their gradients, so each contributes its sum times their number
+        loss = outputs["loss"] / num_items_in_batch * self.args.world_size
+        return (loss, outputs) if return_outputs else loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with one rate for the projector and one for the language model; norms and biases don't decay."""
+        named = [(name, p) for name, p in (model or self.model).named_parameters() if p.requires_grad]
+        language = self.settings.language_learning_rate or self.settings.learning_rate
+        groups = []
+        for in_projector, rate in ((True, self.settings.learning_rate), (False, language)):
+            for decays in (True, False):
+                chosen = [p for name, p in named if ("projector" in name) == in_projector and (p.ndim > 1) == decays]
+                if chosen:
+                    decay = self.settings.weight_decay if decays else 0.0
+                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8)
+        return self.optimizer
+
+    # -- validation and logging ----------------------------------------------------------------------------------
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Generate answers to validation questions, as a user would, instead of scoring given ones."""
+        assert self.hooks.validate is not None
+        self.model.eval()
+        found = self.hooks.validate()
+        metrics = {f"eval_{name}": value for name, value in found.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if self.is_world_process_zero():
+            seconds = round(time.monotonic() - self.started, 2)
+            self.hooks.log({"step": self.state.global_step, **logs, "seconds": seconds})
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write under another name, seal, rename; keep the last and the best."""
+        folder = Path(self.args.output_dir)
+        writing = folder / f".writing-{self.state.global_step}"
+        if self.is_world_process_zero() and writing.exists():
+            shutil.rmtree(writing)
+        self.accelerator.wait_for_everyone()
+        self.args.output_dir = str(writing)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.output_dir = str(folder)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            step = self.state.global_step
+            seal(writing / f"checkpoint-{step}", folder / f"checkpoint-{step}")
+            keep_only(folder, {step, self.state.best_global_step or step})
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Trained weights only: the frozen ones are where they came from."""
+        if self.args.should_save and output_dir is not None:
+            folder = Path(output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            tensors = {name: value.detach().cpu().contiguous() for name, value in self._trained(state_dict).items()}
+            save_file(tensors, folder / "trained.safetensors", metadata={"format": "pt"})
+
+    def _trained(self, state_dict: dict[str, Any] | None) -> dict[str, Tensor]:
+        own = trained_tensors(self.accelerator.unwrap_model(self.model).vlm)
+        return own if state_dict is None else {name: state_dict[f"model.{name}"] for name in own}
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        source = Path(resume_from_checkpoint) / "trained.safetensors"
+        load_trained(self.accelerator.unwrap_model(model or self.model).vlm, load_file(source), source)

@@ -1,0 +1,119 @@
+"""TrainingBatches: training rows and a plan -> ready batches, tokenised and packed as they are asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vqa_core.batches import PlannedRow
+from vqa_core.collator import collate
+from vqa_core.files import InputError
+from vqa_core.images import open_image
+from vqa_core.packing import Branch, pack
+from vqa_core.prompts import PromptEncoder
+from vqa_core.vlm import Vlm
+
+
+class TrainingRows(Protocol):
+    """What is needed of a table of training rows, one an image; `datasets.Dataset` and a plain list offer it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, object]: ...
+
+
+class BranchEncoder:
+    """(question, answer) -> Branch within the text budget; equal pairs are tokenised once."""
+
+    def __init__(self, prompt: PromptEncoder, text_token_budget: int) -> None:
+        # LLaVA 1.0 counted the prompt, the image as one token, the answer and its end
+        self.budget = text_token_budget - len(prompt.prefix_ids) - 1
+        self.prompt = prompt
+        self.encode = lru_cache(maxsize=1 << 18)(self._encode)
+
+    def _encode(self, question: str, answer: str) -> tuple[Branch, int]:
+        """The branch, and how many tokens of the question were cut. The answer is never cut."""
+        answer_ids = [*self.prompt.answer_ids(answer), self.prompt.end_id]
+        ids, cut = self.prompt.branch_ids(question, budget=self.budget - len(answer_ids))
+        return Branch(ids, answer_ids), cut
+
+
+@dataclass(frozen=True, slots=True)
+class RowLengths:
+    """Tokens of every question of every row, and what the text budget did to them."""
+
+    lengths: list[list[int]]
+    questions: int
+    questions_cut: int
+    tokens_cut: int
+
+
+def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
+    """Tokenise every question once.
+
+    Raises InputError for a question without a supervised token, which would train nothing and count as a sample.
+    """
+    lengths: list[list[int]] = []
+    questions = questions_cut = tokens_cut = 0
+    for index in range(len(rows)):
+        row = rows[index]
+        of_row = []
+        for question_id, question, answer in _questions(row):
+            branch, cut = encoder.encode(question, answer)
+            if len(branch.answer) < 2:
+                raise InputError(
+                    f"Question {question_id} has the answer {answer!r}, which becomes no token: there is nothing to learn. "
+                    "Give it an answer or leave the row out of train.csv."
+                )
+            of_row.append(len(branch.ids) + len(branch.answer) - 1)
+            questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
+        lengths.append(of_row)
+    return RowLengths(lengths, questions, questions_cut, tokens_cut)
+
+
+def _questions(row: dict[str, object]) -> list[tuple[str, str, str]]:
+    return list(zip(row["question_ids"], row["questions"], row["answers"], strict=True))  # type: ignore[call-overload]
+
+
+class TrainingBatches(Dataset[dict[str, Tensor]]):
+    """Item k is the k-th planned batch: `pixel_values` (B, 3, side, side) and what `collate` gives, each (B, T)."""
+
+    def __init__(
+        self,
+        rows: TrainingRows,
+        plan: Sequence[list[PlannedRow]],
+        vlm: Vlm,
+        encoder: BranchEncoder,
+        data_root: Path,
+    ) -> None:
+        self.rows, self.plan, self.vlm, self.encoder, self.data_root = rows, plan, vlm, encoder, data_root
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        vlm = self.vlm
+        packed, images = [], []
+        for planned in self.plan[index]:
+            row = self.rows[planned.row]
+            questions = _questions(row)
+            branches = [self.encoder.encode(*questions[number][1:])[0] for number in planned.questions]
+            packed.append(pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, branches))
+            images.append(open_image(self.data_root / str(row["image"])))
+        return {"pixel_values": vlm.pixels(images), **collate(packed, vlm.pad_id)}
+
+
+def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The DataLoader's collator: an item is a batch already."""
+    (batch,) = items
+    return batch
+
+
+def supervised_tokens(batch: dict[str, Tensor]) -> Tensor:
+    """Number of tokens a batch teaches."""
+    return torch.as_tensor((batch["targets"] >= 0).sum())

@@ -1,0 +1,47 @@
+"""AnswerTrie: the answers that may be given, as token ids in flat tensors that live on the model's device."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+class AnswerTrie:
+    """States and their allowed next tokens. State 0 is the empty answer; every answer ends with the end token.
+
+    The children of state s stand at `tokens[starts[s] : starts[s] + counts[s]]`, and `children` says where each leads.
+    """
+
+    def __init__(self, answers: Iterable[list[int]], end_id: int, device: torch.device) -> None:
+        nodes: list[dict[int, int]] = [{}]
+        for answer in answers:
+            state = 0
+            for token in [*answer, end_id]:
+                if token not in nodes[state]:
+                    nodes[state][token] = len(nodes)
+                    nodes.append({})
+                state = nodes[state][token]
+        if not nodes[0]:
+            raise ValueError("an answer trie needs at least one answer")
+        counts = [len(node) for node in nodes]
+        self.counts = torch.tensor(counts, device=device)
+        self.starts = torch.cumsum(self.counts, 0) - self.counts
+        self.tokens = torch.tensor([token for node in nodes for token in node], device=device)
+        self.children = torch.tensor([child for node in nodes for child in node.values()], device=device)
+
+    def choose(self, logits: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The likeliest allowed token of each row.
+
+        Args:
+            logits: (R, V); states: (R,) the state each row is in.
+
+        Returns:
+            tokens (R,), log probabilities (R,) among the allowed tokens, next states (R,).
+        """
+        slots = torch.arange(int(self.counts[states].max()), device=logits.device)
+        allowed = slots < self.counts[states, None]  # (R, C)
+        at = torch.where(allowed, self.starts[states, None] + slots, 0)
+        scores = logits.gather(1, self.tokens[at]).float().masked_fill(~allowed, float("-inf"))
+        logprobs, best = scores.log_softmax(-1).max(-1)
+        chosen = at.gather(1, best[:, None]).squeeze(1)
+        return self.tokens[chosen], logprobs, self.children[chosen]
