@@ -14,7 +14,9 @@ from vqa_core.runs import RunDir
 def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_for("eval.compare", "Compare the predictions of two runs.", config=False)
     parser.add_argument("--with", dest="other", type=Path, required=True, metavar="DIR", help="folder of the other run")
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="(default val)")
+    parser.add_argument(
+        "--split", default="val", choices=("train", "val", "test"), help="which questions (default val)"
+    )
     add_reference_arguments(parser)
     args = parser.parse_args(argv)
 

@@ -14,14 +14,24 @@ from vqa_core.scoring import score_predictions
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_for("eval.score", "Score the predictions of one split.", config=False)
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="(default val)")
+    parser.add_argument(
+        "--split", default="val", choices=("train", "val", "test"), help="which questions (default val)"
+    )
     parser.add_argument("--partial", action="store_true", help="score the questions answered so far")
-    parser.add_argument("--metric", default="exact", choices=tuple(METRICS), help="(default exact)")
+    parser.add_argument(
+        "--metric",
+        default="exact",
+        choices=tuple(METRICS),
+        metavar="NAME",
+        help=f"one of {', '.join(METRICS)} (default exact)",
+    )
     parser.add_argument(
         "--normaliser",
         default=DEFAULT_NORMALISER,
         choices=tuple(NORMALISERS),
-        help=f"what both sides go through for exact match after normalisation (default {DEFAULT_NORMALISER})",
+        metavar="NAME",
+        help="what both sides go through for exact match after normalisation, one of "
+        f"{', '.join(NORMALISERS)} (default {DEFAULT_NORMALISER})",
     )
     add_reference_arguments(parser)
     args = parser.parse_args(argv)

@@ -70,6 +70,21 @@ def test_a_file_cut_anywhere_opens_with_its_whole_lines_and_goes_on(
     assert path.read_bytes() == data
 
 
+def test_half_a_character_comes_back_too(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl"
+    items = [make(0, "\ud83d"), make(1, "답")]
+    assert "답".encode() in write(path, items)
+    assert list(read_predictions(path).values()) == items
+
+
+def test_what_a_kill_while_finishing_leaves_is_swept_up_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl"
+    (tmp_path / ".test.jsonl.abc123.tmp").write_text("half")
+    (tmp_path / ".val.jsonl.abc123.tmp").write_text("another split's")
+    PredictionLog.open(path).close()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".val.jsonl.abc123.tmp", "test.jsonl"]
+
+
 def test_reading_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "test.jsonl"
     torn = write(path, [make(0), make(1)])[:-9]

@@ -50,12 +50,13 @@ def test_every_number_of_a_small_score_is_the_one_counted_by_hand() -> None:
 
 def test_an_answer_right_to_the_letter_is_no_near_miss_whatever_the_metric() -> None:
     references = {item.question_id: [str(item.answer)] * 10 for item in EXAMPLES}
+    references["q3"] = ["red", *"abcdefghi"]
     score = score_predictions(
         EXAMPLES, predict("Yes", "no", "2", "red"), references=references, metric="vqa_official_2021"
     )
-    assert score.overall.score.value == 0.75  # ten times `yes` is unanimous, so `Yes` is not normalised
+    assert score.overall.score.value == pytest.approx((0 + 1 + 1 + 0.3) / 4)  # `Yes` against ten times `yes` is 0
     assert [miss["question_id"] for miss in score.near_misses] == ["q0"]
-    assert score.headline().startswith("vqa_official_2021: 0.7500 (95 % interval ")
+    assert score.headline().startswith("vqa_official_2021: 0.5750 (95 % interval ")
 
 
 def test_the_normaliser_chosen_is_the_one_used_and_named() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ def log_to(run: RunDir) -> None:
         handler.close()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     run.root.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(run.log, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

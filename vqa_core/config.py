@@ -91,6 +91,7 @@ class TrainSettings(Settings):
     eval_questions: int = setting(500, "validation questions answered each time; 0 takes all", unit="questions", minimum=0)
     save_every: int = setting(100, "write a checkpoint every so many steps", unit="steps", minimum=1)
     log_every: int = setting(10, "write a line of metrics every so many steps", unit="steps", minimum=1)
+    workers: int = setting(0, "processes that read and decode images ahead", minimum=0)
     max_minutes: float = setting(
         0.0, "wind down so that training ends within this time; 0 means no limit", unit="minutes", minimum=0
     )

@@ -8,8 +8,8 @@ from vqa_core.competition import SAMPLE, Competition
 from vqa_core.examples import Example
 
 SEVERITIES = ("error", "warning", "note")
-SHOWN = 5
-"""How many cases of a finding are named."""
+SHOWN = 10
+"""How many cases a finding keeps; its sentence names three."""
 
 Repeated = dict[tuple[str, str], Counter[str]]
 """(image, question) asked more than once -> how often each answer was given."""
@@ -26,8 +26,8 @@ class Finding:
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        more = ", ..." if self.count > len(self.examples) else ""
-        return self.message + (f" ({', '.join(self.examples)}{more})" if self.examples else "")
+        named = [*self.examples[:3], *["..."] * (self.count > 3)]
+        return self.message + (f" ({', '.join(named)})" if self.examples else "")
 
 
 def find_all(competition: Competition, problems: Mapping[str, str], repeated: Repeated) -> tuple[Finding, ...]:
@@ -75,6 +75,8 @@ def _rows(competition: Competition) -> list[Finding]:
     for split, rows, severity in (("train", competition.train, "error"), ("test", competition.test, "warning")):
         if f"{split}.csv" in competition.encodings and not rows:
             found.append(Finding(severity, f"no-{split}-rows", f"{split}.csv has a header and no rows below it", 1))
+    if "test.csv" not in competition.encodings:
+        found.append(Finding("note", "no-test-csv", "there is no test.csv, so there is nothing to submit", 1))
     return found
 
 
@@ -127,8 +129,8 @@ def _texts(competition: Competition) -> list[Finding]:
         without = [row.question_id for row in rows if not row.question.strip()]
         found += _finding("warning", f"empty-{split}-questions", without, "question", f"of {split}.csv without text")
     empty = [row.question_id for row in competition.train if not (row.answer or "").strip()]
-    answers = dict.fromkeys(row.answer for row in competition.train if row.answer)
-    spaced = [repr(answer) for answer in answers if answer != answer.strip()]
+    answers = dict.fromkeys(row.answer for row in competition.train if (row.answer or "").strip())
+    spaced = [repr(answer) for answer in answers if answer and answer != answer.strip()]
     found += _finding("warning", "empty-answers", empty, "row", "of train.csv without an answer, left out")
     return found + _finding(
         "note", "spaces-round-answers", spaced, "distinct answer", "with white space at an end, kept"

@@ -128,7 +128,7 @@ def _clause(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"has too many pixels ({error})"
     if isinstance(error, UnidentifiedImageError):
-        return f"is not an image of a known format ({', '.join(FORMATS)})"
+        return "is not an image of a known format"
     if "truncated" in str(error).lower():
         return "is cut short"
     return f"is damaged ({type(error).__name__}: {error})"

@@ -1,6 +1,5 @@
-"""The table of training rows: a `datasets.Dataset`, one row an image with all its questions, memory-mapped from disk."""
+"""The table of training rows: a memory-mapped `datasets.Dataset`, one row an image with all its questions."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,9 @@ def write_rows(examples: Iterable[Example], folder: Path) -> int:
     Columns: image (path relative to the dataset folder), image_id, and lists of one entry a question: question_ids,
     questions, answers. The folder is replaced as a whole.
     """
-    datasets = _datasets()
+    import datasets  # takes a second, and only this table needs it
+
+    datasets.disable_progress_bars()  # saving takes another
     texts = datasets.Value("string")
     columns = {"image": texts, "image_id": texts} | dict.fromkeys(
         ("question_ids", "questions", "answers"), datasets.List(texts)
@@ -44,4 +45,6 @@ def open_rows(folder: Path) -> "datasets.Dataset":
     """Open what `write_rows` wrote; nothing is read before it is asked for."""
     if not (folder / "state.json").is_file():
         raise InputError(f"{folder} holds no training rows. Write them with `python -m train.prepare`.")
-    return _datasets().load_from_disk(folder)
+    import datasets
+
+    return datasets.load_from_disk(folder)

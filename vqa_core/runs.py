@@ -42,6 +42,16 @@ class RunDir:
         return self.root / "test.jsonl"
 
     @property
+    def rows(self) -> Path:
+        """The training rows, one an image, as `vqa_core.rows` opens them."""
+        return self.root / "rows"
+
+    @property
+    def llava(self) -> Path:
+        """The same data in LLaVA's formats."""
+        return self.root / "llava"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line, appended while training."""
         return self.root / "metrics.jsonl"
@@ -84,6 +94,11 @@ class RunDir:
         config = self.read_config() if self.config.is_file() else {}
         write_json(self.config, config | {section: values})
 
+    def drop_section(self, section: str) -> None:
+        """Take a stage's section out of config.json: what it stands for is about to be rewritten."""
+        if self.config.is_file():
+            write_json(self.config, {name: values for name, values in self.read_config().items() if name != section})
+
     def examples(self, split: str) -> list[Example]:
         """The questions of `train`, `val` or `test`; an InputError if `train.prepare` has written none."""
         path = self.root / f"{split}.jsonl"
@@ -96,7 +111,13 @@ class RunDir:
 
     def data_root(self) -> Path:
         """The dataset folder that the examples' `image` paths are relative to."""
-        return Path(self.read_config()["data"]["root"])
+        config = self.read_config()
+        if "data" not in config:
+            raise InputError(
+                f"{self.root} has no data: `train.prepare` was never run on it, or was stopped before its end. "
+                f"Run `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return Path(config["data"]["root"])
 
 
 def list_runs(folder: Path) -> Iterator[RunDir]:

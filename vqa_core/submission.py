@@ -36,15 +36,13 @@ class Submission:
 
     def to_csv(self) -> bytes:
         """UTF-8 without byte-order mark, line ends LF, quotes only where RFC 4180 needs them."""
-        text = "".join(",".join(map(_field, row)) + "\n" for row in (self.columns, *self.rows))
-        try:
-            return text.encode()
-        except UnicodeEncodeError as error:
-            row = next(row for row in self.rows if not all(map(_encodable, row)))
-            raise InputError(
-                f"the answer to {row[ID]!r} cannot be written as UTF-8 ({error.reason}): {row[ANSWER]!r}. "
-                "Predict it again, or correct it in the predictions file."
-            ) from None
+        for row in self.rows:
+            if not all(map(_writable, row)):
+                raise InputError(
+                    f"the answer to {row[ID]!r} cannot be written as a UTF-8 CSV field: {row[ANSWER]!r} holds a zero "
+                    "byte or half a character. Predict it again, or correct it in the predictions file."
+                )
+        return "".join(",".join(map(_field, row)) + "\n" for row in (self.columns, *self.rows)).encode()
 
 
 def build_submission(sample: Table, predictions: Mapping[str, Prediction], *, allow_failed: bool = False) -> Submission:
@@ -122,21 +120,24 @@ def write_submission(path: Path, submission: Submission) -> None:
     write_atomically(path, submission.to_csv())
     back = read_table(path)
     if back.columns != submission.columns or back.rows != submission.rows:
-        wrong = next((a[ID] for a, b in zip(submission.rows, back.rows) if a != b), "the number of rows")
+        at = next((row[ID] for row, other in zip(submission.rows, back.rows) if row != other), None)
         path.unlink()
-        raise InputError(f"{path} did not come back from the disk as it was written, from {wrong!r} on; removed it.")
+        raise InputError(
+            f"{path} did not come back from the disk as it was written"
+            + (f", first at {at!r}" if at else "")
+            + "; it is removed. Is the disk sound?"
+        )
 
 
 def _field(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
-def _encodable(text: str) -> bool:
+def _writable(text: str) -> bool:
     try:
-        text.encode()
+        return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _as_pandas_reads(submission: Submission) -> list[str]:

@@ -78,7 +78,8 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks):
         self.settings, self.hooks = settings, hooks
         self.started = time.monotonic()
-        super().__init__(model=module, args=args, train_dataset=batches, data_collator=only)
+        # `evaluate` below needs no data loader; the Trainer insists on being given one
+        super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=only)
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step, see compute_loss
 
     # -- loss ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,59 @@
+"""Answer a split: `python -m eval.predict --run runs/mine --data DIR --split test`."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from vqa_core.commands import log_to, parser_for, run_command
+from vqa_core.competition import read_competition
+from vqa_core.config import DataSettings, PredictSettings, read_config, settings_of
+from vqa_core.files import InputError
+from vqa_core.prepare import column_map
+from vqa_core.runs import RunDir
+from vqa_core.settings import add_arguments
+from vqa_core.sources import data_folder
+
+logger = logging.getLogger("vqa")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_for("eval.predict", "Answer the questions of one split with a run's model.")
+    parser.add_argument("--data", metavar="DIR", help="competition folder or zip (default: the one the run was prepared from)")
+    parser.add_argument("--split", default="test", choices=("test", "val", "train"), help="(default test)")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="model folder to copy into the run and use")
+    parser.add_argument("--restart", action="store_true", help="throw the answers of this split away first")
+    add_arguments(parser, PredictSettings)
+    args = parser.parse_args(argv)
+
+    run = RunDir(args.run)
+    config = run.read_config()
+    given = read_config(args.config)
+    settings = settings_of(PredictSettings, given, args)
+    root = data_folder(args.data) if args.data else run.data_root()
+    if args.split == "test" and args.data:
+        competition = read_competition(root, column_map(_data_settings(config)), splits=("test",), required=("test",))
+        root, examples = competition.root, competition.test
+    else:
+        examples = run.examples(args.split)
+    if not examples:
+        raise InputError(f"There are no {args.split} questions in {root}.")
+    log_to(run)
+
+    from vqa_core.predicting import adopt_model, predict_split  # imports torch
+
+    if args.model:
+        adopt_model(run, args.model)
+    run.write_section("predict", settings.to_dict())
+    statuses = predict_split(run, args.split, examples, root, settings, restart=args.restart)
+    failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")
+    logger.info("Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else "")
+
+
+def _data_settings(config: dict[str, dict[str, object]]) -> DataSettings:
+    """The settings among what `train.prepare` wrote down: it notes facts about the data there, too."""
+    known = DataSettings().to_dict()
+    return DataSettings(**{name: value for name, value in config.get("data", {}).items() if name in known})
+
+
+if __name__ == "__main__":
+    run_command(main)

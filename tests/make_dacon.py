@@ -1,0 +1,84 @@
+"""Make a competition folder of the size and kind of Dacon's 2023 multimodal VQA, of any share of that size.
+
+python -m tests.make_dacon FOLDER --share 0.05
+
+The picture files are hard links to a few hundred real PNG and JPEG files, so that 119,146 of them take some MB.
+"""
+
+import argparse
+import csv
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZES = {"train": (359_521, 107_231), "test": (40_479, 11_915)}  # rows, images
+THINGS = ["bus", "cat", "man on the left", "t-shirt", "clock", "버스", "고양이", "왼쪽 사람", "티셔츠", "시계"]
+QUESTIONS = [
+    "What color is the {}?",
+    "Is there a {} in the picture?",
+    "How many {}s are there, if any?",
+    "What time does the {} show?",
+    'What does "{}" say?',
+    "{}는 무슨 색인가요?",
+    "사진에 {}가 있나요?",
+    "이 {}에서 사람들은 무엇을 하고 있으며, 그 뒤에는 무엇이 보이나요?",
+]
+COMMON = ["yes", "no", "1", "2", "white", "3", "red", "blue", "4", "green", "black", "0", "none", "brown", "5"]
+ODD = ["NA", "001", "t-shirt", "10:20", "1/4", "red, white and blue", "don't know", "빨간색", "예", "아니요", "None"]
+
+
+def make_dacon(folder: Path, share: float = 1.0, seed: int = 0) -> None:
+    """Write train.csv, test.csv, sample_submission.csv and image/train, image/test below `folder`."""
+    draw = random.Random(seed)
+    originals = _originals(folder / "originals", round(max(8, 300 * share)), seed)
+    answers = [*COMMON, *ODD, *(f"answer {n}" for n in range(round(3000 * share)))]
+    weights = [1 / (rank + 1) for rank in range(len(answers))]
+    for split, (rows, images) in SIZES.items():
+        rows, images = round(rows * share), round(images * share)
+        ids = [f"{split}_{number:06d}" for number in range(images)]
+        _link(folder / "image" / split, ids, originals)
+        shown = sorted([*ids, *draw.choices(ids, k=rows - images)])  # every image once, then any
+        texts = [draw.choice(QUESTIONS).format(draw.choice(THINGS)) for _ in shown]
+        given = draw.choices(answers, weights, k=rows)
+        header = ["ID", "image_id", "question", "answer"]
+        table = [[f"{split.upper()}_{n:06d}", *row] for n, row in enumerate(zip(shown, texts, given))]
+        columns = 4 if split == "train" else 3
+        _write(folder / f"{split}.csv", [header, *table], columns)
+        if split == "test":
+            _write(folder / "sample_submission.csv", [["ID", "answer"], *([row[0], "0"] for row in table)], 2)
+
+
+def _write(path: Path, rows: list[list[str]], columns: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(row[:columns] for row in rows)
+
+
+def _originals(folder: Path, count: int, seed: int) -> list[Path]:
+    """Real photographs' sizes and file lengths, without the photographs: smoothed noise as PNG and JPEG."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(seed)
+    paths = []
+    for number in range(count):
+        noise = Image.fromarray(generator.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        path = folder / (f"{number}.png" if number % 8 == 0 else f"{number}.jpg")
+        noise.resize((320, 240) if path.suffix == ".png" else (640, 480), Image.Resampling.BICUBIC).save(path)
+        paths.append(path)
+    return paths
+
+
+def _link(folder: Path, ids: list[str], originals: list[Path]) -> None:
+    folder.mkdir(parents=True)
+    for number, image_id in enumerate(ids):
+        original = originals[number % len(originals)]
+        os.link(original, folder / f"{image_id}{original.suffix}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--share", type=float, default=1.0, help="share of Dacon's size (default 1)")
+    options = parser.parse_args()
+    make_dacon(options.folder, options.share)

@@ -1,0 +1,56 @@
+"""Train a prepared run: `python -m train.finetune --run runs/mine --config configs/demo.json`."""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from vqa_core.commands import log_to, logger, parser_for, run_command
+from vqa_core.config import ModelSettings, TrainSettings, read_config, settings_of
+from vqa_core.examples import read_examples
+from vqa_core.files import InputError
+from vqa_core.runs import RunDir
+from vqa_core.settings import add_arguments
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_for("train.finetune", "Train a model on the prepared rows of a run.")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint that verifies")
+    parser.add_argument("--restart", action="store_true", help="throw the run's checkpoints and metrics away first")
+    add_arguments(parser, ModelSettings, TrainSettings)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    run = RunDir(args.run)
+    config = run.read_config()
+    if args.resume and args.restart:
+        raise InputError("--resume and --restart exclude each other.")
+    given = read_config(args.config)
+    earlier = config if args.resume else {}  # a resumed run keeps its settings unless told otherwise
+    sections = {name: earlier.get(name, {}) | given.get(name, {}) for name in ("model", "train")}
+    model_settings = settings_of(ModelSettings, sections, args)
+    settings = settings_of(TrainSettings, sections, args)
+    if not run.train.is_file():
+        raise InputError(f"{run.root} is not prepared: {run.train.name} is missing. Run `python -m train.prepare` first.")
+    log_to(run)
+    if args.restart:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        run.metrics.unlink(missing_ok=True)
+
+    from vqa_core.finetuning import finetune  # torch is imported only once the settings are known to be good
+    from vqa_core.rows import open_rows
+
+    run.write_section("model", model_settings.to_dict())
+    run.write_section("train", settings.to_dict())
+    root = Path(config["data"]["root"])
+    outcome = finetune(
+        run, open_rows(run.rows), read_examples(run.val), root, model_settings, settings, resume=args.resume
+    )
+    if outcome.finished:
+        logger.info("Next: python -m eval.predict --run %s --data %s --split test", run.root, root)
+
+
+if __name__ == "__main__":
+    run_command(main)

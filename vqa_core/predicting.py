@@ -1,0 +1,116 @@
+"""Predicting a split of a run: model/ and examples -> predictions/<split>.jsonl, appended to, resumed and finished."""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vqa_core.config import PredictSettings
+from vqa_core.engine import Engine
+from vqa_core.examples import Example
+from vqa_core.files import InputError, sha256_of
+from vqa_core.predictions import PredictionLog
+from vqa_core.priors import AnswerPrior
+from vqa_core.runs import RunDir
+from vqa_core.stages import load_model_folder
+from vqa_core.vlm import Vlm, best_device, resolve_precision
+
+logger = logging.getLogger("vqa")
+
+TELL_EVERY_S = 5.0
+
+
+def predict_split(
+    run: RunDir,
+    split: str,
+    examples: Sequence[Example],
+    data_root: Path,
+    settings: PredictSettings,
+    *,
+    restart: bool = False,
+) -> Counter[str]:
+    """Answer every example that has no answer yet; return how many predictions have which status.
+
+    Whatever kills it and whenever, the same call goes on, and the finished file is the same.
+    """
+    path = run.predictions(split)
+    with PredictionLog.open(path, meta=_meta(run, examples, settings), restart=restart) as log:
+        if log.done:
+            logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
+        if any(example.question_id not in log.done for example in examples):
+            started = time.monotonic()
+            engine = build_engine(run, settings, data_root)
+            logger.info("Loaded %s in %.1f s.", run.model, time.monotonic() - started)
+            _answer(engine, examples, log)
+        statuses = Counter(prediction.status for prediction in log.read().values())
+        log.finish([example.question_id for example in examples])
+    return statuses
+
+
+def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: Vlm | None = None) -> Engine:
+    """The engine for a run's model, with the answers and priors of its training examples."""
+    vlm = vlm or load_model_folder(run.model, dtype=resolve_precision(settings.precision, best_device()))
+    train = run.examples("train") if run.train.is_file() else []
+    if not train and settings.answers == "train":
+        raise InputError(f"--answers train needs {run.train}, the training answers. Run `python -m train.prepare` first.")
+    prior = AnswerPrior(train) if train else None
+    return Engine(
+        vlm,
+        settings,
+        data_root,
+        allowed_answers=prior.answers if prior and settings.answers == "train" else None,
+        fallback=prior.answer if prior else lambda question: "",
+    )
+
+
+def adopt_model(run: RunDir, folder: Path) -> None:
+    """Make a copy of another model folder the run's own; an InputError if the run has other weights already."""
+    if not (folder / "vqa.json").is_file():
+        raise InputError(f"--model {folder} holds no trained model (no vqa.json).")
+    if run.model.is_dir():
+        if sha256_of(folder / "trained.safetensors") != sha256_of(run.model / "trained.safetensors"):
+            raise InputError(f"{run.model} holds other weights than --model {folder}. Leave --model out or use another --run.")
+        return
+    copying = run.root / ".model-copy"
+    shutil.rmtree(copying, ignore_errors=True)
+    shutil.copytree(folder, copying)
+    copying.rename(run.model)
+
+
+def _answer(engine: Engine, examples: Sequence[Example], log: PredictionLog) -> None:
+    """Answer what is left, a line for each answer at once, and say how fast."""
+    before = len(log.done)
+    started = told = time.monotonic()
+    for prediction in engine.generate(examples, done=frozenset(log.done)):
+        log.append([prediction])
+        now = time.monotonic()
+        left = len(examples) - len(log.done)
+        if now - told >= TELL_EVERY_S or not left:
+            told = now
+            rate = (len(log.done) - before) / (now - started)
+            logger.info(
+                "%d of %d questions, %.1f questions/s, %.1f min left", len(log.done), len(examples), rate, left / rate / 60
+            )
+    if engine.settings.engine == "shared":
+        logger.info("Encoded %d images for %d questions.", engine.work.encodes, len(log.done) - before)
+
+
+def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -> dict[str, Any]:
+    """What answers depend on: the weights, the questions, and the settings that can change an answer."""
+    weights = run.model / "trained.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`.")
+    questions = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
+    return {
+        "weights": sha256_of(weights),
+        "questions": questions,
+        "answers": settings.answers,
+        "max_new_tokens": settings.max_new_tokens,
+        "precision": str(resolve_precision(settings.precision, best_device())).removeprefix("torch."),
+    }
