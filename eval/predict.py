@@ -18,7 +18,9 @@ logger = logging.getLogger("vqa")
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_for("eval.predict", "Answer the questions of one split with a run's model.")
-    parser.add_argument("--data", metavar="DIR", help="competition folder or zip (default: the one the run was prepared from)")
+    parser.add_argument(
+        "--data", metavar="DIR", help="competition folder or zip (default: the one the run was prepared from)"
+    )
     parser.add_argument("--split", default="test", choices=("test", "val", "train"), help="(default test)")
     parser.add_argument("--model", type=Path, metavar="DIR", help="model folder to copy into the run and use")
     parser.add_argument("--restart", action="store_true", help="throw the answers of this split away first")
@@ -46,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     run.write_section("predict", settings.to_dict())
     statuses = predict_split(run, args.split, examples, root, settings, restart=args.restart)
     failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")
-    logger.info("Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else "")
+    logger.info(
+        "Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else ""
+    )
 
 
 def _data_settings(config: dict[str, dict[str, object]]) -> DataSettings:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from vqa_core.competition import Competition, read_competition
-from vqa_core.easy_vqa import write_easy_vqa
 from vqa_core.examples import ColumnMap, Example
 from vqa_core.files import InputError
 from vqa_core.sources import data_folder
@@ -42,14 +41,6 @@ def test_rows_become_examples_with_their_text_untouched(tmp_path: Path) -> None:
     ]
     assert read.test == [Example("TEST_0", "b", "image/test/b.JPG", "What is it?", None)]
     assert read.encodings == {"train.csv": "utf-8", "test.csv": "utf-8"}
-
-
-def test_easy_vqa_is_read_whole(tmp_path: Path) -> None:
-    write_easy_vqa(tmp_path / "easy-vqa")
-    read = read_competition(tmp_path / "easy-vqa", required=("train", "test"))
-    assert (len(read.train), len(read.test)) == (38575, 9673)
-    assert all(example.image for example in read.train + read.test)
-    assert read.sample_ids == [example.question_id for example in read.test]
 
 
 @pytest.mark.parametrize(
@@ -144,5 +135,8 @@ def test_a_source_is_a_folder_a_zip_or_easy_vqa(tmp_path: Path) -> None:
     assert data_folder(str(tmp_path)) == tmp_path
     with pytest.raises(InputError, match=r"--data easy-vqu does not exist\. Name a folder, a zip, or easy-vqa"):
         data_folder("easy-vqu")
-    assert data_folder("easy-vqa", tmp_path / "there") == tmp_path / "there"
-    assert (tmp_path / "there" / "solution.csv").is_file()
+    read = read_competition(data_folder("easy-vqa", tmp_path / "there"), required=("train", "test"))
+    assert read.root == (tmp_path / "there").resolve()
+    assert (len(read.train), len(read.test)) == (38575, 9673)
+    assert all(example.image for example in read.train + read.test)
+    assert read.sample_ids == [example.question_id for example in read.test]

@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     model_settings = settings_of(ModelSettings, sections, args)
     settings = settings_of(TrainSettings, sections, args)
     if not run.train.is_file():
-        raise InputError(f"{run.root} is not prepared: {run.train.name} is missing. Run `python -m train.prepare` first.")
+        raise InputError(
+            f"{run.root} is not prepared: {run.train.name} is missing. Run `python -m train.prepare` first."
+        )
     log_to(run)
     if args.restart:
         shutil.rmtree(run.checkpoints, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Which questions of which images make up each training batch: a pure function of the settings, known before the first step.
+"""Which questions of which images make up each training batch: known, from the settings alone, before the first step.
 
 The whole run is planned at once. That makes resuming exact (step k always sees the same batch) and ETA honest.
 """
@@ -66,8 +66,8 @@ def _plan_epoch(lengths: Sequence[Sequence[int]], settings: TrainSettings, epoch
     for row in rng.permutation(len(lengths)).tolist():
         order = rng.permutation(len(lengths[row])).tolist()
         chosen = order[: settings.questions_per_image or None]
-        for start in range(0, len(chosen), settings.batch_questions):
-            rows.append(PlannedRow(row, tuple(chosen[start : start + settings.batch_questions])))
+        starts = range(0, len(chosen), settings.batch_questions)
+        rows += [PlannedRow(row, tuple(chosen[start : start + settings.batch_questions])) for start in starts]
     batches: list[list[PlannedRow]] = []
     mean = sum(len(row.questions) for row in rows) / max(len(rows), 1)
     window = max(1, round(WINDOW * settings.batch_questions / max(mean, 1)))

@@ -38,7 +38,9 @@ class ModelSettings(Settings):
         2, "patches merged along each side by `pixel_shuffle_mlp`", unit="patches", minimum=1, maximum=16
     )
     vision_feature_layer: int = setting(-2, "hidden state of the tower that is projected; -1 is the last")
-    image_side_px: int = setting(224, "side of the square image the tower sees", unit="pixels", minimum=14, maximum=2048)
+    image_side_px: int = setting(
+        224, "side of the square image the tower sees", unit="pixels", minimum=14, maximum=2048
+    )
     image_aspect: str = setting(
         "square",
         "`square` crops the centre, `pad` fills up to a square, `stretch` ignores the aspect ratio",
@@ -63,13 +65,18 @@ class TrainSettings(Settings):
     lora_dropout: float = setting(0.0, "dropout on LoRA's input", minimum=0, maximum=0.9)
     epochs: float = setting(1.0, "passes over the training images", unit="epochs", minimum=0)
     max_steps: int = setting(0, "stop after this many optimiser steps; 0 means: as `epochs` says", minimum=0)
-    batch_questions: int = setting(64, "questions a process puts through the model at once", unit="questions", minimum=1)
+    batch_questions: int = setting(
+        64, "questions a process puts through the model at once", unit="questions", minimum=1
+    )
     accumulate: int = setting(1, "batches added up before an optimiser step", minimum=1)
     questions_per_image: int = setting(
         0, "questions drawn anew from each image and epoch; 0 takes all", unit="questions", minimum=0
     )
     text_token_budget: int = setting(
-        128, "longest prompt plus answer, the image counted as one token; longer questions are cut", unit="tokens", minimum=8
+        128,
+        "longest prompt plus answer, the image counted as one token; longer questions are cut",
+        unit="tokens",
+        minimum=8,
     )
     learning_rate: float = setting(2e-3, "peak learning rate of the projector", minimum=0)
     language_learning_rate: float = setting(
@@ -84,11 +91,15 @@ class TrainSettings(Settings):
     precision: str = setting(
         "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")
     )
-    attention: str = setting("sdpa", "attention backend", choices=("sdpa", "eager", "flash_attention_2", "flex_attention"))
+    attention: str = setting(
+        "sdpa", "attention backend", choices=("sdpa", "eager", "flash_attention_2", "flex_attention")
+    )
     gradient_checkpointing: bool = setting(False, "recompute activations instead of keeping them")
     seed: int = setting(0, "seed of initial weights, order and sampled questions", minimum=0)
     eval_every: int = setting(0, "validate every so many steps; 0 validates at the end only", unit="steps", minimum=0)
-    eval_questions: int = setting(500, "validation questions answered each time; 0 takes all", unit="questions", minimum=0)
+    eval_questions: int = setting(
+        500, "validation questions answered each time; 0 takes all", unit="questions", minimum=0
+    )
     save_every: int = setting(100, "write a checkpoint every so many steps", unit="steps", minimum=1)
     log_every: int = setting(10, "write a line of metrics every so many steps", unit="steps", minimum=1)
     workers: int = setting(0, "processes that read and decode images ahead", minimum=0)

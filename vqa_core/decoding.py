@@ -30,7 +30,7 @@ class Work:
 
 @dataclass(slots=True)
 class Generated:
-    """What one question's generation gave: token ids without the end, and the probability of all of it, the end included.
+    """What was generated for one question: token ids without the end; the log probability includes the end.
 
     `ended` is False when `max_new_tokens` cut it off.
     """

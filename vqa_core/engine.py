@@ -1,6 +1,5 @@
-"""Engine: questions in, predictions out. Each image is encoded once, its prefix computed once, its questions branch from it."""
+"""Engine: questions in, predictions out. An image is encoded once, its prefix computed once, questions branch off."""
 
-import itertools
 import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -194,6 +193,8 @@ class Engine:
         return pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, branches)
 
     def _prediction(self, example: Example, generated: Generated) -> Prediction:
+        if not math.isfinite(generated.logprob):
+            return self._failed(example, "error", "the model computed no probability (NaN)")
         text = self.vlm.prompt.decode(generated.ids)
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
@@ -218,6 +219,5 @@ def _ahead(
     futures = [loader.submit(load, batch) for batch in batches[:2]]
     for index, batch in enumerate(batches):
         pictures = futures.pop(0).result()
-        for following in itertools.islice(batches, index + 2, index + 3):
-            futures.append(loader.submit(load, following))
+        futures += [loader.submit(load, following) for following in batches[index + 2 : index + 3]]
         yield batch, pictures

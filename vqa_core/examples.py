@@ -43,12 +43,12 @@ def read_examples(path: Path) -> list[Example]:
     try:
         return [Example(**row) for row in read_json_lines(path)]
     except TypeError as error:
-        raise InputError(f"{path} does not hold examples ({error}). Write it again with `python -m train.prepare`.") from None
+        raise InputError(
+            f"{path} does not hold examples ({error}). Write it again with `python -m train.prepare`."
+        ) from None
 
 
-def split_by_image(
-    examples: Sequence[Example], val_fraction: float, seed: int
-) -> tuple[list[Example], list[Example]]:
+def split_by_image(examples: Sequence[Example], val_fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Split into (train, val) so that no image has questions on both sides; the order of examples is kept.
 
     Each side gets at least one image when `val_fraction` is above 0 and there are two images or more.

@@ -1,4 +1,4 @@
-"""Fine-tuning a run: rows -> plan -> trainer -> model/. What `python -m train.finetune` does, callable from anywhere."""
+"""Fine-tuning a run: rows -> plan -> trainer -> model/. What `python -m train.finetune` does."""
 
 import json
 import logging
@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -74,7 +73,7 @@ def finetune(
     stage = stage_of(settings)
     prepare_stage(vlm, stage, settings.seed)
     if settings.gradient_checkpointing:  # here, since the Trainer would look for it on PackedLoss
-        vlm.language_model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        vlm.language_model.gradient_checkpointing_enable({"use_reentrant": False})
     encoder = BranchEncoder(vlm.prompt, settings.text_token_budget)
     measured = measure_rows(rows, encoder)
     if measured.questions_cut:
@@ -114,7 +113,8 @@ def finetune(
             "trained": {"steps": step, "step": best, "epochs": round(plan.epochs, 4), "questions": plan.questions},
             "validation": final,
             "precision": str(vlm.dtype).removeprefix("torch."),
-            "versions": {name: version(name) for name in ("torch", "transformers")} | {"python": platform.python_version()},
+            "versions": {name: version(name) for name in ("torch", "transformers")}
+            | {"python": platform.python_version()},
         }
         save_model_folder(run.model, vlm, stage, save_dtype=settings.save_dtype, about=about)
         logger.info("Wrote %s after %.0f s.", run.model, time.monotonic() - started)
@@ -259,7 +259,7 @@ class _Control(TrainerCallback):  # type: ignore[misc]
                 logger.info("The time limit is reached at step %d of %d.", state.global_step, state.max_steps)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        control.should_save = control.should_save or state.is_world_process_zero and state.global_step < state.max_steps
+        control.should_save = control.should_save or state.global_step < state.max_steps
 
 
 class _Metrics:
@@ -278,9 +278,13 @@ class _Metrics:
             file.write(json.dumps(line) + "\n")
         self.tracker.log(line, step)
         if "eval_accuracy" in line:
-            logger.info("step %d: validation accuracy %.4f (%d questions)", step, line["eval_accuracy"], line["eval_questions"])
+            logger.info(
+                "step %d: validation accuracy %.4f (%d questions)", step, line["eval_accuracy"], line["eval_questions"]
+            )
         elif "loss" in line:
             self.first = self.first or (step, seconds)
             rate = (step - self.first[0]) / max(seconds - self.first[1], 1e-9)
             eta = f", {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
-            logger.info("step %d of %d: loss %.4f, rate %.2e%s", step, self.steps, line["loss"], line["learning_rate"], eta)
+            logger.info(
+                "step %d of %d: loss %.4f, rate %.2e%s", step, self.steps, line["loss"], line["learning_rate"], eta
+            )

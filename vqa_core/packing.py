@@ -1,4 +1,4 @@
-"""One image and all its questions as one packed row: the image is encoded and attended to once, questions never see each other.
+"""One image and all its questions as one packed row: the image is prefilled once, questions never see each other.
 
     position   0 ......... P-1 | P P+1 ... | P P+1 ... |      every branch goes on where the prefix ends
     segment    0 ......... 0   | 1 1 ...   | 2 2 ...   |      0 is the shared prefix, -1 is padding
@@ -29,7 +29,7 @@ REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One question of a packed row. `answer` holds what is to be learnt after `ids`, its end included; [] when asking."""
+    """One question of a packed row. `answer` is what is learnt after `ids`, its end included; [] when asking."""
 
     ids: list[int]
     answer: list[int]
@@ -69,7 +69,9 @@ def pack(prefix_ids: list[int], image_token_id: int, image_tokens: int, branches
     segments, positions, targets, ends = [PREFIX_SEGMENT] * prefix, list(range(prefix)), [IGNORE_INDEX] * prefix, []
     for number, branch in enumerate(branches, start=1):
         if not branch.ids and len(branches) > 1:
-            raise InputError("A prompt style that shows no question takes one question a row; set --questions-per-image 1.")
+            raise InputError(
+                "A prompt style that shows no question takes one question a row; set --questions-per-image 1."
+            )
         fed = branch.ids + branch.answer[:-1]
         ends.append(len(ids) + len(branch.ids) - 1)
         ids = ids + fed
@@ -113,4 +115,6 @@ def check_backend(backend: str) -> None:
     if backend in MASK_KIND:
         return
     reason = REFUSED.get(backend, "it was never checked against separate rows")
-    raise InputError(f"--attention {backend} can't run packed rows: {reason}. Use --attention {' or '.join(MASK_KIND)}.")
+    raise InputError(
+        f"--attention {backend} can't run packed rows: {reason}. Use --attention {' or '.join(MASK_KIND)}."
+    )

@@ -14,8 +14,8 @@ from vqa_core.files import InputError
 class PixelTransform:
     """Resize (bicubic), crop or pad to `side` x `side`, scale to 0..1, normalise by `mean` and `std`.
 
-    `square` equals CLIPImageProcessor (shortest side to `side`, centre crop) and `pad` LLaVA-1.5's expand2square followed
-    by it; a test compares both with transformers. `stretch` keeps the whole picture and not its aspect ratio.
+    `square` equals CLIPImageProcessor (shortest side to `side`, centre crop) and `pad` LLaVA-1.5's expand2square
+    followed by it; a test compares both with transformers. `stretch` keeps the whole picture and not its aspect ratio.
     """
 
     side: int
@@ -40,9 +40,9 @@ class PixelTransform:
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
         """RGB picture of any size -> (3, side, side) float32."""
-        pixels = np.asarray(self.square(image), dtype=np.float32) / np.float32(255)  # (side, side, 3)
-        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        pixels: NDArray[np.float32] = np.asarray(self.square(image), np.float32) / np.float32(255)  # (side, side, 3)
+        return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
 
     @classmethod
     def from_preprocessor(cls, config: dict[str, Any], side: int, aspect: str) -> "PixelTransform":
@@ -50,7 +50,9 @@ class PixelTransform:
         try:
             mean, std = tuple(config["image_mean"]), tuple(config["image_std"])
         except KeyError as error:
-            raise InputError(f"The vision tower's preprocessor_config.json has no {error}; it can't be used as a tower.") from None
+            raise InputError(
+                f"The vision tower's preprocessor_config.json has no {error}; it can't be used as a tower."
+            ) from None
         return cls(side, aspect, mean, std)
 
 

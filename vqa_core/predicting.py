@@ -58,7 +58,9 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: V
     vlm = vlm or load_model_folder(run.model, dtype=resolve_precision(settings.precision, best_device()))
     train = run.examples("train") if run.train.is_file() else []
     if not train and settings.answers == "train":
-        raise InputError(f"--answers train needs {run.train}, the training answers. Run `python -m train.prepare` first.")
+        raise InputError(
+            f"--answers train needs {run.train}, the training answers. Run `python -m train.prepare` first."
+        )
     prior = AnswerPrior(train) if train else None
     return Engine(
         vlm,
@@ -75,7 +77,9 @@ def adopt_model(run: RunDir, folder: Path) -> None:
         raise InputError(f"--model {folder} holds no trained model (no vqa.json).")
     if run.model.is_dir():
         if sha256_of(folder / "trained.safetensors") != sha256_of(run.model / "trained.safetensors"):
-            raise InputError(f"{run.model} holds other weights than --model {folder}. Leave --model out or use another --run.")
+            raise InputError(
+                f"{run.model} holds other weights than --model {folder}. Leave --model out or use another --run."
+            )
         return
     copying = run.root / ".model-copy"
     shutil.rmtree(copying, ignore_errors=True)
@@ -95,7 +99,11 @@ def _answer(engine: Engine, examples: Sequence[Example], log: PredictionLog) -> 
             told = now
             rate = (len(log.done) - before) / (now - started)
             logger.info(
-                "%d of %d questions, %.1f questions/s, %.1f min left", len(log.done), len(examples), rate, left / rate / 60
+                "%d of %d questions, %.1f questions/s, %.1f min left",
+                len(log.done),
+                len(examples),
+                rate,
+                left / rate / 60,
             )
     if engine.settings.engine == "shared":
         logger.info("Encoded %d images for %d questions.", engine.work.encodes, len(log.done) - before)
@@ -105,7 +113,9 @@ def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -
     """What answers depend on: the weights, the questions, and the settings that can change an answer."""
     weights = run.model / "trained.safetensors"
     if not weights.is_file():
-        raise InputError(f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`.")
+        raise InputError(
+            f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`."
+        )
     questions = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
     return {
         "weights": sha256_of(weights),

@@ -1,4 +1,4 @@
-"""PROJECTORS: from the vision tower's patch features to image tokens of the language model. A new kind is one class and one entry."""
+"""PROJECTORS: from the vision tower's patch features to image tokens. A new kind is one class and one entry."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from vqa_core.files import InputError
 
 
 class Projector(Protocol):
-    """What every projector offers. B images, S = side * side patches, D_v tower size, N image tokens, D language size."""
+    """What a projector offers. B images, S = side * side patches, D_v tower size, N image tokens, D language size."""
 
     def num_tokens(self, side: int) -> int:
         """Image tokens N made from a `side` x `side` grid of patches."""
@@ -46,7 +46,7 @@ class MlpProjector(nn.Module):
 
 
 class PixelShuffleProjector(nn.Module):
-    """Merge `factor` x `factor` neighbouring patches into one token (SmolVLM, InternVL), then LayerNorm and a two-layer MLP."""
+    """Merge `factor` x `factor` patches into one token (as SmolVLM and InternVL do), then LayerNorm and an MLP."""
 
     def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class PixelShuffleProjector(nn.Module):
         if side % self.factor:
             raise InputError(
                 f"--pixel-shuffle {self.factor} does not divide the {side} x {side} grid of patches. "
-                f"Divisors are {', '.join(str(n) for n in range(1, side + 1) if side % n == 0)}; or change --image-side-px."
+                f"Use {' or '.join(str(n) for n in range(1, side + 1) if side % n == 0)}, or change --image-side-px."
             )
         return (side // self.factor) ** 2
 
@@ -84,7 +84,7 @@ class PooledProjector(nn.Module):
 
 
 class PooledAndShuffledProjector(nn.Module):
-    """The two pooled tokens followed by the pixel-shuffled patches: a quick start and the detail that harder images need."""
+    """The two pooled tokens, then the pixel-shuffled patches: a quick start and the detail that harder images need."""
 
     def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ class PromptStyle:
     """The fixed text of a prompt: `before_image <image> before_question QUESTION after_question ANSWER end`.
 
     `end` names the token that closes an answer; "" means the tokeniser's end-of-sequence token.
-    Sources: `vicuna_v1`, `llava_v1` and `plain` are LLaVA's conversation.py; `chatml` is the turn format of SmolLM2 and Qwen.
+    Sources: `vicuna_v1`, `llava_v1` and `plain` are LLaVA's conversation.py; `chatml` is SmolLM2's and Qwen's.
     """
 
     before_image: str = ""
@@ -68,7 +68,7 @@ class PromptEncoder:
         return f"{self.style.before_image}<image>{self._around(question)}"
 
     def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
-        """Ids of one question's chunk, and how many of the question's tokens were cut to keep within `budget` tokens.
+        """Ids of one question's chunk, and how many of the question's tokens were cut to stay within `budget`.
 
         Text in a question that looks like a special token stays text.
         """
@@ -84,8 +84,8 @@ class PromptEncoder:
         room = len(body) if budget is None else budget - len(head) - len(tail)
         if room < 0:
             raise InputError(
-                f"The text token budget leaves no room for a question: the prompt's own text takes {len(head) + len(tail)} "
-                "tokens. Raise --text-token-budget."
+                "The text token budget leaves no room for a question: the prompt's own text takes "
+                f"{len(head) + len(tail)} tokens. Raise --text-token-budget."
             )
         return head + body[:room] + tail, max(0, len(body) - room)
 

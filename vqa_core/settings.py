@@ -63,7 +63,7 @@ def flag_of(name: str) -> str:
 
 
 def base_type(item: "dataclasses.Field[Any]") -> tuple[type, bool]:
-    """The plain type of a field and whether `None` is allowed: `int | None` -> (int, True); `tuple[str, ...]` -> (tuple, False)."""
+    """The plain type of a field, and whether it may be None: `int | None` -> (int, True)."""
     hint = typing.get_type_hints(_owner_of(item)).get(item.name) if isinstance(item.type, str) else item.type
     if isinstance(hint, types.UnionType):
         inner = [part for part in typing.get_args(hint) if part is not type(None)]
@@ -125,8 +125,9 @@ def _argument(item: "dataclasses.Field[Any]") -> dict[str, Any]:
     base, _ = base_type(item)
     meta = item.metadata
     notes = [f"in {meta['unit']}"] if meta.get("unit") else []
-    if item.default not in (None, "", ()):
-        shown = " ".join(item.default) if base is tuple else item.default
+    default: Any = item.default
+    if default not in (None, "", ()):
+        shown = " ".join(default) if base is tuple else default
         notes.append(f"default {shown}")
     text = meta["help"] + (f" ({', '.join(notes)})" if notes else "")
     text = text.replace("%", "%%")

@@ -1,7 +1,7 @@
 """What is trained: stages, LoRA, and the model folder that holds trained weights and says what they belong to.
 
-    model/trained.safetensors   projector, and LoRA matrices or the whole language model
-    model/vqa.json              the parts, the prompt, the stage: enough to load it without the run
+model/trained.safetensors   projector, and LoRA matrices or the whole language model
+model/vqa.json              the parts, the prompt, the stage: enough to load it without the run
 """
 
 from dataclasses import asdict, dataclass
@@ -55,10 +55,14 @@ def prepare_stage(vlm: Vlm, stage: Stage, seed: int = 0) -> None:
 def _inject_lora(vlm: Vlm, stage: Stage, seed: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    linear = sorted({name.rsplit(".", 1)[-1] for name, part in vlm.language_model.named_modules() if type(part) is nn.Linear})
+    linear = sorted(
+        {name.rsplit(".", 1)[-1] for name, part in vlm.language_model.named_modules() if type(part) is nn.Linear}
+    )
     unknown = sorted(set(stage.lora_targets) - set(linear))
     if unknown:
-        raise InputError(f"--lora-targets {unknown[0]!r} is no linear layer of the language model; it has {', '.join(linear)}.")
+        raise InputError(
+            f"--lora-targets {unknown[0]!r} is no linear layer of the language model; it has {', '.join(linear)}."
+        )
     config = LoraConfig(
         r=stage.lora_rank,
         lora_alpha=stage.lora_alpha,
@@ -87,18 +91,28 @@ def load_trained(vlm: Vlm, tensors: dict[str, Tensor], source: Path) -> None:
             raise InputError(f"{source} {what} {len(names)} of {len(own)} weights, such as {min(names)}.")
     for name, parameter in own.items():
         if parameter.shape != tensors[name].shape:
-            raise InputError(f"{source}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}.")
+            raise InputError(
+                f"{source}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}."
+            )
         with torch.no_grad():
             parameter.copy_(tensors[name])
 
 
 def save_model_folder(folder: Path, vlm: Vlm, stage: Stage, *, save_dtype: str = "fp32", about: dict[str, Any]) -> None:
     """Write trained weights and their description; `about` is free-form and kept as it is (steps, scores, data)."""
-    tensors = {name: value.detach().cpu().contiguous().to(DTYPES[save_dtype]) for name, value in trained_tensors(vlm).items()}
+    tensors = {
+        name: value.detach().cpu().contiguous().to(DTYPES[save_dtype]) for name, value in trained_tensors(vlm).items()
+    }
     write_atomically(folder / "trained.safetensors", save(tensors, metadata={"format": "pt"}))
     write_json(
         folder / "vqa.json",
-        {"format": FORMAT, "model": vlm.settings.to_dict(), "stage": asdict(stage), "image_tokens": vlm.image_tokens, **about},
+        {
+            "format": FORMAT,
+            "model": vlm.settings.to_dict(),
+            "stage": asdict(stage),
+            "image_tokens": vlm.image_tokens,
+            **about,
+        },
     )
 
 
@@ -130,10 +144,10 @@ def merge_lora(language_model: nn.Module) -> None:
     for name, module in list(language_model.named_modules()):
         if not hasattr(module, "lora_A"):
             continue
-        base: Any = module.get_base_layer()  # type: ignore[operator]
-        for adapter, down in module.lora_A.items():  # type: ignore[union-attr, operator]
-            up = module.lora_B[adapter]  # type: ignore[index]
-            update = module.scaling[adapter] * (up.weight.float() @ down.weight.float())  # type: ignore[index]
+        base: Any = module.get_base_layer()
+        for adapter, down in module.lora_A.items():
+            up = module.lora_B[adapter]
+            update = module.scaling[adapter] * (up.weight.float() @ down.weight.float())
             base.weight.data = (base.weight.data.float() + update).to(base.weight.dtype)
         parent, _, leaf = name.rpartition(".")
         setattr(language_model.get_submodule(parent), leaf, base)

@@ -75,8 +75,11 @@ class Hooks:
 class VqaTrainer(Trainer):  # type: ignore[misc]
     """Trainer whose loss is the mean over all answer tokens of a step, and whose checkpoints are sealed."""
 
-    def __init__(self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks):
+    def __init__(
+        self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks
+    ):
         self.settings, self.hooks = settings, hooks
+        self.control: Any
         self.started = time.monotonic()
         # `evaluate` below needs no data loader; the Trainer insists on being given one
         super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=only)

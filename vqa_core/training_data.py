@@ -56,7 +56,7 @@ class RowLengths:
 def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     """Tokenise every question once.
 
-    Raises InputError for a question without a supervised token, which would train nothing and count as a sample.
+    Raises InputError for an answer that becomes no token: it would train nothing and count as a sample.
     """
     lengths: list[list[int]] = []
     questions = questions_cut = tokens_cut = 0
@@ -67,8 +67,8 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             branch, cut = encoder.encode(question, answer)
             if len(branch.answer) < 2:
                 raise InputError(
-                    f"Question {question_id} has the answer {answer!r}, which becomes no token: there is nothing to learn. "
-                    "Give it an answer or leave the row out of train.csv."
+                    f"Question {question_id} has the answer {answer!r}, which becomes no token: there is nothing to "
+                    "learn. Give it an answer or leave the row out of train.csv."
                 )
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)

@@ -17,6 +17,7 @@ from transformers import (
     AutoTokenizer,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    PreTrainedModel,
 )
 from transformers.image_processing_base import ImageProcessingMixin
 
@@ -46,16 +47,16 @@ class Vlm:
     image_tokens: int
 
     @property
-    def vision_tower(self) -> nn.Module:
-        return self.model.model.vision_tower  # type: ignore[no-any-return]
+    def vision_tower(self) -> PreTrainedModel:
+        return self.model.model.vision_tower
 
     @property
     def projector(self) -> nn.Module:
         return self.model.model.multi_modal_projector  # type: ignore[no-any-return]
 
     @property
-    def language_model(self) -> nn.Module:
-        return self.model.model.language_model  # type: ignore[no-any-return]
+    def language_model(self) -> PreTrainedModel:
+        return self.model.model.language_model
 
     @property
     def device(self) -> torch.device:
@@ -100,7 +101,7 @@ class Vlm:
         return self.projector(features.to(projector_dtype)).to(self.dtype)  # type: ignore[no-any-return]
 
     def embed(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
-        """Token embeddings (B, T, D) of `input_ids` (B, T), image positions filled from `image_tokens` (B, N, D) in order."""
+        """Embeddings (B, T, D) of `input_ids` (B, T), image positions filled from `image_tokens` (B, N, D) in order."""
         at_image = input_ids == self.image_token_id
         embeds = self.model.get_input_embeddings()(input_ids.masked_fill(at_image, self.pad_id))
         return embeds.masked_scatter(at_image[..., None], image_tokens.to(embeds.dtype))  # type: ignore[no-any-return]
@@ -119,7 +120,7 @@ def best_device() -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 where the processor multiplies in it (CUDA from Ampere on, CPUs with AVX512-BF16 or AMX), else fp32."""
+    """`auto` is bf16 where the processor multiplies in it (Ampere and later, AVX512-BF16, AMX), else fp32."""
     if precision != "auto":
         return DTYPES[precision]
     if device.type == "cuda":
@@ -137,7 +138,9 @@ def build_vlm(
     Raises InputError when a part can't be loaded or the parts don't fit.
     """
     tower, tower_path = _load_tower(settings.vision_tower, dtype)
-    language = _load_part(AutoModelForCausalLM, "language model", resolve_language_model(settings.language_model), dtype)
+    language = _load_part(
+        AutoModelForCausalLM, "language model", resolve_language_model(settings.language_model), dtype
+    )
     language.config._attn_implementation = attention
     tokenizer = AutoTokenizer.from_pretrained(resolve_language_model(settings.language_model))
     processor, _ = ImageProcessingMixin.get_image_processor_dict(tower_path)
@@ -145,8 +148,8 @@ def build_vlm(
 
 
 def assemble(
-    tower: nn.Module,
-    language: nn.Module,
+    tower: PreTrainedModel,
+    language: PreTrainedModel,
     tokenizer: Any,
     processor: dict[str, Any],
     settings: ModelSettings,
@@ -168,7 +171,7 @@ def assemble(
         projector = build_projector(
             settings.projector, tower.config.hidden_size, language.config.hidden_size, settings.pixel_shuffle
         )
-    image_tokens: int = projector.num_tokens(side)  # type: ignore[operator, assignment]
+    image_tokens: int = projector.num_tokens(side)  # type: ignore[operator]
     image_token_id = _image_token_id(tokenizer, language.config.vocab_size)
     config = LlavaConfig(
         vision_config=tower.config,
@@ -176,6 +179,7 @@ def assemble(
         image_token_index=image_token_id,
         image_seq_length=image_tokens,
         vision_feature_layer=settings.vision_feature_layer,
+        vision_feature_select_strategy="default" if _has_class_token(tower) else "full",
         tie_word_embeddings=bool(language.config.tie_word_embeddings),
     )
     config._attn_implementation = attention
@@ -199,13 +203,15 @@ def assemble(
     )
 
 
-def _load_tower(name: str, dtype: torch.dtype) -> tuple[nn.Module, str]:
+def _load_tower(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, str]:
     """A vision tower; of a two-sided model such as CLIP only the vision side."""
     path = resolve_vision_tower(name)
     config = _load_part(AutoConfig, "vision tower", path, None)
     config = getattr(config, "vision_config", config)
     if type(config) not in MODEL_MAPPING:
-        raise InputError(f"The vision tower {path!r} is of type {config.model_type!r}, which transformers has no model for.")
+        raise InputError(
+            f"The vision tower {path!r} is of type {config.model_type!r}, which transformers has no model for."
+        )
     return _load_part(MODEL_MAPPING[type(config)], "vision tower", path, dtype, config=config), path
 
 
@@ -219,8 +225,13 @@ def _load_part(loader: Any, what: str, path: str, dtype: torch.dtype | None, **e
         ) from error
 
 
+def _has_class_token(tower: PreTrainedModel) -> bool:
+    """Whether the tower puts a class token before the patches (CLIP, DINOv2, ViT) or not (SigLIP)."""
+    return any("cls_token" in name or "class_embedding" in name for name, _ in tower.named_parameters())
+
+
 def _image_token_id(tokenizer: Any, vocab_size: int) -> int:
-    """An id that text never becomes: `<image>` if the vocabulary has it, else a special token that prompts don't use."""
+    """An id that text never becomes: `<image>` if the vocabulary has it, else a special token prompts don't use."""
     taken = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     special = [tokenizer.convert_tokens_to_ids(token) for token in ("<image>", "<file_sep>")]
     reserved = [*special, *reversed(tokenizer.all_special_ids), tokenizer.unk_token_id]
