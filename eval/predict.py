@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqa_core.commands import log_to, parser_for, run_command
-from vqa_core.competition import read_competition
+from vqa_core.competition import read_test
 from vqa_core.config import DataSettings, PredictSettings, read_config, settings_of
 from vqa_core.files import InputError
 from vqa_core.prepare import column_map
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(PredictSettings, given, args)
     root = data_folder(args.data) if args.data else run.data_root()
     if args.split == "test" and args.data:
-        competition = read_competition(root, column_map(_data_settings(config)), splits=("test",), required=("test",))
+        competition = read_test(root, column_map(settings_of(DataSettings, config, {})))
         root, examples = competition.root, competition.test
     else:
         examples = run.examples(args.split)
@@ -51,12 +51,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     logger.info(
         "Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else ""
     )
-
-
-def _data_settings(config: dict[str, dict[str, object]]) -> DataSettings:
-    """The settings among what `train.prepare` wrote down: it notes facts about the data there, too."""
-    known = DataSettings().to_dict()
-    return DataSettings(**{name: value for name, value in config.get("data", {}).items() if name in known})
 
 
 if __name__ == "__main__":

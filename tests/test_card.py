@@ -19,7 +19,7 @@ def sha(path: Path) -> str:
 
 def test_a_card_holds_what_is_needed_to_make_the_submission_again(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
-    run.write_section("data", {"root": "data"})
+    run.write_section("dataset", {"root": "data"})
     (run.model / "projector").mkdir(parents=True)
     (run.model / "projector" / "model.safetensors").write_bytes(b"weights")
     run.score.write_text('{"val": {"overall": 0.9}, "test": {"overall": 0.8}}')
@@ -44,7 +44,7 @@ def test_a_card_holds_what_is_needed_to_make_the_submission_again(tmp_path: Path
     assert written["submission"] == {"file": "final.csv", "sha256": sha(out), "rows": 2}
     assert written["data"] == {"test.csv": sha(test)}
     assert written["weights"] == {"projector/model.safetensors": hashlib.sha256(b"weights").hexdigest()}
-    assert written["config"] == {"sha256": sha(run.config), "settings": {"data": {"root": "data"}}}
+    assert written["config"] == {"sha256": sha(run.config), "settings": {"dataset": {"root": "data"}}}
     assert written["predictions"]["statuses"] == {"ok": 1, "bad_image": 1}
     assert written["predictions"]["meta"] == {"weights": "abc"}
     assert written["validation"] == {"overall": 0.9}

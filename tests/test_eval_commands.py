@@ -38,7 +38,7 @@ def data(tmp_path: Path) -> Path:
 def make_run(folder: Path, data: Path, every: int) -> RunDir:
     """A run that answers each `every`th question wrongly."""
     run = RunDir(folder)
-    run.write_section("data", {"root": str(data)})
+    run.write_section("dataset", {"root": str(data)})
     run.write_section("train", {"seed": every})
     splits = {
         split: [question(split, number, COLORS[number % 4]) for number in range(60)] for split in ("train", "val")

@@ -93,8 +93,9 @@ def test_easy_vqa_is_prepared_from_nothing_and_home_is_left_alone(tmp_path: Path
     assert read_questions(run.llava / "test.jsonl") == splits.test
     assert run.data_root() == (tmp_path / "easy-vqa").resolve()
     assert (run.data_root() / splits.test[0].image).is_file()
-    section = run.read_config()["data"]
-    assert (section["source"], section["has_solution"], section["val_fraction"]) == ("easy-vqa", True, 0.05)
+    config = run.read_config()
+    assert (config["dataset"]["source"], config["dataset"]["has_solution"]) == ("easy-vqa", True)
+    assert config["data"]["val_fraction"] == 0.05
     assert "38,575" in output
     assert f"Next: python -m train.finetune --run {run.root}" in errors
 
@@ -233,7 +234,7 @@ def consistent(run: RunDir) -> bool:
     except InputError:
         return False
     splits = splits_of(run)
-    assert splits.fingerprint == run.read_config()["data"]["fingerprint"]
+    assert splits.fingerprint == run.read_config()["dataset"]["fingerprint"]
     assert as_rows(run) == read_conversations(run.llava / "output.json") == splits.train
     assert read_questions(run.llava / "test.jsonl") == splits.test
     return True
@@ -261,7 +262,7 @@ def test_stopped_before_any_of_its_renames_a_run_is_never_half_trusted(
 
     other = prepare(RunDir(tmp_path / "other"), str(folder), DataSettings(val_fraction=0.5))
     outcomes = []
-    for at in range(11):
+    for at in range(12):
         run = RunDir(tmp_path / f"run-{at}")
         prepare(run, str(folder), DataSettings(val_fraction=0.25))
         with monkeypatch.context() as patch:

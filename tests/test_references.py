@@ -54,7 +54,7 @@ def test_columns_come_from_the_flag_else_from_the_runs_config(tmp_path: Path) ->
     path = tmp_path / "solution.csv"
     path.write_text("qid,label,second\n1,a,b\n")
     run = RunDir(tmp_path / "run")
-    run.write_section("data", {"root": "data", "question_id_column": "qid", "answer_column": "label"})
+    run.write_section("data", {"question_id_column": "qid", "answer_column": "label"})
     parser = argparse.ArgumentParser()
     add_reference_arguments(parser)
     assert references_of(run, parser.parse_args([])) is None

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     run.write_section("model", model_settings.to_dict())
     run.write_section("train", settings.to_dict())
-    root = Path(config["data"]["root"])
+    root = run.data_root()
     outcome = finetune(
         run, open_rows(run.rows), read_examples(run.val), root, model_settings, settings, resume=args.resume
     )

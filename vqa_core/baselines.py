@@ -46,9 +46,8 @@ def _generate(engine: "Engine", examples: list[Example], pictures: list[Image.Im
     mask = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts], device=vlm.device)
     with vlm.autocast():
         output = vlm.model.generate(
-            input_ids=input_ids,
+            inputs_embeds=vlm.embed(input_ids, vlm.encode_images(vlm.pixels(pictures))),
             attention_mask=mask,
-            pixel_values=vlm.pixels(pictures).to(vlm.device, vlm.dtype),
             do_sample=False,
             max_new_tokens=engine.settings.max_new_tokens,
             eos_token_id=vlm.prompt.end_id,
@@ -56,7 +55,7 @@ def _generate(engine: "Engine", examples: list[Example], pictures: list[Image.Im
             return_dict_in_generate=True,
             output_logits=True,
         )
-    new = output.sequences[:, length:].tolist()
+    new = output.sequences.tolist()  # without the prompt, which went in as embeddings
     logprobs = torch.stack([logits.float().log_softmax(-1).amax(-1) for logits in output.logits], dim=1)  # (R, steps)
     answers = [_cut(ids, row, vlm.prompt.end_id) for ids, row in zip(new, logprobs.tolist(), strict=True)]
     work.encodes += len(pictures)

@@ -2,12 +2,13 @@
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from vqa_core.examples import ColumnMap, Example
-from vqa_core.files import InputError
+from vqa_core.files import InputError, named
 from vqa_core.tables import Table, read_table
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -60,6 +61,21 @@ def read_competition(
         table = read_table(root / SAMPLE)
         competition.encodings[SAMPLE] = table.encoding
         competition.sample_ids.extend(table.column(columns.question_id, "--question-id-column"))
+    return competition
+
+
+def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
+    """Read only what is to be answered.
+
+    Raises InputError also where an id stands twice, which no submission could tell apart, or where two files could be
+    an image, as `train.prepare` does.
+    """
+    competition = read_competition(folder, columns, splits=("test",), required=("test",))
+    twice = [name for name, count in Counter(e.question_id for e in competition.test).items() if count > 1]
+    if twice:
+        raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")
+    for image_id, paths in competition.ambiguous.items():
+        raise InputError(f"Image {image_id!r} could be any of {', '.join(paths)}. Remove all but one.")
     return competition
 
 

@@ -124,7 +124,7 @@ class PredictSettings(Settings):
         "open", "`open` generates freely, `train` allows only answers seen in training", choices=("open", "train")
     )
     batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
-    max_new_tokens: int = setting(16, "longest answer", unit="tokens", minimum=1)
+    max_new_tokens: int = setting(16, "longest answer of `--answers open`", unit="tokens", minimum=1)
     precision: str = setting(
         "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")
     )
@@ -138,17 +138,20 @@ SECTIONS: dict[str, type[Settings]] = {
 }
 
 
+RECORDS = ("dataset",)  # sections of a run's config.json that are findings, not settings
+
+
 def read_config(path: Path | None) -> dict[str, dict[str, Any]]:
     """The sections of a JSON config; an unknown section or a section that is no object is an InputError."""
     if path is None:
         return {}
     config = read_json(path)
     for name, section in config.items() if isinstance(config, dict) else [(str(path), config)]:
-        if name.startswith("_"):
-            continue  # a comment: JSON has none of its own
+        if name.startswith("_") or name in RECORDS:
+            continue  # a comment, which JSON has none of its own; or what a run noted about itself
         if name not in SECTIONS or not isinstance(section, dict):
             raise InputError(f"{path}: {name!r} is not a section. Sections are {', '.join(SECTIONS)}, each an object.")
-    return {name: section for name, section in config.items() if not name.startswith("_")}
+    return {name: section for name, section in config.items() if name in SECTIONS}
 
 
 def settings_of(kind: type[SettingsT], config: dict[str, dict[str, Any]], given: Any) -> SettingsT:

@@ -70,9 +70,10 @@ class Engine:
         self.vlm, self.settings, self.data_root, self.fallback = vlm, settings, data_root, fallback
         self.work = Work()
         self.trie = None
+        self._spelled: dict[tuple[int, ...], str] = {}  # decoding ids loses blanks round an answer
         if allowed_answers is not None:
-            ids = (vlm.prompt.answer_ids(answer) for answer in allowed_answers)
-            self.trie = AnswerTrie(ids, vlm.prompt.end_id, vlm.device)
+            self._spelled = {tuple(vlm.prompt.answer_ids(answer)): answer for answer in allowed_answers}
+            self.trie = AnswerTrie(map(list, self._spelled), vlm.prompt.end_id, vlm.device)
         self._hashes: dict[str, str] = {}
 
     def generate(self, examples: Sequence[Example], done: Collection[str] = ()) -> Iterator[Prediction]:
@@ -153,14 +154,14 @@ class Engine:
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            failure = error
+            failure = (str(error) or "out of memory").splitlines()[0]  # the error itself would keep the batch's tensors alive
         else:
             for group, answers in zip(batch.groups, generated, strict=True):
                 yield from (self._prediction(example, answer) for example, answer in zip(group, answers, strict=True))
             return
         halves = batch.halves()
         if not halves:
-            yield self._failed(batch.examples[0], "oom", str(failure).splitlines()[0])
+            yield self._failed(batch.examples[0], "oom", failure)
             return
         logger.warning("Out of memory with %d questions at once; going on with half as many.", len(batch.examples))
         if self.vlm.device.type == "cuda":
@@ -184,7 +185,8 @@ class Engine:
         with vlm.autocast():
             image_tokens = vlm.encode_images(vlm.pixels(pictures))  # (B, N, D)
             rows = [self.row_of(group) for group in batch.groups]
-            return generate_packed(vlm, rows, image_tokens, self.settings.max_new_tokens, self.trie, self.work)
+            longest = self.trie.depth if self.trie else self.settings.max_new_tokens
+            return generate_packed(vlm, rows, image_tokens, longest, self.trie, self.work)
 
     def row_of(self, group: Sequence[Example]) -> PackedRow:
         """The packed row of one picture's questions."""
@@ -195,7 +197,7 @@ class Engine:
     def _prediction(self, example: Example, generated: Generated) -> Prediction:
         if not math.isfinite(generated.logprob):
             return self._failed(example, "error", "the model computed no probability (NaN)")
-        text = self.vlm.prompt.decode(generated.ids)
+        text = self._spelled.get(tuple(generated.ids)) or self.vlm.prompt.decode(generated.ids)
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
             answer = self.fallback(example.question)

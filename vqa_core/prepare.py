@@ -59,7 +59,7 @@ def prepare(
 
     `tell` gets the report, written to the run by then, before anything else is. Raises InputError where the data
     cannot be read, where the report has errors (a sentence each), and where the run was trained on other data. The
-    section `data` of the run's config.json is there only while all of the run's data files are of one making.
+    section `dataset` of the run's config.json is there only while all of the run's data files are of one making.
     """
     competition = read_competition(data_folder(source, data_dir), column_map(settings))
     named = {example.image for example in (*competition.train, *competition.test) if example.image}
@@ -93,12 +93,13 @@ def _write(run: RunDir, splits: Splits, settings: DataSettings, competition: Com
         "questions": {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
         "fingerprint": fingerprint,
     }
-    run.write_section("data", settings.to_dict() | record)
+    run.write_section("data", settings.to_dict())
+    run.write_section("dataset", record)
 
 
 def _keep_from_mixing(run: RunDir, fingerprint: str) -> None:
     """Refuse to put other data under what was made from the run's data; else declare the old data void."""
-    section = run.read_config().get("data", {}) if run.config.is_file() else {}
+    section = run.read_config().get("dataset", {}) if run.config.is_file() else {}
     if section.get("fingerprint", fingerprint) == fingerprint:
         return
     made = [path for path in (run.checkpoints, run.model, run.predictions("test").parent) if path.exists()]
@@ -107,7 +108,7 @@ def _keep_from_mixing(run: RunDir, fingerprint: str) -> None:
             f"{run.root} was used with other data, or another split of it: {made[0].name}/ comes from that. "
             f"Prepare into another --run, or remove {', '.join(map(str, made))}."
         )
-    run.drop_section("data")
+    run.drop_section("dataset")
 
 
 def count_images(examples: Iterable[Example]) -> int:

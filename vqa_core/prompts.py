@@ -61,7 +61,7 @@ class PromptEncoder:
         self.end_id = self._end_id()
         bos = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
         self.prefix_ids: list[int] = bos + self._ids(self.style.before_image)
-        self._specials = [token for token in tokenizer.all_special_tokens if token]
+        self._specials = [str(token) for token in tokenizer.added_tokens_decoder.values()]  # with a role or without
 
     def text(self, question: str) -> str:
         """The whole prompt as text, `<image>` standing for the picture; for people to read."""

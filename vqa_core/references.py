@@ -2,15 +2,14 @@
 
 import argparse
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from vqa_core.config import DataSettings
+from vqa_core.config import DataSettings, settings_of
 from vqa_core.examples import ColumnMap
 from vqa_core.files import InputError, named, read_json
 from vqa_core.runs import RunDir
-from vqa_core.settings import add_arguments, resolve
+from vqa_core.settings import add_arguments
 from vqa_core.tables import read_table
 
 
@@ -73,9 +72,7 @@ def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]]
         return read_annotations(args.annotations)
     if not args.answers:
         return None
-    names = {item.name for item in fields(DataSettings)}
-    recorded = run.read_config().get("data", {}) if run.config.is_file() else {}
-    data = resolve(DataSettings, {name: value for name, value in recorded.items() if name in names}, args)
+    data = settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, args)
     return read_solution(args.answers, ColumnMap(question_id=data.question_id_column, answer=data.answer_column))
 
 

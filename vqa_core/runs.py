@@ -112,12 +112,12 @@ class RunDir:
     def data_root(self) -> Path:
         """The dataset folder that the examples' `image` paths are relative to."""
         config = self.read_config()
-        if "data" not in config:
+        if "dataset" not in config:
             raise InputError(
                 f"{self.root} has no data: `train.prepare` was never run on it, or was stopped before its end. "
                 f"Run `python -m train.prepare --data DIR --run {self.root}`."
             )
-        return Path(config["data"]["root"])
+        return Path(config["dataset"]["root"])
 
 
 def list_runs(folder: Path) -> Iterator[RunDir]:

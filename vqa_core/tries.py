@@ -10,11 +10,14 @@ class AnswerTrie:
     """States and their allowed next tokens. State 0 is the empty answer; every answer ends with the end token.
 
     The children of state s stand at `tokens[starts[s] : starts[s] + counts[s]]`, and `children` says where each leads.
+    `depth` is the number of tokens of the longest answer, its end included.
     """
 
     def __init__(self, answers: Iterable[list[int]], end_id: int, device: torch.device) -> None:
         nodes: list[dict[int, int]] = [{}]
+        self.depth = 0
         for answer in answers:
+            self.depth = max(self.depth, len(answer) + 1)
             state = 0
             for token in [*answer, end_id]:
                 if token not in nodes[state]:

@@ -4,6 +4,8 @@ The embedded parts are a default like any other: a Hugging Face folder or a hub 
 """
 
 import contextlib
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     PreTrainedModel,
@@ -23,11 +26,13 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
+from vqa_core.packing import check_backend
 from vqa_core.pixels import PixelTransform
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
 from vqa_core.projectors import build_projector
 from vqa_core.prompts import PromptEncoder
 
+_RARE_CHARACTERS = "\U00012000\U0001f9ff\x07"  # a tokeniser without bytes to fall back on takes them for unknown
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -115,8 +120,10 @@ class Vlm:
 
 
 def best_device() -> torch.device:
-    """The first CUDA device, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """This process's CUDA device (torchrun counts a machine's processes in LOCAL_RANK), or the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
@@ -137,13 +144,13 @@ def build_vlm(
 
     Raises InputError when a part can't be loaded or the parts don't fit.
     """
-    tower, tower_path = _load_tower(settings.vision_tower, dtype)
-    language = _load_part(
-        AutoModelForCausalLM, "language model", resolve_language_model(settings.language_model), dtype
-    )
-    language.config._attn_implementation = attention
-    tokenizer = AutoTokenizer.from_pretrained(resolve_language_model(settings.language_model))
-    processor, _ = ImageProcessingMixin.get_image_processor_dict(tower_path)
+    check_backend(attention)
+    tower_path = resolve_vision_tower(settings.vision_tower)
+    tower = _load_tower(tower_path, dtype)
+    processor, _ = _load("vision tower's preprocessor", ImageProcessingMixin.get_image_processor_dict, tower_path)
+    language_path = resolve_language_model(settings.language_model)
+    language = _load("language model", AutoModelForCausalLM.from_pretrained, language_path, dtype=dtype)
+    tokenizer = _load("language model's tokeniser", AutoTokenizer.from_pretrained, language_path)
     return assemble(tower, language, tokenizer, processor, settings, attention=attention, seed=seed)
 
 
@@ -158,6 +165,11 @@ def assemble(
     seed: int = 0,
 ) -> Vlm:
     """Put loaded parts together. `processor` is the content of a preprocessor_config.json (image_mean, image_std)."""
+    if not (hasattr(language, "model") and hasattr(language, "lm_head")):
+        raise InputError(
+            f"A language model of type {language.config.model_type!r} can't be used: its parts are not named `model` and "
+            "`lm_head`, as those of Llama, Mistral, Qwen and their kin are."
+        )
     patch = tower.config.patch_size
     if settings.image_side_px % patch:
         below = settings.image_side_px // patch * patch
@@ -190,7 +202,7 @@ def assemble(
     model.model.language_model = language.model
     model.lm_head = language.lm_head
     model.model.language_model.config._attn_implementation = attention
-    model.generation_config = language.generation_config
+    model.generation_config = GenerationConfig()  # greedy, no more: a part's own penalties would change answers
     model.requires_grad_(False)
     model.eval()
     return Vlm(
@@ -203,21 +215,20 @@ def assemble(
     )
 
 
-def _load_tower(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, str]:
+def _load_tower(path: str, dtype: torch.dtype) -> PreTrainedModel:
     """A vision tower; of a two-sided model such as CLIP only the vision side."""
-    path = resolve_vision_tower(name)
-    config = _load_part(AutoConfig, "vision tower", path, None)
+    config = _load("vision tower", AutoConfig.from_pretrained, path)
     config = getattr(config, "vision_config", config)
     if type(config) not in MODEL_MAPPING:
         raise InputError(
             f"The vision tower {path!r} is of type {config.model_type!r}, which transformers has no model for."
         )
-    return _load_part(MODEL_MAPPING[type(config)], "vision tower", path, dtype, config=config), path
+    return _load("vision tower", MODEL_MAPPING[type(config)].from_pretrained, path, config=config, dtype=dtype)
 
 
-def _load_part(loader: Any, what: str, path: str, dtype: torch.dtype | None, **extra: Any) -> Any:
+def _load(what: str, load: Callable[..., Any], path: str, **how: Any) -> Any:
     try:
-        return loader.from_pretrained(path, **extra, **({} if dtype is None else {"dtype": dtype}))
+        return load(path, **how)
     except (OSError, ValueError) as error:
         raise InputError(
             f"The {what} {path!r} can't be loaded: {str(error).splitlines()[0]} "
@@ -233,10 +244,11 @@ def _has_class_token(tower: PreTrainedModel) -> bool:
 def _image_token_id(tokenizer: Any, vocab_size: int) -> int:
     """An id that text never becomes: `<image>` if the vocabulary has it, else a special token prompts don't use."""
     taken = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
-    special = [tokenizer.convert_tokens_to_ids(token) for token in ("<image>", "<file_sep>")]
-    reserved = [*special, *reversed(tokenizer.all_special_ids), tokenizer.unk_token_id]
-    for candidate in reserved:
-        unknown = candidate == tokenizer.unk_token_id and candidate in special
-        if candidate is not None and not unknown and candidate not in taken and candidate < vocab_size:
+    if tokenizer.unk_token_id in tokenizer(_RARE_CHARACTERS)["input_ids"]:
+        taken.add(tokenizer.unk_token_id)
+    special = {str(token): index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    named = [special[name] for name in ("<image>", "<file_sep>") if name in special]
+    for candidate in [*named, *reversed(tokenizer.all_special_ids)]:
+        if candidate not in taken and candidate < vocab_size:
             return int(candidate)
     raise InputError("The tokeniser has no spare special token to stand for the image.")

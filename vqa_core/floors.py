@@ -1,0 +1,114 @@
+"""How much work a workload takes, by arithmetic alone: what counters must show, and what a clock is held against.
+
+Symbols: I images, Q questions, P prefix tokens of an image (prompt head and image tokens), S branch tokens of a question
+(the question and what follows it), D tokens fed after them (generated, or taught), d width, L layers, V vocabulary.
+
+    separate   Q (P + S + D) tokens, Q encodes       each question on its own, as LLaVA's model_vqa.py does
+    shared     I P + Q (S + D) tokens, I encodes     the prefix once an image
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TRAINED_PASSES = 2.0  # forward, and the activations' gradient; a frozen language model has no weight gradients
+TRAINED_ATTENTION_PASSES = 3.5  # 2 products forward, 5 backward (FlashAttention-2, arXiv 2307.08691, section 4.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Some questions about some images, by their numbers of tokens; `branches` and `fed` are sums over all questions."""
+
+    images: int
+    questions: int
+    prefix: int
+    branches: int
+    fed: int
+
+    @classmethod
+    def uniform(cls, images: int, questions: int, prefix: int = 286, branch: int = 20, fed: int = 2) -> "Workload":
+        """Every question alike; the defaults are a prompt of 30 tokens, CLIP's 256 patches, and answers of two tokens."""
+        return cls(images, questions, prefix, questions * branch, questions * fed)
+
+    @classmethod
+    def of(cls, prefix: int, groups: Sequence[Sequence[tuple[int, int]]]) -> "Workload":
+        """From (S, D) of every question, grouped by image."""
+        pairs = [pair for group in groups for pair in group]
+        return cls(len(groups), len(pairs), prefix, sum(s for s, _ in pairs), sum(d for _, d in pairs))
+
+    @property
+    def separate_tokens(self) -> int:
+        return self.questions * self.prefix + self.branches + self.fed
+
+    @property
+    def shared_tokens(self) -> int:
+        return self.images * self.prefix + self.branches + self.fed
+
+    @property
+    def head_rows(self) -> int:
+        """Positions that a token is predicted from: the branch's last, and every one fed after it."""
+        return self.questions + self.fed
+
+    @property
+    def speedup(self) -> float:
+        """Tokens saved by sharing: N (P + S + D) / (P + N (S + D)) for N questions an image."""
+        return self.separate_tokens / self.shared_tokens
+
+    def tokens(self, shared: bool) -> int:
+        return self.shared_tokens if shared else self.separate_tokens
+
+    def encodes(self, shared: bool) -> int:
+        return self.images if shared else self.questions
+
+
+DACON_TEST = Workload.uniform(images=11_915, questions=40_479)
+DACON_TRAIN = Workload.uniform(images=107_231, questions=359_521)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What a model's work is computed from. `linear` counts the weights of the layers' matrices, without embedding and head."""
+
+    linear: int
+    layers: int
+    width: int
+    vocabulary: int
+    encode_flops: float
+
+    @property
+    def flops_per_token(self) -> float:
+        """Of the layers' matrices, forward."""
+        return 2.0 * self.linear
+
+    @property
+    def head_flops(self) -> float:
+        """Of one row of logits."""
+        return 2.0 * self.width * self.vocabulary
+
+    def attention_flops(self, work: Workload, shared: bool) -> float:
+        """4 d L for each token and each token it sees: itself, those before it, and the prefix of its image."""
+        after = (work.branches + work.fed) / work.questions  # S + D, on average
+        prefixes = work.images if shared else work.questions
+        pairs = prefixes * work.prefix * work.prefix / 2 + work.questions * after * (work.prefix + after / 2)
+        return 4.0 * self.width * self.layers * pairs
+
+    def answer_flops(self, work: Workload, shared: bool = True) -> float:
+        """Of answering all questions."""
+        return (
+            work.tokens(shared) * self.flops_per_token
+            + work.head_rows * self.head_flops
+            + work.encodes(shared) * self.encode_flops
+            + self.attention_flops(work, shared)
+        )
+
+    def train_flops(self, work: Workload, shared: bool = True) -> float:
+        """Of one pass of projector training, forward and backward; tower and language model are frozen."""
+        return (
+            TRAINED_PASSES * (work.tokens(shared) * self.flops_per_token + work.head_rows * self.head_flops)
+            + work.encodes(shared) * self.encode_flops
+            + TRAINED_ATTENTION_PASSES * self.attention_flops(work, shared)
+        )
+
+
+def transformer_encode_flops(linear: int, layers: int, width: int, tokens: int) -> float:
+    """Of a vision tower of `linear` weights in its matrices that sees one picture as `tokens` tokens."""
+    return 2.0 * linear * tokens + 4.0 * width * layers * tokens * tokens
