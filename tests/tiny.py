@@ -1,8 +1,8 @@
 """A LLaVA of some 60,000 parameters, made in code in a moment: what the tests of the model modules run on.
 
-    vlm = tiny_vlm(projector="linear")               in memory
-    tower, language_model = tiny_parts(folder)       the same parts as Hugging Face folders, for commands
-    run = tiny_run(folder)                           a prepared run with pictures and questions
+vlm = tiny_vlm(projector="linear")               in memory
+tower, language_model = tiny_parts(folder)       the same parts as Hugging Face folders, for commands
+run = tiny_run(folder)                           a prepared run with pictures and questions
 """
 
 import csv

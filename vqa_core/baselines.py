@@ -8,37 +8,37 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
+from torch import Tensor
+from transformers import LogitsProcessor
 
 from vqa_core.decoding import Generated
 from vqa_core.examples import Example
-from vqa_core.files import InputError
+from vqa_core.tries import AnswerTrie
 
 if TYPE_CHECKING:
     from vqa_core.engine import Batch, Engine
 
 
-def answer_naive(engine: "Engine", batch: "Batch", pictures: list[Image.Image]) -> list[list[Generated]]:
+def answer_naive(engine: "Engine", batch: "Batch", pixels: list[Tensor]) -> list[list[Generated]]:
     """One question at a time."""
     return [
         [_generate(engine, [example], [picture])[0] for example in group]
-        for group, picture in zip(batch.groups, pictures, strict=True)
+        for group, picture in zip(batch.groups, pixels, strict=True)
     ]
 
 
-def answer_hf_batch(engine: "Engine", batch: "Batch", pictures: list[Image.Image]) -> list[list[Generated]]:
+def answer_hf_batch(engine: "Engine", batch: "Batch", pixels: list[Tensor]) -> list[list[Generated]]:
     """All questions of the batch as one left-padded batch."""
-    pairs = [(e, picture) for group, picture in zip(batch.groups, pictures, strict=True) for e in group]
+    pairs = [(e, picture) for group, picture in zip(batch.groups, pixels, strict=True) for e in group]
     answers = iter(_generate(engine, [e for e, _ in pairs], [picture for _, picture in pairs]))
     return [[next(answers) for _ in group] for group in batch.groups]
 
 
 @torch.inference_mode()
-def _generate(engine: "Engine", examples: list[Example], pictures: list[Image.Image]) -> list[Generated]:
+def _generate(engine: "Engine", examples: list[Example], pixels: list[Tensor]) -> list[Generated]:
     """transformers' `generate` for one question a row, each row with its own copy of the picture."""
     vlm, work = engine.vlm, engine.work
-    if engine.trie is not None:
-        raise InputError("--answers train needs --engine shared; the engines kept for comparison generate freely.")
+    chosen = _Choices(engine.trie, len(examples), vlm.device)
     image = [vlm.image_token_id] * vlm.image_tokens
     prompts = [vlm.prompt.prefix_ids + image + vlm.prompt.branch_ids(example.question)[0] for example in examples]
     length = max(len(ids) for ids in prompts)
@@ -46,19 +46,18 @@ def _generate(engine: "Engine", examples: list[Example], pictures: list[Image.Im
     mask = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts], device=vlm.device)
     with vlm.autocast():
         output = vlm.model.generate(
-            inputs_embeds=vlm.embed(input_ids, vlm.encode_images(vlm.pixels(pictures))),
+            inputs_embeds=vlm.embed(input_ids, vlm.encode_images(torch.stack(pixels))),
             attention_mask=mask,
             do_sample=False,
-            max_new_tokens=engine.settings.max_new_tokens,
+            max_new_tokens=engine.trie.depth if engine.trie else engine.settings.max_new_tokens,
             eos_token_id=vlm.prompt.end_id,
             pad_token_id=vlm.pad_id,
-            return_dict_in_generate=True,
-            output_logits=True,
+            logits_processor=[chosen],
         )
-    new = output.sequences.tolist()  # without the prompt, which went in as embeddings
-    logprobs = torch.stack([logits.float().log_softmax(-1).amax(-1) for logits in output.logits], dim=1)  # (R, steps)
-    answers = [_cut(ids, row, vlm.prompt.end_id) for ids, row in zip(new, logprobs.tolist(), strict=True)]
-    work.encodes += len(pictures)
+    new = output.tolist()  # without the prompt, which went in as embeddings
+    logprobs = torch.stack(chosen.logprobs, dim=1).tolist()  # (R, steps)
+    answers = [_cut(ids, row, vlm.prompt.end_id) for ids, row in zip(new, logprobs, strict=True)]
+    work.encodes += len(pixels)
     for ids, answer in zip(prompts, answers, strict=True):
         steps = len(answer.ids) + answer.ended  # forward passes that this question needed
         work.lm_tokens += len(ids) + steps - 1
@@ -68,6 +67,24 @@ def _generate(engine: "Engine", examples: list[Example], pictures: list[Image.Im
     return answers
 
 
+class _Choices(LogitsProcessor):  # type: ignore[misc]
+    """Leaves each of R rows its likeliest token, of those a trie allows if there is one, and notes its probability."""
+
+    def __init__(self, trie: AnswerTrie | None, rows: int, device: torch.device) -> None:
+        self.trie = trie
+        self.states = torch.zeros(rows, dtype=torch.long, device=device)
+        self.logprobs: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self.trie is None:
+            best, tokens = scores.max(-1)
+            self.logprobs.append(best - scores.logsumexp(-1))
+        else:
+            tokens, logprobs, self.states = self.trie.choose(scores, self.states)
+            self.logprobs.append(logprobs)
+        return torch.full_like(scores, float("-inf")).scatter_(1, tokens[:, None], 0.0)
+
+
 def _cut(ids: list[int], logprobs: list[float], end_id: int) -> Generated:
     """What was generated up to the end token; rows that end early are filled up by `generate`."""
     ended = end_id in ids
@@ -75,7 +92,7 @@ def _cut(ids: list[int], logprobs: list[float], end_id: int) -> Generated:
     return Generated(ids[:kept], sum(logprobs[: kept + ended]), ended)
 
 
-ENGINES: dict[str, Callable[["Engine", "Batch", list[Image.Image]], list[list[Generated]]]] = {
+ENGINES: dict[str, Callable[["Engine", "Batch", list[Tensor]], list[list[Generated]]]] = {
     "naive": answer_naive,
     "hf_batch": answer_hf_batch,
 }

@@ -56,7 +56,7 @@ def plan_batches(lengths: Sequence[Sequence[int]], settings: TrainSettings, proc
         first_epoch = first_epoch or len(fresh)
         batches += fresh
         epoch += 1
-    batches = batches[:wanted] if wanted else batches
+    batches = batches[:wanted] if wanted else _evened_out(batches, processes)
     return Plan(batches, settings.epochs if not wanted else len(batches) / max(first_epoch, 1))
 
 
@@ -75,6 +75,27 @@ def _plan_epoch(lengths: Sequence[Sequence[int]], settings: TrainSettings, epoch
         near = sorted(rows[start : start + window], key=lambda row: sum(lengths[row.row][q] for q in row.questions))
         batches += _fill(near, settings.batch_questions)
     return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def _evened_out(batches: list[list[PlannedRow]], processes: int) -> list[list[PlannedRow]]:
+    """Cut batches in two until each process gets as many; else the last step would repeat some to fill up."""
+    batches = list(batches)
+    while len(batches) % processes:
+        largest = max(range(len(batches)), key=lambda index: sum(len(row.questions) for row in batches[index]))
+        halves = _halves(batches[largest])
+        if not halves:
+            break  # a question a batch: there are fewer than processes
+        batches[largest : largest + 1] = halves
+    return batches
+
+
+def _halves(batch: list[PlannedRow]) -> list[list[PlannedRow]]:
+    """A batch as two, between rows or, of a single row, between questions; nothing of a single question."""
+    if len(batch) > 1:
+        return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    (row,) = batch
+    middle = len(row.questions) // 2
+    return [[PlannedRow(row.row, part)] for part in (row.questions[:middle], row.questions[middle:])] if middle else []
 
 
 def _fill(rows: list[PlannedRow], limit: int) -> list[list[PlannedRow]]:

@@ -23,8 +23,11 @@ def parser_for(command: str, description: str, *, config: bool = True) -> argpar
 
 
 def log_to(run: RunDir) -> None:
-    """Send the `vqa` logger to the terminal and, with times, to the run's log.txt."""
-    logger.setLevel(logging.INFO)
+    """Send the `vqa` logger to the terminal and, with times, to the run's log.txt.
+
+    Of several processes that torchrun started, only the first tells more than errors.
+    """
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

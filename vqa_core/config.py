@@ -128,6 +128,9 @@ class PredictSettings(Settings):
     precision: str = setting(
         "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")
     )
+    ray_workers: int = setting(
+        0, "engines that share the work through Ray (the extra `ray`); 0 answers in this process", minimum=0
+    )
 
 
 SECTIONS: dict[str, type[Settings]] = {

@@ -1,31 +1,31 @@
 """Fine-tuning a run: rows -> plan -> trainer -> model/. What `python -m train.finetune` does."""
 
-import json
 import logging
 import os
 import platform
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from safetensors.torch import load_file
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch import Tensor
+from transformers import TrainerState, TrainingArguments
 
 from vqa_core.batches import Plan, plan_batches
 from vqa_core.checkpoints import newest_valid
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example, group_by_image
-from vqa_core.files import InputError, read_json_lines, write_json_lines
+from vqa_core.files import InputError
+from vqa_core.metric_log import MetricLog
 from vqa_core.runs import RunDir
-from vqa_core.stages import load_trained, prepare_stage, save_model_folder, stage_of, trained_tensors
+from vqa_core.sharding import spread
+from vqa_core.stages import prepare_stage, save_model_folder, stage_of, trained_tensors
 from vqa_core.trackers import Tracker
 from vqa_core.trainer import Hooks, PackedLoss, VqaTrainer
+from vqa_core.training_control import TrainingControl
 from vqa_core.training_data import BranchEncoder, TrainingBatches, TrainingRows, measure_rows
 from vqa_core.vlm import Vlm, best_device, build_vlm, resolve_precision
 
@@ -63,6 +63,12 @@ def finetune(
         vlm: a model that is already built, for tests.
     """
     started = time.monotonic()
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if settings.parallel == "fsdp2" and processes == 1:
+        raise InputError(
+            "--parallel fsdp2 spreads the model over processes, and this is the only one. Start several: "
+            "torchrun --nproc_per_node 2 -m -- train.finetune ..."
+        )
     checkpoint = _checkpoint(run, resume)
     vlm = vlm or build_vlm(
         model_settings,
@@ -73,7 +79,7 @@ def finetune(
     stage = stage_of(settings)
     prepare_stage(vlm, stage, settings.seed)
     if settings.gradient_checkpointing:  # here, since the Trainer would look for it on PackedLoss
-        vlm.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        vlm.language_model.activation_checkpointing_enable({"use_reentrant": False})
     encoder = BranchEncoder(vlm.prompt, settings.text_token_budget)
     measured = measure_rows(rows, encoder)
     if measured.questions_cut:
@@ -81,45 +87,57 @@ def finetune(
             "The text token budget of %d cut %d of %d questions (%d tokens); no answer or image was cut.",
             settings.text_token_budget, measured.questions_cut, measured.questions, measured.tokens_cut,
         )  # fmt: skip
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
     plan = plan_batches(measured.lengths, settings, processes)
     if not plan.batches:
         raise InputError("There is nothing to train: --epochs and --max-steps leave no batch.")
     _tell(vlm, stage.name, plan, settings, processes)
 
-    control = _Control(settings, started)
+    shown = _first_images(val, settings.eval_questions)
+    args = _arguments(run, settings, plan, processes, validates=bool(shown))
     tracker = Tracker(settings.report_to, run, {"model": model_settings.to_dict(), "train": settings.to_dict()})
-    args = _arguments(run, settings, plan, processes)
-    metrics = _Metrics(run, tracker, args.max_steps, plan.epochs, after=_step_of(checkpoint))
+    metrics = MetricLog(run, tracker, args.max_steps, plan.epochs, after=_step_of(checkpoint)) if _is_first() else None
+    packed = PackedLoss(vlm)
+    if settings.parallel == "fsdp2":
+        units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
+        spread(packed, units, args.device)
     trainer = VqaTrainer(
-        PackedLoss(vlm),
+        packed,
         args,
         TrainingBatches(rows, plan.batches, vlm, encoder, data_root),
         settings,
-        Hooks(_validator(vlm, val, data_root, settings), metrics.write, control.stop),
+        Hooks(
+            validate=_validator(vlm, shown, data_root, settings) if shown else None,
+            log=metrics.write if metrics else None,
+        ),
     )
+    control = TrainingControl(started + settings.max_minutes * 60 if settings.max_minutes else None, bool(shown))
     trainer.add_callback(control)
     with control:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        step = trainer.state.global_step
-        if control.asked_to_stop:
-            logger.info("Stopped at step %d of %d. Give the same command with --resume to go on.", step, args.max_steps)
-            tracker.finish()
-            return Outcome(False, step, args.max_steps, {})
-        best = _take_best(trainer, run, vlm)
-        final = trainer.evaluate() if val else {}
+    tracker.finish()
+    state = trainer.state
+    step = state.global_step
+    if control.asked_to_stop and step < args.max_steps:
+        logger.info("Stopped at step %d of %d. Give the same command with --resume to go on.", step, args.max_steps)
+        return Outcome(False, step, args.max_steps, {})
+    best, tensors = _best(run, state)
+    found = {} if state.best_metric is None else {"accuracy": state.best_metric, "questions": len(shown)}
     if trainer.is_world_process_zero():
         about = {
             "trained": {"steps": step, "step": best, "epochs": round(plan.epochs, 4), "questions": plan.questions},
-            "validation": final,
+            "validation": found,
             "precision": str(vlm.dtype).removeprefix("torch."),
             "versions": {name: version(name) for name in ("torch", "transformers")}
             | {"python": platform.python_version()},
         }
-        save_model_folder(run.model, vlm, stage, save_dtype=settings.save_dtype, about=about)
+        save_model_folder(run.model, vlm, stage, tensors=tensors, save_dtype=settings.save_dtype, about=about)
         logger.info("Wrote %s after %.0f s.", run.model, time.monotonic() - started)
-    tracker.finish()
-    return Outcome(True, step, args.max_steps, final)
+    return Outcome(True, step, args.max_steps, found)
+
+
+def _is_first() -> bool:
+    """Whether this is the process that writes, of those that torchrun started; the only one where there are none."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _checkpoint(run: RunDir, resume: bool) -> Path | None:
@@ -155,26 +173,22 @@ def _tell(vlm: Vlm, stage: str, plan: Plan, settings: TrainSettings, processes: 
     )  # fmt: skip
 
 
-def _arguments(run: RunDir, settings: TrainSettings, plan: Plan, processes: int) -> TrainingArguments:
+def _arguments(run: RunDir, settings: TrainSettings, plan: Plan, processes: int, validates: bool) -> TrainingArguments:
     steps = -(-len(plan.batches) // (settings.accumulate * processes))
-    fsdp: dict[str, Any] = {}
-    if settings.parallel == "fsdp2":
-        fsdp = {"fsdp": True, "fsdp_config": {"version": 2, "reshard_after_forward": True}}
     return TrainingArguments(
         output_dir=str(run.checkpoints),
         per_device_train_batch_size=1,  # an item of the training data is a batch already
         gradient_accumulation_steps=settings.accumulate,
         num_train_epochs=1,  # all epochs are planned as one pass
         max_steps=steps,
+        train_sampling_strategy="sequential",  # the plan is shuffled
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.scheduler,
         warmup_steps=round(settings.warmup_ratio * steps),
         max_grad_norm=settings.max_grad_norm,
         logging_steps=settings.log_every,
-        eval_strategy="steps" if settings.eval_every else "no",
+        eval_strategy="steps" if settings.eval_every and validates else "no",
         eval_steps=settings.eval_every or None,
-        metric_for_best_model="accuracy",
-        greater_is_better=True,
         save_strategy="steps",
         save_steps=settings.save_every,
         seed=settings.seed,
@@ -186,105 +200,41 @@ def _arguments(run: RunDir, settings: TrainSettings, plan: Plan, processes: int)
         disable_tqdm=True,
         report_to="none",
         log_level="error",
-        **fsdp,
+        log_level_replica="error",
     )
 
 
-def _validator(
-    vlm: Vlm, val: Sequence[Example], data_root: Path, settings: TrainSettings
-) -> Callable[[], dict[str, float]] | None:
-    """Accuracy of generated answers on the first whole images of `val` that hold `eval_questions` questions."""
+def _first_images(val: Sequence[Example], questions: int) -> list[Example]:
+    """The first whole images of `val` that hold `questions` questions; all of it for 0."""
     chosen: list[Example] = []
     for group in group_by_image(val):
-        if settings.eval_questions and len(chosen) >= settings.eval_questions:
+        if questions and len(chosen) >= questions:
             break
         chosen += group
-    if not chosen:
-        return None
+    return chosen
+
+
+def _validator(
+    vlm: Vlm, examples: list[Example], data_root: Path, settings: TrainSettings
+) -> Callable[[], dict[str, float]]:
+    """A function that gives the accuracy of generated answers on `examples`."""
     engine = Engine(vlm, PredictSettings(batch_questions=settings.batch_questions), data_root)
 
     def validate() -> dict[str, float]:
-        answers = {prediction.question_id: prediction.answer for prediction in engine.generate(chosen)}
-        right = sum(answers[example.question_id] == example.answer for example in chosen)
-        return {"accuracy": right / len(chosen), "questions": len(chosen)}
+        answers = {prediction.question_id: prediction.answer for prediction in engine.generate(examples)}
+        right = sum(answers[example.question_id] == example.answer for example in examples)
+        return {"accuracy": right / len(examples), "questions": len(examples)}
 
     return validate
 
 
-def _take_best(trainer: VqaTrainer, run: RunDir, vlm: Vlm) -> int:
-    """Put the weights of the best validated step back, when it isn't the last; return the step taken."""
-    best, last = trainer.state.best_global_step, trainer.state.global_step
-    folder = run.checkpoints / f"checkpoint-{best}"
-    if not best or best == last or not folder.is_dir():
-        return int(last)
-    load_trained(vlm, load_file(folder / "trained.safetensors"), folder)
-    logger.info("Step %d was best on validation (%.4f); its weights are kept.", best, trainer.state.best_metric)
-    return int(best)
-
-
-class _Control(TrainerCallback):  # type: ignore[misc]
-    """Saves and stops on SIGTERM or Ctrl-C, winds up at the time limit, and makes every validated step a checkpoint."""
-
-    def __init__(self, settings: TrainSettings, started: float) -> None:
-        self.deadline = started + settings.max_minutes * 60 if settings.max_minutes else None
-        self.asked_to_stop = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def stop(self) -> bool:
-        return self.asked_to_stop
-
-    def __enter__(self) -> "_Control":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # not in the main thread: whoever runs us there handles signals
-                break
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, _: FrameType | None) -> None:
-        logger.info("Got %s: finishing this step, then saving.", signal.Signals(number).name)
-        self.asked_to_stop = True
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        if self.asked_to_stop or late or state.global_step >= state.max_steps:
-            control.should_save = True
-        if self.asked_to_stop or late:
-            control.should_training_stop = True
-            if late:
-                logger.info("The time limit is reached at step %d of %d.", state.global_step, state.max_steps)
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        control.should_save = control.should_save or state.global_step < state.max_steps
-
-
-class _Metrics:
-    """metrics.jsonl, the log's lines, and the tracker, all from the same dictionaries."""
-
-    def __init__(self, run: RunDir, tracker: Tracker, steps: int, epochs: float, after: int) -> None:
-        self.path, self.tracker, self.steps, self.epochs = run.metrics, tracker, steps, epochs
-        self.first: tuple[int, float] | None = None
-        kept = [row for row in read_json_lines(self.path) if row["step"] <= after] if self.path.is_file() else []
-        write_json_lines(self.path, kept)  # a resumed run writes the later lines again
-
-    def write(self, line: dict[str, Any]) -> None:
-        step, seconds = line["step"], line["seconds"]
-        line = {"step": step, "epoch": round(self.epochs * step / self.steps, 4), **line}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self.tracker.log(line, step)
-        if "eval_accuracy" in line:
-            logger.info(
-                "step %d: validation accuracy %.4f (%d questions)", step, line["eval_accuracy"], line["eval_questions"]
-            )
-        elif "loss" in line:
-            self.first = self.first or (step, seconds)
-            rate = (step - self.first[0]) / max(seconds - self.first[1], 1e-9)
-            eta = f", {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
-            logger.info(
-                "step %d of %d: loss %.4f, rate %.2e%s", step, self.steps, line["loss"], line["learning_rate"], eta
-            )
+def _best(run: RunDir, state: TrainerState) -> tuple[int, dict[str, Tensor]]:
+    """The best validated step, or the last where none was validated, and its trained weights."""
+    last = state.global_step
+    best = state.best_global_step or last
+    if not (run.checkpoints / f"checkpoint-{best}").is_dir():
+        logger.warning("The checkpoint of step %d, the best on validation, is gone; the last step's is used.", best)
+        best = last
+    elif best != last:
+        logger.info("Step %d was best on validation (%.4f); its weights are kept.", best, state.best_metric)
+    return best, load_file(run.checkpoints / f"checkpoint-{best}" / "trained.safetensors")

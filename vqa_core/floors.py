@@ -1,7 +1,7 @@
 """How much work a workload takes, by arithmetic alone: what counters must show, and what a clock is held against.
 
-Symbols: I images, Q questions, P prefix tokens of an image (prompt head and image tokens), S branch tokens of a question
-(the question and what follows it), D tokens fed after them (generated, or taught), d width, L layers, V vocabulary.
+I images, Q questions, P prefix tokens of an image (head of the prompt and image tokens), S branch tokens of a question
+(itself and the prompt after it), D tokens fed after them (generated, or taught); d width, L layers, V vocabulary.
 
     separate   Q (P + S + D) tokens, Q encodes       each question on its own, as LLaVA's model_vqa.py does
     shared     I P + Q (S + D) tokens, I encodes     the prefix once an image
@@ -16,7 +16,7 @@ TRAINED_ATTENTION_PASSES = 3.5  # 2 products forward, 5 backward (FlashAttention
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Some questions about some images, by their numbers of tokens; `branches` and `fed` are sums over all questions."""
+    """Questions about images, by their numbers of tokens; `branches` and `fed` are sums over all questions."""
 
     images: int
     questions: int
@@ -26,7 +26,7 @@ class Workload:
 
     @classmethod
     def uniform(cls, images: int, questions: int, prefix: int = 286, branch: int = 20, fed: int = 2) -> "Workload":
-        """Every question alike; the defaults are a prompt of 30 tokens, CLIP's 256 patches, and answers of two tokens."""
+        """All questions alike; the defaults are a prompt of 30 tokens, 256 image tokens and answers of two tokens."""
         return cls(images, questions, prefix, questions * branch, questions * fed)
 
     @classmethod
@@ -66,7 +66,7 @@ DACON_TRAIN = Workload.uniform(images=107_231, questions=359_521)
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What a model's work is computed from. `linear` counts the weights of the layers' matrices, without embedding and head."""
+    """What a model's work is computed from. `linear` counts the weights in its layers' matrices, without the head."""
 
     linear: int
     layers: int

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from vqa_core.config import PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
-from vqa_core.predictions import PredictionLog
+from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
 from vqa_core.runs import RunDir
 from vqa_core.stages import load_model_folder
@@ -44,10 +44,7 @@ def predict_split(
         if log.done:
             logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
         if any(example.question_id not in log.done for example in examples):
-            started = time.monotonic()
-            engine = build_engine(run, settings, data_root)
-            logger.info("Loaded %s in %.1f s.", run.model, time.monotonic() - started)
-            _answer(engine, examples, log)
+            _append(_generate(run, examples, data_root, settings, frozenset(log.done)), len(examples), log)
         statuses = Counter(prediction.status for prediction in log.read().values())
         log.finish([example.question_id for example in examples])
     return statuses
@@ -87,26 +84,40 @@ def adopt_model(run: RunDir, folder: Path) -> None:
     copying.rename(run.model)
 
 
-def _answer(engine: Engine, examples: Sequence[Example], log: PredictionLog) -> None:
-    """Answer what is left, a line for each answer at once, and say how fast."""
+def _generate(
+    run: RunDir, examples: Sequence[Example], data_root: Path, settings: PredictSettings, done: frozenset[str]
+) -> Iterator[Prediction]:
+    """Predictions of what is not done, from an engine here or from several through Ray."""
+    if settings.ray_workers:
+        from vqa_core.ray_engine import generate_with_ray
+
+        yield from generate_with_ray(run, settings, data_root, examples, done)
+        return
+    started = time.monotonic()
+    engine = build_engine(run, settings, data_root)
+    logger.info("Loaded %s in %.1f s.", run.model, time.monotonic() - started)
+    yield from engine.generate(examples, done)
+    logger.info("Encoded %d images.", engine.work.encodes)
+
+
+def _append(predictions: Iterator[Prediction], total: int, log: PredictionLog) -> None:
+    """Write each answer at once, and say how fast they come."""
     before = len(log.done)
     started = told = time.monotonic()
-    for prediction in engine.generate(examples, done=frozenset(log.done)):
+    for prediction in predictions:
         log.append([prediction])
         now = time.monotonic()
-        left = len(examples) - len(log.done)
+        left = total - len(log.done)
         if now - told >= TELL_EVERY_S or not left:
             told = now
             rate = (len(log.done) - before) / (now - started)
             logger.info(
                 "%d of %d questions, %.1f questions/s, %.1f min left",
                 len(log.done),
-                len(examples),
+                total,
                 rate,
                 left / rate / 60,
             )
-    if engine.settings.engine == "shared":
-        logger.info("Encoded %d images for %d questions.", engine.work.encodes, len(log.done) - before)
 
 
 def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -> dict[str, Any]:

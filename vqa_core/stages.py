@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, write_atomically, write_json
 from vqa_core.settings import resolve
+from vqa_core.sharding import assign, whole
 from vqa_core.vlm import DTYPES, Vlm, build_vlm
 
 FORMAT = 1
@@ -94,15 +95,26 @@ def load_trained(vlm: Vlm, tensors: dict[str, Tensor], source: Path) -> None:
             raise InputError(
                 f"{source}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}."
             )
-        with torch.no_grad():
-            parameter.copy_(tensors[name])
+        assign(parameter, tensors[name])
 
 
-def save_model_folder(folder: Path, vlm: Vlm, stage: Stage, *, save_dtype: str = "fp32", about: dict[str, Any]) -> None:
-    """Write trained weights and their description; `about` is free-form and kept as it is (steps, scores, data)."""
-    tensors = {
-        name: value.detach().cpu().contiguous().to(DTYPES[save_dtype]) for name, value in trained_tensors(vlm).items()
-    }
+def save_model_folder(
+    folder: Path,
+    vlm: Vlm,
+    stage: Stage,
+    *,
+    tensors: dict[str, Tensor] | None = None,
+    save_dtype: str = "fp32",
+    about: dict[str, Any],
+) -> None:
+    """Write trained weights and their description.
+
+    Args:
+        tensors: weights by name, where they are not those that `vlm` holds.
+        about: free-form and kept as it is (steps, scores, data).
+    """
+    tensors = trained_tensors(vlm) if tensors is None else tensors
+    tensors = {name: whole(value).to(DTYPES[save_dtype]) for name, value in tensors.items()}
     write_atomically(folder / "trained.safetensors", save(tensors, metadata={"format": "pt"}))
     write_json(
         folder / "vqa.json",

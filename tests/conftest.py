@@ -1,0 +1,49 @@
+"""The tests' world: no hub, no tracker's server, nothing beyond this machine, one torch thread unless asked for."""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Before anything imports torch or transformers; child processes inherit it.
+os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
+
+LOCAL_HOSTS = {"", "localhost", "localhost.localdomain", "::1", "::", "0.0.0.0"}
+_outside: list[str] = []
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    """An audit hook: refuse and note every connection and name lookup that leaves this machine."""
+    if event in ("socket.connect", "socket.sendto"):
+        address = args[1]
+        host = address[0] if isinstance(address, tuple) else ""  # a unix socket's address is its path
+    elif event == "socket.getaddrinfo":
+        host = args[0] or ""
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else str(host)
+    if host not in LOCAL_HOSTS and not host.startswith("127.") and host != os.uname().nodename:
+        _outside.append(f"{event} {host}")
+        raise OSError(f"tests may not leave this machine: {event} {host}")
+
+
+sys.addaudithook(_watch)  # unlike a patched socket class it sees C code's calls and can't be imported round
+
+
+@pytest.fixture(autouse=True)
+def outside_connections() -> Iterator[list[str]]:
+    """What the test tried to reach outside; anything left in it fails the test, even where its code took the error."""
+    _outside.clear()
+    yield _outside
+    assert not _outside, f"the test tried to leave this machine: {_outside}"
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    """A test that asks for more torch threads leaves one to the next."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)

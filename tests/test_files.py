@@ -1,0 +1,116 @@
+"""Files wholly there or not there, and the sentences for those that are wrong."""
+
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vqa_core.files import (
+    InputError,
+    named,
+    read_json,
+    read_json_lines,
+    sha256_of,
+    write_atomically,
+    write_json,
+    write_json_lines,
+)
+
+WRITER = """
+import sys
+from pathlib import Path
+from vqa_core.files import write_atomically
+
+path, number = Path(sys.argv[1]), 0
+while True:
+    write_atomically(path, str(number % 10) * 300_000)
+    number += 1
+"""
+
+
+def test_a_write_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for delay in (0.0, 0.01, 0.02, 0.03, 0.05):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=Path(__file__).parents[1])
+        while not path.exists():
+            time.sleep(0.005)
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        text = path.read_text()
+        assert len(text) == 300_000
+        assert len(set(text)) == 1
+        path.unlink()
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "half a pair: \ud83d")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    before = os.umask(0o027)
+    try:
+        write_atomically(path, b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_json_survives_with_every_text_as_it_was(tmp_path: Path) -> None:
+    value = {"answers": ["none", "NA", "001", "", "예", "\u2028"], "number": 0.1, "nothing": None}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert write_json_lines(tmp_path / "a.jsonl", [value, {}]) == 2
+    assert list(read_json_lines(tmp_path / "a.jsonl")) == [value, {}]
+    assert len((tmp_path / "a.jsonl").read_bytes().split(b"\n")) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b'{"a": 1,\n}', "not valid JSON.*line 2"), (b"\xff\xfe{", "not valid JSON"), (b"", "not valid JSON")],
+)
+def test_json_that_is_none_is_said_with_its_place(content: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as error:
+        read_json(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for bad, says in (('{"a"', "line 3: not valid JSON"), ("[1]", "line 3: expected an object, found list")):
+        path.write_text(f'{{"a": 1}}\n\n{bad}\n')
+        with pytest.raises(InputError, match=says):
+            list(read_json_lines(path))
+    for reader in (read_json, lambda missing: list(read_json_lines(missing))):
+        with pytest.raises(InputError, match="does not exist"):
+            reader(tmp_path / "missing")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text('{"a": 1}\n', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a") == {"a": 1}
+    assert list(read_json_lines(tmp_path / "a")) == [{"a": 1}]
+
+
+def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\r\n\0")
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(b"\r\n\0").hexdigest()
+
+
+def test_ids_are_named_a_few_at_a_time() -> None:
+    assert named(["a"]) == "'a'"
+    assert named([str(number) for number in range(7)]) == "'0', '1', '2' and 4 more"

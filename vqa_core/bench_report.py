@@ -1,0 +1,115 @@
+"""Report: what a benchmark found, as JSON, as text for a terminal, and as its section of docs/benchmarks.md."""
+
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vqa_core.files import InputError, write_atomically
+from vqa_core.tabulate import tabulate
+from vqa_core.timing import Rounds, Spread
+
+Table = list[list[str]]
+
+
+@dataclass(slots=True)
+class Report:
+    """A benchmark so far: it grows as measurements come in.
+
+    `tables` have a header row each; `lines` are the findings, a sentence each; `numbers` is everything, for programs.
+    """
+
+    benchmark: str
+    machine: dict[str, str]
+    settings: dict[str, Any]
+    numbers: dict[str, Any] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON-ready values."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """For a terminal."""
+        machine = tabulate([[name, value] for name, value in self.machine.items()])
+        return "\n\n".join([machine, *map(tabulate, self.tables), "\n".join(self.lines)])
+
+    def markdown(self, command: str) -> str:
+        """For the docs."""
+        machine = "; ".join(f"{name} {value}" for name, value in self.machine.items())
+        findings = "\n".join(f"- {line}" for line in self.lines)
+        return "\n\n".join([f"```\n{command}\n```", *map(_markdown, self.tables), findings, f"Measured on: {machine}."])
+
+
+def _markdown(table: Table) -> str:
+    header, *rows = table
+    rule = ["---", *("---:" for _ in header[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+
+
+def write_section(path: Path, name: str, text: str) -> None:
+    """Put `text` between the markers `<!-- name -->` and `<!-- end of name -->` of a file; the rest stays as it is.
+
+    Raises InputError where the file or the markers are not there.
+    """
+    if not path.is_file():
+        raise InputError(f"--write {path} does not exist; name docs/benchmarks.md.")
+    before = path.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    parts = re.split(f"({re.escape(start)}\n|{re.escape(end)})", before)
+    if parts[1::2] != [f"{start}\n", end]:
+        raise InputError(f"{path} has no section between the lines {start} and {end}; name docs/benchmarks.md.")
+    write_atomically(path, "".join([*parts[:2], text.strip() + "\n", *parts[3:]]))
+
+
+def share(part: float) -> str:
+    """0.4567 -> `46 %`."""
+    return f"{100 * part:.0f} %"
+
+
+def arm_figures(seconds: list[float], questions: int, flops: float, matmul_flops: float, **work: int) -> dict[str, Any]:
+    """The figures of one arm; `work` are its counters: encodes, tokens, padding, head_rows."""
+    spread = Spread.of(seconds)
+    return {
+        "seconds": seconds,
+        "spread": asdict(spread),
+        "questions_per_second": questions / spread.median,
+        "flops": flops,
+        "share_of_matmul": flops / spread.median / matmul_flops,
+        **work,
+    }
+
+
+def comparison(first: str, arms: dict[str, Any], tokens_ratio: float) -> dict[str, Any]:
+    """The figures of arms that took turns: how many times as fast the first was as each other, round by round."""
+    seconds = Rounds({name: arm["seconds"] for name, arm in arms.items()})
+    over = {name: asdict(Spread.of(seconds.ratios(first, over=name))) for name in arms if name != first}
+    return {"arms": arms, "first": first, "over": over, "tokens_ratio": tokens_ratio}
+
+
+def comparison_tables(found: dict[str, Any]) -> list[Table]:
+    """A row an arm, and a row a ratio."""
+    mean = f"{found['questions_per_image']:g} questions/image"
+    work = ("encodes", "tokens", "padding", "head_rows")
+    names = [name.replace("_", " ") for name in work]
+    arms = [[mean, "questions/s", "median s", "min s", "IQR s", *names, "of matmul rate"]]
+    for name, arm in found["arms"].items():
+        counts = [f"{arm[what]:,}" for what in work]
+        rate = f"{arm['questions_per_second']:.2f}"
+        arms.append([name, rate, *_cells(arm["spread"]), *counts, share(arm["share_of_matmul"])])
+    ratios = [[mean, "median", "min", "IQR", "by tokens alone"]]
+    for name, spread in found["over"].items():
+        ratios.append([f"{found['first']} over {name}", *_cells(spread, "x"), f"{found['tokens_ratio']:.2f}x"])
+    return [arms, ratios]
+
+
+def comparison_lines(found: dict[str, Any]) -> list[str]:
+    """`shared over naive: 3.62x (3.4 questions/image)`, a line a ratio."""
+    mean = f"{found['questions_per_image']:g} questions/image"
+    return [f"{found['first']} over {name}: {spread['median']:.2f}x ({mean})" for name, spread in found["over"].items()]
+
+
+def _cells(spread: dict[str, Any], unit: str = "") -> list[str]:
+    low, high = spread["quartiles"]
+    return [f"{spread['median']:.2f}{unit}", f"{spread['least']:.2f}{unit}", f"{low:.2f}-{high:.2f}{unit}"]

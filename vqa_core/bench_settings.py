@@ -1,0 +1,67 @@
+"""The settings of the benchmarks, one class a subcommand of `python -m eval.benchmark`."""
+
+from dataclasses import dataclass
+
+from vqa_core.files import InputError
+from vqa_core.settings import Settings, setting
+
+_MODEL = "`embedded` with a random projector, `small` or `tiny` made in code, or the model folder of a run"
+_MEANS = "questions an image, on average; several are measured one after the other"
+
+
+@dataclass(frozen=True)
+class InferBench(Settings):
+    """Answering: one image's questions together, one by one, and as transformers batches them."""
+
+    model: str = setting("embedded", _MODEL)
+    data: str = setting("easy-vqa", "competition folder or zip to take training images and questions from")
+    questions_per_image: tuple[str, ...] = setting(("3.4", "9.7"), _MEANS)
+    images: int = setting(8, "images to ask about", unit="images", minimum=1)
+    rounds: int = setting(5, "rounds that count; one more warms up", minimum=1)
+    batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
+    exact_images: int = setting(2, "images whose answers are compared in fp32 where bf16 is timed", minimum=1)
+    precision: str = setting("auto", "number format that is timed", choices=("auto", "fp32", "bf16"))
+
+
+@dataclass(frozen=True)
+class TrainBench(Settings):
+    """Training the projector: rows packed by image against one row a question."""
+
+    model: str = setting("embedded", _MODEL)
+    data: str = setting("easy-vqa", "competition folder or zip to take training images, questions and answers from")
+    questions_per_image: tuple[str, ...] = setting(("3.4",), _MEANS)
+    images: int = setting(6, "images to train on", unit="images", minimum=1)
+    rounds: int = setting(5, "rounds that count; one more warms up", minimum=1)
+    batch_tokens: int = setting(2048, "most tokens of a batch, padding included", unit="tokens", minimum=1)
+    exact_images: int = setting(2, "images whose loss and gradient are compared in fp32 where bf16 is timed", minimum=1)
+    precision: str = setting("auto", "number format that is timed", choices=("auto", "fp32", "bf16"))
+
+
+@dataclass(frozen=True)
+class PrepareBench(Settings):
+    """Preparing a folder of the size of Dacon's competition: 359,521 + 40,479 questions, 119,146 images."""
+
+    share: float = setting(1.0, "share of that size", minimum=0.001, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class GpuBench(Settings):
+    """The 7B shape (CLIP ViT-L/14 at 224 px, Vicuna-7B) on a CUDA device, with random weights made there."""
+
+    model: str = setting("7b", "shape of the model; `tiny` runs anywhere, as a test", choices=("7b", "small", "tiny"))
+    minutes: float = setting(8.0, "the whole takes no longer", unit="minutes", minimum=0.1, maximum=60.0)
+    batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
+
+
+def means(settings: InferBench | TrainBench) -> list[float]:
+    """The numbers in `questions_per_image`."""
+    try:
+        values = [float(text) for text in settings.questions_per_image]
+    except ValueError:
+        values = []
+    if not values or min(values) < 1:
+        raise InputError(
+            f"--questions-per-image {' '.join(settings.questions_per_image)} is not a list of numbers of at least 1, "
+            "such as 3.4 9.7."
+        )
+    return values

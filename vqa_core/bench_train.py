@@ -1,0 +1,103 @@
+"""`eval.benchmark train`: projector training on rows packed by image against one row a question."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+
+from vqa_core.asking import bench_model
+from vqa_core.bench_report import Report, arm_figures, comparison, comparison_lines, comparison_tables
+from vqa_core.bench_settings import TrainBench, means
+from vqa_core.machine import describe_machine, matmul_rate
+from vqa_core.packing import PADDING_SEGMENT
+from vqa_core.stages import Stage, prepare_stage
+from vqa_core.teaching import ARMS, Batch, Taught, agree, check_taught, loss_difference, loss_of, make_batches, teach
+from vqa_core.timing import Rounds, interleave
+from vqa_core.trainer import PackedLoss
+from vqa_core.vlm import Vlm, best_device, resolve_precision
+from vqa_core.workloads import Questions, shape_of, workload_of
+
+logger = logging.getLogger("vqa")
+
+
+def bench_train(settings: TrainBench) -> Iterator[Report]:
+    """Yield the report after each number of questions an image. Raises WrongWork where an arm is not to be compared."""
+    device = best_device()
+    dtype = resolve_precision(settings.precision, device)
+    questions = Questions.of_competition(settings.data)
+    workloads = {mean: questions.choose(settings.images, mean) for mean in means(settings)}
+    vlm = _aligning(settings.model, questions, dtype)
+    exact = vlm if dtype == torch.float32 else _aligning(settings.model, questions, torch.float32)
+    report = Report("train", describe_machine(device, dtype), settings.to_dict())
+    report.numbers = {"matmul_flops": matmul_rate(device, dtype, 1024), "workloads": []}
+    for mean, chosen in workloads.items():
+        few = chosen if exact is vlm else questions.choose(min(settings.exact_images, settings.images), mean)
+        logger.info("Comparing loss and gradient of %d questions in fp32 ...", len(few.examples))
+        loss, gradient = agree(exact, few, settings.batch_tokens)
+        logger.info("%d questions about %d images in %s:", len(chosen.examples), chosen.images, dtype)
+        batches = {arm: make_batches(vlm, chosen, settings.batch_tokens, packed=arm == "packed") for arm in ARMS}
+        taught: dict[str, Taught] = {}
+        rounds = interleave(
+            {arm: partial(_note, taught, arm, loss_of(vlm, arm), batches[arm]) for arm in ARMS}, settings.rounds
+        )
+        for arm in ARMS:
+            check_taught(vlm, arm, chosen, batches[arm], taught[arm])
+        found = {
+            "questions_per_image": mean,
+            "compared_in_fp32": len(few.examples),
+            "loss_difference_fp32": loss,
+            "gradient_difference_fp32": gradient,
+            "loss_difference": loss_difference(taught),
+            **_figures(vlm, chosen, rounds, batches, taught, report.numbers["matmul_flops"]),
+        }
+        report.numbers["workloads"].append(found)
+        report.tables += comparison_tables(found)
+        report.lines += [*comparison_lines(found), _told(found)]
+        yield report
+
+
+def _aligning(model: str, questions: Questions, dtype: torch.dtype) -> Vlm:
+    vlm = bench_model(model, questions, dtype)
+    prepare_stage(vlm, Stage("align"))
+    return vlm
+
+
+def _note(notes: dict[str, Taught], arm: str, module: PackedLoss, batches: list[Batch]) -> None:
+    notes[arm] = teach(module, batches)
+
+
+def _figures(
+    vlm: Vlm,
+    questions: Questions,
+    rounds: Rounds,
+    batches: dict[str, list[Batch]],
+    taught: dict[str, Taught],
+    matmul_flops: float,
+) -> dict[str, Any]:
+    """The figures of one workload."""
+    work = workload_of(vlm, questions.examples)
+    shape = shape_of(vlm)
+    arms: dict[str, Any] = {}
+    for arm in ARMS:
+        padding = sum(int((batch["segment_ids"] == PADDING_SEGMENT).sum()) for batch in batches[arm])
+        arms[arm] = arm_figures(
+            rounds.seconds[arm],
+            work.questions,
+            shape.train_flops(work, shared=arm == "packed"),
+            matmul_flops,
+            encodes=taught[arm].passed.encodes,
+            tokens=taught[arm].passed.positions - padding,
+            padding=padding,
+            head_rows=taught[arm].passed.head_rows,
+        )
+    return {"images": work.images, "questions": work.questions} | comparison("packed", arms, work.speedup)
+
+
+def _told(found: dict[str, Any]) -> str:
+    return (
+        f"loss: the arms are {found['loss_difference_fp32']:.1e} apart in fp32 over {found['compared_in_fp32']} questions, "
+        f"their gradients {found['gradient_difference_fp32']:.1e} (relative); as timed {found['loss_difference']:.1e} "
+        f"({found['questions_per_image']:g} questions/image)"
+    )

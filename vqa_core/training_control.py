@@ -1,0 +1,65 @@
+"""TrainingControl: what a training does besides its settings: it heeds signals, the time limit and its last step."""
+
+import logging
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import distributed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+logger = logging.getLogger("vqa")
+
+
+class TrainingControl(TrainerCallback):  # type: ignore[misc]
+    """Saves and stops on SIGTERM or Ctrl-C, winds up at the time limit, validates and saves the last step.
+
+    Every validated step becomes a checkpoint. Of several processes, one that is asked to stop stops them all.
+    `asked_to_stop` is known after each step.
+    """
+
+    def __init__(self, deadline: float | None, validates: bool) -> None:
+        self.deadline, self.validates = deadline, validates
+        self.asked_to_stop = False
+        self._signalled = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "TrainingControl":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._before[number] = signal.signal(number, self._ask)
+            except ValueError:  # not in the main thread: whoever runs us there handles signals
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        logger.info("Got %s: finishing this step, then saving.", signal.Signals(number).name)
+        self._signalled = True
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        self.asked_to_stop, late = _any_process(args.device, self._signalled, late)
+        if late:
+            logger.info("The time limit is reached at step %d of %d.", state.global_step, state.max_steps)
+        at_end = late or state.global_step >= state.max_steps
+        control.should_evaluate |= at_end and self.validates and not self.asked_to_stop
+        control.should_save |= at_end or self.asked_to_stop
+        control.should_training_stop |= late or self.asked_to_stop
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_save = True
+
+
+def _any_process(device: torch.device, *flags: bool) -> tuple[bool, ...]:
+    """Each flag, true when it is true in any process: they have to agree, or they would wait for each other."""
+    if not distributed.is_initialized():
+        return flags
+    shared = torch.tensor([int(flag) for flag in flags], device=device)
+    distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
+    return tuple(bool(flag) for flag in shared.tolist())
