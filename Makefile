@@ -37,9 +37,11 @@ demo-train: $(RUN_TIME) ## train a small model from scratch and score it on vali
 	$(PY) -m eval.predict --run runs/demo-train --config configs/demo-quick.json --split val --restart
 	$(PY) -m eval.score --run runs/demo-train --split val
 
-demo-weights: $(RUN_TIME) ## train the weights in demo/model again, into runs/demo-weights/model
+demo-weights: $(RUN_TIME) ## train the weights in demo/model again and put them there
 	$(PY) -m train.prepare --data easy-vqa --run runs/demo-weights --config configs/demo.json
 	$(PY) -m train.finetune --run runs/demo-weights --config configs/demo.json --restart
+	mkdir -p demo
+	cp -R runs/demo-weights/model runs/demo-weights/metrics.jsonl demo/
 
 test: $(DEV) ## run the tests; make test ARGS="tests/test_packing.py" runs some
 	$(PY) -m pytest $(ARGS)
@@ -49,10 +51,10 @@ check: $(DEV) ## format, lint and types, as CI does
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(RUN_TIME) ## measure inference, training and preparation; results in docs/benchmarks.md
-	$(PY) -m eval.benchmark infer
-	$(PY) -m eval.benchmark train
-	$(PY) -m eval.benchmark prepare
+bench: $(RUN_TIME) ## measure answering, training and preparing; results in runs/bench/ too
+	$(PY) -m eval.benchmark infer --out runs/bench/infer.json
+	$(PY) -m eval.benchmark train --out runs/bench/train.json
+	$(PY) -m eval.benchmark prepare --out runs/bench/prepare.json
 
 clean: ## remove .venv and the tools' caches; data/ and runs/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -66,11 +68,11 @@ $(PY):
 
 $(RUN_TIME): | $(PY)
 	$(PIP) install $(TORCH)
-	$(PIP) install -r requirements.txt
-	$(PIP) install --no-deps $(EMBEDDED)
+	$(PIP) --quiet install -r requirements.txt
+	$(PIP) --quiet install --no-deps $(EMBEDDED)
 	@rm -f $(VENV)/.run-time-* && touch $@
 
 $(DEV): | $(RUN_TIME)
 	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/dev.txt
-	$(PIP) install -r $(VENV)/dev.txt
+	$(PIP) --quiet install -r $(VENV)/dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@

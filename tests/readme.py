@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -24,24 +25,37 @@ def commands(title: str) -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-def tree() -> dict[str, str]:
-    """Path -> comment, of every line of the tree. A folder's path ends with a slash; `--` lines are no files."""
-    entries: dict[str, str] = {}
-    folder = ""
+@dataclass(frozen=True)
+class Entry:
+    """A line of the tree. A folder's path ends with a slash; `kind` is the nearest line above that begins with `--`."""
+
+    path: str
+    comment: str
+    kind: str
+
+
+def tree() -> list[Entry]:
+    """The lines of the tree that name files and folders; two blanks a level."""
+    entries: list[Entry] = []
+    folders: list[str] = []
+    kind = ""
     for line in blocks(section("The tree"), "text")[0].splitlines():
         name, _, comment = line.strip().partition(" ")
-        if not line.strip() or name == "--":
+        level = (len(line) - len(line.lstrip())) // 2
+        if not name:
             continue
-        folder = folder if line.startswith(" ") else ""
-        entries[folder + name] = comment.strip()
-        if not line.startswith(" ") and name.endswith("/"):
-            folder = name
+        if name == "--":
+            kind = comment
+            continue
+        folders = folders[:level]
+        kind = kind if level else ""
+        entries.append(Entry("".join(folders) + name, comment.strip(), kind))
+        if name.endswith("/"):
+            folders.append(name)
     return entries
 
 
 def model_modules() -> set[str]:
-    """Names of the modules of vqa_core that the tree lists below its line `-- ... torch ...`."""
-    whole = blocks(section("The tree"), "text")[0]
-    core = re.split(r"^\S", whole.split("\nvqa_core/")[1], flags=re.MULTILINE)[0]
-    below = re.split(r"^ *-- .*torch.*$", core, flags=re.MULTILINE)[1]
-    return set(re.findall(r"^ +(\w+)\.py\b", below, flags=re.MULTILINE))
+    """Dotted names of the modules of vqa_core that the tree lists below a line `-- ... torch ...`."""
+    paths = [entry.path for entry in tree() if "torch" in entry.kind and entry.path.endswith(".py")]
+    return {path.removesuffix(".py").replace("/", ".") for path in paths}

@@ -1,4 +1,7 @@
-"""The arrows between the packages, read from the import lines: vqa_core/__init__.py says what they are."""
+"""The arrows between the packages, read from the import lines: docs/design.md says what they are.
+
+Which modules may import torch, README's tree says: those below its line that names it. All others are plain.
+"""
 
 import ast
 import subprocess
@@ -8,89 +11,97 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-# Modules that may import torch. Every other one of vqa_core is plain; a new module is plain until its name stands here.
-MODEL_MODULES = {
-    *("baselines", "batches", "checkpoints", "collator", "decoding", "engine", "finetuning", "packing", "predicting"),
-    *("pretrained", "projectors", "stages", "trainer", "training_data", "tries", "vlm"),
-}
+from tests import readme
+
+ROOT = readme.ROOT
 PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm"}
-MODEL = PLAIN | {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf"}
-CORE = sorted((ROOT / "vqa_core").glob("*.py"))
-COMMANDS = sorted([*(ROOT / "train").glob("*.py"), *(ROOT / "eval").glob("*.py")])
+MODEL = PLAIN | {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf", "ray"}
+LATE = {"vqa_core.rows": {"datasets"}}  # takes a second to import, so it is imported where it is needed
 
 
-def plain(path: Path) -> bool:
-    return path.stem not in MODEL_MODULES
+def modules(*folders: str) -> list[str]:
+    """Dotted names of the modules below some folders."""
+    paths = sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Dotted names that a file imports, each with whether that happens when the file itself is imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    late = {id(part) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for part in ast.walk(node)}
-    late |= {
-        id(part)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for part in ast.walk(node)
-    }
+def file_of(module: str) -> Path:
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+CORE = modules("vqa_core")
+COMMANDS = modules("train", "eval")
+MODEL_MODULES = readme.model_modules()
+PLAIN_MODULES = [module for module in CORE if module not in MODEL_MODULES]
+
+
+def imports(module: str) -> Iterator[tuple[str, bool]]:
+    """Dotted names that a module imports, each with whether that happens when the module itself is imported."""
+    tree = ast.parse(file_of(module).read_text(encoding="utf-8"))
+    late = {id(part) for node in ast.walk(tree) if _is_late(node) for part in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: imports are written from the root"
-            whole = node.module or ""
-            names = [f"vqa_core.{alias.name}" for alias in node.names] if whole == "vqa_core" else [whole]
+            assert not node.level, f"{module}: imports are written from the root"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in CORE else str(node.module) for name in inner]
         else:
             continue
         yield from ((name, id(node) not in late) for name in names)
 
 
-def outside(path: Path, allowed: set[str]) -> list[str]:
-    """The imports of a file, early or late, that are neither the standard library's nor in `allowed`."""
-    tops = {name.partition(".")[0] for name, _ in imports(path)}
-    return sorted(tops - sys.stdlib_module_names - allowed)
+def _is_late(node: ast.AST) -> bool:
+    """A function's body, and what only a type checker reads."""
+    checking = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return checking or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
-def test_the_lists_here_name_files_that_are_there() -> None:
-    assert MODEL_MODULES <= {path.stem for path in CORE}
+def foreign(module: str, allowed: set[str]) -> set[str]:
+    """The packages that a module imports, early or late, that are neither the standard library's nor in `allowed`."""
+    return {name.partition(".")[0] for name, _ in imports(module)} - sys.stdlib_module_names - allowed
 
 
-@pytest.mark.parametrize("path", [path for path in CORE if plain(path)], ids=lambda path: path.stem)
-def test_a_plain_module_imports_plain_things(path: Path) -> None:
-    tables = {"datasets"} if path.stem == "rows" else set()
-    assert not outside(path, PLAIN | tables | {"vqa_core"})
-    early = {name for name, now in imports(path) if now}
-    assert "datasets" not in early, "it takes a second: import it in the function that needs it"
-    assert not {f"vqa_core.{name}" for name in MODEL_MODULES} & {name for name, _ in imports(path)}
+def early(module: str) -> set[str]:
+    return {name for name, now in imports(module) if now}
 
 
-@pytest.mark.parametrize("path", [path for path in CORE if not plain(path)], ids=lambda path: path.stem)
-def test_a_model_module_imports_the_core_and_model_libraries(path: Path) -> None:
-    assert not outside(path, MODEL | {"vqa_core"})
+def test_a_module_is_called_a_model_module_only_where_it_needs_to_be() -> None:
+    """Since it imports a model library or, at any time, another model module."""
+    used = {module: {name for name, _ in imports(module)} for module in CORE}
+    needs = {module for module in CORE if foreign(module, PLAIN | {"datasets", "vqa_core"})}
+    while more := {module for module in CORE if used[module] & needs} - needs:
+        needs |= more
+    assert needs == MODEL_MODULES
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: f"{path.parent.name}.{path.stem}")
-def test_a_command_imports_the_core_alone_and_torch_not_at_once(path: Path) -> None:
-    assert not outside(path, {"vqa_core"})
-    early = {name for name, now in imports(path) if now}
-    assert not {f"vqa_core.{name}" for name in MODEL_MODULES} & early
+@pytest.mark.parametrize("module", PLAIN_MODULES)
+def test_a_plain_module_imports_plain_things(module: str) -> None:
+    assert not foreign(module, PLAIN | {"vqa_core"} | LATE.get(module, set()))
+    assert not MODEL_MODULES & {name for name, _ in imports(module)}
+    assert not LATE.get(module, set()) & early(module)
+
+
+@pytest.mark.parametrize("module", sorted(MODEL_MODULES))
+def test_a_model_module_imports_the_core_and_model_libraries(module: str) -> None:
+    assert not foreign(module, MODEL | {"vqa_core"})
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_command_imports_the_core_alone_and_torch_not_at_once(module: str) -> None:
+    assert not foreign(module, {"vqa_core"})
+    assert not MODEL_MODULES & early(module)
 
 
 def test_the_page_imports_the_core_and_gradio_and_no_command() -> None:
-    for path in sorted((ROOT / "ui").glob("*.py")):
-        assert not outside(path, PLAIN | {"vqa_core", "ui", "gradio"}), path
-    app = ROOT / "app.py"
-    if app.is_file():
-        assert not outside(app, {"vqa_core", "ui", "gradio"})
+    for module in [*modules("ui"), *(["app"] if (ROOT / "app.py").is_file() else [])]:
+        assert not foreign(module, PLAIN | {"vqa_core", "ui", "gradio"}), module
 
 
 def test_importing_every_plain_module_and_command_loads_no_torch() -> None:
-    names = [f"vqa_core.{path.stem}" for path in CORE if plain(path) and path.stem != "__init__"]
-    names += [f"{path.parent.name}.{path.stem}" for path in COMMANDS if path.stem != "__init__"]
     heavy = ["torch", "transformers", "datasets", "gradio", "peft", "wandb"]
-    code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
-    code += f"print(*(name for name in {heavy} if name in sys.modules))"
+    code = f"import importlib, sys\nfor name in {PLAIN_MODULES + COMMANDS}: importlib.import_module(name)\n"
+    code += f"assert not sys.modules.keys() & {set(heavy)}, sys.modules.keys() & {set(heavy)}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == []

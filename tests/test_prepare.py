@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.make_dacon import make_dacon
 from train.prepare import main
 from vqa_core.config import DataSettings
 from vqa_core.conversations import read_conversations, read_questions
@@ -22,6 +21,7 @@ from vqa_core.files import InputError
 from vqa_core.prepare import Splits, prepare
 from vqa_core.rows import open_rows
 from vqa_core.runs import RunDir
+from vqa_core.synthetic import make_dacon
 
 REPOSITORY = Path(__file__).parents[1]
 

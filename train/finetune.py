@@ -3,7 +3,6 @@
 import argparse
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import ModelSettings, TrainSettings, read_config, settings_of

@@ -17,7 +17,7 @@ from vqa_core.images import open_image
 from vqa_core.packing import Branch, pack
 from vqa_core.random_models import SHAPES, random_vlm
 from vqa_core.stages import load_model_folder
-from vqa_core.vlm import Vlm, best_device, build_vlm
+from vqa_core.vlm import Vlm, best_device, build_vlm, cast_weights
 from vqa_core.work_counter import Passed, counting
 from vqa_core.workloads import Questions, workload_of
 
@@ -43,7 +43,7 @@ def bench_model(name: str, questions: Questions, dtype: torch.dtype) -> Vlm:
     """The embedded parts with a random projector, a random model of a named shape, or a run's model folder."""
     if name == "embedded":
         vlm = build_vlm(ModelSettings(), dtype=dtype)
-        vlm.model.to(dtype)
+        cast_weights(vlm.model, dtype)
         return vlm
     if name in SHAPES:
         return random_vlm(name, questions.texts, device=best_device(), dtype=dtype)

@@ -10,7 +10,8 @@ import torch
 from vqa_core.asking import ARMS, Asked, agree, ask, bench_model, check_work, differences, near_ties
 from vqa_core.bench_report import Report, arm_figures, comparison, comparison_lines, comparison_tables
 from vqa_core.bench_settings import InferBench, means
-from vqa_core.machine import describe_machine, matmul_rate
+from vqa_core.devices import describe_device, matmul_rate
+from vqa_core.machine import describe_machine
 from vqa_core.timing import Rounds, interleave
 from vqa_core.vlm import Vlm, best_device, resolve_precision
 from vqa_core.workloads import Questions, shape_of
@@ -26,7 +27,7 @@ def bench_infer(settings: InferBench) -> Iterator[Report]:
     workloads = {mean: questions.choose(settings.images, mean) for mean in means(settings)}
     vlm = bench_model(settings.model, questions, dtype)
     exact = vlm if dtype == torch.float32 else bench_model(settings.model, questions, torch.float32)
-    report = Report("infer", describe_machine(device, dtype), settings.to_dict())
+    report = Report("infer", describe_machine() | describe_device(device, dtype), settings.to_dict())
     report.numbers = {"matmul_flops": matmul_rate(device, dtype, 1024), "workloads": []}
     for mean, chosen in workloads.items():
         few = chosen if exact is vlm else questions.choose(min(settings.exact_images, settings.images), mean)
@@ -81,7 +82,9 @@ def _figures(
 
 
 def _told(found: dict[str, Any]) -> str:
+    differing = found["differing"]
     return (
         f"answers: all of {found['compared_in_fp32']} the same from every arm in fp32; of {found['questions']} timed, "
-        f"{found['differing']} differ between arms or rounds, all near ties ({found['questions_per_image']:g} questions/image)"
+        f"{differing} differ between arms or rounds{', all near ties' if differing else ''} "
+        f"({found['questions_per_image']:g} questions/image)"
     )

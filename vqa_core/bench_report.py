@@ -32,7 +32,7 @@ class Report:
 
     def text(self) -> str:
         """For a terminal."""
-        machine = tabulate([[name, value] for name, value in self.machine.items()])
+        machine = "\n".join(f"{name}: {value}" for name, value in self.machine.items())
         return "\n\n".join([machine, *map(tabulate, self.tables), "\n".join(self.lines)])
 
     def markdown(self, command: str) -> str:

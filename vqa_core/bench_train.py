@@ -10,7 +10,8 @@ import torch
 from vqa_core.asking import bench_model
 from vqa_core.bench_report import Report, arm_figures, comparison, comparison_lines, comparison_tables
 from vqa_core.bench_settings import TrainBench, means
-from vqa_core.machine import describe_machine, matmul_rate
+from vqa_core.devices import describe_device, matmul_rate
+from vqa_core.machine import describe_machine
 from vqa_core.packing import PADDING_SEGMENT
 from vqa_core.stages import Stage, prepare_stage
 from vqa_core.teaching import ARMS, Batch, Taught, agree, check_taught, loss_difference, loss_of, make_batches, teach
@@ -30,7 +31,7 @@ def bench_train(settings: TrainBench) -> Iterator[Report]:
     workloads = {mean: questions.choose(settings.images, mean) for mean in means(settings)}
     vlm = _aligning(settings.model, questions, dtype)
     exact = vlm if dtype == torch.float32 else _aligning(settings.model, questions, torch.float32)
-    report = Report("train", describe_machine(device, dtype), settings.to_dict())
+    report = Report("train", describe_machine() | describe_device(device, dtype), settings.to_dict())
     report.numbers = {"matmul_flops": matmul_rate(device, dtype, 1024), "workloads": []}
     for mean, chosen in workloads.items():
         few = chosen if exact is vlm else questions.choose(min(settings.exact_images, settings.images), mean)
@@ -97,7 +98,7 @@ def _figures(
 
 def _told(found: dict[str, Any]) -> str:
     return (
-        f"loss: the arms are {found['loss_difference_fp32']:.1e} apart in fp32 over {found['compared_in_fp32']} questions, "
-        f"their gradients {found['gradient_difference_fp32']:.1e} (relative); as timed {found['loss_difference']:.1e} "
-        f"({found['questions_per_image']:g} questions/image)"
+        f"loss: the arms are {found['loss_difference_fp32']:.1e} apart in fp32 over {found['compared_in_fp32']} "
+        f"questions, their gradients {found['gradient_difference_fp32']:.1e} (relative); as timed, losses are "
+        f"{found['loss_difference']:.1e} apart ({found['questions_per_image']:g} questions/image)"
     )

@@ -75,7 +75,8 @@ def adopt_model(run: RunDir, folder: Path) -> None:
     if run.model.is_dir():
         if sha256_of(folder / "trained.safetensors") != sha256_of(run.model / "trained.safetensors"):
             raise InputError(
-                f"{run.model} holds other weights than --model {folder}. Leave --model out or use another --run."
+                f"{run.model} holds other weights than --model {folder}. Leave --model out, use another --run, "
+                f"or remove {run.root} to start over."
             )
         return
     copying = run.root / ".model-copy"
@@ -102,12 +103,13 @@ def _generate(
 
 def _append(predictions: Iterator[Prediction], total: int, log: PredictionLog) -> None:
     """Write each answer at once, and say how fast they come."""
-    before = len(log.done)
-    started = told = time.monotonic()
+    before, started = len(log.done), time.monotonic()
+    told = None
     for prediction in predictions:
         log.append([prediction])
         now = time.monotonic()
         left = total - len(log.done)
+        told = told or now  # answers come a batch at a time: the first of all says nothing about the rate
         if now - told >= TELL_EVERY_S or not left:
             told = now
             rate = (len(log.done) - before) / (now - started)

@@ -65,7 +65,7 @@ class PromptEncoder:
 
     def text(self, question: str) -> str:
         """The whole prompt as text, `<image>` standing for the picture; for people to read."""
-        return f"{self.style.before_image}<image>{self._around(question)}"
+        return f"{self.style.before_image}<image>{self._around(question) if self.style.shows_question else ''}"
 
     def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
         """Ids of one question's chunk, and how many of the question's tokens were cut to stay within `budget`.

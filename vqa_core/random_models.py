@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoModelForCausalLM, CLIPVisionConfig, Llam
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.prompts import prompt_style
-from vqa_core.vlm import Vlm, assemble
+from vqa_core.vlm import Vlm, assemble, cast_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def random_vlm(shape: str, texts: Iterable[str], *, device: torch.device, dtype:
     tokenizer = word_tokenizer(texts)
     vocabulary = max(sizes.language["vocab_size"], len(tokenizer))
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    with torch.random.fork_rng(), torch.device(device):
+    used = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=used), torch.device(device):
         torch.manual_seed(seed)
         tower = AutoModel.from_config(CLIPVisionConfig(**sizes.tower), dtype=dtype)
         config = LlamaConfig(**sizes.language | ends | {"vocab_size": vocabulary})
@@ -69,7 +70,7 @@ def random_vlm(shape: str, texts: Iterable[str], *, device: torch.device, dtype:
         language = AutoModelForCausalLM.from_config(config, dtype=dtype)
     settings = ModelSettings(projector="mlp2x_gelu", prompt_style=STYLE, image_side_px=sizes.tower["image_size"])
     vlm = assemble(tower, language, tokenizer, PIXELS, settings, seed=seed)
-    vlm.model.to(dtype)
+    cast_weights(vlm.model, dtype)
     return vlm
 
 

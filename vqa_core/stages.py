@@ -16,7 +16,7 @@ from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, write_atomically, write_json
 from vqa_core.settings import resolve
 from vqa_core.sharding import assign, whole
-from vqa_core.vlm import DTYPES, Vlm, build_vlm
+from vqa_core.vlm import DTYPES, Vlm, build_vlm, cast_weights
 
 FORMAT = 1
 
@@ -146,7 +146,8 @@ def load_model_folder(
     load_trained(vlm, load_file(folder / "trained.safetensors"), folder / "trained.safetensors")
     if merge:
         merge_lora(vlm.language_model)
-        vlm.model.requires_grad_(False).to(dtype)
+        vlm.model.requires_grad_(False)
+        cast_weights(vlm.model, dtype)
     vlm.model.eval()
     return vlm
 

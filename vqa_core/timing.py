@@ -5,6 +5,7 @@ compared is the ratio within a round, and what is reported is the median over th
 """
 
 import logging
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -43,17 +44,24 @@ class Rounds:
 
 
 def interleave(
-    arms: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+    arms: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    limit_s: float = math.inf,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Rounds:
     """Run every arm once a round, in turning order, `rounds` times after a round that doesn't count.
 
-    An arm must have finished its work when it returns.
+    After `limit_s` seconds no round is begun, but for the first that counts. An arm must have finished its work when
+    it returns.
     """
     seconds: dict[str, list[float]] = {name: [] for name in arms}
+    begun = clock()
     for number in range(rounds + 1):
-        names = list(arms)[:: 1 if number % 2 == 0 else -1]
+        if number > 1 and clock() - begun > limit_s:
+            break
         taken = {}
-        for name in names:
+        for name in list(arms)[:: 1 if number % 2 == 0 else -1]:
             started = clock()
             arms[name]()
             taken[name] = clock() - started

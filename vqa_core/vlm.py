@@ -119,6 +119,12 @@ class Vlm:
         return contextlib.nullcontext()
 
 
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Put all parameters into `dtype`. Buffers stay: rotary frequencies in bf16 would misplace tokens."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
 def best_device() -> torch.device:
     """This process's CUDA device (torchrun counts a machine's processes in LOCAL_RANK), or the CPU."""
     if not torch.cuda.is_available():

@@ -1,0 +1,98 @@
+"""How fast it is, against the ways it is usually done and against arithmetic.
+
+python -m eval.benchmark infer      answering: shared, one by one, batched
+python -m eval.benchmark train      training: packed by image, one row a question
+python -m eval.benchmark prepare    a competition folder of Dacon's size
+python -m eval.benchmark gpu        all of it in the 7B shape, on a CUDA device, in 8 minutes
+"""
+
+import argparse
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vqa_core.bench_report import Report, write_section
+from vqa_core.bench_settings import GpuBench, InferBench, PrepareBench, TrainBench
+from vqa_core.commands import logger, run_command
+from vqa_core.files import write_json
+from vqa_core.settings import Settings, add_arguments, resolve
+from vqa_core.tabulate import tabulate
+
+
+def _infer(settings: Any) -> Iterator[Report]:
+    from vqa_core.bench_infer import bench_infer  # imports torch, as the others do
+
+    return bench_infer(settings)
+
+
+def _train(settings: Any) -> Iterator[Report]:
+    from vqa_core.bench_train import bench_train
+
+    return bench_train(settings)
+
+
+def _prepare(settings: Any) -> Iterator[Report]:
+    from vqa_core.bench_prepare import bench_prepare
+
+    return bench_prepare(settings)
+
+
+def _gpu(settings: Any) -> Iterator[Report]:
+    from vqa_core.bench_gpu import bench_gpu
+
+    return bench_gpu(settings)
+
+
+BENCHMARKS: dict[str, tuple[type[Settings], Callable[[Any], Iterator[Report]]]] = {
+    "infer": (InferBench, _infer),
+    "train": (TrainBench, _train),
+    "prepare": (PrepareBench, _prepare),
+    "gpu": (GpuBench, _gpu),
+}
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="{infer,train,prepare,gpu}")
+    for name, (kind, _) in BENCHMARKS.items():
+        command = commands.add_parser(name, description=(kind.__doc__ or "").strip(), allow_abbrev=False)
+        command.add_argument("--out", type=Path, metavar="FILE", help="JSON to write; it grows as results come in")
+        command.add_argument("--write", type=Path, metavar="FILE", help="docs/benchmarks.md, to put the result in")
+        add_arguments(command, kind)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    kind, run = BENCHMARKS[args.benchmark]
+    settings = resolve(kind, {}, args)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logger.setLevel(logging.INFO)
+    told: list[str] = []
+    for report in run(settings):
+        if args.out:
+            write_json(args.out, report.to_dict())
+        now = [*map(tabulate, report.tables), *report.lines]
+        for news in now:
+            if news not in told:
+                logger.info("%s", news)
+        told = now
+    print(report.text())
+    if args.write:
+        write_section(args.write, args.benchmark, report.markdown(_command(argv)))
+
+
+def _command(argv: Sequence[str] | None) -> str:
+    return shlex.join(["python", "-m", "eval.benchmark", *(sys.argv[1:] if argv is None else argv)])
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,412 @@
+"""Training as processes: killed, stopped, damaged, shared among several; the weights at its end are always the same."""
+
+import importlib.util
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.processes import TIMEOUT_S, command, forked, run_forked
+from tests.tiny import TINY_MODEL, tiny_parts, tiny_run, tiny_vlm
+from train import finetune as finetune_command
+from vqa_core import finetuning
+from vqa_core.config import ModelSettings, TrainSettings
+from vqa_core.files import InputError, read_json, read_json_lines
+from vqa_core.finetuning import Outcome, finetune
+from vqa_core.rows import open_rows
+from vqa_core.runs import RunDir
+from vqa_core.stages import trained_tensors
+from vqa_core.vlm import Vlm
+
+STEPS = 24
+# dropout, so that the random state counts; log lines and checkpoints that don't fall on the same steps
+TRAIN = {
+    "stage": "lora", "lora_rank": 4, "lora_dropout": 0.1, "max_steps": STEPS, "batch_questions": 5, "save_every": 3,
+    "log_every": 1, "eval_every": 8, "learning_rate": 1e-2, "precision": "fp32",
+}  # fmt: skip
+
+
+def flags(settings: dict[str, Any]) -> list[str]:
+    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    tower, language_model = tiny_parts(tmp_path_factory.mktemp("parts"))
+    parts = {"vision_tower": tower, "language_model": language_model}
+    return flags(TINY_MODEL | parts | TRAIN)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """The run that all others are held against, trained by the command as a person gives it."""
+    run = tiny_run(tmp_path_factory.mktemp("undisturbed"))
+    done = command("train.finetune", "--run", run.root, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"Wrote {run.model}" in done.stderr
+    return run
+
+
+def losses(run: RunDir) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in read_json_lines(run.metrics) if "loss" in row}
+
+
+def assert_same_training(run: RunDir, expected: RunDir) -> None:
+    """Weights bit for bit, and every line of metrics once."""
+    for name in ("trained.safetensors", "vqa.json"):
+        assert (run.model / name).read_bytes() == (expected.model / name).read_bytes(), name
+    lines = [list(read_json_lines(each.metrics)) for each in (run, expected)]
+    ours, theirs = ([{key: row[key] for key in row if key != "seconds"} for row in rows] for rows in lines)
+    assert ours == theirs
+    assert all(before["seconds"] <= after["seconds"] for before, after in zip(lines[0], lines[0][1:], strict=False))
+
+
+def when(condition: Callable[[], bool], process: ForkServerProcess) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert process.is_alive(), "it ended before it could be disturbed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def lines_of(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def at_step(run: RunDir, step: int) -> Callable[[], bool]:
+    """Whether the line of metrics of that step is there."""
+    return lambda: run.metrics.exists() and f'"step": {step},' in run.metrics.read_text()
+
+
+def end(process: ForkServerProcess, number: signal.Signals) -> int | None:
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(TIMEOUT_S)
+    return process.exitcode
+
+
+def test_metrics_tell_every_step_once_and_every_validation(undisturbed: RunDir) -> None:
+    rows = list(read_json_lines(undisturbed.metrics))
+    assert list(losses(undisturbed)) == list(range(1, STEPS + 1))
+    validated = [row for row in rows if "eval_accuracy" in row]
+    assert [row["step"] for row in validated] == [8, 16, 24]
+    assert all(0 <= row["eval_accuracy"] <= 1 and row["eval_questions"] == 9 for row in validated)
+    assert set(rows[0]) == {"step", "epoch", "loss", "grad_norm", "learning_rate", "seconds"}
+    assert losses(undisturbed)[STEPS] < losses(undisturbed)[1]
+
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_killed_twice_and_resumed_it_ends_with_the_same_weights(
+    attempt: int, arguments: list[str], undisturbed: RunDir, tmp_path: Path
+) -> None:
+    run, output = tiny_run(tmp_path), tmp_path / "output"
+    first = random.randrange(2, STEPS // 2)
+    second = random.randrange(STEPS // 2, STEPS - 1)
+    process = forked("train.finetune", "--run", run.root, *arguments, output=output)
+    when(at_step(run, first), process)
+    assert end(process, signal.SIGKILL) == -signal.SIGKILL
+    process = forked("train.finetune", "--run", run.root, "--resume", output=output)
+    when(at_step(run, second), process)
+    if attempt:  # in the middle of a checkpoint
+        when(lambda: any(run.checkpoints.glob(".writing-*")), process)
+    assert end(process, signal.SIGKILL) == -signal.SIGKILL
+    assert run_forked("train.finetune", "--run", run.root, "--resume", output=output) == 0, output.read_text()
+    assert_same_training(run, undisturbed)
+    assert not list(run.checkpoints.glob(".writing-*"))
+
+
+def test_sigterm_saves_and_exits_with_a_sentence_and_a_damaged_checkpoint_is_passed_over(
+    arguments: list[str], undisturbed: RunDir, tmp_path: Path
+) -> None:
+    run, output, kept = tiny_run(tmp_path), tmp_path / "output", tmp_path / "kept"
+    process = forked("train.finetune", "--run", run.root, *arguments, output=output)
+    when(at_step(run, 4), process)
+    assert end(process, signal.SIGTERM) == 0
+    (earlier,) = run.checkpoints.iterdir()
+    stopped = int(earlier.name.removeprefix("checkpoint-"))
+    assert f"Stopped at step {stopped} of {STEPS}. Give the same command with --resume" in output.read_text()
+    assert not run.model.exists()
+
+    shutil.copytree(earlier, kept / earlier.name)
+    process = forked("train.finetune", "--run", run.root, "--resume", output=output)
+    when(at_step(run, stopped + 3), process)
+    assert end(process, signal.SIGTERM) == 0
+    shutil.copytree(kept, run.checkpoints, dirs_exist_ok=True)
+    later = max(run.checkpoints.iterdir(), key=lambda path: int(path.name.removeprefix("checkpoint-")))
+    assert later.name != earlier.name
+    weights = later / "trained.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 1
+    weights.write_bytes(data)
+    assert run_forked("train.finetune", "--run", run.root, "--resume", output=output) == 0, output.read_text()
+    said = output.read_text()
+    assert f"Skipping {later}: trained.safetensors is not what was written." in said
+    assert f"Going on from {earlier}." in said
+    assert_same_training(run, undisturbed)
+
+
+def test_resuming_a_finished_training_leaves_it_as_it_is(undisturbed: RunDir, tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run")
+    shutil.copytree(undisturbed.root, run.root)
+    shutil.rmtree(run.model)  # as if killed just before the end
+    assert run_forked("train.finetune", "--run", run.root, "--resume", output=tmp_path / "output") == 0
+    assert_same_training(run, undisturbed)
+
+
+def test_earlier_checkpoints_are_neither_overwritten_nor_taken_up_unasked(
+    arguments: list[str], undisturbed: RunDir
+) -> None:
+    with pytest.raises(InputError, match="Add --resume to go on from the newest, --restart to throw them away"):
+        finetune_command.main(["--run", str(undisturbed.root), *arguments])
+    with pytest.raises(InputError, match="exclude each other"):
+        finetune_command.main(["--run", str(undisturbed.root), "--resume", "--restart"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--stage", "algin"], "Did you mean 'align'?"),
+        (["--projector", "mpl2x_gelu"], "--projector 'mpl2x_gelu' is not known"),
+        (["--attention", "flash_attention_2"], "--attention flash_attention_2 can't run packed rows"),
+        (["--lora-targets", "query"], "--lora-targets 'query' is no linear layer"),
+        (["--vision-tower", "/no/such"], "The vision tower '/no/such' can't be loaded"),
+        (["--parallel", "fsdp2"], "--parallel fsdp2 spreads the model over processes"),
+        (["--max-steps", "0", "--epochs", "0"], "There is nothing to train"),
+        (["--text-token-budget", "8"], "Raise --text-token-budget"),
+    ],
+)
+def test_what_can_not_be_trained_is_refused_in_a_sentence(
+    wrong: list[str], said: str, arguments: list[str], tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path)
+    with pytest.raises(InputError) as error:
+        finetune_command.main(["--run", str(run.root), *arguments, *wrong])
+    assert said in str(error.value)
+    assert not run.model.exists()
+
+
+def test_a_typo_in_a_flag_or_a_run_that_is_not_there_is_an_error(arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        finetune_command.main(["--run", str(tmp_path), "--batch-question", "5"])
+    with pytest.raises(InputError, match="is not a run"):
+        finetune_command.main(["--run", str(tmp_path), *arguments])
+
+
+# within this process
+
+
+def train(run: RunDir, vlm: Vlm | None = None, *, resume: bool = False, **settings: Any) -> Outcome:
+    return finetune(
+        run,
+        open_rows(run.rows),
+        run.examples("val"),
+        run.data_root(),
+        ModelSettings(),
+        TrainSettings(**TRAIN | {"max_steps": 6} | settings),
+        resume=resume,
+        vlm=vlm or tiny_vlm(),
+    )
+
+
+@pytest.mark.parametrize("stage", ["align", "lora"])
+def test_what_is_frozen_is_the_same_after_training(stage: str, tmp_path: Path) -> None:
+    vlm, untouched = tiny_vlm(), tiny_vlm().model.state_dict()
+    train(tiny_run(tmp_path), vlm, stage=stage)
+    trained = set(trained_tensors(vlm))
+    for name, tensor in vlm.model.state_dict().items():
+        if "lora" not in name:
+            before = untouched[name.replace(".base_layer", "")]
+            assert torch.equal(tensor, before) == (name not in trained), name
+
+
+def test_the_best_and_the_last_checkpoint_are_kept_and_the_best_is_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = iter([0.5, 0.9, 0.7, 0.9, 0.3])
+    monkeypatch.setattr(finetuning, "_validator", lambda *_: lambda: {"accuracy": next(accuracies), "questions": 9})
+    run = tiny_run(tmp_path)
+    outcome = train(run, max_steps=10, eval_every=2, save_every=1)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["checkpoint-10", "checkpoint-8"]  # 8 tied with 4
+    best, model = (
+        load_file(folder / "trained.safetensors") for folder in (run.checkpoints / "checkpoint-8", run.model)
+    )
+    assert all(torch.equal(best[name], model[name]) for name in best)
+    assert outcome == Outcome(True, 10, 10, {"accuracy": 0.9, "questions": 9})
+    described = read_json(run.model / "vqa.json")
+    assert described["trained"]["step"] == 8
+    assert described["validation"] == {"accuracy": 0.9, "questions": 9}
+
+
+def test_the_last_step_is_validated_whatever_eval_every_says(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    train(run, max_steps=5, eval_every=0)
+    assert [row["step"] for row in read_json_lines(run.metrics) if "eval_accuracy" in row] == [5]
+
+
+def test_without_validation_examples_the_last_step_is_the_model(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    run.val.write_text("")
+    assert train(run, eval_every=2) == Outcome(True, 6, 6, {})
+    assert read_json(run.model / "vqa.json")["validation"] == {}
+
+
+def test_the_time_limit_ends_a_training_with_a_validated_model(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    outcome = train(run, max_steps=1000, max_minutes=0.01)
+    assert outcome.finished
+    assert 1 <= outcome.step < 1000
+    assert outcome.metrics["questions"] == 9
+    assert (run.model / "trained.safetensors").is_file()
+
+
+def test_gradient_checkpointing_trains_the_same_weights(tmp_path: Path) -> None:
+    runs = [tiny_run(tmp_path / str(recomputes)) for recomputes in (False, True)]
+    for recomputes, run in enumerate(runs):
+        train(run, gradient_checkpointing=bool(recomputes), lora_dropout=0.0)
+    assert losses(runs[1]) == pytest.approx(losses(runs[0]), rel=1e-5)
+
+
+def test_data_loading_processes_change_nothing(tmp_path: Path) -> None:
+    runs = [tiny_run(tmp_path / str(workers)) for workers in (0, 2)]
+    for workers, run in zip((0, 2), runs, strict=True):
+        train(run, workers=workers)
+    assert losses(runs[1]) == losses(runs[0])
+
+
+def test_every_question_of_an_epoch_is_learnt_from_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: Counter[tuple[int, int]] = Counter()
+    original = finetuning.TrainingBatches.__getitem__
+
+    def noting(self: Any, index: int) -> Any:
+        seen.update((row.row, question) for row in self.plan[index] for question in row.questions)
+        return original(self, index)
+
+    monkeypatch.setattr(finetuning.TrainingBatches, "__getitem__", noting)
+    run = tiny_run(tmp_path)
+    train(run, max_steps=0, epochs=2, accumulate=3)
+    questions = [len(row["questions"]) for row in open_rows(run.rows)]
+    assert seen == {(row, number): 2 for row, count in enumerate(questions) for number in range(count)}
+
+
+def test_a_tracker_that_raises_does_not_stop_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = ModuleType("trackio")
+    broken.init = broken.finish = lambda **_: None  # type: ignore[attr-defined]
+    broken.log = lambda *_, **__: (_ for _ in ()).throw(OSError("disk full"))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trackio", broken)
+    monkeypatch.setattr(logging.getLogger("vqa"), "propagate", True)
+    run = tiny_run(tmp_path)
+    assert train(run, report_to="trackio").finished
+    assert "trackio failed (disk full)" in caplog.text
+    assert len(losses(run)) == 6
+
+
+def test_a_broken_training_picture_is_named(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    victim = run.data_root() / open_rows(run.rows)[3]["image"]
+    victim.write_bytes(b"not a picture")
+    with pytest.raises(InputError, match=f"{victim} is not an image"):
+        train(run, max_steps=0, epochs=1)
+
+
+# trackers and several processes
+
+
+def test_wandb_works_offline_without_a_key_and_trackio_that_is_not_installed_is_left_out(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    short = [*arguments, "--max-steps", "3"]
+    run, output = tiny_run(tmp_path / "wandb"), tmp_path / "output"
+    assert run_forked("train.finetune", "--run", run.root, *short, "--report-to", "wandb", output=output) == 0
+    assert "failed" not in output.read_text()
+    (log,) = (run.root / "wandb").glob("offline-run-*/run-*.wandb")
+    assert log.stat().st_size > 1000
+    assert b"eval_accuracy" in log.read_bytes()
+
+    run, output = tiny_run(tmp_path / "trackio"), tmp_path / "output-of-trackio"
+    assert run_forked("train.finetune", "--run", run.root, *short, "--report-to", "trackio", output=output) == 0
+    if importlib.util.find_spec("trackio") is None:
+        assert "trackio failed (No module named 'trackio')" in output.read_text()
+    assert len(losses(run)) == 3
+
+
+@pytest.fixture(scope="module")
+def accumulated(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """What two processes are held against: one with twice the batches a step. No dropout: it differs by process."""
+    folder = tmp_path_factory.mktemp("accumulated")
+    run = tiny_run(folder)
+    args = ["--run", run.root, *arguments, "--lora-dropout", 0, "--accumulate", 2, "--max-steps", 5]
+    assert run_forked("train.finetune", *args, output=folder / "output") == 0
+    return run
+
+
+def assert_close_training(run: RunDir, expected: RunDir) -> None:
+    assert losses(run) == pytest.approx(losses(expected), rel=1e-5)
+    ours, theirs = (load_file(each.model / "trained.safetensors") for each in (run, expected))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_under_torchrun_train_as_one_does(
+    arguments: list[str], accumulated: RunDir, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path)
+    args = ["--run", run.root, *arguments, "--lora-dropout", 0, "--max-steps", 5]
+    done = command("torch.distributed.run", "--nproc_per_node", 2, "-m", "--", "train.finetune", *args)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Training ") == 1  # the second process is silent
+    assert_close_training(run, accumulated)
+
+
+def run_in_two(args: Sequence[object], output: Path) -> None:
+    """What torchrun does, with forked processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        forked("train.finetune", *args, output=output, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.join(TIMEOUT_S)
+        assert process.exitcode == 0, output.read_text()
+
+
+def test_fsdp2_trains_as_one_process_does_and_its_checkpoints_are_whole(
+    arguments: list[str], accumulated: RunDir, tmp_path: Path
+) -> None:
+    run, output = tiny_run(tmp_path), tmp_path / "output"
+    args = ["--run", run.root, *arguments, "--lora-dropout", 0, "--max-steps", 5, "--parallel", "fsdp2"]
+    run_in_two(args, output)
+    assert_close_training(run, accumulated)
+    shapes = [
+        {name: tensor.shape for name, tensor in load_file(folder / "checkpoint-5" / "trained.safetensors").items()}
+        for folder in (run.checkpoints, accumulated.checkpoints)
+    ]
+    assert shapes[0] == shapes[1]
+    described = [read_json(each.model / "vqa.json") for each in (run, accumulated)]
+    assert json.dumps(described[0]["validation"]) == json.dumps(described[1]["validation"])
+
+    longer, single = ["--resume", "--max-steps", 8, "--scheduler", "constant_with_warmup"], tmp_path / "single"
+    shutil.copytree(accumulated.root, single)
+    run_in_two(["--run", run.root, *longer], output)
+    assert run_forked("train.finetune", "--run", single, *longer, output=tmp_path / "output-of-one") == 0
+    assert_close_training(run, RunDir(single))

@@ -1,0 +1,62 @@
+"""The device that arithmetic runs on: what it is, waiting for it, its memory, and how fast it multiplies matrices."""
+
+import shutil
+import subprocess
+import time
+
+import torch
+
+
+def describe_device(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
+    """What a reader needs to judge a time by, beside `describe_machine`."""
+    found = {"threads": str(torch.get_num_threads()), "format": str(dtype).removeprefix("torch.")}
+    return {"device": _gpu(device)} | found if device.type == "cuda" else found
+
+
+def _gpu(device: torch.device) -> str:
+    properties = torch.cuda.get_device_properties(device)
+    text = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    if not shutil.which("nvidia-smi"):
+        return text
+    fields = "driver_version,clocks.sm,clocks.max.sm,power.limit"
+    query = ["nvidia-smi", f"--id={device.index or 0}", f"--query-gpu={fields}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+        driver, clock, most, power = (value.strip() for value in done.stdout.split(","))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return text
+    return f"{text}, driver {driver}, clock {clock} of {most}, power limit {power}"
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, size: int, seconds: float = 2.0) -> float:
+    """FLOP/s of multiplying two square matrices: the best that was seen within `seconds`."""
+    left = torch.randn(size, size, device=device, dtype=dtype)
+    right = torch.randn(size, size, device=device, dtype=dtype)
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+    while not times or time.perf_counter() < until:
+        synchronise(device)
+        started = time.perf_counter()
+        for _ in range(4):
+            left @ right
+        synchronise(device)
+        times.append((time.perf_counter() - started) / 4)
+    return 2.0 * size**3 / min(times)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes of the device in use since `reset_peak_memory`; 0 on a CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start counting anew, with what is not in use handed back."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
