@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.bench_report import Report, write_section
+from vqa_core.bench_report import Report, around_section, write_section
 from vqa_core.bench_settings import GpuBench, InferBench, PrepareBench, TrainBench
 from vqa_core.commands import logger, run_command
 from vqa_core.files import write_json
@@ -74,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     kind, run = BENCHMARKS[args.benchmark]
     settings = resolve(kind, {}, args)
+    if args.write:
+        around_section(args.write, args.benchmark)  # rather now than after minutes of measuring
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
     told: list[str] = []

@@ -1,6 +1,6 @@
 """The guards of the answering benchmark: they pass what is right and stop what is not."""
 
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +8,6 @@ import torch
 from tests.tiny import ANSWERS, tiny_examples, tiny_vlm, write_pictures
 from vqa_core import asking
 from vqa_core.asking import ARMS, WrongWork, agree, ask, check_work, differences, near_ties
-from vqa_core.engine import Engine
 from vqa_core.floors import Workload
 from vqa_core.random_models import random_vlm
 from vqa_core.timing import Spread, interleave
@@ -29,27 +28,26 @@ def vlm() -> Vlm:
     return tiny_vlm()
 
 
-def by_hand(vlm: Vlm, questions: Questions, answers: dict[str, str]) -> Workload:
+def by_formula(vlm: Vlm, questions: Questions, answers: dict[str, str]) -> Workload:
     work = workload_of(vlm, questions.examples, answers)
     assert (work.images, work.questions) == (5, 17)
     return work
 
 
-@pytest.mark.parametrize("batch_questions", [1, 6, 128])
+@pytest.mark.parametrize("batch_questions", [6, 128])
 def test_the_shared_engine_does_the_work_of_the_formula_and_no_more(
     vlm: Vlm, questions: Questions, batch_questions: int
 ) -> None:
     asked = ask(vlm, "shared", questions, batch_questions)
-    work = by_hand(vlm, questions, asked.answers)
-    cut = batch_questions == 1  # then no two questions share a row
-    assert asked.passed.encodes == (17 if cut else 5)
+    work = by_formula(vlm, questions, asked.answers)
+    assert asked.passed.encodes == 5
     assert asked.passed.head_rows == work.head_rows
-    assert asked.passed.positions - asked.work.padding_tokens == (work.separate_tokens if cut else work.shared_tokens)
+    assert asked.passed.positions - asked.work.padding_tokens == work.shared_tokens
 
 
 def test_the_naive_engine_does_the_work_of_separate_questions(vlm: Vlm, questions: Questions) -> None:
     asked = ask(vlm, "naive", questions, 128)
-    work = by_hand(vlm, questions, asked.answers)
+    work = by_formula(vlm, questions, asked.answers)
     assert (asked.passed.encodes, asked.passed.positions) == (17, work.separate_tokens)
     assert asked.passed.head_rows == work.head_rows
     assert asked.work.padding_tokens == 0
@@ -57,7 +55,7 @@ def test_the_naive_engine_does_the_work_of_separate_questions(vlm: Vlm, question
 
 def test_batching_alone_saves_nothing(vlm: Vlm, questions: Questions) -> None:
     asked = ask(vlm, "hf_batch", questions, 128)
-    work = by_hand(vlm, questions, asked.answers)
+    work = by_formula(vlm, questions, asked.answers)
     assert asked.passed.encodes == 17
     assert asked.passed.positions >= work.separate_tokens
 
@@ -70,11 +68,9 @@ def test_all_arms_give_the_same_allowed_answers(vlm: Vlm, questions: Questions) 
     assert len(set(asked[0].values())) > 1
 
 
-def test_an_image_encoded_twice_is_found_out(
-    vlm: Vlm, questions: Questions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_encoded_twice_is_found_out(vlm: Vlm, questions: Questions, monkeypatch: pytest.MonkeyPatch) -> None:
     encode = Vlm.encode_images
-    monkeypatch.setattr(Vlm, "encode_images", lambda self, pixels: encode(self, torch.cat([pixels, pixels]))[: len(pixels)])
+    monkeypatch.setattr(Vlm, "encode_images", lambda self, pixels: encode(self, torch.cat([pixels] * 2))[: len(pixels)])
     asked = ask(vlm, "shared", questions, 128)
     with pytest.raises(WrongWork, match="shared did 10 encodes; by the formula it is 5"):
         check_work(vlm, "shared", questions.examples, asked)
@@ -88,11 +84,10 @@ def test_an_engine_that_answers_otherwise_is_found_out(
         if name == "hf_batch":
             first = questions.examples[0].question_id
             asked.answers[first] = "no" if asked.answers[first] != "no" else "red"
-            asked.work.lm_tokens += 1000
         return asked
 
     monkeypatch.setattr(asking, "ask", turned)
-    monkeypatch.setattr(asking, "check_work", lambda *_: None)
+    monkeypatch.setattr(asking, "check_work", lambda *_: None)  # which looks at the answers, too
     with pytest.raises(WrongWork, match="in fp32 the arms answer question TRAIN_"):
         agree(vlm, questions, 128)
 
@@ -111,8 +106,7 @@ def test_a_near_tie_is_let_pass(vlm: Vlm, questions: Questions, monkeypatch: pyt
     half = tiny_vlm()
     exact = torch.zeros(len(vlm.prompt.tokenizer))
     exact[vlm.prompt.answer_ids("red")[0]] = 0.01
-    noisy = exact.flip(0) * 0 + 0.02 * torch.rand(exact.shape, generator=torch.Generator().manual_seed(0)) + 0.02
-    monkeypatch.setattr(asking, "next_logits", lambda model, *_: exact if model is vlm else noisy)
+    monkeypatch.setattr(asking, "next_logits", lambda model, *_: exact if model is vlm else exact + 0.02)
     near_ties(half, vlm, questions, {questions.examples[0].question_id: ["no", "red"]})
 
 
@@ -121,14 +115,9 @@ def test_differences_are_counted_over_all_arms_and_rounds() -> None:
     assert differences(rounds) == {"b": ["x", "y"]}
 
 
-def test_answers_do_not_differ_between_engines_that_share_nothing(questions: Questions) -> None:
-    engine = Engine(tiny_vlm(), asking.PredictSettings(engine="naive"), questions.root, allowed_answers=["yes", "no"])
-    assert {prediction.answer for prediction in engine.generate(questions.examples)} <= {"yes", "no"}
-
-
 def test_sharing_is_faster_where_arithmetic_takes_the_time(questions: Questions) -> None:
-    """A loose alarm: by tokens it is 3.2 times as fast, and medians of 3.4 were seen."""
-    few = questions.choose(2, 3.4)
+    """A loose alarm: by tokens it is 3.3 times as fast, and medians of 3.4 were seen."""
+    few = questions.choose(1, 4)
     small = random_vlm("small", few.texts, device=torch.device("cpu"), dtype=torch.float32)
-    rounds = interleave({name: lambda name=name: ask(small, name, few, 128) for name in ("shared", "naive")}, 3)  # type: ignore[misc]
+    rounds = interleave({name: partial(ask, small, name, few, 128) for name in ("shared", "naive")}, 3)
     assert Spread.of(rounds.ratios("shared", over="naive")).median >= 1.8

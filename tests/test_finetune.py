@@ -25,6 +25,7 @@ from tests.processes import TIMEOUT_S, command, forked, run_forked
 from tests.tiny import TINY_MODEL, tiny_parts, tiny_run, tiny_vlm
 from train import finetune as finetune_command
 from vqa_core import finetuning
+from vqa_core.checkpoints import problem_with
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, read_json_lines
 from vqa_core.finetuning import Outcome, finetune
@@ -33,7 +34,7 @@ from vqa_core.runs import RunDir
 from vqa_core.stages import trained_tensors
 from vqa_core.vlm import Vlm
 
-STEPS = 24
+STEPS = 30
 # dropout, so that the random state counts; log lines and checkpoints that don't fall on the same steps
 TRAIN = {
     "stage": "lora", "lora_rank": 4, "lora_dropout": 0.1, "max_steps": STEPS, "batch_questions": 5, "save_every": 3,
@@ -84,10 +85,6 @@ def when(condition: Callable[[], bool], process: ForkServerProcess) -> None:
         time.sleep(0.002)
 
 
-def lines_of(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
 def at_step(run: RunDir, step: int) -> Callable[[], bool]:
     """Whether the line of metrics of that step is there."""
     return lambda: run.metrics.exists() and f'"step": {step},' in run.metrics.read_text()
@@ -104,7 +101,7 @@ def test_metrics_tell_every_step_once_and_every_validation(undisturbed: RunDir) 
     rows = list(read_json_lines(undisturbed.metrics))
     assert list(losses(undisturbed)) == list(range(1, STEPS + 1))
     validated = [row for row in rows if "eval_accuracy" in row]
-    assert [row["step"] for row in validated] == [8, 16, 24]
+    assert [row["step"] for row in validated] == [8, 16, 24, STEPS]
     assert all(0 <= row["eval_accuracy"] <= 1 and row["eval_questions"] == 9 for row in validated)
     assert set(rows[0]) == {"step", "epoch", "loss", "grad_norm", "learning_rate", "seconds"}
     assert losses(undisturbed)[STEPS] < losses(undisturbed)[1]
@@ -115,15 +112,14 @@ def test_killed_twice_and_resumed_it_ends_with_the_same_weights(
     attempt: int, arguments: list[str], undisturbed: RunDir, tmp_path: Path
 ) -> None:
     run, output = tiny_run(tmp_path), tmp_path / "output"
-    first = random.randrange(2, STEPS // 2)
-    second = random.randrange(STEPS // 2, STEPS - 1)
+    first, second = random.randrange(2, 12), random.randrange(12, 20)
     process = forked("train.finetune", "--run", run.root, *arguments, output=output)
     when(at_step(run, first), process)
     assert end(process, signal.SIGKILL) == -signal.SIGKILL
     process = forked("train.finetune", "--run", run.root, "--resume", output=output)
     when(at_step(run, second), process)
     if attempt:  # in the middle of a checkpoint
-        when(lambda: any(run.checkpoints.glob(".writing-*")), process)
+        when(lambda: any(run.checkpoints.glob(".writing-*")) or at_step(run, STEPS - 6)(), process)
     assert end(process, signal.SIGKILL) == -signal.SIGKILL
     assert run_forked("train.finetune", "--run", run.root, "--resume", output=output) == 0, output.read_text()
     assert_same_training(run, undisturbed)
@@ -175,6 +171,16 @@ def test_earlier_checkpoints_are_neither_overwritten_nor_taken_up_unasked(
         finetune_command.main(["--run", str(undisturbed.root), *arguments])
     with pytest.raises(InputError, match="exclude each other"):
         finetune_command.main(["--run", str(undisturbed.root), "--resume", "--restart"])
+
+
+def test_restarting_begins_anew(undisturbed: RunDir, tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run")
+    shutil.copytree(undisturbed.root, run.root)
+    args = ["--run", run.root, "--restart", "--config", run.config, "--max-steps", 2]
+    assert run_forked("train.finetune", *args, output=tmp_path / "output") == 0
+    assert list(losses(run)) == [1, 2]
+    assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-2"]
+    assert losses(run)[1] == losses(undisturbed)[1]
 
 
 @pytest.mark.parametrize(
@@ -281,6 +287,19 @@ def test_gradient_checkpointing_trains_the_same_weights(tmp_path: Path) -> None:
     assert losses(runs[1]) == pytest.approx(losses(runs[0]), rel=1e-5)
 
 
+def test_in_bf16_what_is_trained_is_kept_in_fp32_and_the_rest_stays_as_it_was(tmp_path: Path) -> None:
+    vlm = tiny_vlm()
+    vlm.model.bfloat16()
+    run = tiny_run(tmp_path)
+    train(run, vlm, stage="lora")
+    formats = {name: parameter.dtype for name, parameter in vlm.model.named_parameters()}
+    trained = trained_tensors(vlm)
+    assert {name for name, dtype in formats.items() if dtype == torch.float32} == set(trained)
+    assert {tensor.dtype for tensor in load_file(run.model / "trained.safetensors").values()} == {torch.float32}
+    assert read_json(run.model / "vqa.json")["precision"] == "bfloat16"
+    assert losses(run)[6] < losses(run)[1]
+
+
 def test_data_loading_processes_change_nothing(tmp_path: Path) -> None:
     runs = [tiny_run(tmp_path / str(workers)) for workers in (0, 2)]
     for workers, run in zip((0, 2), runs, strict=True):
@@ -288,11 +307,15 @@ def test_data_loading_processes_change_nothing(tmp_path: Path) -> None:
     assert losses(runs[1]) == losses(runs[0])
 
 
-def test_every_question_of_an_epoch_is_learnt_from_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_question_of_an_epoch_is_learnt_from_once_in_the_order_of_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: Counter[tuple[int, int]] = Counter()
+    order: list[int] = []
     original = finetuning.TrainingBatches.__getitem__
 
     def noting(self: Any, index: int) -> Any:
+        order.append(index)
         seen.update((row.row, question) for row in self.plan[index] for question in row.questions)
         return original(self, index)
 
@@ -300,6 +323,7 @@ def test_every_question_of_an_epoch_is_learnt_from_once(tmp_path: Path, monkeypa
     run = tiny_run(tmp_path)
     train(run, max_steps=0, epochs=2, accumulate=3)
     questions = [len(row["questions"]) for row in open_rows(run.rows)]
+    assert order == list(range(len(order)))
     assert seen == {(row, number): 2 for row, count in enumerate(questions) for number in range(count)}
 
 
@@ -375,19 +399,34 @@ def test_two_processes_under_torchrun_train_as_one_does(
     assert_close_training(run, accumulated)
 
 
-def run_in_two(args: Sequence[object], output: Path) -> None:
+def start_two(args: Sequence[object], output: Path) -> list[ForkServerProcess]:
     """What torchrun does, with forked processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
+    return [
         forked("train.finetune", *args, output=output, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(2)
     ]
-    for process in processes:
+
+
+def run_in_two(args: Sequence[object], output: Path) -> None:
+    for process in start_two(args, output):
         process.join(TIMEOUT_S)
         assert process.exitcode == 0, output.read_text()
+
+
+def test_of_two_processes_one_that_is_told_to_stop_stops_both(arguments: list[str], tmp_path: Path) -> None:
+    run, output = tiny_run(tmp_path), tmp_path / "output"
+    first, second = start_two(["--run", run.root, *arguments, "--max-steps", 1000], output)
+    when(at_step(run, 3), second)
+    assert end(second, signal.SIGTERM) == 0, output.read_text()
+    first.join(TIMEOUT_S)
+    assert first.exitcode == 0
+    (stopped,) = run.checkpoints.iterdir()
+    assert {f"rng_state_{rank}.pth" for rank in range(2)} <= {path.name for path in stopped.iterdir()}
+    assert problem_with(stopped) is None
 
 
 def test_fsdp2_trains_as_one_process_does_and_its_checkpoints_are_whole(

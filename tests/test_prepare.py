@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from train.prepare import main
+from vqa_core.bench_prepare import time_prepare
 from vqa_core.config import DataSettings
 from vqa_core.conversations import read_conversations, read_questions
 from vqa_core.examples import Example, read_examples
@@ -307,12 +308,9 @@ def test_sigkill_leaves_nothing_a_later_run_would_trust(awaited: str, folder: Pa
 def test_a_folder_of_a_twentieth_of_dacons_size_stays_within_its_share(tmp_path: Path) -> None:
     """The whole has 90 s on two cores and 1.5 GB; start-up and libraries come once and are not divided."""
     make_dacon(tmp_path / "dacon", share=1 / 20)
-    child = command("--data", tmp_path / "dacon", "--run", tmp_path / "run")
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = status
-    assert status == 0
+    usage = time_prepare(tmp_path / "dacon", RunDir(tmp_path / "run"))
     assert len(read_examples(tmp_path / "run/test.jsonl")) == 2024
-    assert usage.ru_utime + usage.ru_stime < 3 + 2 * 90 / 20
-    assert usage.ru_maxrss / 1024 < 200 + 1500 / 20
+    assert usage.processor_seconds < 3 + 2 * 90 / 20
+    assert usage.peak_bytes < 200e6 + 1.5e9 / 20
     report = json.loads((tmp_path / "run/data_report.json").read_text())
     assert (report["splits"]["train"]["rows"], report["splits"]["train"]["found"]) == (17976, 5362)

@@ -1,13 +1,12 @@
 """Models made in code: the same every time, whole in their format, with one token a word."""
 
+import pytest
 import torch
 
 from tests.tiny import tiny_vlm
 from vqa_core.files import InputError
 from vqa_core.random_models import random_vlm, word_tokenizer
 from vqa_core.vlm import Vlm, cast_weights
-
-import pytest
 
 TEXTS = ["what is on the table ?", "a red car"]
 CPU = torch.device("cpu")

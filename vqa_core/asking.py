@@ -12,6 +12,7 @@ from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.decoding import Work
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
+from vqa_core.files import InputError
 from vqa_core.floors import Workload
 from vqa_core.images import open_image
 from vqa_core.packing import Branch, pack
@@ -47,7 +48,16 @@ def bench_model(name: str, questions: Questions, dtype: torch.dtype) -> Vlm:
         return vlm
     if name in SHAPES:
         return random_vlm(name, questions.texts, device=best_device(), dtype=dtype)
+    if not Path(name).is_dir():
+        raise InputError(f"--model {name} is no folder of a trained model, and none of embedded, {', '.join(SHAPES)}.")
     return load_model_folder(Path(name), dtype=dtype)
+
+
+def describe_model(name: str, vlm: Vlm) -> str:
+    """Its size and the length of its prefix."""
+    size = sum(parameter.numel() for parameter in vlm.model.parameters())
+    prefix = len(vlm.prompt.prefix_ids) + vlm.image_tokens
+    return f"model: {name}, {size:,} parameters; a prefix is {prefix} tokens, {vlm.image_tokens} of them the picture"
 
 
 def ask(vlm: Vlm, engine: str, questions: Questions, batch_questions: int) -> Asked:

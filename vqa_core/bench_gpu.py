@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from vqa_core import gpu_arms, gpu_parts
+from vqa_core.asking import describe_model
 from vqa_core.bench_report import Report
 from vqa_core.bench_settings import GpuBench
 from vqa_core.devices import describe_device
@@ -53,10 +54,9 @@ def bench_gpu(settings: GpuBench) -> Iterator[Report]:
         try:
             with _ending(end):
                 bed = GpuBed(settings.model, device, dtype, Path(folder) / "images", settings.batch_questions)
-            size = sum(parameter.numel() for parameter in bed.vlm.model.parameters())
             made = time.monotonic() - started
-            report.numbers["model"] = {"parameters": size, "seconds": made, "image_tokens": bed.vlm.image_tokens}
-            report.lines.append(f"model: {settings.model}, {size:,} parameters, made in {made:.1f} s")
+            report.numbers["model"] = {"name": settings.model, "seconds": made}
+            report.lines.append(f"{describe_model(settings.model, bed.vlm)}; made in {made:.1f} s")
             yield report
             for name, (step, seconds) in STEPS.items():
                 logger.info("%s ...", name)

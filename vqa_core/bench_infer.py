@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
-from vqa_core.asking import ARMS, Asked, agree, ask, bench_model, check_work, differences, near_ties
+from vqa_core.asking import ARMS, Asked, agree, ask, bench_model, check_work, describe_model, differences, near_ties
 from vqa_core.bench_report import Report, arm_figures, comparison, comparison_lines, comparison_tables
 from vqa_core.bench_settings import InferBench, means
 from vqa_core.devices import describe_device, matmul_rate
+from vqa_core.examples import group_by_image
+from vqa_core.files import InputError
 from vqa_core.machine import describe_machine
 from vqa_core.timing import Rounds, interleave
 from vqa_core.vlm import Vlm, best_device, resolve_precision
@@ -25,9 +27,15 @@ def bench_infer(settings: InferBench) -> Iterator[Report]:
     dtype = resolve_precision(settings.precision, device)
     questions = Questions.of_competition(settings.data)
     workloads = {mean: questions.choose(settings.images, mean) for mean in means(settings)}
+    most = max(len(group) for chosen in workloads.values() for group in group_by_image(chosen.examples))
+    if settings.batch_questions < most:
+        raise InputError(
+            f"--batch-questions {settings.batch_questions} would cut the {most} questions of an image; give as many."
+        )
     vlm = bench_model(settings.model, questions, dtype)
     exact = vlm if dtype == torch.float32 else bench_model(settings.model, questions, torch.float32)
     report = Report("infer", describe_machine() | describe_device(device, dtype), settings.to_dict())
+    report.lines = [describe_model(settings.model, vlm)]
     report.numbers = {"matmul_flops": matmul_rate(device, dtype, 1024), "workloads": []}
     for mean, chosen in workloads.items():
         few = chosen if exact is vlm else questions.choose(min(settings.exact_images, settings.images), mean)

@@ -1,12 +1,12 @@
 """`eval.benchmark prepare`: `train.prepare` on a folder of the size of Dacon's competition, as a child process."""
 
 import logging
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import vqa_core
@@ -30,10 +30,11 @@ def bench_prepare(settings: PrepareBench) -> Iterator[Report]:
         logger.info("Making a competition folder ...")
         make_dacon(folder, settings.share)
         logger.info("Preparing it ...")
-        seconds, memory = _time_child(["--data", str(folder), "--run", str(run.root)])
+        usage = time_prepare(folder, run)
         found = read_json(run.report)["splits"]
     rows, images = (sum(found[split][what] for split in ("train", "test")) for what in ("rows", "found"))
-    report.numbers = {"seconds": seconds, "peak_bytes": memory, "rows": rows, "images": images}
+    seconds, memory = usage.seconds, usage.peak_bytes
+    report.numbers = asdict(usage) | {"rows": rows, "images": images}
     header = ["questions", "images", "seconds", "limit", "peak memory", "limit"]
     limits = (f"{LIMIT_SECONDS:.0f}", f"{LIMIT_BYTES / 1e9:.1f} GB")
     report.tables = [
@@ -47,14 +48,37 @@ def bench_prepare(settings: PrepareBench) -> Iterator[Report]:
     yield report
 
 
-def _time_child(arguments: list[str]) -> tuple[float, int]:
-    """Run `train.prepare`; return the seconds it took and its peak memory in bytes."""
-    root = Path(vqa_core.__file__).parents[1]
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process took."""
+
+    seconds: float
+    processor_seconds: float
+    peak_bytes: int
+
+
+# A process starts with the peak of the one that it was forked from, so a small one stands in between.
+_WATCH = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status) and 1)
+"""
+
+
+def time_prepare(data: Path, run: RunDir) -> Usage:
+    """Run `train.prepare` on a folder; its messages go to stderr. Raises RuntimeError where it fails."""
+    command = [sys.executable, "-m", "train.prepare", "--data", str(data), "--run", str(run.root)]
     started = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-m", "train.prepare", *arguments], cwd=root, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
+    done = subprocess.run(
+        [sys.executable, "-c", _WATCH, *command],
+        cwd=Path(vqa_core.__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     seconds = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"train.prepare ended with exit code {child.returncode}; its own messages stand above")
-    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if done.returncode:
+        raise RuntimeError("train.prepare failed; its own messages stand above")
+    processor_seconds, peak = done.stdout.split()
+    return Usage(seconds, float(processor_seconds), int(peak) * (1 if sys.platform == "darwin" else 1024))

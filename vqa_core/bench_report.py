@@ -53,14 +53,20 @@ def write_section(path: Path, name: str, text: str) -> None:
 
     Raises InputError where the file or the markers are not there.
     """
+    before, after = around_section(path, name)
+    write_atomically(path, before + text.strip() + "\n" + after)
+
+
+def around_section(path: Path, name: str) -> tuple[str, str]:
+    """What stands before and after a section, markers included. Raises InputError as `write_section` does."""
     if not path.is_file():
         raise InputError(f"--write {path} does not exist; name docs/benchmarks.md.")
-    before = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    parts = re.split(f"({re.escape(start)}\n|{re.escape(end)})", before)
+    parts = re.split(f"({re.escape(start)}\n|{re.escape(end)})", text)
     if parts[1::2] != [f"{start}\n", end]:
         raise InputError(f"{path} has no section between the lines {start} and {end}; name docs/benchmarks.md.")
-    write_atomically(path, "".join([*parts[:2], text.strip() + "\n", *parts[3:]]))
+    return "".join(parts[:2]), "".join(parts[3:])
 
 
 def share(part: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vqa_core.asking import bench_model
+from vqa_core.asking import bench_model, describe_model
 from vqa_core.bench_report import Report, arm_figures, comparison, comparison_lines, comparison_tables
 from vqa_core.bench_settings import TrainBench, means
 from vqa_core.devices import describe_device, matmul_rate
@@ -32,6 +32,7 @@ def bench_train(settings: TrainBench) -> Iterator[Report]:
     vlm = _aligning(settings.model, questions, dtype)
     exact = vlm if dtype == torch.float32 else _aligning(settings.model, questions, torch.float32)
     report = Report("train", describe_machine() | describe_device(device, dtype), settings.to_dict())
+    report.lines = [describe_model(settings.model, vlm)]
     report.numbers = {"matmul_flops": matmul_rate(device, dtype, 1024), "workloads": []}
     for mean, chosen in workloads.items():
         few = chosen if exact is vlm else questions.choose(min(settings.exact_images, settings.images), mean)
