@@ -90,6 +90,7 @@ def test_gpu_runs_wherever_torch_and_transformers_are_and_nothing_else_of_ours(t
     assert not [step for step, found in numbers.items() if "failed" in found], done.stdout
     assert [batch["images"] for batch in numbers["decode"]["batches"]] == [4, 8]
     assert set(numbers["answering"]["over"]) == {"naive", "hf_batch"}
+    assert "beware" not in done.stdout
     assert "40,479 test questions: " in done.stdout
     assert "359,521 training questions: " in done.stdout
 

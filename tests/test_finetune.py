@@ -264,6 +264,22 @@ def test_the_last_step_is_validated_whatever_eval_every_says(tmp_path: Path) -> 
     assert [row["step"] for row in read_json_lines(run.metrics) if "eval_accuracy" in row] == [5]
 
 
+def test_a_training_that_is_told_to_stop_at_its_last_step_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = finetuning.VqaTrainer.log
+
+    def told_to_stop(self: Any, logs: dict[str, float], start_time: float | None = None) -> None:
+        original(self, logs, start_time)
+        if self.state.global_step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(finetuning.VqaTrainer, "log", told_to_stop)
+    run = tiny_run(tmp_path)
+    outcome = train(run, max_steps=6, eval_every=0)
+    assert (outcome.finished, outcome.step, outcome.metrics["questions"]) == (True, 6, 9)
+
+
 def test_without_validation_examples_the_last_step_is_the_model(tmp_path: Path) -> None:
     run = tiny_run(tmp_path)
     run.val.write_text("")

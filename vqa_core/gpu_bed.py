@@ -62,10 +62,7 @@ class Found:
 
 
 class GpuBed:
-    """A model of a named shape with random weights made on `device`, and questions made for it in `folder`.
-
-    The rates are NaN until a step has measured them.
-    """
+    """A model of a named shape with random weights made on `device`, and questions made for it in `folder`."""
 
     def __init__(
         self, model: str, device: torch.device, dtype: torch.dtype, folder: Path, batch_questions: int
@@ -76,7 +73,7 @@ class GpuBed:
         self.questions = Questions(folder, examples, sorted({example.answer or "" for example in examples}))
         self.vlm = random_vlm(model, self.questions.texts, device=device, dtype=dtype)
         self.shape = shape_of(self.vlm)
-        self.matmul_flops = self.answered_per_second = self.taught_per_second = math.nan
+        self.matmul_flops = math.nan  # until it is measured
 
     def first(self, images: int) -> Questions:
         """The questions about the first images."""

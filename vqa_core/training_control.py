@@ -47,9 +47,9 @@ class TrainingControl(TrainerCallback):  # type: ignore[misc]
         self.asked_to_stop, late = _any_process(args.device, self._signalled, late)
         if late:
             logger.info("The time limit is reached at step %d of %d.", state.global_step, state.max_steps)
-        at_end = late or state.global_step >= state.max_steps
-        control.should_evaluate |= at_end and self.validates and not self.asked_to_stop
-        control.should_save |= at_end or self.asked_to_stop
+        last = state.global_step >= state.max_steps  # it is finished then, asked to stop or not
+        control.should_evaluate |= self.validates and (last or (late and not self.asked_to_stop))
+        control.should_save |= last or late or self.asked_to_stop
         control.should_training_stop |= late or self.asked_to_stop
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
