@@ -34,7 +34,6 @@ def log_to(run: RunDir) -> None:
         handler.close()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     run.root.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(run.log, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -44,6 +43,7 @@ def log_to(run: RunDir) -> None:
 
 def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
     """Run a command's `main`: an InputError becomes one sentence and exit code 2, Ctrl-C exit code 130."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read when transformers is imported
     try:
         main(argv)
     except InputError as error:

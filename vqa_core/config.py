@@ -104,7 +104,7 @@ class TrainSettings(Settings):
     log_every: int = setting(10, "write a line of metrics every so many steps", unit="steps", minimum=1)
     workers: int = setting(0, "processes that read and decode images ahead", minimum=0)
     max_minutes: float = setting(
-        0.0, "wind down so that training ends within this time; 0 means no limit", unit="minutes", minimum=0
+        0.0, "stop and keep what is trained after this time; 0 means no limit", unit="minutes", minimum=0
     )
     parallel: str = setting("ddp", "how several processes share the work", choices=("ddp", "fsdp2"))
     report_to: str = setting("none", "tracker", choices=("none", "wandb", "trackio"))
