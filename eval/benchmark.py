@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.bench_report import Report, around_section, write_section
-from vqa_core.bench_settings import GpuBench, InferBench, PrepareBench, TrainBench
+from vqa_core.benchmarks.report import Report, around_section, write_section
+from vqa_core.benchmarks.settings import GpuBench, InferBench, PrepareBench, TrainBench
 from vqa_core.commands import logger, run_command
 from vqa_core.files import write_json
 from vqa_core.settings import Settings, add_arguments, resolve
@@ -23,25 +23,25 @@ from vqa_core.tabulate import tabulate
 
 
 def _infer(settings: Any) -> Iterator[Report]:
-    from vqa_core.bench_infer import bench_infer  # imports torch, as the others do
+    from vqa_core.benchmarks.infer import bench_infer  # imports torch, as the others do
 
     return bench_infer(settings)
 
 
 def _train(settings: Any) -> Iterator[Report]:
-    from vqa_core.bench_train import bench_train
+    from vqa_core.benchmarks.train import bench_train
 
     return bench_train(settings)
 
 
 def _prepare(settings: Any) -> Iterator[Report]:
-    from vqa_core.bench_prepare import bench_prepare
+    from vqa_core.benchmarks.prepare import bench_prepare
 
     return bench_prepare(settings)
 
 
 def _gpu(settings: Any) -> Iterator[Report]:
-    from vqa_core.bench_gpu import bench_gpu
+    from vqa_core.benchmarks.gpu import bench_gpu
 
     return bench_gpu(settings)
 

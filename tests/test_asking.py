@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tests.tiny import ANSWERS, tiny_examples, tiny_vlm, write_pictures
-from vqa_core import asking
-from vqa_core.asking import ARMS, WrongWork, agree, ask, check_work, differences, near_ties
-from vqa_core.floors import Workload
-from vqa_core.random_models import random_vlm
-from vqa_core.timing import Spread, interleave
+from vqa_core.benchmarks import asking
+from vqa_core.benchmarks.asking import ARMS, WrongWork, agree, ask, check_work, differences, near_ties
+from vqa_core.benchmarks.floors import Workload
+from vqa_core.benchmarks.random_models import random_vlm
+from vqa_core.benchmarks.timing import Spread, interleave
+from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.vlm import Vlm
-from vqa_core.workloads import Questions, workload_of
 
 
 @pytest.fixture(scope="module")

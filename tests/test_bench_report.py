@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vqa_core.bench_report import (
+from vqa_core.benchmarks.report import (
     Report,
     arm_figures,
     comparison,

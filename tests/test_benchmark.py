@@ -11,10 +11,11 @@ import pytest
 
 from eval.benchmark import main
 from tests.tiny import tiny_competition
-from vqa_core import bench_gpu
-from vqa_core.bench_settings import GpuBench
+from vqa_core.benchmarks import gpu
+from vqa_core.benchmarks.gpu_bed import Found, GpuBed
+from vqa_core.benchmarks.report import around_section
+from vqa_core.benchmarks.settings import GpuBench
 from vqa_core.files import InputError, read_json
-from vqa_core.gpu_bed import Found, GpuBed
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,7 +53,9 @@ def test_infer_compares_the_three_engines(
     written = docs.read_text(encoding="utf-8")
     assert "| shared over naive |" in written
     assert "python -m eval.benchmark infer --model tiny" in written
-    assert written.count("Not measured yet") == 3  # the other sections stay
+    before, after = around_section(ROOT / "docs/benchmarks.md", "infer")
+    assert written.startswith(before)  # the other sections stay
+    assert written.endswith(after)
 
 
 def test_train_compares_packed_and_separate_rows(
@@ -86,7 +89,7 @@ def test_gpu_runs_wherever_torch_and_transformers_are_and_nothing_else_of_ours(t
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     numbers = json.loads(out.read_text())["numbers"]
-    assert list(numbers) == ["model", *bench_gpu.STEPS]
+    assert list(numbers) == ["model", *gpu.STEPS]
     assert not [step for step, found in numbers.items() if "failed" in found], done.stdout
     assert [batch["images"] for batch in numbers["decode"]["batches"]] == [4, 8]
     assert set(numbers["answering"]["over"]) == {"naive", "hf_batch"}
@@ -105,9 +108,9 @@ def test_gpu_ends_in_time_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> N
             time.sleep(0.01)
 
     steps = {"quick": (found_nothing, 1.0), "slow": (for_ever, 1.0), "later": (found_nothing, 1.0)}
-    monkeypatch.setattr(bench_gpu, "STEPS", steps)
+    monkeypatch.setattr(gpu, "STEPS", steps)
     started = time.monotonic()
-    *_, report = bench_gpu.bench_gpu(GpuBench(model="tiny", minutes=0.1))
+    *_, report = gpu.bench_gpu(GpuBench(model="tiny", minutes=0.1))
     assert time.monotonic() - started < 12
     assert list(report.numbers) == ["model", "quick"]
     assert report.lines[-1] == "stopped after 0.1 minutes; what is missing was not measured"
@@ -117,8 +120,8 @@ def test_gpu_goes_on_after_a_step_that_fails(monkeypatch: pytest.MonkeyPatch) ->
     def fail(bed: GpuBed, limit_s: float) -> Found:
         raise RuntimeError("out of memory\nat line 3")
 
-    monkeypatch.setattr(bench_gpu, "STEPS", {"large": (fail, 1.0), "small": (found_nothing, 1.0)})
-    *_, report = bench_gpu.bench_gpu(GpuBench(model="tiny"))
+    monkeypatch.setattr(gpu, "STEPS", {"large": (fail, 1.0), "small": (found_nothing, 1.0)})
+    *_, report = gpu.bench_gpu(GpuBench(model="tiny"))
     assert report.lines[1:] == ["large failed: RuntimeError: out of memory", "nothing"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vqa_core.bench_settings import GpuBench, InferBench, PrepareBench, TrainBench
+from vqa_core.benchmarks.settings import GpuBench, InferBench, PrepareBench, TrainBench
 from vqa_core.config import SECTIONS, read_config, settings_of
 from vqa_core.files import InputError
 from vqa_core.settings import Settings, add_arguments, flag_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vqa_core.floors import DACON_TEST, DACON_TRAIN, ModelShape, Workload, transformer_encode_flops
+from vqa_core.benchmarks.floors import DACON_TEST, DACON_TRAIN, ModelShape, Workload, transformer_encode_flops
 
 VICUNA = ModelShape(linear=6_476_005_376, layers=32, width=4096, vocabulary=32_000, encode_flops=155e9)
 SMOLLM2 = ModelShape(linear=106_168_320, layers=30, width=576, vocabulary=49_152, encode_flops=12.2e9)

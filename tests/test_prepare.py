@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from train.prepare import main
-from vqa_core.bench_prepare import time_prepare
+from vqa_core.benchmarks.prepare import time_prepare
+from vqa_core.benchmarks.synthetic import make_dacon
 from vqa_core.config import DataSettings
 from vqa_core.conversations import read_conversations, read_questions
 from vqa_core.examples import Example, read_examples
@@ -22,7 +23,6 @@ from vqa_core.files import InputError
 from vqa_core.prepare import Splits, prepare
 from vqa_core.rows import open_rows
 from vqa_core.runs import RunDir
-from vqa_core.synthetic import make_dacon
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.tiny import tiny_vlm
+from vqa_core.benchmarks.random_models import random_vlm, word_tokenizer
 from vqa_core.files import InputError
-from vqa_core.random_models import random_vlm, word_tokenizer
 from vqa_core.vlm import Vlm, cast_weights
 
 TEXTS = ["what is on the table ?", "a red car"]

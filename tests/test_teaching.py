@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tests.tiny import ANSWERS, tiny_examples, tiny_vlm, write_pictures
-from vqa_core import teaching
-from vqa_core.asking import WrongWork
-from vqa_core.random_models import random_vlm
+from vqa_core.benchmarks import teaching
+from vqa_core.benchmarks.asking import WrongWork
+from vqa_core.benchmarks.random_models import random_vlm
+from vqa_core.benchmarks.teaching import ARMS, agree, check_taught, loss_of, make_batches, teach
+from vqa_core.benchmarks.timing import Spread, interleave
+from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.stages import Stage, prepare_stage
-from vqa_core.teaching import ARMS, agree, check_taught, loss_of, make_batches, teach
-from vqa_core.timing import Spread, interleave
 from vqa_core.vlm import Vlm
-from vqa_core.workloads import Questions, workload_of
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from vqa_core.timing import Rounds, Spread, interleave
+from vqa_core.benchmarks.timing import Rounds, Spread, interleave
 
 
 class Clock:

@@ -7,10 +7,10 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM, CLIPVisionConfig, LlamaConfig
 
 from tests.tiny import tiny_competition, tiny_examples, tiny_vlm, write_pictures
+from vqa_core.benchmarks.random_models import SHAPES
+from vqa_core.benchmarks.workloads import Questions, encode_flops, linear_weights, workload_of
 from vqa_core.examples import group_by_image
 from vqa_core.files import InputError
-from vqa_core.random_models import SHAPES
-from vqa_core.workloads import Questions, encode_flops, linear_weights, workload_of
 
 
 @pytest.fixture

@@ -7,16 +7,26 @@ from typing import Any
 
 import torch
 
-from vqa_core.asking import ARMS, Asked, agree, ask, bench_model, check_work, describe_model, differences, near_ties
-from vqa_core.bench_report import Report, arm_figures, comparison, comparison_lines, comparison_tables
-from vqa_core.bench_settings import InferBench, means
-from vqa_core.devices import describe_device, matmul_rate
+from vqa_core.benchmarks.asking import (
+    ARMS,
+    Asked,
+    agree,
+    ask,
+    bench_model,
+    check_work,
+    describe_model,
+    differences,
+    near_ties,
+)
+from vqa_core.benchmarks.devices import describe_device, matmul_rate
+from vqa_core.benchmarks.machine import describe_machine
+from vqa_core.benchmarks.report import Report, arm_figures, comparison, comparison_lines, comparison_tables
+from vqa_core.benchmarks.settings import InferBench, means
+from vqa_core.benchmarks.timing import Rounds, interleave
+from vqa_core.benchmarks.workloads import Questions, shape_of
 from vqa_core.examples import group_by_image
 from vqa_core.files import InputError
-from vqa_core.machine import describe_machine
-from vqa_core.timing import Rounds, interleave
 from vqa_core.vlm import Vlm, best_device, resolve_precision
-from vqa_core.workloads import Questions, shape_of
 
 logger = logging.getLogger("vqa")
 

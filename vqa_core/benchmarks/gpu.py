@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from vqa_core import gpu_arms, gpu_parts
-from vqa_core.asking import describe_model
-from vqa_core.bench_report import Report
-from vqa_core.bench_settings import GpuBench
-from vqa_core.devices import describe_device
+from vqa_core.benchmarks import gpu_arms, gpu_parts
+from vqa_core.benchmarks.asking import describe_model
+from vqa_core.benchmarks.devices import describe_device
+from vqa_core.benchmarks.gpu_bed import Found, GpuBed
+from vqa_core.benchmarks.machine import describe_machine
+from vqa_core.benchmarks.report import Report
+from vqa_core.benchmarks.settings import GpuBench
 from vqa_core.files import InputError
-from vqa_core.gpu_bed import Found, GpuBed
-from vqa_core.machine import describe_machine
 from vqa_core.vlm import best_device, resolve_precision
 
 logger = logging.getLogger("vqa")

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vqa_core.benchmarks.timing import Rounds, Spread
 from vqa_core.files import InputError, write_atomically
 from vqa_core.tabulate import tabulate
-from vqa_core.timing import Rounds, Spread
 
 Table = list[list[str]]
 

@@ -5,12 +5,12 @@ from functools import partial
 
 import torch
 
-from vqa_core.bench_report import share
+from vqa_core.benchmarks.devices import matmul_rate, peak_memory, reset_peak_memory
+from vqa_core.benchmarks.gpu_bed import Found, GpuBed
+from vqa_core.benchmarks.report import share
+from vqa_core.benchmarks.workloads import workload_of
 from vqa_core.decoding import generate_packed
-from vqa_core.devices import matmul_rate, peak_memory, reset_peak_memory
-from vqa_core.gpu_bed import Found, GpuBed
 from vqa_core.packing import shared_prefix_mask
-from vqa_core.workloads import workload_of
 
 DECODE_STEPS = 8  # timed together
 

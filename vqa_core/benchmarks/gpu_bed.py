@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqa_core.bench_report import Table
+from vqa_core.benchmarks.devices import synchronise
+from vqa_core.benchmarks.random_models import random_vlm
+from vqa_core.benchmarks.report import Table
+from vqa_core.benchmarks.synthetic import make_questions
+from vqa_core.benchmarks.workloads import Questions, shape_of
 from vqa_core.config import PredictSettings
-from vqa_core.devices import synchronise
 from vqa_core.engine import Engine
 from vqa_core.examples import group_by_image
 from vqa_core.packing import PackedRow
-from vqa_core.random_models import random_vlm
-from vqa_core.synthetic import make_questions
-from vqa_core.workloads import Questions, shape_of
 
 MEAN = 3.4  # questions an image, as in Dacon's test set
 

@@ -7,18 +7,28 @@ from typing import Any
 
 import torch
 
-from vqa_core.asking import bench_model, describe_model
-from vqa_core.bench_report import Report, arm_figures, comparison, comparison_lines, comparison_tables
-from vqa_core.bench_settings import TrainBench, means
-from vqa_core.devices import describe_device, matmul_rate
-from vqa_core.machine import describe_machine
+from vqa_core.benchmarks.asking import bench_model, describe_model
+from vqa_core.benchmarks.devices import describe_device, matmul_rate
+from vqa_core.benchmarks.machine import describe_machine
+from vqa_core.benchmarks.report import Report, arm_figures, comparison, comparison_lines, comparison_tables
+from vqa_core.benchmarks.settings import TrainBench, means
+from vqa_core.benchmarks.teaching import (
+    ARMS,
+    Batch,
+    Taught,
+    agree,
+    check_taught,
+    loss_difference,
+    loss_of,
+    make_batches,
+    teach,
+)
+from vqa_core.benchmarks.timing import Rounds, interleave
+from vqa_core.benchmarks.workloads import Questions, shape_of, workload_of
 from vqa_core.packing import PADDING_SEGMENT
 from vqa_core.stages import Stage, prepare_stage
-from vqa_core.teaching import ARMS, Batch, Taught, agree, check_taught, loss_difference, loss_of, make_batches, teach
-from vqa_core.timing import Rounds, interleave
 from vqa_core.trainer import PackedLoss
 from vqa_core.vlm import Vlm, best_device, resolve_precision
-from vqa_core.workloads import Questions, shape_of, workload_of
 
 logger = logging.getLogger("vqa")
 

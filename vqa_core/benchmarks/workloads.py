@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from vqa_core.benchmarks.floors import ModelShape, Workload, transformer_encode_flops
 from vqa_core.examples import Example, group_by_image
 from vqa_core.files import InputError
-from vqa_core.floors import ModelShape, Workload, transformer_encode_flops
 from vqa_core.images import image_hash
 from vqa_core.vlm import Vlm
 

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import vqa_core
-from vqa_core.bench_report import Report
-from vqa_core.bench_settings import PrepareBench
+from vqa_core.benchmarks.machine import describe_machine
+from vqa_core.benchmarks.report import Report
+from vqa_core.benchmarks.settings import PrepareBench
+from vqa_core.benchmarks.synthetic import make_dacon
 from vqa_core.files import read_json
-from vqa_core.machine import describe_machine
 from vqa_core.runs import RunDir
-from vqa_core.synthetic import make_dacon
 
 logger = logging.getLogger("vqa")
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 
-from vqa_core import asking, teaching
-from vqa_core.bench_report import share
-from vqa_core.devices import peak_memory, reset_peak_memory
-from vqa_core.floors import DACON_TEST, DACON_TRAIN, Workload
-from vqa_core.gpu_bed import MEAN, Found, GpuBed
+from vqa_core.benchmarks import asking, teaching
+from vqa_core.benchmarks.devices import peak_memory, reset_peak_memory
+from vqa_core.benchmarks.floors import DACON_TEST, DACON_TRAIN, Workload
+from vqa_core.benchmarks.gpu_bed import MEAN, Found, GpuBed
+from vqa_core.benchmarks.report import share
+from vqa_core.benchmarks.timing import Rounds, Spread, interleave
+from vqa_core.benchmarks.workloads import workload_of
 from vqa_core.stages import Stage, prepare_stage
-from vqa_core.timing import Rounds, Spread, interleave
-from vqa_core.workloads import workload_of
 
 ROUNDS = 3
 LEAST_TOKENS = 1024  # of a training batch

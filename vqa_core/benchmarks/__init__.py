@@ -1,0 +1,1 @@
+"""What `python -m eval.benchmark` measures. A leaf: nothing else in vqa_core imports it."""
