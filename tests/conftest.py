@@ -1,5 +1,6 @@
 """The tests' world: no hub, no tracker's server, nothing beyond this machine, one torch thread unless asked for."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -47,3 +48,15 @@ def one_torch_thread() -> Iterator[None]:
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    """A command's `main` called here points the `vqa` logger at a terminal that is gone after the test."""
+    yield
+    logger = logging.getLogger("vqa")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)

@@ -16,7 +16,6 @@ LISTED_FOLDERS = (
     "vqa_core",
     "train",
     "eval",
-    "ui",
     "configs",
     "docs",
 )  # every file; for other folders a line is enough
