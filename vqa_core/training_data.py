@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from vqa_core.batches import PlannedRow
 from vqa_core.collator import collate
-from vqa_core.files import InputError
+from vqa_core.files import InputError, named
 from vqa_core.images import open_image
 from vqa_core.packing import Branch, pack
 from vqa_core.prompts import PromptEncoder
@@ -56,9 +56,10 @@ class RowLengths:
 def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     """Tokenise every question once.
 
-    Raises InputError for an answer that becomes no token: it would train nothing and count as a sample.
+    Raises InputError, with their number, for answers that become no token: such samples train nothing.
     """
     lengths: list[list[int]] = []
+    unsupervised: list[str] = []
     questions = questions_cut = tokens_cut = 0
     for index in range(len(rows)):
         row = rows[index]
@@ -66,13 +67,15 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
         for question_id, question, answer in _questions(row):
             branch, cut = encoder.encode(question, answer)
             if len(branch.answer) < 2:
-                raise InputError(
-                    f"Question {question_id} has the answer {answer!r}, which becomes no token: there is nothing to "
-                    "learn. Give it an answer or leave the row out of train.csv."
-                )
+                unsupervised.append(question_id)
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
         lengths.append(of_row)
+    if unsupervised:
+        raise InputError(
+            f"{len(unsupervised)} of {questions} questions ({named(unsupervised)}) have an answer that is no token: "
+            "there is nothing to learn from them. Give them answers or leave the rows out of train.csv."
+        )
     return RowLengths(lengths, questions, questions_cut, tokens_cut)
 
 
