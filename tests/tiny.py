@@ -28,7 +28,7 @@ from transformers import (
 
 from vqa_core.config import DataSettings, ModelSettings
 from vqa_core.examples import Example
-from vqa_core.files import write_json
+from vqa_core.files import read_json_lines, write_json
 from vqa_core.prepare import prepare
 from vqa_core.runs import RunDir
 from vqa_core.vlm import Vlm, assemble
@@ -47,6 +47,11 @@ ANSWERS = ("yes", "no", "red", "dark", "dark blue", "none", "3", "원")
 PROCESSOR = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}
 TINY_MODEL = {"image_side_px": 32, "projector": "mlp2x_gelu", "pixel_shuffle": 2}
 """Settings that differ from the defaults: 4 x 4 patches of 8 px."""
+# dropout, so that the random state counts; log lines and checkpoints that don't fall on the same steps
+TINY_TRAIN = {
+    "stage": "lora", "lora_rank": 4, "lora_dropout": 0.1, "batch_questions": 5, "save_every": 3,
+    "log_every": 1, "eval_every": 8, "learning_rate": 1e-2, "precision": "fp32",
+}  # fmt: skip
 
 
 def tiny_tokenizer(*, adds_bos: bool = False) -> PreTrainedTokenizerFast:
@@ -194,6 +199,11 @@ def tiny_run(folder: Path, *, train_images: int = 14, test_images: int = 9, val_
     run = RunDir(folder / "run")
     prepare(run, str(data), DataSettings(val_fraction=val_fraction))
     return run
+
+
+def losses(run: RunDir) -> dict[int, float]:
+    """Loss by step, as the metrics of a run have it."""
+    return {row["step"]: row["loss"] for row in read_json_lines(run.metrics) if "loss" in row}
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
