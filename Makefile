@@ -3,6 +3,8 @@
 # installs nothing and a changed list installs what changed.
 
 PYTHON ?= python3
+PAGE ?= 1
+PORT ?= 7860
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
@@ -15,21 +17,29 @@ TORCH := $(filter torch==%,$(shell cat requirements.txt))
 RUN_TIME := $(VENV)/.run-time-$(shell { cat requirements.txt; echo '$(EMBEDDED)'; } | git hash-object --stdin)
 DEV := $(VENV)/.dev-$(shell git hash-object --stdin < pyproject.toml)
 
+# The tests of the page drive the system's Chromium; fonts-nanum draws Hangul. Where neither is there nor can be
+# installed, those tests are skipped and say so.
+BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),,$(VENV)/.browser)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo demo-train demo-weights test check bench clean
+.PHONY: help setup demo app demo-train demo-weights test check bench screenshots clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(RUN_TIME) ## make .venv with the packages of requirements.txt; the targets below do so themselves
 
-demo: $(RUN_TIME) ## easy-VQA, all 9,673 test questions: predict with demo/model, score, write a checked submission
+demo: $(RUN_TIME) ## answer easy-VQA's test questions, score, write the submission, open the page (PAGE=0: do not)
 	$(PY) -m train.prepare --data easy-vqa --run runs/demo --config configs/demo.json
 	$(PY) -m eval.predict --run runs/demo --model demo/model --config configs/demo.json --split test
 	$(PY) -m eval.score --run runs/demo --split test --answers data/easy-vqa/solution.csv
 	$(PY) -m eval.submit --run runs/demo --data data/easy-vqa
+	$(if $(filter-out 0,$(PAGE)),$(PY) app.py --port $(PORT) --open '?tab=errors&run=demo&split=test')
+
+app: $(RUN_TIME) ## open the page on what is in runs/ and data/, at 127.0.0.1:7860 (PORT=N: elsewhere)
+	$(PY) app.py --port $(PORT) --open '?'
 
 demo-train: $(RUN_TIME) ## train a small model from scratch and score it on validation images (at most 20 minutes)
 	$(PY) -m train.prepare --data easy-vqa --run runs/demo-train --config configs/demo-quick.json
@@ -43,7 +53,7 @@ demo-weights: $(RUN_TIME) ## train the weights in demo/model again and put them 
 	mkdir -p demo
 	cp -R runs/demo-weights/model runs/demo-weights/metrics.jsonl demo/
 
-test: $(DEV) ## run the tests; make test ARGS="tests/test_packing.py" runs some
+test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="tests/test_packing.py" runs some
 	$(PY) -m pytest $(ARGS)
 
 check: $(DEV) ## format, lint and types, as CI does
@@ -55,6 +65,10 @@ bench: $(RUN_TIME) ## measure answering, training and preparing; results in runs
 	$(PY) -m eval.benchmark infer --out runs/bench/infer.json
 	$(PY) -m eval.benchmark train --out runs/bench/train.json
 	$(PY) -m eval.benchmark prepare --out runs/bench/prepare.json
+	$(PY) -m eval.benchmark page --out runs/bench/page.json
+
+screenshots: $(DEV) | $(BROWSER) ## draw the pictures of the page in docs/images/ again
+	$(PY) -m docs.make_screenshots
 
 clean: ## remove .venv and the tools' caches; data/ and runs/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -71,6 +85,13 @@ $(RUN_TIME): | $(PY)
 	$(PIP) --quiet install -r requirements.txt
 	$(PIP) --quiet install --no-deps $(EMBEDDED)
 	@rm -f $(VENV)/.run-time-* && touch $@
+
+$(VENV)/.browser: | $(RUN_TIME)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		apt-get update && apt-get install -y --no-install-recommends chromium fonts-nanum; \
+	else \
+		echo "No Chromium here: the tests of the page will be skipped. Install it with: sudo apt-get install chromium fonts-nanum"; \
+	fi
 
 $(DEV): | $(RUN_TIME)
 	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/dev.txt

@@ -9,8 +9,8 @@ from vqa_core.commands import parser_for, run_command
 from vqa_core.files import InputError
 from vqa_core.predictions import read_predictions
 from vqa_core.runs import RunDir
-from vqa_core.submission import build_submission, diagnose, write_submission
-from vqa_core.tables import read_table
+from vqa_core.submission import submission_of, write_submission
+from vqa_core.submissions import keep_submission
 
 DATA_FILES = ("train.csv", "test.csv", "sample_submission.csv")
 
@@ -34,16 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"--out {out} is one of the competition's own files; choose another name.")
     predictions_file = run.predictions("test")
     predictions = read_predictions(predictions_file)
-    submission = build_submission(
-        read_table(data / "sample_submission.csv"), predictions, allow_failed=args.allow_failed
-    )
-    known = [
-        example
-        for split, file in (("train", run.train), ("val", run.val))
-        if file.is_file()
-        for example in run.examples(split)
-    ]
-    warnings = diagnose(submission, [example.answer for example in known if example.answer is not None])
+    submission, warnings = submission_of(run, data, predictions, allow_failed=args.allow_failed)
     write_submission(out, submission)
     card = write_card(
         out,
@@ -54,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         warnings=warnings,
         command=["python", "-m", "eval.submit", *(sys.argv[1:] if argv is None else argv)],
     )
+    keep_submission(run, out)
     for warning in warnings:
         print(f"warning: {warning}")
     print(f"{out}: {len(submission.rows)} answers, checked against sample_submission.csv. Card: {card}")

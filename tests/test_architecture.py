@@ -16,7 +16,13 @@ from tests import readme
 ROOT = readme.ROOT
 PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm"}
 MODEL = PLAIN | {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf", "ray"}
-LATE = {"vqa_core.rows": {"datasets"}}  # takes a second to import, so it is imported where it is needed
+PAGE = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn"}  # the latter come with the former
+# Imported inside the functions that need it: what takes seconds to import, or is not there for everyone.
+LATE = {
+    "vqa_core.rows": {"datasets"},
+    "vqa_core.benchmarks.page": {"playwright"},
+    "ui.models": {"torch", "transformers"},
+}
 
 
 def modules(*folders: str) -> list[str]:
@@ -70,7 +76,7 @@ def early(module: str) -> set[str]:
 def test_a_module_is_called_a_model_module_only_where_it_needs_to_be() -> None:
     """Since it imports a model library or, at any time, another model module."""
     used = {module: {name for name, _ in imports(module)} for module in CORE}
-    needs = {module for module in CORE if foreign(module, PLAIN | {"datasets", "vqa_core"})}
+    needs = {module for module in CORE if foreign(module, PLAIN | {"vqa_core"} | LATE.get(module, set()))}
     while more := {module for module in CORE if used[module] & needs} - needs:
         needs |= more
     assert needs == MODEL_MODULES
@@ -94,9 +100,10 @@ def test_a_command_imports_the_core_alone_and_torch_not_at_once(module: str) -> 
     assert not MODEL_MODULES & early(module)
 
 
-def test_the_page_imports_the_core_and_gradio_and_no_command() -> None:
-    for module in [*modules("ui"), *(["app"] if (ROOT / "app.py").is_file() else [])]:
-        assert not foreign(module, PLAIN | {"vqa_core", "ui", "gradio"}), module
+@pytest.mark.parametrize("module", [*modules("ui"), "app"])
+def test_the_page_imports_the_core_and_gradio_and_no_command_and_torch_not_at_once(module: str) -> None:
+    assert not foreign(module, PLAIN | {"vqa_core", "ui", *PAGE} | LATE.get(module, set()))
+    assert not (MODEL_MODULES | LATE.get(module, set())) & early(module)
 
 
 def test_importing_every_plain_module_and_command_loads_no_torch() -> None:

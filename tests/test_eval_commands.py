@@ -12,6 +12,7 @@ from vqa_core.examples import Example, write_examples
 from vqa_core.files import InputError
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.runs import RunDir
+from vqa_core.submissions import list_submissions
 
 ROOT = Path(__file__).parent.parent
 COLORS = ["red", "blue", "none", "black"]
@@ -114,6 +115,15 @@ def test_a_submission_goes_into_the_run_from_the_data_it_was_prepared_from(run: 
     submit.main(["--run", str(run.root)])
     assert run.submission.is_file()
     assert (run.root / "submission.card.json").is_file()
+
+
+def test_every_submission_is_kept_in_the_run_wherever_it_is_written(run: RunDir, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    for _ in range(2):
+        submit.main(["--run", str(run.root), "--out", str(out)])
+    (kept,) = list_submissions(run)
+    assert kept.path.read_bytes() == out.read_bytes()
+    assert kept.card["submission"]["rows"] == 60
 
 
 def test_a_refused_submission_leaves_the_old_one_as_it_was(run: RunDir, data: Path) -> None:

@@ -99,3 +99,12 @@ def test_a_test_set_of_dacons_size_takes_less_than_three_seconds() -> None:
 def test_an_empty_set_has_no_mean() -> None:
     with pytest.raises(ValueError, match="no values"):
         mean_interval([], [])
+
+
+def test_drawing_how_often_each_kind_of_image_comes_up_is_drawing_images() -> None:
+    values, ids = clustered(300, 0.3, seed=8)
+    sums, counts = np.bincount(ids, weights=values), np.bincount(ids)
+    drawn = np.random.default_rng(1).integers(0, 300, (20_000, 300))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    interval = mean_interval(values, ids, resamples=20_000)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.001)

@@ -56,12 +56,19 @@ def installs(calls: list[str]) -> list[str]:
 
 
 def test_the_demo_sets_up_once_and_then_runs_the_four_commands(clone: Path) -> None:
-    first = make(clone, "demo")
-    second = make(clone, "demo")
+    first = make(clone, "demo", "PAGE=0")
+    second = make(clone, "demo", "PAGE=0")
     assert first[0] == "-m venv .venv"
     assert [call.split()[1] for call in second] == ["train.prepare", "eval.predict", "eval.score", "eval.submit"]
     assert first[-4:] == second
     assert len(installs(first)) == 3
+
+
+def test_the_demo_ends_by_opening_the_page_on_its_run(clone: Path) -> None:
+    *commands, page = make(clone, "demo", "PORT=7999")
+    assert commands[-1].startswith("-m eval.submit")
+    assert page == "app.py --port 7999 --open ?tab=errors&run=demo&split=test"
+    assert make(clone, "app") == ["app.py --port 7860 --open ?"]
 
 
 def test_torch_is_installed_first_by_the_pinned_name_alone(clone: Path) -> None:

@@ -18,6 +18,7 @@ LISTED_FOLDERS = (
     "eval",
     "configs",
     "docs",
+    "ui",
 )  # every file; for other folders a line is enough
 GIT_IGNORED = {"data", "runs", "wandb", "build", "dist"}
 

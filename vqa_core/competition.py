@@ -79,6 +79,14 @@ def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
     return competition
 
 
+def dataset_root(folder: Path) -> Path:
+    """Where a dataset's CSV files lie: `folder`, or the one folder in it that has a train.csv or a test.csv.
+
+    Raises InputError where there is none, or more than one.
+    """
+    return _root(folder, (), ("train.csv", "test.csv"))
+
+
 def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
     """`folder`, or the one folder in it that holds the required files (any wanted one, where none is required)."""
     if not folder.is_dir():

@@ -4,7 +4,7 @@ The next step of a row is a block of one token for each of its unfinished questi
 questions apart in the prefill keeps them apart here, so the cache is never expanded question by question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -40,7 +40,6 @@ class Generated:
     ended: bool = False
 
 
-@torch.inference_mode()
 def generate_packed(
     vlm: Vlm,
     rows: Sequence[PackedRow],
@@ -61,6 +60,23 @@ def generate_packed(
     Returns:
         For each row the generations of its branches, in order.
     """
+    *_, grouped = stream_packed(vlm, rows, image_tokens, max_new_tokens, trie, work)
+    return grouped
+
+
+@torch.inference_mode()
+def stream_packed(
+    vlm: Vlm,
+    rows: Sequence[PackedRow],
+    image_tokens: Tensor,
+    max_new_tokens: int,
+    trie: AnswerTrie | None = None,
+    work: Work | None = None,
+) -> Iterator[list[list[Generated]]]:
+    """What `generate_packed` returns, after each token: the same objects each time, which grow.
+
+    The steps may be taken in different threads.
+    """
     work = work if work is not None else Work()
     batch = {name: value.to(vlm.device) for name, value in collate(rows, vlm.pad_id).items()}
     segments = batch["segment_ids"]  # (B, T), grows to (B, K) with the cache
@@ -80,13 +96,18 @@ def generate_packed(
     ends = [end for packed in rows for end in packed.ends]  # where its prompt ends,
     position = [packed.position_ids[end] + 1 for packed in rows for end in packed.ends]  # and where its answer begins
     answers = [Generated() for _ in owner]
+    grouped: list[list[Generated]] = [[] for _ in rows]
+    for row, answer in zip(owner, answers, strict=True):
+        grouped[row].append(answer)
 
-    hidden = forward(vlm.embed(batch["input_ids"], image_tokens), segments, batch["position_ids"])  # (B, T, D)
-    hidden = hidden[torch.tensor(owner), torch.tensor(ends)]  # (R, D)
+    with vlm.autocast():  # never round a `yield`: it belongs to the thread
+        hidden = forward(vlm.embed(batch["input_ids"], image_tokens), segments, batch["position_ids"])  # (B, T, D)
+        hidden = hidden[torch.tensor(owner), torch.tensor(ends)]  # (R, D)
     active = list(range(len(owner)))
     states = torch.zeros(len(owner), dtype=torch.long, device=vlm.device)
     for step in range(max_new_tokens):
-        tokens, logprobs, states = _choose(vlm, hidden, states, trie, work)
+        with vlm.autocast():
+            tokens, logprobs, states = _choose(vlm, hidden, states, trie, work)
         going = []
         for at, (question, token, logprob) in enumerate(zip(active, tokens.tolist(), logprobs.tolist(), strict=True)):
             answers[question].logprob += logprob
@@ -96,6 +117,7 @@ def generate_packed(
                 answers[question].ids.append(token)
                 going.append(at)
         active, states = [active[at] for at in going], states[going]
+        yield grouped
         if not active or step + 1 == max_new_tokens:
             break
         block = _Block.of(active, owner, len(rows))
@@ -104,12 +126,9 @@ def generate_packed(
         positions = block.fill(0, [position[question] + step for question in active], vlm.device)
         segments = torch.cat([segments, queries], dim=1)
         work.decode_tokens += len(active)
-        hidden = forward(vlm.model.get_input_embeddings()(ids), queries, positions)  # (B, Q, D)
+        with vlm.autocast():
+            hidden = forward(vlm.model.get_input_embeddings()(ids), queries, positions)  # (B, Q, D)
         hidden = hidden[block.rows, block.columns]  # (active, D)
-    grouped: list[list[Generated]] = [[] for _ in rows]
-    for row, answer in zip(owner, answers, strict=True):
-        grouped[row].append(answer)
-    return grouped
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vqa_core.files import InputError, read_json
 from vqa_core.folders import replaced_folder
+from vqa_core.progress import metered
 
 SPLITS = ("train", "test")
 
@@ -44,7 +45,7 @@ def write_easy_vqa(folder: Path) -> None:
     with replaced_folder(folder) as building:
         for split in SPLITS:
             (building / "image" / split).mkdir(parents=True)
-        for name, path in images.items():
+        for name, path in metered(images.items(), "Writing easy-VQA", len(images), "images"):
             shutil.copyfile(path, building / name)
         for name, text in tables.items():
             (building / name).write_text(text, encoding="utf-8", newline="")

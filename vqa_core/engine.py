@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqa_core.config import PredictSettings
-from vqa_core.decoding import Generated, Work, generate_packed
+from vqa_core.decoding import Generated, Work, generate_packed, stream_packed
 from vqa_core.examples import Example
 from vqa_core.files import InputError
 from vqa_core.images import image_hash, open_image
@@ -96,6 +96,23 @@ class Engine:
         group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
         generated = self._generate(Batch([group]), list(self.vlm.pixels([image])))[0]
         return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
+
+    def stream(self, image: Image.Image, questions: Sequence[str]) -> Generator[list[str], None, list[Prediction]]:
+        """What `ask` returns with the shared engine; before, the answers so far are yielded after each token.
+
+        The last ones yielded are the answers returned. The steps may be taken in different threads.
+        """
+        group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
+        image_tokens = self.encode([self.vlm.pixels([image])[0]])
+        generated: list[Generated] = []
+        for (generated,) in stream_packed(
+            self.vlm, [self.row_of(group)], image_tokens, self.longest, self.trie, self.work
+        ):
+            # the first bytes of a character that takes several are no text yet
+            yield [self.vlm.prompt.decode(answer.ids).rstrip("\ufffd") for answer in generated]
+        predictions = [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
+        yield [prediction.answer for prediction in predictions]
+        return predictions
 
     # -- planning ------------------------------------------------------------------------------------------------
 
@@ -181,13 +198,22 @@ class Engine:
 
     @torch.inference_mode()
     def _generate_shared(self, batch: Batch, pixels: list[Tensor]) -> list[list[Generated]]:
-        vlm = self.vlm
-        self.work.encodes += len(pixels)
-        with vlm.autocast():
-            image_tokens = vlm.encode_images(torch.stack(pixels))  # (B, N, D)
+        with self.vlm.autocast():
+            image_tokens = self.encode(pixels)
             rows = [self.row_of(group) for group in batch.groups]
-            longest = self.trie.depth if self.trie else self.settings.max_new_tokens
-            return generate_packed(vlm, rows, image_tokens, longest, self.trie, self.work)
+            return generate_packed(self.vlm, rows, image_tokens, self.longest, self.trie, self.work)
+
+    @torch.inference_mode()
+    def encode(self, pixels: Sequence[Tensor]) -> Tensor:
+        """Pictures (3, side, side) -> their image tokens (B, N, D)."""
+        self.work.encodes += len(pixels)
+        with self.vlm.autocast():
+            return self.vlm.encode_images(torch.stack(list(pixels)))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer that may be given, its end included."""
+        return self.trie.depth if self.trie else self.settings.max_new_tokens
 
     def row_of(self, group: Sequence[Example]) -> PackedRow:
         """The packed row of one picture's questions."""
@@ -195,10 +221,14 @@ class Engine:
         branches = [Branch(vlm.prompt.branch_ids(example.question)[0], []) for example in group]
         return pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, branches)
 
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The answer that generated token ids spell."""
+        return self._spelled.get(tuple(ids)) or self.vlm.prompt.decode(list(ids))
+
     def _prediction(self, example: Example, generated: Generated) -> Prediction:
         if not math.isfinite(generated.logprob):
             return self._failed(example, "error", "the model computed no probability (NaN)")
-        text = self._spelled.get(tuple(generated.ids)) or self.vlm.prompt.decode(generated.ids)
+        text = self.text_of(generated.ids)
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
             answer = self.fallback(example.question)

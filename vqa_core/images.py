@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from vqa_core.files import InputError, sha256_of
+from vqa_core.progress import metered
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 PIXEL_LIMIT = 50_000_000
@@ -77,7 +77,7 @@ def check_image(path: Path, how: str = "header", *, pixel_limit: int = PIXEL_LIM
 
 
 def check_images(root: Path, names: Sequence[str], how: str = "header") -> dict[str, str]:
-    """Check the files `names` below `root` with a progress bar; those with something wrong, and what.
+    """Check the files `names` below `root`, telling of the progress; those with something wrong, and what.
 
     `how` is as in `check_image`, or "none", which finds nothing wrong with any.
     """
@@ -86,8 +86,8 @@ def check_images(root: Path, names: Sequence[str], how: str = "header") -> dict[
     # Decoding and reading let go of Python's lock, so threads do; a header takes less time than a process would cost.
     with ThreadPool(os.cpu_count()) as pool:
         problems = pool.imap(lambda name: check_image(root / name, how), names, chunksize=64)
-        shown = tqdm(problems, "Checking images", len(names), unit=" images", disable=None, leave=False)
-        return {name: problem for name, problem in zip(names, shown) if problem}
+        told = metered(problems, "Checking images", len(names), "images")
+        return {name: problem for problem, name in zip(told, names) if problem}
 
 
 def image_hash(path: Path) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 RESAMPLES = 2000
-CHUNK_DRAWS = 2_000_000  # resampled images held at once: bounds memory to some 50 MB
+CHUNK_DRAWS = 2_000_000  # numbers drawn that are held at once: bounds memory to some 50 MB
 
 Floats = npt.NDArray[np.float64]
 
@@ -97,13 +97,17 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def _resampled_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
-    """Means of `resamples` draws with replacement of as many images as there are, (resamples,)."""
+    """Means of `resamples` draws with replacement of as many images as there are, (resamples,).
+
+    Images of the same sum and count cannot be told apart, so what is drawn is how often each such kind comes up, a
+    multinomial: right or wrong answers have some dozens of kinds where there are thousands of images.
+    """
     random = np.random.default_rng(seed)
-    images = counts.size
+    kinds, sizes = np.unique(np.stack([sums, counts]), axis=1, return_counts=True)  # (2, kinds), (kinds,)
     means = np.empty(resamples)
-    step = max(1, CHUNK_DRAWS // images)
+    step = max(1, CHUNK_DRAWS // sizes.size)
     for start in range(0, resamples, step):
         stop = min(start + step, resamples)
-        drawn = random.integers(0, images, size=(stop - start, images), dtype=np.int32)
-        means[start:stop] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        drawn = random.multinomial(counts.size, sizes / counts.size, size=stop - start)  # (step, kinds)
+        means[start:stop] = (drawn @ kinds[0]) / (drawn @ kinds[1])
     return means

@@ -39,6 +39,6 @@ class MetricLog:
         elif "loss" in line:
             self._first = self._first or (step, seconds)
             rate = (step - self._first[0]) / max(seconds - self._first[1], 1e-9)
-            eta = f", {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
+            eta = f", {rate:.3f} steps/s, {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
             shown = f"loss {line['loss']:.4f}, rate {line['learning_rate']:.2e}{eta}"
             logger.info("step %d of %d: %s", step, self.steps, shown)

@@ -98,13 +98,18 @@ def shared_prefix_mask(queries: Tensor, keys: Tensor, backend: str, dtype: torch
     Raises:
         InputError: for a backend that would be silently wrong.
     """
-    check_backend(backend)
     count, total = queries.shape[1], keys.shape[1]
     q, k = queries[:, :, None], keys[:, None, :]  # (B, Q, 1), (B, 1, K)
     index = torch.arange(total, device=keys.device)
     at = index[total - count :, None]  # (Q, 1): where each query stands among the keys
     seen = (index <= at) & ((q == k) | (k == PREFIX_SEGMENT)) & (k != PADDING_SEGMENT)
-    mask = (seen | (index == at))[:, None]  # (B, 1, Q, K)
+    return attention_mask(seen | (index == at), backend, dtype)
+
+
+def attention_mask(seen: Tensor, backend: str, dtype: torch.dtype) -> Tensor:
+    """What each query sees, (B, Q, K) booleans, as the (B, 1, Q, K) mask that `backend` takes."""
+    check_backend(backend)
+    mask = seen[:, None]
     if MASK_KIND[backend] == "bool":
         return mask
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)

@@ -38,6 +38,14 @@ class PixelTransform:
         left, top = (image.width - self.side) // 2, (image.height - self.side) // 2
         return image.crop((left, top, left + self.side, top + self.side))
 
+    def kept(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """The part of a picture of (width, height) that the model sees: left, top, right, bottom in its pixels."""
+        width, height = size
+        if self.aspect != "square":
+            return 0, 0, width, height
+        left, top = (width - min(size)) / 2, (height - min(size)) / 2
+        return left, top, width - left, height - top
+
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
         """RGB picture of any size -> (3, side, side) float32."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)

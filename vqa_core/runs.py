@@ -77,6 +77,16 @@ class RunDir:
         return self.root / "submission.csv"
 
     @property
+    def submissions(self) -> Path:
+        """Every submission that was ever written, as `vqa_core.submissions` keeps them."""
+        return self.root / "submissions"
+
+    @property
+    def tags(self) -> Path:
+        """What people think of single questions, as `vqa_core.tags` keeps it."""
+        return self.root / "tags.json"
+
+    @property
     def log(self) -> Path:
         return self.root / "log.txt"
 

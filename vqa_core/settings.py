@@ -156,3 +156,26 @@ def resolve(
     flags = vars(given) if isinstance(given, argparse.Namespace) else given
     values = dict(from_file) | {name: flags[name] for name in names if name in flags}
     return kind(**values)
+
+
+def flags_between(base: Settings, settings: Settings) -> list[str]:
+    """The flags that make `settings` of `base`, an instance of the same class; the inverse of `resolve`.
+
+    Raises ValueError where a value goes back to None, which no flag says.
+    """
+    flags: list[str] = []
+    for item in fields(settings):
+        value, flag = getattr(settings, item.name), flag_of(item.name)
+        if value == getattr(base, item.name):
+            continue
+        if value is None:
+            raise ValueError(f"{flag} has no way to say None")
+        if isinstance(value, bool):
+            flags.append(flag if value else flag_of(f"no_{item.name}"))
+        elif isinstance(value, tuple):
+            flags += [flag, *value]
+        elif isinstance(value, str) and value.startswith("-"):
+            flags.append(f"{flag}={value}")  # or it would be read as a flag
+        else:
+            flags += [flag, f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
+    return flags

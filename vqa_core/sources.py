@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vqa_core.archives import extract_zip
 from vqa_core.easy_vqa import write_easy_vqa
 from vqa_core.files import InputError
+from vqa_core.progress import Meter
 
 EASY_VQA = "easy-vqa"
 
@@ -26,10 +25,5 @@ def data_folder(source: str, data_dir: Path | None = None) -> Path:
         return path
     if not path.exists():
         raise InputError(f"--data {source} does not exist. Name a folder, a zip, or {EASY_VQA}.")
-    with tqdm(desc="Unpacking", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-
-        def show(done: int, declared: int) -> None:
-            bar.total = declared
-            bar.update(done - bar.n)
-
-        return extract_zip(path, data_dir, progress=show)
+    with Meter("Unpacking", "B") as meter:
+        return extract_zip(path, data_dir, progress=meter.at)

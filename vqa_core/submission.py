@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from vqa_core.answers import plain
-from vqa_core.files import InputError, named, write_atomically
+from vqa_core.files import InputError, named, read_json_lines, write_atomically
 from vqa_core.predictions import Prediction
+from vqa_core.runs import RunDir
 from vqa_core.tables import Table, read_table
 
 ID, ANSWER = 0, 1  # places of the two columns; further ones are copied from the sample
@@ -113,6 +114,19 @@ def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[
             lambda answer: len(answer) > 2 * longest,
         )
     return found
+
+
+def submission_of(
+    run: RunDir, data: Path, predictions: Mapping[str, Prediction], *, allow_failed: bool = False
+) -> tuple[Submission, list[str]]:
+    """The submission of a run for the competition folder `data`, and what the doctor says of it.
+
+    The answers are set beside those of its training and validation questions. Raises what `build_submission` does.
+    """
+    sample = read_table(data / "sample_submission.csv")
+    submission = build_submission(sample, predictions, allow_failed=allow_failed)
+    rows = (row for file in (run.train, run.val) if file.is_file() for row in read_json_lines(file))
+    return submission, diagnose(submission, [row["answer"] for row in rows if row.get("answer") is not None])
 
 
 def write_submission(path: Path, submission: Submission) -> None:

@@ -10,7 +10,7 @@ class AnswerTrie:
     """States and their allowed next tokens. State 0 is the empty answer; every answer ends with the end token.
 
     The children of state s stand at `tokens[starts[s] : starts[s] + counts[s]]`, and `children` says where each leads.
-    `depth` is the number of tokens of the longest answer, its end included.
+    `depth` is the number of tokens of the longest answer, its end included; `answers` counts the different answers.
     """
 
     def __init__(self, answers: Iterable[list[int]], end_id: int, device: torch.device) -> None:
@@ -24,6 +24,7 @@ class AnswerTrie:
                     nodes[state][token] = len(nodes)
                     nodes.append({})
                 state = nodes[state][token]
+        self.answers = sum(end_id in node for node in nodes)
         if not nodes[0]:
             raise ValueError("an answer trie needs at least one answer")
         counts = [len(node) for node in nodes]
@@ -41,10 +42,22 @@ class AnswerTrie:
         Returns:
             tokens (R,), log probabilities (R,) among the allowed tokens, next states (R,).
         """
+        tokens, logprobs, following = self.options(logits, states)
+        logprobs, best = logprobs.max(-1)
+        chosen = best[:, None]
+        return tokens.gather(1, chosen).squeeze(1), logprobs, following.gather(1, chosen).squeeze(1)
+
+    def options(self, logits: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """All C allowed tokens of each row; rows that have fewer are filled up with log probabilities of -inf.
+
+        Args:
+            logits: (R, V); states: (R,) the state each row is in.
+
+        Returns:
+            tokens (R, C), log probabilities (R, C) among the allowed tokens, the states (R, C) that they lead to.
+        """
         slots = torch.arange(int(self.counts[states].max()), device=logits.device)
         allowed = slots < self.counts[states, None]  # (R, C)
         at = torch.where(allowed, self.starts[states, None] + slots, 0)
         scores = logits.gather(1, self.tokens[at]).float().masked_fill(~allowed, float("-inf"))
-        logprobs, best = scores.log_softmax(-1).max(-1)
-        chosen = at.gather(1, best[:, None]).squeeze(1)
-        return self.tokens[chosen], logprobs, self.children[chosen]
+        return self.tokens[at], scores.log_softmax(-1), self.children[at]

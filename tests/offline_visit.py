@@ -1,0 +1,82 @@
+"""A visit to the page where there is no network: what tests/test_page_offline.py runs in a namespace of its own.
+
+    unshare -n python -m tests.offline_visit FOLDER
+
+FOLDER is to hold nothing; a workspace is made in it. Prints one JSON object: what was seen.
+"""
+
+import fcntl
+import json
+import shutil
+import socket
+import struct
+import sys
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+
+from tests.browser import FLAGS, Server, chromium, open_tab, ready, watch_of, watched
+from tests.workspaces import easy_workspace
+from ui.page import TABS
+
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+ANSWER_S = 240  # importing torch and loading the model, on a busy machine
+
+
+def main(folder: Path) -> None:
+    raise_loopback()
+    found = {"outside": reaches_outside(), "unroutable_before": unroutable()}
+    runs, data = easy_workspace(folder, train_images=8, test_images=4)
+    picture = folder / "한글 이름 (1).png"
+    shutil.copyfile(next((data / "easy" / "image" / "test").iterdir()), picture)
+    with Server(runs, data) as server, sync_playwright() as playwright:
+        found["unroutable_by_server"] = unroutable() - int(found["unroutable_before"])
+        browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=list(FLAGS))
+        page = watched(browser.new_page(locale="en-US"))
+        for name in TABS:
+            open_tab(page, server, name, run="first")
+            expect(page.locator(f"#tab-{name}-button")).to_have_attribute("aria-selected", "true")
+        open_tab(page, server, "ask", run="first")
+        page.set_input_files("#ask-picture input[type=file]", picture)
+        ready(page)
+        page.fill("#ask-question textarea", "what shape is in the image?")
+        page.locator("#ask-submit").click()
+        answer = page.locator("#ask-answers td").filter(has_text="circle").or_(
+            page.locator("#ask-answers td").filter(has_text="rectangle")
+        ).or_(page.locator("#ask-answers td").filter(has_text="triangle"))  # fmt: skip
+        expect(answer.first).to_be_visible(timeout=ANSWER_S * 1000)
+        found["answer"] = answer.first.inner_text()
+        found["unroutable"] = unroutable() - int(found["unroutable_before"])
+        found["requests_outside"] = watch_of(page).outside()
+        found["complaints"] = watch_of(page).complaints()
+        found["log"] = server.log
+        browser.close()
+    print(json.dumps(found))
+
+
+def raise_loopback() -> None:
+    """`ip link set lo up`, where there is no `ip`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
+        flags = struct.unpack("16sH14x", asked)[1]
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+
+
+def reaches_outside() -> bool:
+    """Whether any way leads out of this namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 53))
+        except OSError:
+            return False
+    return True
+
+
+def unroutable() -> int:
+    """How often a program of this namespace has tried to reach a machine beyond it."""
+    names, values = [line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Ip:")]
+    return int(values[names.index("OutNoRoutes")])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,41 @@
+"""The page where there is no network at all: a network namespace that has loopback and nothing else."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.browser import chromium, unavailable
+from tests.processes import ROOT, environment
+
+
+def namespace() -> list[str]:
+    """The command that cuts the network off: as root, or by a user namespace."""
+    if shutil.which("unshare"):
+        for command in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+            if subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+                return command
+    return unavailable("no network namespace can be made here: neither root nor user namespaces.")
+
+
+@pytest.mark.slow
+def test_every_tab_opens_and_a_question_is_answered_without_a_network(tmp_path: Path) -> None:
+    chromium()
+    done = subprocess.run(
+        [*namespace(), sys.executable, "-m", "tests.offline_visit", str(tmp_path / "visit")],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert not found["outside"], "the namespace leads outside, so this test says nothing"
+    assert found["answer"] in {"circle", "rectangle", "triangle"}
+    assert found["requests_outside"] == []
+    assert found["complaints"] == []
+    assert found["unroutable_by_server"] == 0, "the server tried to reach another machine when it started"

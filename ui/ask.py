@@ -1,0 +1,271 @@
+"""Ask: questions about one picture. The answer streams; then the likeliest ones, and what the model was given."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ui import widgets
+from ui.ask_examples import ask_examples
+from ui.ask_model import about
+from ui.ask_scene import (
+    SOURCES,
+    answer_table,
+    as_json,
+    chosen_of,
+    fitted,
+    likeliest_bars,
+    seen_pictures,
+    subject_of,
+    told,
+)
+from ui.asking import answering, checked, lines_of
+from ui.parts import Page, Tab, View, moved, view_of
+from ui.picture_input import PictureInput
+from ui.words import Words
+from ui.workspace import Workspace
+from vqa_core.files import InputError
+from vqa_core.images import open_image
+
+NAME = "ask"
+PREVIEW, SMALL = 1024, 340  # pixels of the longest side of a picture as it is shown; a smaller one is enlarged
+LONGEST_Q = 500  # characters of a question that an address carries
+
+UNCHANGED = [gr.skip()] * 6  # what of the scene stands below the answers
+
+Values = list[Any]
+
+
+def build(page: Page) -> Tab:
+    """Draw and wire the tab."""
+    t, workspace = page.t, page.workspace
+    view = view_of(NAME)
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=320):
+            picture = PictureInput(
+                label=t("ask.picture"), alt_text=t("ask.picture_alt"), placeholder=t("ask.placeholder"),
+                type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=340,
+                buttons=["fullscreen"], elem_id="ask-picture",
+            )  # fmt: skip
+            gr.Markdown(f"### {t('ask.examples')}", visible=bool(ask_examples()))
+            examples = widgets.gallery("ask-examples", t("ask.examples"))
+        with gr.Column(min_width=320):
+            run = gr.Dropdown(label=t("ask.model"), choices=[], allow_custom_value=True, elem_id="ask-run")
+            trained_on = widgets.facts("ask-about", t("ask.model"))  # a text of a run, so no Markdown
+            to_train = widgets.links("ask-to-train", t("ask.to_train"))
+            question = gr.Textbox(
+                label=t("ask.question"), info=t("ask.question_info"), placeholder=t("ask.question_placeholder"),
+                lines=1, max_lines=8, elem_id="ask-question", elem_classes=["key-search"],
+            )  # fmt: skip
+            submit = gr.Button(t("ask.ask"), variant="primary", elem_id="ask-submit")
+            status = gr.Markdown(elem_id="ask-status")
+            answers = widgets.facts("ask-answers", t("ask.answers"))
+            with gr.Column(visible=False) as result:
+                bars = widgets.bars("ask-likeliest", t("ask.likeliest_label"))
+                gr.Markdown(t("ask.probability_note"), elem_classes=["wb-small"])
+                with gr.Accordion(t("ask.gets"), open=False, elem_id="ask-gets"):
+                    with gr.Row():
+                        whole = widgets.picture("ask-whole", t("ask.whole"))
+                        seen = widgets.picture("ask-seen", t("ask.seen_label"))
+                    prompt = gr.Textbox(
+                        label=t("ask.prompt"), interactive=False, buttons=["copy"], lines=3, max_lines=12,
+                        elem_id="ask-prompt", elem_classes=["wb-mono"],
+                    )  # fmt: skip
+                with gr.Accordion(t("ask.json"), open=False, elem_id="ask-json-box"):
+                    code = gr.Code(
+                        language="json", interactive=False, show_label=False, max_lines=24, elem_id="ask-json"
+                    )
+                forget = gr.Button(t("ask.forget"), size="sm", elem_id="ask-forget")
+
+    model = [run, trained_on, to_train, submit]
+    scene = [status, answers, result, bars, whole, seen, prompt, code]
+    outputs = [picture, examples, question, *model, *scene]
+    show = functools.partial(shown, workspace, t)
+
+    def wire(event: Any, handler: Any, inputs: Values, outputs: Values, **options: Any) -> Any:
+        return page.wire(event, functools.partial(handler, workspace, t), inputs, outputs, **options)
+
+    # `upload` comes of files, paste and camera; `input` also of a removal, with the old picture
+    arrived = wire(picture.upload, uploaded, [view, picture], [view, picture, examples, *scene])
+    page.wire(arrived.failure, lambda: [None], None, [picture])  # what was refused is not shown either
+    wire(picture.clear, cleared, [view], [view, examples, *scene])
+    wire(run.input, run_chosen, [view, run], [view, *model])
+
+    def answer_clicked(view: View, event: gr.EventData) -> Values:  # Gradio reads the annotation: no partial
+        return answer_chosen(workspace, t, view, str(event.key))
+
+    def example_clicked(view: View, event: gr.EventData) -> Values:
+        return example_chosen(workspace, t, view, str(event.key))
+
+    page.wire(answers.select, answer_clicked, [view], [view, *scene])
+    wire(forget.click, forgotten, [view], [view, *scene])
+    once = {"trigger_mode": "once", "concurrency_limit": 8, "concurrency_id": "ask"}
+    ask_ = functools.partial(gr.on, [submit.click, question.submit])
+    wire(ask_, ask, [view, question, run], [view, *scene], **once)
+    taken = page.wire(examples.select, example_clicked, [view], [view, picture, examples, question, *scene])
+    wire(taken.success, ask, [view, question, run], [view, *scene], **once)
+    return Tab(NAME, view, outputs, show)
+
+
+def shown(workspace: Workspace, t: Words, view: View) -> Values:
+    """The whole tab; its model is loaded meanwhile, so that the first answer comes soon."""
+    name = _model(workspace, view)
+    if name:
+        workspace.models.warm(name)
+    return [
+        _preview(workspace, view),
+        _examples(workspace, view),
+        view.get("q", ""),
+        *_draw_model(workspace, t, name),
+        *draw(workspace, t, view),
+    ]
+
+
+def draw(workspace: Workspace, t: Words, view: View) -> Values:
+    """The answers about the view's picture, and the one that it looks at."""
+    try:
+        subject = subject_of(workspace, view)
+    except InputError:
+        subject = None
+    if subject is None:
+        return [t("ask.no_picture_yet"), {"rows": []}, gr.Column(visible=False), {"rows": []}, {}, {}, "", ""]
+    answers = workspace.asked.answers(subject.key)
+    chosen = chosen_of(view, answers)
+    whole, seen = seen_pictures(t, subject, chosen) if chosen else ({}, {})
+    return [
+        told(t, chosen, answers),
+        answer_table(t, answers),
+        gr.Column(visible=chosen is not None),
+        likeliest_bars(t, chosen),
+        whole,
+        seen,
+        chosen.prompt if chosen else "",
+        as_json(answers),
+    ]
+
+
+def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iterator[Values]:
+    """Answer the questions of `text` about the view's picture; the answers grow as they come."""
+    text = text or ""
+    view = moved(view, run=run, q=text if len(text) <= LONGEST_Q else None, at=None)
+    subject = subject_of(workspace, view)
+    if subject is None:
+        raise InputError("There is no picture. Upload or paste one, or choose an example.")
+    questions = checked(lines_of(text))
+    image = open_image(subject.path)
+    models, before = workspace.models, workspace.asked.answers(subject.key)
+
+    def growing(status: str, coming: Sequence[str]) -> Values:
+        table = answer_table(t, before, list(zip(questions, coming, strict=True)))
+        return [view, status, table, *UNCHANGED]
+
+    ready = models.ready(run)
+    status = "ask.loading" if not ready else "ask.waiting" if models.busy else "ask.answering"
+    yield growing(t(status), [""] * len(questions))
+    stream = answering(workspace, models, image, questions, run)
+    try:
+        while True:
+            yield growing(t("ask.answering"), next(stream))
+    except StopIteration as stop:
+        answered = stop.value
+    except Exception:
+        yield [view, *draw(workspace, t, view)]
+        raise
+    workspace.asked.add(subject.key, answered)
+    yield [view, *draw(workspace, t, view)]
+
+
+def uploaded(workspace: Workspace, t: Words, view: View, path: str | None) -> Values:
+    """Keep the picture that came, and start its history."""
+    if not path:
+        raise InputError("This is no picture that was uploaded. Choose a file.")
+    open_image(Path(path))  # refuses it, by its header before anything is decoded
+    view = _about_picture(view, picture=workspace.asked.keep(Path(path)))
+    return [view, _preview(workspace, view), _examples(workspace, view), *draw(workspace, t, view)]
+
+
+def cleared(workspace: Workspace, t: Words, view: View) -> Values:
+    """No picture any more."""
+    view = _about_picture(view)
+    return [view, _examples(workspace, view), *draw(workspace, t, view)]
+
+
+def example_chosen(workspace: Workspace, t: Words, view: View, key: str) -> Values:
+    """Take an example's picture and question."""
+    view = _about_picture(view, example=key)
+    subject_of(workspace, view)  # refuses a key that there is not
+    text = ask_examples()[key].questions
+    view = moved(view, q=text)
+    drawn = draw(workspace, t, view)
+    return [view, _preview(workspace, view), _examples(workspace, view), text, *drawn]
+
+
+def run_chosen(workspace: Workspace, t: Words, view: View, run: str) -> Values:
+    """Ask another model from here on."""
+    view = moved(view, run=run)
+    name = _model(workspace, view)
+    if name:
+        workspace.models.warm(name)
+    return [view, *_draw_model(workspace, t, name)]
+
+
+def answer_chosen(workspace: Workspace, t: Words, view: View, key: str) -> Values:
+    """Look at an earlier answer."""
+    view = moved(view, at=key)
+    return [view, *draw(workspace, t, view)]
+
+
+def forgotten(workspace: Workspace, t: Words, view: View) -> Values:
+    """Remove the answers about the picture."""
+    subject = subject_of(workspace, view)
+    if subject:
+        workspace.asked.forget(subject.key)
+    view = moved(view, at=None)
+    return [view, *draw(workspace, t, view)]
+
+
+def _about_picture(view: View, **source: str) -> View:
+    """The view of another picture, or of none."""
+    return {name: value for name, value in view.items() if name not in (*SOURCES, "at")} | source
+
+
+def _model(workspace: Workspace, view: View) -> str:
+    """The model that the view names, else the first there is; "" where there is none."""
+    names = workspace.models.names()
+    return view["run"] if view.get("run") in names else next(iter(names), "")
+
+
+def _draw_model(workspace: Workspace, t: Words, name: str) -> Values:
+    models = workspace.models
+    if not name:
+        way = {"links": [{"text": t("ask.to_train"), "view": {"tab": "train"}}]}
+        nothing = {"rows": [], "empty": t("ask.no_model")}
+        return [gr.Dropdown(choices=[], value=None), nothing, way, gr.Button(interactive=False)]
+    choices = gr.Dropdown(choices=models.names(), value=name)
+    return [choices, {"rows": [], "empty": about(t, models, name)}, {"links": []}, gr.Button(interactive=True)]
+
+
+def _preview(workspace: Workspace, view: View) -> Any:
+    """The picture as it is shown: what every browser can show, upright."""
+    try:
+        subject = subject_of(workspace, view)
+        if subject is None:
+            return None
+        image = open_image(subject.path)
+    except InputError:
+        return None
+    return fitted(image, SMALL if max(image.size) < SMALL else PREVIEW)
+
+
+def _examples(workspace: Workspace, view: View) -> dict[str, Any]:
+    cells = [
+        {
+            "key": example.key,
+            "src": workspace.pictures.url(example.path),
+            "caption": example.questions.replace("\n", " · "),
+        }
+        for example in ask_examples().values()
+    ]
+    return {"cells": cells, "chosen": view.get("example", "")}

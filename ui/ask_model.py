@@ -1,0 +1,63 @@
+"""What a model was trained on, in one line, from what its run and its folder say."""
+
+from typing import Any
+
+from ui.models import SHIPPED_FOLDER, Models
+from ui.words import Words
+from vqa_core.files import InputError, read_json, sha256_of
+from vqa_core.runs import RunDir
+
+
+def about(t: Words, models: Models, name: str) -> str:
+    """What the model was trained on, and that all else is guessed. It may hold texts of a run."""
+    run = models.run(name)
+    stage = t(f"ask.stage_{_stage(run)}")
+    config: dict[str, Any] = _read(run)
+    dataset = _object(config.get("dataset"))
+    if _is_shipped(run):
+        line = t("ask.about_shipped", stage=stage)
+    elif "train" in config and dataset:
+        report = _object(_object(_object(_read(run, report=True)).get("splits")).get("train"))
+        line = t(
+            "ask.about_run",
+            source=dataset.get("source", "?"),
+            used=_count(_object(dataset.get("questions")).get("train")),
+            rows=_count(report.get("rows")),
+            images=_count(report.get("images")),
+            stage=stage,
+        )
+    else:
+        line = t("ask.about_unknown", stage=stage)
+    return f"{line} {t('ask.guesses')}"
+
+
+def _stage(run: RunDir) -> str:
+    try:
+        stage = str(_object(read_json(run.model / "vqa.json").get("stage")).get("name"))
+    except (InputError, AttributeError):
+        return "unknown"
+    return stage if stage in ("align", "lora", "full") else "unknown"
+
+
+def _is_shipped(run: RunDir) -> bool:
+    """Whether these are the weights that come with the repository: `make demo` gives its run a copy of them."""
+    shipped, own = (root.model / "trained.safetensors" for root in (RunDir(SHIPPED_FOLDER), run))
+    if not shipped.is_file() or shipped.stat().st_size != own.stat().st_size:
+        return False
+    return shipped == own or sha256_of(shipped) == sha256_of(own)
+
+
+def _read(run: RunDir, *, report: bool = False) -> dict[str, Any]:
+    path = run.report if report else run.config
+    try:
+        return _object(read_json(path)) if path.is_file() else {}
+    except InputError:
+        return {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"

@@ -1,0 +1,126 @@
+"""Pictures: the images of datasets, re-encoded and shown under addresses that only this server can make.
+
+A dataset's files are never served as they are: an SVG or HTML file called `cat.jpg` would run in the page. What leaves
+is WebP that we have encoded, at the size asked for, kept on disk so that the second look costs nothing.
+"""
+
+import base64
+import hashlib
+import hmac
+import io
+import os
+import secrets
+import tempfile
+import threading
+from pathlib import Path
+
+from fastapi import FastAPI, Response
+from fastapi.responses import FileResponse, JSONResponse
+from PIL import Image
+
+from vqa_core.files import InputError, write_atomically
+from vqa_core.images import ImageError, open_image
+
+THUMB, FULL = 256, 2048  # longest side in pixels
+SIDES = (THUMB, FULL)
+KEPT_FOR_S = 7 * 86_400  # in the browser
+KEPT_BYTES = 1 << 30  # on disk; past it the oldest quarter goes
+AT_ONCE = max(2, (os.cpu_count() or 2) // 2)  # pictures decoded at a time: each may take 300 MB
+
+
+class Pictures:
+    """Addresses and bytes of pictures; `folder` keeps the encoded ones and the key that signs the addresses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        key = folder / "key"
+        if not key.is_file():
+            write_atomically(key, secrets.token_bytes(32))
+            key.chmod(0o600)
+        self._key = key.read_bytes()
+        self._decoding = threading.BoundedSemaphore(AT_ONCE)
+        self._counting = threading.Lock()
+        self._bytes: int | None = None  # on disk, once counted
+
+    def url(self, path: Path | str, side: int = THUMB) -> str:
+        """The address of the picture at `path`, at most `side` pixels long; `path` never comes from a request."""
+        name = base64.urlsafe_b64encode(str(path).encode("utf-8", "surrogateescape")).decode()
+        return f"/picture/{side}/{self._sign(f'{side}/{name}')}/{name}"
+
+    def path(self, side: int, signature: str, name: str) -> Path:
+        """What an address stands for; an InputError if this server did not make it."""
+        if not hmac.compare_digest(signature.encode(), self._sign(f"{side}/{name}").encode()):
+            raise InputError("this picture's address was not made by this page.")
+        return Path(base64.urlsafe_b64decode(name).decode("utf-8", "surrogateescape"))
+
+    def encoded(self, path: Path, side: int) -> Path:
+        """The picture as a WebP file; raises ImageError or OSError where it can't be read."""
+        stat = path.stat()
+        stamp = f"{path.resolve()}\0{stat.st_mtime_ns}\0{stat.st_size}\0{side}"
+        digest = hashlib.sha256(stamp.encode("utf-8", "surrogateescape")).hexdigest()
+        kept = self.folder / digest[:2] / f"{digest[2:34]}.webp"
+        if not kept.is_file():
+            with self._decoding:
+                image = open_image(path)
+                image.thumbnail((side, side), Image.Resampling.LANCZOS)
+            bytes_ = io.BytesIO()
+            image.save(bytes_, "WEBP", quality=85, method=0)
+            self._keep(kept, bytes_.getvalue())
+        return kept
+
+    def _keep(self, kept: Path, data: bytes) -> None:
+        """Write a file that can be made again: whole or not there, but not pressed to the disk."""
+        kept.parent.mkdir(exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=kept.parent, suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, kept)
+        with self._counting:
+            self._bytes = len(data) + (
+                sum(size for _, size, _ in self._files()) if self._bytes is None else self._bytes
+            )
+            if self._bytes > KEPT_BYTES:
+                self._bytes = self._make_room()
+
+    def _make_room(self) -> int:
+        """Remove the oldest files until three quarters of KEPT_BYTES are left; the bytes that are."""
+        files = sorted(self._files(), reverse=True)
+        left = 0
+        for _, size, path in files:
+            if left + size > KEPT_BYTES * 3 // 4:
+                path.unlink(missing_ok=True)
+            else:
+                left += size
+        return left
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        """Time of writing, bytes and path of every kept picture."""
+        found = []
+        for path in self.folder.glob("??/*"):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            found.append((stat.st_mtime, stat.st_size, path))
+        return found
+
+    def _sign(self, text: str) -> str:
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def add_routes(app: FastAPI, pictures: Pictures) -> None:
+    """`GET /picture/<side>/<signature>/<name>`."""
+
+    @app.get("/picture/{side}/{signature}/{name}")
+    def picture(side: int, signature: str, name: str) -> Response:
+        try:
+            path = pictures.path(side, signature, name)
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, 404)
+        try:
+            file = pictures.encoded(path, side)
+        except FileNotFoundError:
+            return JSONResponse({"error": "the file of this picture is gone."}, 404)
+        except (ImageError, OSError):
+            return JSONResponse({"error": "the file of this picture can't be shown as one."}, 415)
+        return FileResponse(file, media_type="image/webp", headers={"Cache-Control": f"private, max-age={KEPT_FOR_S}"})

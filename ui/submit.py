@@ -1,0 +1,167 @@
+"""The submission of a run: what the doctor says of it, and the button that writes and downloads it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from ui.jobs import ROOT, shown_command
+from ui.parts import Page, View, moved
+from ui.past import past_section
+from ui.predicting import last_job, run_and_split
+from ui.sentences import sentence
+from ui.widgets import facts
+from ui.words import Words
+from vqa_core.card import card_path
+from vqa_core.files import InputError, read_json, sha256_of
+from vqa_core.predictions import read_predictions
+from vqa_core.runs import RunDir
+from vqa_core.submission import submission_of
+from vqa_core.submissions import KeptSubmission, keep_submission
+from vqa_core.watching import count_lines
+
+PATIENCE_S = 600.0  # the card has the hash of every file of the model
+CLICK = "() => { document.querySelector('#predict-file').click(); }"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the tab: `draw(view)` gives a value for each of `outputs`."""
+
+    outputs: Sequence[Any]
+    draw: Callable[[View], list[Any]]
+
+
+def submit_section(page: Page, picked: Sequence[Any]) -> Section:
+    """Draw and wire the section; `picked` are the components of the view, the run and the split."""
+    t, workspace = page.t, page.workspace
+    view, run, _ = picked
+    file = gr.DownloadButton(visible="hidden", elem_id="predict-file")
+    chosen = gr.Textbox(visible="hidden", elem_id="predict-chosen")  # the past submission that the reader sees
+    with gr.Column(visible=False, elem_id="predict-submit") as column:
+        gr.Markdown(f"## {t('submit.title')}")
+        ready = gr.Markdown(elem_id="predict-ready")
+        found = facts("predict-findings", t("submit.findings"))
+        button = gr.Button(t("submit.download"), variant="primary", elem_id="predict-download")
+        written = facts("predict-written", t("submit.written"))
+        with gr.Accordion(t("submit.by_hand"), open=False):
+            command = gr.Textbox(
+                show_label=False, label=t("submit.by_hand"), buttons=["copy"], lines=1, elem_classes=["wb-mono"]
+            )
+        past = past_section(page, view, run, chosen)
+    outputs = [column, ready, found, button, written, command, *past.outputs]
+
+    def draw(view: View) -> list[Any]:
+        name, split = run_and_split(workspace, view)
+        if split != "test" or name not in workspace.run_names():
+            return [gr.Column(visible=False), *[gr.skip()] * (len(outputs) - 1)]
+        of = workspace.run(name)
+        job = last_job(workspace, name, split)
+        coming = [t("submit.coming"), {"rows": []}, gr.Button(interactive=False)]
+        told = coming if job is not None and job.active else draw_ready(t, of)
+        by_hand = shown_command(submit_command(of))
+        return [gr.Column(visible=True), *told, _written(t, of), by_hand, *past.draw(name, view)]
+
+    def download(view: View, name: str) -> list[Any]:
+        kept = write_submission(workspace.run(name))
+        view = moved(view, run=name, split="test", submission=kept.id, **{"with": ""})
+        return [offered(kept.path), view, *draw(view)]
+
+    clicked = page.wire(button.click, download, [view, run], [file, view, *outputs], show_progress="minimal")
+    page.wire(clicked.success, None, None, None, js=CLICK)
+    return Section(outputs, draw)
+
+
+def submit_command(run: RunDir) -> tuple[str, ...]:
+    return ("-m", "eval.submit", "--run", str(run.root))
+
+
+def write_submission(run: RunDir) -> KeptSubmission:
+    """Run the command that writes submission.csv, wait for it, and return the submission as it is kept.
+
+    Raises InputError with the command's own sentence where it refuses.
+    """
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, *submit_command(run)],
+        env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_S,
+    )
+    if done.returncode == 2 and done.stderr.startswith("error: "):
+        raise InputError(done.stderr.removeprefix("error: ").strip())
+    if done.returncode:
+        raise RuntimeError(f"eval.submit ended with {done.returncode}: {done.stderr[-2000:]}")
+    return keep_submission(run, run.submission)
+
+
+def offered(path: Path) -> str:
+    """A copy called submission.csv in Gradio's own folder, which is the only one it serves files from."""
+    copy = Path(get_upload_folder()) / "submissions" / path.stem / "submission.csv"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, copy)
+    return str(copy)
+
+
+def draw_ready(t: Words, run: RunDir) -> list[Any]:
+    """Whether the run's answers make a submission, what the doctor says of it, and the button."""
+    done, total = count_lines(run.predictions("test")), count_lines(run.test)
+    if done < total:
+        missing = t("submit.missing", missing=f"{total - done:,}", total=f"{total:,}")
+        return [missing, {"rows": []}, gr.Button(interactive=False)]
+    try:
+        rows, findings = checked(run)
+    except InputError as error:
+        return [t("submit.refused"), {"rows": [[sentence(str(error), t)]]}, gr.Button(interactive=False)]
+    text = t("submit.odd" if findings else "submit.sound", rows=f"{rows:,}", findings=len(findings))
+    return [text, {"rows": [[sentence(finding, t)] for finding in findings]}, gr.Button(interactive=True)]
+
+
+def checked(run: RunDir) -> tuple[int, list[str]]:
+    """Rows of the submission that the run's answers make, and what the doctor says; nothing is written.
+
+    Raises InputError where they make none.
+    """
+    data = run.data_root()
+    files = (data / "sample_submission.csv", run.predictions("test"), run.train, run.val)
+    rows, findings = _checked(run, data, tuple(_stamp(file) for file in files))
+    return rows, list(findings)
+
+
+@lru_cache(maxsize=8)
+def _checked(run: RunDir, data: Path, stamps: tuple[tuple[int, int], ...]) -> tuple[int, tuple[str, ...]]:
+    submission, findings = submission_of(run, data, read_predictions(run.predictions("test")))
+    return len(submission.rows), tuple(findings)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _written(t: Words, run: RunDir) -> dict[str, Any]:
+    """The submission.csv that lies in the run: its rows, its hash and its time."""
+    card = card_path(run.submission)
+    if not (run.submission.is_file() and card.is_file()):
+        return {"rows": []}
+    try:
+        told = read_json(card)
+        count, created = str(told["submission"]["rows"]), str(told["created"])
+    except (InputError, KeyError, TypeError):
+        count = created = "–"
+    rows = [[t("submit.rows"), count], [t("submit.sha256"), sha256_of(run.submission)], [t("submit.created"), created]]
+    return {"head": [t("submit.written"), ""], "rows": rows}

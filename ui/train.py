@@ -1,0 +1,213 @@
+"""Train: a form drawn from the settings, what it will take, the exact command; then the curves of a run."""
+
+import time
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from ui import train_watch
+from ui.form import Form
+from ui.parts import Page, Tab, View, moved, view_of
+from ui.train_plan import (
+    KINDS,
+    LONGEST_NAME,
+    free_name,
+    preset_sections,
+    presets,
+    sources,
+    start_quick_demo,
+)
+from ui.train_wish import (
+    DEFAULTS,
+    FIELDS,
+    PLAN,
+    about_preset,
+    draw_plan,
+    fill,
+    loaded,
+    name_of,
+    saved_config,
+    start_wish,
+    with_columns,
+)
+from ui.widgets import facts, progress
+from ui.words import Words
+from ui.workspace import Workspace
+from vqa_core.part_sizes import PROJECTOR_KINDS
+from vqa_core.prompts import PROMPT_STYLES
+from vqa_core.sources import EASY_VQA
+
+NAME = "train"
+FIRST_PRESET = "demo-quick"
+ORDINARY = (
+    "stage", "epochs", "max_steps", "max_minutes", "batch_questions", "learning_rate", "lora_rank", "eval_every",
+)  # fmt: skip
+SUGGESTIONS = {
+    "vision_tower": ("embedded", "openai/clip-vit-large-patch14"),
+    "language_model": ("embedded", "lmsys/vicuna-7b-v1.3"),
+    "projector": PROJECTOR_KINDS,
+    "prompt_style": tuple(PROMPT_STYLES),
+}
+CLICK = "() => { document.querySelector('#train-config-file').click(); }"
+
+
+def build(page: Page) -> Tab:
+    """Draw and wire the tab."""
+    t, workspace, wire = page.t, page.workspace, page.wire
+    view = view_of(NAME)
+    asked = gr.Textbox(visible="hidden", elem_id="train-asked")  # when the tab was opened, and the address's preset
+    filled = gr.Textbox(visible="hidden", elem_id="train-filled")  # the preset that the form was filled from
+    file = gr.DownloadButton(visible="hidden", elem_id="train-config-file")
+    run = gr.Dropdown(run_choices(workspace, t), value="", label=t("train.run"), min_width=220, elem_id="train-run")
+    lost = progress("train-lost", t("train.run"))
+    watch = train_watch.watch_section(page, view)
+    with gr.Column(elem_id="train-new") as new:
+        with gr.Column(visible=False, elem_id="train-empty") as empty:
+            gr.Markdown(t("train.no_run"))
+            demo = gr.Button(t("train.quick_demo"), variant="primary", elem_id="train-quick-demo")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                data, preset, name = _head_fields(workspace, t)
+                about = gr.Markdown(about_preset(t, FIRST_PRESET), elem_id="train-about")
+                form = _form(t)
+                with gr.Row():
+                    upload = gr.UploadButton(
+                        t("train.load"), file_types=[".json"], size="sm", min_width=160, elem_id="train-load"
+                    )
+                    save = gr.Button(t("train.save"), size="sm", min_width=160, elem_id="train-save")
+            with gr.Column(scale=2, min_width=320):
+                figures = facts("train-estimates", t("train.estimates"))
+                there = progress("train-there", t("train.there"))
+                ways = gr.Radio([], label=t("train.ways"), visible=False, elem_id="train-ways")
+                other = gr.Button(visible=False, size="sm", elem_id="train-other-name")
+                command = gr.Textbox(
+                    label=t("train.command"), buttons=["copy"], lines=3, max_lines=12,
+                    elem_id="train-command", elem_classes=["wb-mono"],
+                )  # fmt: skip
+                go = gr.Button(t("train.start"), variant="primary", elem_id="train-start")
+
+    chosen = [data, preset, name, ways, *form.components]
+    plan = [figures, there, ways, other, command, go]
+    head = [run, lost, new, empty, data, preset, name, asked]
+    outputs = [*head, *watch.outputs]
+
+    def show(view: View) -> list[Any]:
+        return [*draw_head(workspace, t, view), *watch.draw(view)]
+
+    def go_to(view: View) -> list[Any]:
+        return [view, *show(view)]
+
+    def consider(*values: Any) -> list[Any]:
+        return draw_plan(workspace, t, form, values)
+
+    def opened(asked: str, filled: str, *values: Any) -> list[Any]:
+        wanted = asked.partition(" ")[2]
+        if wanted in ("", filled):  # the form is the reader's: what is typed into it stays
+            return [gr.skip()] * (2 + len(form.components)) + consider(*values)
+        return [wanted, *fill(workspace, t, form, [values[0], wanted, *values[2:]])]
+
+    def choose_preset(view: View, *values: Any) -> list[Any]:
+        return [moved(view, preset=values[1]), values[1], *fill(workspace, t, form, values)]
+
+    def choose_data(*values: Any) -> list[Any]:
+        kept = list(values)
+        source = sources(workspace).get(values[0])
+        if source and source.columns:
+            kept[FIELDS:] = form.shown(with_columns(form.read(values[FIELDS:]), source))
+        return [*kept[FIELDS:], *consider(*kept)]
+
+    def take_free_name(*values: Any) -> list[Any]:
+        free = free_name(workspace, name_of(workspace, t, values))
+        return [free, *consider(*values[:2], free, *values[3:])]
+
+    def start_clicked(view: View, *values: Any) -> list[Any]:
+        return go_to(moved(view, run=start_wish(workspace, t, form, values)))
+
+    def load(view: View, path: str, *values: Any) -> list[Any]:
+        drawn = loaded(t, form, path)
+        plan = consider(values[0], DEFAULTS, *values[2:FIELDS], *drawn)
+        return [moved(view, preset=""), "", DEFAULTS, t("train.about_file"), *drawn, *plan]
+
+    def save_clicked(*values: Any) -> list[Any]:
+        return [saved_config(form, name_of(workspace, t, values), values[FIELDS:])]
+
+    everything = [view, *outputs]
+    wire(run.input, lambda view, run: go_to(moved(view, run=run)), [view, run], everything)
+    wire(watch.again.click, lambda view: go_to(moved(view, run="")), [view], everything)
+    wire(watch.resume.click, lambda view: go_to(train_watch.resume(workspace, t, view)), [view], everything)
+    wire(demo.click, lambda view: go_to(moved(view, run=start_quick_demo(workspace, t))), [view], everything)
+    wire(go.click, start_clicked, [view, *chosen], everything)
+    edits = [*form.edits, name.change, ways.input]
+    wire(partial(gr.on, edits), consider, chosen, plan, trigger_mode="always_last")
+    wire(asked.change, opened, [asked, filled, *chosen], [filled, about, *form.components, *plan])
+    wire(preset.input, choose_preset, [view, *chosen], [view, filled, about, *form.components, *plan])
+    wire(data.input, choose_data, chosen, [*form.components, *plan])
+    wire(other.click, take_free_name, chosen, [name, *plan])
+    wire(upload.upload, load, [view, upload, *chosen], [view, filled, preset, about, *form.components, *plan])
+    saved = wire(save.click, save_clicked, chosen, [file])
+    wire(saved.success, None, None, None, js=CLICK)
+    assert len(plan) == PLAN
+    return Tab(NAME, view, outputs, show)
+
+
+def _head_fields(workspace: Workspace, t: Words) -> tuple[gr.Dropdown, gr.Dropdown, gr.Textbox]:
+    with gr.Row():
+        return (
+            gr.Dropdown(
+                data_choices(workspace), value=EASY_VQA, label=t("train.data"), min_width=200, elem_id="train-data"
+            ),
+            gr.Dropdown(
+                [*presets(), (t("train.defaults"), DEFAULTS)], value=FIRST_PRESET, label=t("train.preset"),
+                min_width=200, elem_id="train-preset",
+            ),
+            gr.Textbox(
+                label=t("train.name"), placeholder=t("train.name_auto"), max_length=2 * LONGEST_NAME, min_width=200,
+                elem_id="train-name",
+            ),
+        )  # fmt: skip
+
+
+def _form(t: Words) -> Form:
+    """The few settings that most people change, and all others folded; filled from the first preset."""
+    form = Form(t, NAME, KINDS, SUGGESTIONS, start=preset_sections(FIRST_PRESET))
+    with gr.Row():
+        form.draw("train", *ORDINARY)
+    for section in ("model", "train", "data"):
+        with gr.Accordion(t(f"train.all_{section}"), open=False, elem_id=f"train-all-{section}"), gr.Row():
+            form.draw(section)
+    return form
+
+
+def run_choices(workspace: Workspace, t: Words) -> list[tuple[str, str]]:
+    """A new run, or one of those there are or that a job is about to make."""
+    made = [job.run for job in workspace.jobs.list() if job.kind == "train" and job.run]
+    return [(t("train.new"), ""), *((name, name) for name in dict.fromkeys([*workspace.run_names(), *made]))]
+
+
+def data_choices(workspace: Workspace) -> list[tuple[str, str]]:
+    """The datasets by name; where two have the same, with their keys."""
+    found = list(sources(workspace).values())
+    names = [source.name for source in found]
+    return [(each.name if names.count(each.name) == 1 else each.key, each.key) for each in found]
+
+
+def draw_head(workspace: Workspace, t: Words, view: View) -> list[Any]:
+    """Which run is looked at, or that a new one is made, and what of the form the address decides."""
+    name, choices = view.get("run", ""), run_choices(workspace, t)
+    known = name in {value for _, value in choices}
+    watching = bool(train_watch.watched(workspace, view))
+    preset = view.get("preset", "")
+    preset = preset if preset in presets() or preset == DEFAULTS else ""
+    prepared = known and name and not watching  # prepared, not trained: the form is about it
+    data = train_watch.source_of_run(workspace, name) if prepared else ""
+    return [
+        gr.Dropdown(choices, value=name if known else ""),
+        {"title": t("train.no_such_run", run=name[:80]), "mark": "wrong"} if name and not known else {},
+        gr.Column(visible=not watching),
+        gr.Column(visible=len(choices) == 1),
+        gr.update(choices=data_choices(workspace), value=data) if data else gr.update(choices=data_choices(workspace)),
+        preset or gr.skip(),
+        name if prepared else gr.skip(),
+        f"{time.time_ns()} {preset}",
+    ]

@@ -1,0 +1,126 @@
+"""What a training will take, drawn: each figure with what it rests on."""
+
+from typing import Any
+
+from ui.form import Sections
+from ui.job_panel import duration
+from ui.train_plan import Held, Source
+from ui.words import Words
+from ui.workspace import Workspace
+from vqa_core.config import DataSettings, ModelSettings, TrainSettings
+from vqa_core.estimates import (
+    Lengths,
+    Memory,
+    Steps,
+    estimate_memory,
+    estimate_seconds,
+    estimate_steps,
+    lengths_of_data,
+    lengths_of_run,
+    measured_pace,
+)
+from vqa_core.files import InputError
+from vqa_core.machine_memory import Free, free_memory
+from vqa_core.part_sizes import language_sizes, tower_sizes
+from vqa_core.runs import RunDir, list_runs
+
+MB, GB = 1e6, 1e9
+START_S = 15  # seconds that loading the libraries and the model takes, about
+
+
+def estimates(
+    workspace: Workspace, t: Words, name: str, source: Source, there: Held, chosen: Sections
+) -> dict[str, Any]:
+    """The value of a facts widget: steps, memory and time, each with its basis."""
+    data, model, train = chosen["data"], chosen["model"], chosen["train"]
+    assert isinstance(data, DataSettings)
+    assert isinstance(model, ModelSettings)
+    assert isinstance(train, TrainSettings)
+    lengths, why = _lengths(workspace, t, name, source, there, data)
+    steps = estimate_steps(lengths, train) if lengths else None
+    memory, free = estimate_memory(model, train, lengths), free_memory()
+    rows = [
+        _steps_row(t, steps, train, lengths, why),
+        _memory_row(t, memory, free, model, train),
+        _time_row(workspace, t, steps, model, train, data, lengths),
+    ]
+    tight = memory is not None and free is not None and memory.low > free.bytes
+    head = [t("train.figure"), t("train.estimate"), t("train.basis")]
+    return {"head": head, "rows": rows, "marks": ["", "wrong" if tight else "", ""]}
+
+
+def _lengths(
+    workspace: Workspace, t: Words, name: str, source: Source, there: Held, data: DataSettings
+) -> tuple[Lengths, str]:
+    """The training rows, and why there are none."""
+    try:
+        if there.kind in ("prepared", "trained"):
+            return lengths_of_run(RunDir(workspace.runs / name)), ""
+        if not source.root.is_dir():
+            return (), t("train.data_not_there")
+        return lengths_of_data(source.root, data), ""
+    except (InputError, OSError) as error:
+        return (), str(error)
+
+
+def _steps_row(t: Words, steps: Steps | None, train: TrainSettings, lengths: Lengths, why: str) -> list[str]:
+    if steps is None:
+        known = t("train.steps_limit", steps=f"{train.max_steps:,}") if train.max_steps else t("train.unknown")
+        return [t("train.steps"), known, why or t("train.no_rows")]
+    key = "train.steps_exact" if steps.exact else "train.steps_about"
+    text = t(key, steps=f"{steps.steps:,}", questions=f"{steps.questions:,}", epochs=f"{steps.epochs:.3g}")
+    of = {"rows": f"{sum(map(len, lengths)):,}", "images": f"{len(lengths):,}"}
+    return [t("train.steps"), text, t("train.basis_limit" if train.max_steps else "train.basis_plan", **of)]
+
+
+def _memory_row(
+    t: Words, memory: Memory | None, free: Free | None, model: ModelSettings, train: TrainSettings
+) -> list[str]:
+    if memory is None:
+        parts = {model.vision_tower: tower_sizes(model.vision_tower), model.language_model:
+                 language_sizes(model.language_model)}  # fmt: skip
+        missing = ", ".join(part for part, sizes in parts.items() if sizes is None) or model.projector
+        text, basis = t("train.unknown"), t("train.basis_no_sizes", parts=missing)
+    else:
+        text = t("train.memory_range", low=_size(memory.low), high=_size(memory.high))
+        basis = t(
+            "train.basis_memory",
+            parameters=_count(memory.parameters),
+            trained=_count(memory.trained),
+            weights=_size(memory.weights),
+            optimiser=_size(memory.optimiser),
+            low=_size(memory.activations[0]),
+            high=_size(memory.activations[1]),
+            questions=f"{train.batch_questions:,}",
+        )
+    if free:
+        text += "\n" + t("train.free_gpu" if free.gpu else "train.free", free=_size(free.bytes), gpu=free.gpu)
+    return [t("train.memory"), text, basis]
+
+
+def _time_row(
+    workspace: Workspace, t: Words, steps: Steps | None, model: ModelSettings, train: TrainSettings,
+    data: DataSettings, lengths: Lengths,
+) -> list[str]:  # fmt: skip
+    pace = measured_pace(list_runs(workspace.runs), model, train)
+    limit = t("train.time_limit", minutes=f"{train.max_minutes:g}") if train.max_minutes else ""
+    if pace is None or steps is None:
+        return [t("train.time"), limit or t("train.unknown"), t("train.basis_no_time")]
+    share = data.val_fraction / max(1 - data.val_fraction, 0.1)
+    low, high = estimate_seconds(steps, pace, train, round(sum(map(len, lengths)) * share))
+    text = t("train.time_range", low=duration(t, low + START_S), high=duration(t, high + START_S))
+    basis = t("train.basis_time", run=pace.run, seconds=f"{pace.seconds[1]:.2g}", steps=f"{pace.steps:,}")
+    return [t("train.time"), "\n".join(filter(None, [text, limit])), basis]
+
+
+def _size(count: int) -> str:
+    """`1.4 GB`, `43 MB`."""
+    return f"{count / GB:.1f} GB" if count >= GB else f"{count / MB:.0f} MB"
+
+
+def _count(parameters: int) -> str:
+    """`554 k`, `160 M`, `6.7 B`."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if parameters >= size:
+            return f"{parameters / size:.3g} {unit}"
+    return str(parameters)

@@ -1,0 +1,92 @@
+"""Wiring: every handler is hooked up here, so that none is a public endpoint and none fails without a sentence."""
+
+import functools
+import inspect
+import logging
+import secrets
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ui.sentences import sentence
+from ui.words import Words
+from vqa_core.files import InputError
+
+logger = logging.getLogger("vqa.page")
+
+Handler = Callable[..., Any]
+
+
+def unexpected(error: Exception, t: Words, where: str, key: str = "common.unexpected") -> gr.Error:
+    """What the reader sees of an error that nobody foresaw: a reference number, whose trace goes to the log."""
+    reference = secrets.token_hex(3)
+    logger.error("error %s in %s", reference, where, exc_info=error)
+    return gr.Error(t(key, reference=reference), title=t("common.error"), duration=None, print_exception=False)
+
+
+def explained(handler: Handler, t: Words, *, alone: bool = False) -> Handler:
+    """`handler`, its errors as toasts in the reader's language; with `alone` its one value is taken out of its list.
+
+    An InputError is told as it is; anything else becomes a reference number, its trace going to the log.
+    """
+
+    def told(error: Exception) -> gr.Error:
+        if isinstance(error, gr.Error):
+            return error
+        if isinstance(error, InputError):
+            return gr.Error(sentence(str(error), t), title=t("common.not_possible"), duration=15, print_exception=False)
+        return unexpected(error, t, getattr(handler, "__qualname__", repr(handler)))
+
+    inner = handler
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if inspect.isgeneratorfunction(inner):
+
+        @functools.wraps(handler)
+        def stream(*args: Any) -> Generator[Any, None, None]:
+            try:
+                for values in handler(*args):
+                    yield values[0] if alone else values
+            except Exception as error:
+                raise told(error) from None
+
+        return stream
+
+    @functools.wraps(handler)
+    def call(*args: Any) -> Any:
+        try:
+            values = handler(*args)
+            return values[0] if alone else values
+        except Exception as error:
+            raise told(error) from None
+
+    return call
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """`wire(button.click, handler, [inputs], [outputs])`; further options are Gradio's own.
+
+    A handler whose outputs are a list returns a list, be it of one.
+    """
+
+    t: Words
+
+    def __call__(
+        self,
+        event: Callable[..., Any],
+        handler: Handler | None,
+        inputs: Any = None,
+        outputs: Any = None,
+        **options: Any,
+    ) -> Any:
+        options = {"api_visibility": "private", "show_progress": "hidden"} | options
+        alone = isinstance(outputs, list) and len(outputs) == 1
+        return event(explained(handler, self.t, alone=alone) if handler else None, inputs, outputs, **options)
+
+    def each(self, events: Sequence[Callable[..., Any]], *args: Any, **options: Any) -> None:
+        """The same handler for several events."""
+        for event in events:
+            self(event, *args, **options)

@@ -1,0 +1,246 @@
+"""What a training will take, before it starts: steps, questions, memory, time, and on what each figure rests.
+
+Nothing is loaded: steps come from the plan that training itself makes, memory from the sizes of the parts, time from
+what earlier runs on this machine wrote into metrics.jsonl.
+"""
+
+import re
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from vqa_core.batches import plan_batches
+from vqa_core.competition import read_competition
+from vqa_core.config import DataSettings, ModelSettings, TrainSettings
+from vqa_core.data_report import usable
+from vqa_core.examples import Example, group_by_image, read_examples, split_by_image
+from vqa_core.files import InputError, read_json, read_json_lines
+from vqa_core.machine_memory import multiplies_bf16
+from vqa_core.part_sizes import language_sizes, projector_sizes, tower_sizes
+from vqa_core.prepare import column_map
+from vqa_core.runs import RunDir
+
+PLANNED = 400_000  # rows of a plan; what is longer is planned for one epoch and multiplied
+LIBRARIES = (500_000_000, 900_000_000)  # bytes that Python, torch and transformers take with no model
+TYPICAL = 16.0  # tokens of a question with its answer
+_WORDS = re.compile(r"\w+|[^\w\s]")
+
+Lengths = tuple[tuple[int, ...], ...]
+"""Of each training row (image) the tokens of each of its questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How long a training is. `exact` is False where it rests on a guess at the questions' tokens."""
+
+    steps: int
+    questions: int
+    epochs: float
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of the machine, or of the GPU, that training takes; `low` to `high` in all.
+
+    `parameters` of the model, `trained` of them. `activations` (low, high) grow with the batch.
+    """
+
+    parameters: int
+    trained: int
+    weights: int
+    optimiser: int
+    activations: tuple[int, int]
+
+    @property
+    def low(self) -> int:
+        return LIBRARIES[0] + self.weights + self.optimiser + self.activations[0]
+
+    @property
+    def high(self) -> int:
+        return LIBRARIES[1] + self.weights + self.optimiser + self.activations[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the run `run` trained: seconds a question, lower quartile, median, upper quartile over `steps` steps.
+
+    `validation_s` is the median time to answer one validation question; 0 where none was measured.
+    """
+
+    run: str
+    seconds: tuple[float, float, float]
+    steps: int
+    validation_s: float
+
+
+def lengths_of(examples: Iterable[Example]) -> Lengths:
+    """Rows as training has them, a word or sign counting as a token; a test says how far off that is."""
+    return tuple(
+        tuple(len(_WORDS.findall(f"{e.question} {e.answer}")) + 3 for e in group) for group in group_by_image(examples)
+    )
+
+
+def lengths_of_run(run: RunDir) -> Lengths:
+    """The rows of a prepared run; an InputError where there are none."""
+    if not run.train.is_file():
+        run.examples("train")  # says so
+    return _lengths_of_file(run.train, *_stamp(run.train))
+
+
+def lengths_of_data(root: Path, settings: DataSettings) -> Lengths:
+    """The rows that preparing the competition folder `root` would give, if no image file turns out to be damaged."""
+    csv = root / "train.csv"
+    return _lengths_of_data(root, settings, *(_stamp(csv) if csv.is_file() else (0, 0)))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=8)
+def _lengths_of_file(path: Path, _changed: int, _size: int) -> Lengths:
+    return lengths_of(read_examples(path))
+
+
+@lru_cache(maxsize=4)
+def _lengths_of_data(root: Path, settings: DataSettings, _changed: int, _size: int) -> Lengths:
+    competition = read_competition(root, column_map(settings), splits=("train",))
+    rows = usable(competition.train, {})
+    return lengths_of(split_by_image(rows, settings.val_fraction, settings.split_seed)[0])
+
+
+@lru_cache(maxsize=32)
+def estimate_steps(lengths: Lengths, settings: TrainSettings, *, exact_lengths: bool = False) -> Steps:
+    """The plan's steps on one process, as `vqa_core.finetuning` counts them; `max_minutes` may end it sooner.
+
+    Args:
+        exact_lengths: the lengths are tokens; else they are near enough to fill batches alike.
+    """
+    whole = 1
+    if not settings.max_steps and len(lengths) * settings.epochs > PLANNED and settings.epochs > 1:
+        whole, settings = round(settings.epochs), replace(settings, epochs=1.0)
+    plan = plan_batches(lengths, settings)
+    batches = len(plan.batches) * whole
+    return Steps(
+        steps=-(-batches // settings.accumulate),
+        questions=plan.questions * whole,
+        epochs=plan.epochs * whole,
+        exact=(exact_lengths or settings.max_steps > 0) and whole == 1,
+    )
+
+
+def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Lengths) -> Memory | None:
+    """Memory of training on one process; None where a part's size is not known.
+
+    Weights: 2 bytes a frozen parameter in bf16, 4 in fp32; what is trained is fp32. Gradient and AdamW's two moments
+    are 12 bytes more a trained parameter. Activations, a token and layer of the language model, D wide, M inside: from
+    6 D + 3 M numbers in the model's format to 12 D + 6 M in fp32 (`align`: 7 D + 3.5 M), with `gradient_checkpointing`
+    D a layer and a layer or two in full; and the logits of the supervised tokens. The factors hold for nine trainings
+    of the embedded parts that were measured: `align`, `lora` and `full`, both formats, 32 to 256 questions a batch.
+    """
+    tower, language = tower_sizes(model.vision_tower), language_sizes(model.language_model)
+    projector = projector_sizes(model, tower, language.hidden) if tower and language else None
+    if not (tower and language and projector):
+        return None
+    of_stage = {"align": 0, "lora": language.lora(settings.lora_rank, settings.lora_targets)}
+    extra = of_stage.get(settings.stage, language.parameters)
+    trained = projector.parameters + extra
+    frozen = tower.parameters + (0 if settings.stage == "full" else language.parameters)
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16())
+    number = 2 if bf16 else 4
+
+    d, m = language.hidden, language.inner
+    tokens, questions = _batch(lengths, settings, projector.image_tokens)
+    widest = 3.5 if settings.stage == "align" else 6.0
+    low, high = 3 * (2 * d + m) * number, round(widest * (2 * d + m)) * 4
+    if settings.gradient_checkpointing:
+        low, high = d * number * language.layers + low, d * 4 * language.layers + 2 * high
+    else:
+        low, high = low * language.layers, high * language.layers
+    patches = (model.image_side_px // tower.patch) ** 2 + 1
+    seen = round(questions / _mean_questions(lengths, settings)) * patches * tower.hidden * number
+    logits = questions * language.vocabulary * 4
+    cast = trained * 2 if bf16 else 0  # autocast keeps a bf16 copy of what is trained
+    return Memory(
+        parameters=frozen + trained,
+        trained=trained,
+        weights=frozen * number + trained * 4,
+        optimiser=trained * 12,
+        activations=(tokens * low + 2 * logits, tokens * high + 12 * logits + seen * 8 * 4 + cast),
+    )
+
+
+def _mean_questions(lengths: Lengths, settings: TrainSettings) -> float:
+    """Questions a row of a batch; of unknown data, one."""
+    most = min(settings.questions_per_image or settings.batch_questions, settings.batch_questions)
+    return max(statistics.fmean(min(len(row), most) for row in lengths), 1.0) if lengths else 1.0
+
+
+def _batch(lengths: Lengths, settings: TrainSettings, image_tokens: int) -> tuple[int, int]:
+    """Tokens and questions of a full batch; of unknown data, with some TYPICAL tokens a question."""
+    questions = min(settings.batch_questions, sum(map(len, lengths)) or settings.batch_questions)
+    text = statistics.fmean(length for row in lengths for length in row) if any(lengths) else TYPICAL
+    rows = questions / _mean_questions(lengths, settings)
+    text = min(text, settings.text_token_budget)
+    return round(rows * (image_tokens + 4) + questions * (text + 4)), questions
+
+
+def measured_pace(runs: Iterable[RunDir], model: ModelSettings, settings: TrainSettings) -> Pace | None:
+    """The pace of the newest run that trained the same parts in the same stage and format; None if none did."""
+    for run in runs:
+        try:
+            config = run.read_config()
+            alike = _alike(config, model, settings)
+            pace = _pace(run, config) if alike else None
+        except (InputError, OSError, KeyError, TypeError, ValueError):
+            continue  # a run that can't be read tells nothing
+        if pace:
+            return pace
+    return None
+
+
+def _alike(config: dict[str, Any], model: ModelSettings, settings: TrainSettings) -> bool:
+    wanted, found = model.to_dict(), config.get("model") or {}
+    parts = ("vision_tower", "language_model", "projector", "pixel_shuffle", "image_side_px")
+    how, trained = settings.to_dict(), config.get("train") or {}
+    return all(found.get(name) == wanted[name] for name in parts) and all(
+        trained.get(name) == how[name] for name in ("stage", "precision", "gradient_checkpointing")
+    )
+
+
+def _pace(run: RunDir, config: dict[str, Any]) -> Pace | None:
+    train = config["train"]
+    questions = float(train["batch_questions"]) * float(train["accumulate"])
+    if (run.model / "vqa.json").is_file():
+        trained = read_json(run.model / "vqa.json")["trained"]
+        questions = float(trained["questions"]) / float(trained["steps"])
+    rows = list(read_json_lines(run.metrics))
+    seconds: list[float] = []
+    validation: list[float] = []
+    for before, after in pairwise(rows):
+        took = float(after["seconds"]) - float(before["seconds"])
+        if "eval_accuracy" in after and after["step"] == before["step"]:
+            validation.append(took / max(float(after["eval_questions"]), 1))
+        elif "loss" in after and "loss" in before and after["step"] > before["step"] and took > 0:
+            seconds.append(took / (after["step"] - before["step"]) / questions)
+    if len(seconds) < 2:
+        return None
+    quartiles = statistics.quantiles(seconds, n=4, method="inclusive")
+    low, middle, high = quartiles
+    return Pace(run.name, (low, middle, high), int(rows[-1]["step"]), statistics.median(validation or [0.0]))
+
+
+def estimate_seconds(steps: Steps, pace: Pace, settings: TrainSettings, val_questions: int) -> tuple[float, float]:
+    """How long training and its validations take at that pace, from lower to upper quartile; no longer than allowed."""
+    asked = min(settings.eval_questions or val_questions, val_questions)
+    times = (steps.steps // settings.eval_every if settings.eval_every else 0) + 1
+    validating = asked * times * pace.validation_s
+    limit = settings.max_minutes * 60 or float("inf")
+    low, _, high = (min(steps.questions * seconds + validating, limit) for seconds in pace.seconds)
+    return low, high
