@@ -206,7 +206,11 @@ def test_the_tools_only_look_and_answer_with_a_password_set(server: Server) -> N
     async def talk() -> tuple[list[str], list[tuple[bool, str]]]:
         address = f"{server.url}/tools/gradio_api/mcp/"
         async with (
-            streamable_http_client(address, http_client=httpx.AsyncClient(headers=headers())) as (read, write, _),
+            streamable_http_client(address, http_client=httpx.AsyncClient(headers=headers(), timeout=120)) as (
+                read,
+                write,
+                _,
+            ),
             ClientSession(read, write) as session,
         ):
             await session.initialize()

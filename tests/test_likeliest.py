@@ -115,6 +115,21 @@ def test_allowed_answers_are_all_weighed(model: dict[str, Any]) -> None:
         assert [each.probability for each in found] == sorted((each.probability for each in found), reverse=True)
 
 
+def test_no_allowed_answer_is_missed_for_beginning_unlikely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAM", 1)
+    vlm = tiny_vlm()
+    allowed = [*(f"dark {number}" for number in range(10)), "red", "no"]  # many share what one may begin with
+    engine = engine_of(vlm, allowed=allowed)
+    greedy_was_best = []
+    for seed in range(3):
+        picture = tiny_picture(seed)
+        for question, found in zip(QUESTIONS[:4], likeliest(engine, picture, QUESTIONS[:4], k=1), strict=True):
+            expected = among(vlm, seed, question, allowed)
+            assert [each.answer for each in found] == [max(expected, key=lambda answer: expected[answer])]
+            greedy_was_best.append(engine.ask(picture, [question])[0].answer == found[0].answer)
+    assert not all(greedy_was_best)
+
+
 def test_many_allowed_answers_are_searched_and_none_is_made_up() -> None:
     allowed = [f"{word} {number}" for word in ("dark", "red", "원") for number in range(200)]
     (found,) = likeliest(engine_of(tiny_vlm(), allowed=allowed), tiny_picture(0), [QUESTION])

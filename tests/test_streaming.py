@@ -74,9 +74,9 @@ def test_the_picture_is_encoded_once_for_all_questions() -> None:
 @pytest.mark.parametrize("mixed", [False, True])
 def test_every_step_may_be_taken_in_another_thread(mixed: bool) -> None:
     engine = engine_of()
-    if mixed:  # bf16 weights beside trained ones in fp32, as in validation while training
+    if mixed:  # a frozen tower in bf16 beside trained weights in fp32, as in validation while training
         cast_weights(engine.vlm.model, torch.bfloat16)
-        prepare_stage(engine.vlm, Stage("lora", 4, 8.0))
+        prepare_stage(engine.vlm, Stage("full"))
     expected = engine.ask(tiny_picture(0), QUESTIONS)
     stream = engine.stream(tiny_picture(0), QUESTIONS)
     seen: list[Any] = []

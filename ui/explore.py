@@ -22,6 +22,7 @@ TO_TOP = "() => document.querySelector('#explore-top')?.scrollIntoView({ block: 
 TURNING = ("gallery", "page", "page_of", "page_previous", "page_next")
 SAMPLE = ("place", "previous", "next", "picture", "no_file", "facts", "links")
 OPENING = ("browse", "detail", *SAMPLE)
+FOUND = ("browse", "detail", "notices", "found", "clear", *TURNING, "pager", *BARS, "per_image")
 Parts = dict[str, Any]
 
 
@@ -46,24 +47,7 @@ def build(page: Page) -> Tab:
     everything = [view, *outputs]
     for name, change in CHOICES.items():
         page.wire(parts[name].input, partial(go, change), [view, parts[name]], everything)
-    # while one types, what is typed stays; a search that is overtaken by another is not drawn
-    searched = [view, *(part for name, part in zip(names, outputs) if name != "search")]
-
-    def search(view: View, text: str) -> list[Any]:
-        scene = scene_of(workspace, t, moved(view, q=text.strip(), page=None, sample=None))
-        drawn = draw(workspace, t, scene)
-        return [scene.view, *(drawn.get(name, gr.skip()) for name in names if name != "search")]
-
-    page.wire(parts["search"].input, search, [view, parts["search"]], searched, trigger_mode="always_last")
-    page.wire(parts["search"].submit, search, [view, parts["search"]], searched)
-    for facet in (*BARS, "finding"):
-        part = parts["findings" if facet == "finding" else facet]
-
-        def picked(view: View, event: gr.EventData, facet: str = facet) -> list[Any]:
-            return go(toggled, view, facet, str(event.key))
-
-        page.wire(part.select, picked, view, everything)
-    page.wire(parts["clear"].click, partial(go, cleared), view, everything)
+    _wire_filters(page, parts, view)
     _wire_moves(page, parts, view)
 
     def tick(view: View, stamp: str) -> list[Any]:
@@ -81,9 +65,34 @@ def build(page: Page) -> Tab:
     return Tab(NAME, view, outputs, show)
 
 
+def _wire_filters(page: Page, parts: Parts, view: gr.JSON) -> None:
+    """What is searched for, and the bars and findings that filter. Only what may change is an output: the browser
+    spends time on every one, changed or not. Nor do these events queue, which would take it two requests more."""
+    workspace, t = page.workspace, page.t
+
+    def look(names: Sequence[str], change: Callable[..., View], *given: Any) -> list[Any]:
+        scene = scene_of(workspace, t, change(*given))
+        drawn = draw(workspace, t, scene)
+        return [scene.view, *(drawn.get(name, gr.skip()) for name in names)]
+
+    found = [view, *(parts[name] for name in FOUND)]
+    search = partial(look, FOUND, searched)  # the box is no output: one may have typed on
+    box = [view, parts["search"]]
+    page.wire(parts["search"].input, search, box, found, trigger_mode="always_last", queue=False)
+    page.wire(parts["search"].submit, search, box, found, queue=False)
+    for facet in (*BARS, "finding"):
+
+        def picked(view: View, event: gr.EventData, facet: str = facet) -> list[Any]:
+            return look(FOUND, toggled, view, facet, str(event.key))
+
+        page.wire(parts["findings" if facet == "finding" else facet].select, picked, view, found, queue=False)
+    names = ("search", *FOUND)
+    outputs = [view, *(parts[name] for name in names)]
+    page.wire(parts["clear"].click, partial(look, names, cleared), view, outputs, queue=False)
+
+
 def _wire_moves(page: Page, parts: Parts, view: gr.JSON) -> None:
-    """From page to page and sample to sample: what stays as it is costs time even to be left alone, so only what may
-    change is an output."""
+    """From page to page and from sample to sample."""
     workspace, t = page.workspace, page.t
 
     def move(names: Sequence[str], change: Callable[..., View], view: View, *given: Any) -> list[Any]:
@@ -96,10 +105,10 @@ def _wire_moves(page: Page, parts: Parts, view: gr.JSON) -> None:
 
     def wire(event: Any, names: Sequence[str], change: Callable[..., View], *given: Any) -> Any:
         outputs = [view, *(parts[name] for name in names)]
-        return page.wire(event, partial(move, names, change), [view, *given], outputs)
+        return page.wire(event, partial(move, names, change), [view, *given], outputs, queue=False)
 
     opening = [view, *(parts[name] for name in OPENING)]
-    page.wire(parts["gallery"].select, seen, view, opening).success(None, None, None, js=TO_TOP)
+    page.wire(parts["gallery"].select, seen, view, opening, queue=False).success(None, None, None, js=TO_TOP)
     wire(parts["back"].click, (*OPENING, *TURNING), lambda scene: moved(scene.view, sample=None))
     for name, step in (("previous", -1), ("next", 1)):
         wire(parts[name].click, SAMPLE, partial(beside, step))
@@ -144,6 +153,11 @@ def with_run(view: View, run: str) -> View:
     """Another run's predictions over the same data; filters that are the run's own fall away."""
     kept = {name: value for name, value in view.items() if name != "tag" and (name, value) != ("split", "val")}
     return moved(kept, run=run, page=None)
+
+
+def searched(view: View, text: str) -> View:
+    """A text to look for."""
+    return moved(view, q=text.strip(), page=None, sample=None)
 
 
 def toggled(view: View, facet: str, key: str) -> View:

@@ -31,7 +31,8 @@ QUEUE = 64  # requests that may wait
 def build_page(workspace: Workspace, language: str) -> gr.Blocks:
     """The six tabs in one language."""
     t = Words(language)
-    with PageBlocks(t, title=t("common.title"), analytics_enabled=False, delete_cache=(3600, 86_400)) as blocks:
+    blocks = PageBlocks(t, title=t("common.title"), analytics_enabled=False, delete_cache=(3600, 86_400))
+    with blocks:
         page = Page(workspace, t, Wiring(t))
         with gr.Row(elem_id="top"):
             gr.Markdown(f"# {t('common.title')}", elem_id="title")

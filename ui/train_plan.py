@@ -204,7 +204,7 @@ def start(workspace: Workspace, t: Words, name: str, source: Source, preset: str
     if there.kind == "busy":
         raise InputError(t("train.busy", run=name))
     needs_a_choice = there.kind in CHOICE_NEEDED
-    if False:
+    if needs_a_choice and way not in there.ways:
         raise InputError(t("train.choose_way", run=name, free=free_name(workspace, name)))
     todo = commands(workspace, name, source, preset, sections, there, way if needs_a_choice else "")
     workspace.jobs.start("train", name, todo)

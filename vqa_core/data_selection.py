@@ -75,7 +75,7 @@ class Selection:
 
     def beside(self, image: int, step: int) -> int | None:
         """The nearest image that passes after `image` (`step` 1) or before it (-1); None at the end."""
-        place = int(np.searchsorted(self.images, image, side="left")) - (step < 0)
+        place = int(np.searchsorted(self.images, image, side="right" if step > 0 else "left")) - (step < 0)
         return int(self.images[place]) if 0 <= place < len(self.images) else None
 
 
