@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -41,7 +41,7 @@ import pytest
 from tests.processes import ROOT, environment
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -54,7 +54,12 @@ FLAGS = (
 )
 START_S = 120  # importing Gradio takes 4 s on an idle machine
 WAIT_S = 60
-QUIET_S = 0.15  # nothing under way for so long: what one event starts after another has been started
+EVENTS = (Path(__file__).parent / "events.js").read_text(encoding="utf-8")
+QUIET_MS = 150  # what an event starts when it ends has been started by then
+READY = f"""() => {{
+    const {{ sending, sent, queued, last }} = window.eventsOfPage;
+    return sent && !sending && !queued.size && performance.now() - last > {QUIET_MS};
+}}"""
 NOISE = (
     r"status of 422",  # a validator said no: the field shows it
     r"AbortError: signal is aborted|Unexpected error Connection errored out",  # left while something was under way
@@ -221,9 +226,6 @@ class Watch:
 
     servers: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
-    under_way: set["Request"] = field(default_factory=set)
-    loaded: bool = False
-    """Whether the page that is shown has sent its first event."""
     errors: list[str] = field(default_factory=list)
     forgiven: list[str] = field(default_factory=lambda: list(NOISE))
 
@@ -274,27 +276,13 @@ def page(request: pytest.FixtureRequest, open_page: OpenPage) -> "Page":
 def watched(page: "Page") -> "Page":
     """Note what `page` asks for and complains of, from now on."""
     watch = _watches[page] = Watch()
-
-    def asked(request: "Request") -> None:
-        watch.requests.append(request.url)
-        if request.is_navigation_request() and request.frame == page.main_frame:
-            watch.loaded = False
-            watch.under_way.clear()
-        if "/gradio_api/" in request.url and re.search(r"/(queue|run|call|upload)\b", urlsplit(request.url).path):
-            watch.under_way.add(request)
-            watch.loaded |= request.method == "POST"
+    page.add_init_script(EVENTS)
 
     def said(message: "ConsoleMessage") -> None:
         if message.type == "error":
             watch.errors.append(f"{message.text} {message.location.get('url', '')}".strip())
 
-    page.on("request", asked)
-
-    def answered(request: "Request") -> None:
-        watch.under_way.discard(request)
-
-    page.on("requestfinished", answered)
-    page.on("requestfailed", answered)
+    page.on("request", lambda request: watch.requests.append(request.url))
     page.on("console", said)
     page.on("pageerror", lambda error: watch.errors.append(f"uncaught: {error}"))
     return page
@@ -332,14 +320,14 @@ def click_tab(page: "Page", name: str) -> None:
 
 def ready(page: "Page", timeout_s: float = WAIT_S) -> None:
     """Wait until the page is drawn and no event of it is under way. A timer's polling is no hindrance."""
-    watch = watch_of(page)
+    from playwright.sync_api import TimeoutError as Late
+
     page.locator("#tabs").wait_for(timeout=timeout_s * 1000)
-    deadline = time.monotonic() + timeout_s
-    quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < QUIET_S or not watch.loaded:
-        page.wait_for_timeout(20)  # lets the browser's messages in
-        if watch.under_way:
-            quiet_since = time.monotonic()
-        if time.monotonic() > deadline:
-            waiting = [request.url for request in watch.under_way] or "its first event"
-            raise AssertionError(f"{page.url} still waits for {waiting} after {timeout_s} s; console: {watch.errors}")
+    page.evaluate("window.eventsOfPage.last = performance.now()")  # what was just done may not have started its event
+    try:
+        page.wait_for_function(READY, timeout=timeout_s * 1000)
+    except Late:
+        state = page.evaluate(
+            "(({ sending, sent, queued }) => ({ sending, sent, queued: [...queued] }))(window.eventsOfPage)"
+        )
+        raise AssertionError(f"{page.url} is not done after {timeout_s} s: {state}; {watch_of(page).errors}") from None

@@ -1,9 +1,5 @@
 """Which language a reader gets: ui/languages.py."""
 
-import json
-import re
-from string import Formatter
-
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, PlainTextResponse
@@ -11,7 +7,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from ui.languages import COOKIE, Languages, preferred_language
-from ui.words import LANGUAGES, catalogue
+from ui.words import LANGUAGES
 
 PAGE = '<!doctype html><html data-x="1" lang="xx" class="y"><head><title>x</title></head><body>한글</body></html>'
 
@@ -92,24 +88,3 @@ def test_gradio_never_sees_the_address_s_query(client: TestClient) -> None:
 def test_other_addresses_pass_as_they_are(client: TestClient) -> None:
     assert client.get("/other/?language=ko", headers={"accept-language": "ko"}).text == "<html lang='xx'><head>"
     assert client.head("/ko/").status_code in (200, 405)
-
-
-def test_every_text_is_there_in_every_language() -> None:
-    for key, texts in catalogue().items():
-        assert set(texts) == set(LANGUAGES), f"{key} has {sorted(texts)}"
-        assert all(isinstance(text, str) and text.strip() for text in texts.values()), key
-
-
-def test_both_languages_take_the_same_values() -> None:
-    for key, texts in catalogue().items():
-        fields = {
-            language: {name for _, name, _, _ in Formatter().parse(text) if name} for language, text in texts.items()
-        }
-        assert fields["en"] == fields["ko"], f"{key}: {json.dumps(texts, ensure_ascii=False)}"
-
-
-def test_korean_texts_have_hangul() -> None:
-    """But for those that are only values, signs, and names that Korean writes in Latin letters."""
-    known = re.compile(r"\{[^}]*\}|English|SHA-256|CSV|JSON|MCP|GPU|CPU|n = |n ")
-    latin = {key: texts["ko"] for key, texts in catalogue().items() if not re.search("[가-힣]", texts["ko"])}
-    assert not {key: text for key, text in latin.items() if re.search("[A-Za-z]", known.sub("", text))}
