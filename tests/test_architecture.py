@@ -16,7 +16,11 @@ from tests import readme
 ROOT = readme.ROOT
 PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm"}
 MODEL = PLAIN | {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf", "ray"}
-LATE = {"vqa_core.rows": {"datasets"}}  # takes a second to import, so it is imported where it is needed
+LATE = {  # datasets takes a second to import, so it is imported where it is needed
+    "vqa_core.rows": {"datasets"},
+    "vqa_core.exchange.hf_dataset": {"datasets"},
+    "vqa_core.exchange.parquet": {"datasets", "pyarrow"},
+}
 
 
 def modules(*folders: str) -> list[str]:
@@ -70,7 +74,7 @@ def early(module: str) -> set[str]:
 def test_a_module_is_called_a_model_module_only_where_it_needs_to_be() -> None:
     """Since it imports a model library or, at any time, another model module."""
     used = {module: {name for name, _ in imports(module)} for module in CORE}
-    needs = {module for module in CORE if foreign(module, PLAIN | {"datasets", "vqa_core"})}
+    needs = {module for module in CORE if foreign(module, PLAIN | {"vqa_core"} | LATE.get(module, set()))}
     while more := {module for module in CORE if used[module] & needs} - needs:
         needs |= more
     assert needs == MODEL_MODULES
