@@ -21,7 +21,7 @@ from vqa_core.images import FORMATS
 
 HUB = "hub:"
 SOURCE = re.compile(
-    r"(?:hub:(?P<hub>[^:@#]+)(?::(?P<config>[^@#]+))?(?:@(?P<revision>[^#]+))?|(?P<path>[^#]+))(?:#(?P<split>.+))?"
+    r"(?:hub:(?P<hub>[^:@#]+)(?::(?P<config>[^@#]+))?(?:@(?P<revision>[^#]+))?|(?P<path>(?!hub:)[^#]+))(?:#(?P<split>.+))?"
 )
 """`hub:NAME[:CONFIG][@REVISION][#SPLIT]` or `PATH[#SPLIT]`."""
 ANSWERS = "answers"  # the column that VQAv2's copies on the hub, and our own exports, keep all answers in
