@@ -18,6 +18,7 @@ from vqa_core.exchange.parquet import write_parquet
 from vqa_core.exchange.vqav2 import write_vqav2
 from vqa_core.files import InputError
 from vqa_core.predictions import Prediction, PredictionLog
+from vqa_core.references import read_annotations
 from vqa_core.runs import RunDir
 from vqa_core.sources import data_folder
 
@@ -157,7 +158,8 @@ def test_of_ten_answers_the_commonest_is_trained_on_and_all_are_there_to_score_w
         "--run",
         str(run.root),
     ]
-    main([*arguments, "--val-fraction", "0"])
+    main([*arguments, "--val-fraction", "0", "--export", "vqav2", "--export-to", str(tmp_path / "given")])
+    assert read_annotations(tmp_path / "given/train_annotations.json") == {"70": TEN, "71": TEN[:3] + TEN[7:]}
     rows = read_examples(run.train)
     assert [(row.question_id, row.image_id, row.answer) for row in rows] == [("70", "7", "red"), ("71", "7", "none")]
     assert rows[0].image == "image/linked/COCO_train2014_000000000007.png"
