@@ -7,9 +7,12 @@ from pathlib import Path
 
 from vqa_core.card import write_card
 from vqa_core.commands import parser_for, run_command
+from vqa_core.competition import read_test
+from vqa_core.config import DataSettings, settings_of
 from vqa_core.exchange.results import RESULTS, write_run_results
 from vqa_core.files import InputError
 from vqa_core.predictions import read_predictions
+from vqa_core.prepare import column_map
 from vqa_core.runs import RunDir
 from vqa_core.submission import build_submission, diagnose, write_submission
 from vqa_core.tables import read_table
@@ -71,16 +74,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _write_results(run: RunDir, args: argparse.Namespace, argv: Sequence[str] | None) -> None:
-    """The other formats need no sample: the run's test questions say which ids there are."""
+    """The other formats need no sample: the test questions, of the run or of --data, say which ids there are."""
     out = args.out or run.root / RESULTS[args.format]
     predictions_file = run.predictions("test")
     predictions = read_predictions(predictions_file)
-    fallbacks = write_run_results(run, args.format, out, predictions, allow_failed=args.allow_failed)
+    examples, asked = run.examples("test"), run.test
+    if args.data:
+        competition = read_test(args.data, column_map(settings_of(DataSettings, run.read_config(), {})))
+        examples, asked = competition.test, competition.root / "test.csv"
+    fallbacks = write_run_results(out, args.format, examples, predictions, run.name, allow_failed=args.allow_failed)
     warnings = [f"{count} answers are fallbacks: their status is {status!r}." for status, count in fallbacks.items()]
     card = write_card(
         out,
         run,
-        data_files=[run.test],
+        data_files=[asked],
         predictions=predictions,
         predictions_file=predictions_file,
         warnings=warnings,
@@ -88,7 +95,7 @@ def _write_results(run: RunDir, args: argparse.Namespace, argv: Sequence[str] | 
     )
     for warning in warnings:
         print(f"warning: {warning}")
-    print(f"{out}: {len(predictions)} answers, checked against the run's test questions. Card: {card}")
+    print(f"{out}: {len(predictions)} answers, checked against the test questions. Card: {card}")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ def test_answers_leave_in_the_order_of_the_questions_and_come_back_to_the_letter
     assert list(run.root.glob("*.card.json"))
 
 
+def test_questions_of_another_folder_are_answered_by_their_own_ids(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "run", ["1", "2", "3"], ["9"])
+    (tmp_path / "test.csv").write_text("ID,image_id,question\n9,i,Q?\n")
+    submit.main(["--run", str(run.root), "--format", "vqav2", "--data", str(tmp_path)])
+    assert read_results(run.root / "results.json") == {"9": "none"}
+
+
 def test_a_result_for_a_question_that_was_not_asked_or_none_for_one_that_was_is_refused(tmp_path: Path) -> None:
     run = run_with(tmp_path / "run", ["1", "2"], ["1"])
     with pytest.raises(InputError, match="have no prediction: '2'"):
