@@ -19,8 +19,11 @@ logger = logging.getLogger("vqa")
 def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_for("eval.predict", "Answer the questions of one split with a run's model.")
     parser.add_argument(
-        "--data", metavar="DIR", help="competition folder or zip (default: the one the run was prepared from)"
+        "--data",
+        metavar="DIR|ZIP|FILE",
+        help="competition folder, zip, or questions of another format (default: what the run was prepared from)",
     )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where the images of a --data of JSON lie")
     parser.add_argument("--split", default="test", choices=("test", "val", "train"), help="(default test)")
     parser.add_argument("--model", type=Path, metavar="DIR", help="model folder to copy into the run and use")
     parser.add_argument("--restart", action="store_true", help="throw the answers of this split away first")
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = run.read_config()
     given = read_config(args.config)
     settings = settings_of(PredictSettings, given, args)
-    root = data_folder(args.data) if args.data else run.data_root()
+    root = data_folder(args.data, images=args.images, to_answer=True) if args.data else run.data_root()
     if args.split == "test" and args.data:
         competition = read_test(root, column_map(settings_of(DataSettings, config, {})))
         root, examples = competition.root, competition.test

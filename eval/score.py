@@ -7,7 +7,7 @@ from vqa_core.commands import parser_for, run_command
 from vqa_core.files import read_json, write_json
 from vqa_core.metrics import DEFAULT_NORMALISER, METRICS
 from vqa_core.predictions import read_predictions
-from vqa_core.references import add_reference_arguments, references_of
+from vqa_core.references import add_reference_arguments, own_annotations, references_of
 from vqa_core.runs import RunDir
 from vqa_core.scoring import score_predictions
 
@@ -37,11 +37,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     run = RunDir(args.run)
+    references = references_of(run, args)
+    if references is None and not args.metric.startswith("exact"):  # made for several answers to a question
+        references = own_annotations(run)
     score = score_predictions(
         run.examples(args.split),
         read_predictions(run.predictions(args.split)),
         train=run.examples("train") if run.train.is_file() else (),
-        references=references_of(run, args),
+        references=references,
         split=args.split,
         metric=args.metric,
         normaliser=args.normaliser,

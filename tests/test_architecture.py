@@ -22,6 +22,8 @@ LATE = {
     "vqa_core.rows": {"datasets"},
     "vqa_core.benchmarks.page": {"playwright"},
     "ui.models": {"torch", "transformers"},
+    "vqa_core.exchange.hf_dataset": {"datasets"},
+    "vqa_core.exchange.parquet": {"datasets", "pyarrow"},
 }
 
 

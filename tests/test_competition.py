@@ -43,6 +43,15 @@ def test_rows_become_examples_with_their_text_untouched(tmp_path: Path) -> None:
     assert read.encodings == {"train.csv": "utf-8", "test.csv": "utf-8"}
 
 
+def test_a_column_image_says_where_the_picture_is_and_else_the_id_does(tmp_path: Path) -> None:
+    train = "ID,image_id,image,question,answer\n0,7,deep/x.png,q,a\n1,8,,q,a\n2,9,gone.png,q,a\n"
+    files = dict.fromkeys(("deep/x.png", "image/train/7.png", "image/train/8.png", "image/train/9.png"), "")
+    read = read_competition(folder_with(tmp_path, files | {"train.csv": train}))
+    assert [row.image for row in read.train] == ["deep/x.png", "image/train/8.png", "image/train/9.png"]
+    read = read_competition(tmp_path, ColumnMap(image=""))
+    assert [row.image for row in read.train] == [f"image/train/{number}.png" for number in (7, 8, 9)]
+
+
 @pytest.mark.parametrize(
     ("image_id", "names", "found"),
     [

@@ -1,37 +1,83 @@
-"""Read a competition's data, report on it, and write the run's training, validation and test examples.
+"""Read data, report on it, and write the run's training, validation and test examples; or export a run's.
 
 python -m train.prepare --data easy-vqa --run runs/demo
 python -m train.prepare --data open.zip --run runs/mine --val-fraction 0.02 --question-column text
+python -m train.prepare --data output.json --images image/train --run runs/llava
+python -m train.prepare --data train_questions.json train_annotations.json --images train2014 --run runs/vqa
+python -m train.prepare --run runs/mine --export parquet
 """
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
-from vqa_core.prepare import count_images, prepare
+from vqa_core.exchange.exporting import EXPORTS, export_run
+from vqa_core.exchange.importing import Sources, import_data, is_foreign
+from vqa_core.files import InputError
+from vqa_core.prepare import column_map, count_images, prepare
 from vqa_core.runs import RunDir
 from vqa_core.settings import add_arguments
 
+COLUMNS = ("question_id_column", "image_id_column", "question_column", "answer_column", "image_column")
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_for("train.prepare", "Read a competition's data, report on it, and start a run with it.")
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_for("train.prepare", "Read data, report on it, and start a run with it; or export a prepared run.")
     parser.add_argument(
-        "--data", required=True, metavar="DIR|ZIP|easy-vqa", help="the competition folder, or a zip of it"
+        "--data",
+        nargs="+",
+        metavar="SOURCE",
+        help="a competition folder, a zip of one, easy-vqa; LLaVA conversations or VQA questions and annotations (JSON "
+        "files or a folder of them); a `datasets` dataset as folder, parquet file or hub:NAME[:CONFIG][@REVISION], "
+        "each with #SPLIT for one split",
     )
+    parser.add_argument("--test-data", nargs="+", default=[], metavar="SOURCE", help="the same formats, to be answered")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="images of JSON files (default: beside the first)")
+    parser.add_argument("--test-images", type=Path, metavar="DIR", help="images of --test-data (default: as --images)")
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where easy-vqa is written (default data/easy-vqa) or a zip unpacked",
+        help="where easy-vqa is written (default data/easy-vqa), a zip unpacked, another format turned into a "
+        "competition folder (default data/NAME.imported)",
+    )
+    parser.add_argument("--export", choices=tuple(EXPORTS), help="write the run's splits in this format too")
+    parser.add_argument(
+        "--export-to", type=Path, metavar="DIR", help="folder of the export (default RUN/export/FORMAT)"
     )
     add_arguments(parser, DataSettings)
     args = parser.parse_args(argv)
-    settings = settings_of(DataSettings, read_config(args.config), args)
+    if not args.data and not args.export:
+        parser.error("--data is required, but for --export of a run that is prepared already")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     run = RunDir(args.run)
-    splits = prepare(
-        run, args.data, settings, data_dir=args.data_dir, tell=lambda report: print(report.text(), flush=True)
-    )
+    if args.data:
+        _prepare(run, args)
+    if args.export:
+        folder, files = export_run(run, args.export, args.export_to)
+        log_to(run)
+        logger.info(f"Exported to {folder}: {', '.join(files)}.")
+        if args.export != "parquet":
+            logger.info(f"Image paths in it are relative to {run.data_root()}.")
+
+
+def _prepare(run: RunDir, args: argparse.Namespace) -> None:
+    settings = settings_of(DataSettings, read_config(args.config), args)
+    source, data_dir = args.data[0], args.data_dir
+    if args.test_data or len(args.data) > 1 or is_foreign(source):
+        sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
+        source, data_dir = str(import_data(sources, data_dir)), None
+        settings = replace(settings, **{name: getattr(DataSettings(), name) for name in COLUMNS})
+    elif args.images or args.test_images:
+        raise InputError(f"--images goes with JSON files; the images of {source} are found in it by their ids.")
+    splits = prepare(run, source, settings, data_dir=data_dir, tell=lambda report: print(report.text(), flush=True))
     log_to(run)
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
         logger.info(f"{name}: {len(examples):,} questions of {count_images(examples):,} images.")

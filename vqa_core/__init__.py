@@ -6,7 +6,7 @@ Imports point one way, and `tests/test_architecture.py` reads them:
     model modules  ->  plain modules, torch, transformers, peft, ...
     train/ eval/ ui/  ->  vqa_core          app.py  ->  ui
 
-Nothing here imports gradio or a command, and `datasets` only where a table of training rows is built.
+Nothing here imports gradio or a command, and `datasets` only in the functions that need it.
 """
 
 __version__ = "0.1.0"

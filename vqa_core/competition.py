@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from vqa_core.examples import ColumnMap, Example
-from vqa_core.files import InputError, named
+from vqa_core.files import InputError, named, read_json
 from vqa_core.tables import Table, read_table
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SAMPLE, SOLUTION = "sample_submission.csv", "solution.csv"
+ORIGIN = "source.json"
+"""In a folder that `vqa_core.exchange` wrote: what it was made from. Its columns have the default names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class Competition:
 
     A split that was not asked for or is not there is empty. `ambiguous` maps an image id to the two or more files
     that could be meant. `encodings` maps each CSV file that was read to its encoding, `image_folders` each split to
-    the folder its images were looked for in, relative to `root`.
+    the folder its images were looked for in, relative to `root`. `imported` has what was said while another format
+    was turned into this folder, as fields of a Finding.
     """
 
     root: Path
@@ -31,6 +35,7 @@ class Competition:
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
     image_folders: dict[str, str] = field(default_factory=dict)
+    imported: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_competition(
@@ -49,6 +54,9 @@ def read_competition(
     columns = columns or ColumnMap()
     root = _root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
     competition = Competition(root)
+    if (root / ORIGIN).is_file():
+        columns = ColumnMap()
+        competition.imported.extend(read_json(root / ORIGIN)["findings"])
     files = ImageFiles(root)
     for split in splits:
         if not (root / f"{split}.csv").is_file():
@@ -119,15 +127,18 @@ def _examples(
     answers: Sequence[str | None] = [None] * len(questions)
     if split == "train":
         answers = table.column(columns.answer, "--answer-column")
-    paths: dict[str, str] = {}
-    for image_id in dict.fromkeys(image_ids):
-        found = files.find(split, image_id)
-        paths[image_id] = found[0] if len(found) == 1 else ""
+    pictures = table.column(columns.image, "--image-column") if table.columns.count(columns.image) == 1 else image_ids
+    paths: dict[tuple[str, str], str] = {}
+    for image_id, picture in dict.fromkeys(zip(image_ids, pictures)):
+        found = files.find(split, picture) or files.find(split, image_id)
+        paths[image_id, picture] = found[0] if len(found) == 1 else ""
         if len(found) > 1:
             ambiguous[image_id] = found
     return [
-        Example(question_id, image_id, paths[image_id], question, answer)
-        for question_id, image_id, question, answer in zip(question_ids, image_ids, questions, answers)
+        Example(question_id, image_id, paths[image_id, picture], question, answer)
+        for question_id, image_id, picture, question, answer in zip(
+            question_ids, image_ids, pictures, questions, answers
+        )
     ]
 
 

@@ -20,6 +20,9 @@ class DataSettings(Settings):
     image_id_column: str = setting("image_id", "CSV column with the image's id or file name")
     question_column: str = setting("question", "CSV column with the question")
     answer_column: str = setting("answer", "CSV column with the answer")
+    image_column: str = setting(
+        "image", "column with the picture of a dataset, or its path in CSV; without it the image's id names the file"
+    )
     verify_images: str = setting(
         "header",
         "how far images are checked: not at all, header and file end, or every pixel decoded",

@@ -33,6 +33,7 @@ class Finding:
 def find_all(competition: Competition, problems: Mapping[str, str], repeated: Repeated) -> tuple[Finding, ...]:
     """Every finding, worst first. `problems` is from `check_images`, `repeated` from `repeated_questions`."""
     found = [
+        *(Finding(**case | {"examples": tuple(case["examples"])}) for case in competition.imported),
         *_rows(competition),
         *_images(competition, problems),
         *_ids(competition),

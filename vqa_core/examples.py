@@ -25,12 +25,13 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """Which column of a competition's CSV files holds which field."""
+    """Which column of a competition's CSV files, or of a dataset, holds which field; `image` may be missing in CSV."""
 
     question_id: str = "ID"
     image_id: str = "image_id"
     question: str = "question"
     answer: str = "answer"
+    image: str = "image"
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:

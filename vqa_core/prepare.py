@@ -44,6 +44,7 @@ def column_map(settings: DataSettings) -> ColumnMap:
         image_id=settings.image_id_column,
         question=settings.question_column,
         answer=settings.answer_column,
+        image=settings.image_column,
     )
 
 

@@ -12,6 +12,9 @@ from vqa_core.runs import RunDir
 from vqa_core.settings import add_arguments
 from vqa_core.tables import read_table
 
+ANNOTATIONS = "annotations.json"
+"""In a data folder that `vqa_core.exchange` wrote: all answers of the questions that came with several."""
+
 
 def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, list[str]]:
     """The one answer of each question id in a CSV file, as it stands there.
@@ -34,7 +37,11 @@ def read_annotations(path: Path) -> dict[str, list[str]]:
     The format is VQAv2's, {"annotations": [{"question_id": 1, "answers": [{"answer": "yes"}, ...]}, ...]}; answers as
     plain texts do too. Ids become text.
     """
-    content = read_json(path)
+    return parse_annotations(read_json(path), path)
+
+
+def parse_annotations(content: Any, path: Path) -> dict[str, list[str]]:
+    """`read_annotations` of a file that is read already; `path` is its name in errors."""
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise InputError(f'{path} is not a VQA annotation file: it has no list under "annotations".')
     found: dict[str, list[str]] = {}
@@ -49,6 +56,12 @@ def read_annotations(path: Path) -> dict[str, list[str]]:
             raise InputError(f"{path}: question id {question_id!r} stands more than once (annotation {number}).")
         found[question_id] = answers
     return found
+
+
+def own_annotations(run: RunDir) -> dict[str, list[str]] | None:
+    """All answers of the questions that came with several, where the run's data folder has them; else None."""
+    path = run.data_root() / ANNOTATIONS
+    return read_annotations(path) if path.is_file() else None
 
 
 def add_reference_arguments(parser: argparse.ArgumentParser) -> None:

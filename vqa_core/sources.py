@@ -1,25 +1,32 @@
-"""What `--data` may name: a competition folder, a zip of one, or the embedded `easy-vqa`."""
+"""What `--data` may name: a competition folder, a zip of one, the embedded `easy-vqa`, or other people's formats."""
 
 from pathlib import Path
 
 from vqa_core.archives import extract_zip
 from vqa_core.easy_vqa import write_easy_vqa
+from vqa_core.exchange.importing import Sources, import_data, is_foreign
 from vqa_core.files import InputError
 from vqa_core.progress import Meter
 
 EASY_VQA = "easy-vqa"
 
 
-def data_folder(source: str, data_dir: Path | None = None) -> Path:
-    """The folder that `source` stands for, written or unpacked where it has to be.
+def data_folder(
+    source: str, data_dir: Path | None = None, *, images: Path | None = None, to_answer: bool = False
+) -> Path:
+    """The competition folder that `source` stands for, written or unpacked where it has to be.
 
-    `easy-vqa` is written to `data_dir` (default `data/easy-vqa`), a zip is unpacked to it (default: beside the zip).
-    Raises InputError where `source` is none of the three or cannot be read.
+    `easy-vqa` is written to `data_dir` (default `data/easy-vqa`), a zip is unpacked to it (default: beside the zip),
+    what `vqa_core.exchange.importing` reads is turned into it (default `data/NAME.imported`): with `images`, and with
+    all of it to be answered rather than trained on, as told. Raises InputError for what cannot be read.
     """
     if source == EASY_VQA:
         folder = data_dir or Path("data") / EASY_VQA
         write_easy_vqa(folder)
         return folder
+    if is_foreign(source):
+        sources = Sources((), (source,), images) if to_answer else Sources((source,), (), images)
+        return import_data(sources, data_dir)
     path = Path(source)
     if path.is_dir():
         return path
