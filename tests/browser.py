@@ -307,14 +307,14 @@ def open_tab(page: "Page", server: Server, name: str = "", **view: object) -> No
 
 
 def click_tab(page: "Page", name: str) -> None:
-    """Go to a tab by a click on it; where tabs do not fit, through the menu of those left over."""
-    tab = page.locator(f"#tab-{name}-button")
+    """Go to another tab by a click on it; where tabs do not fit, through the menu of those left over."""
+    tab = page.locator(f"#tab-{name}-button").first
     if not tab.is_visible():
         page.locator("#tabs .overflow-menu > button").click()
-        tab = (
-            page.locator(f".overflow-dropdown #tab-{name}-button, .overflow-dropdown button").filter(visible=True).first
-        )
+        tab = page.locator(f".overflow-dropdown #tab-{name}-button")
     tab.click()
+    # a tab that was never seen is built first, and only then says that it was chosen
+    page.wait_for_function("(name) => new URLSearchParams(location.search).get('tab') === name", arg=name)
     ready(page)
 
 
