@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
-COLOURS = 128  # of a picture; pages of text need fewer
+COLOURS = 256
 RUN, OTHER = "demo", "question-only"
 QUESTIONS = "what shape is in the image?\nwhat is the color of the shape?\nis there a circle?"
 ANSWER_MS = 240_000
@@ -108,7 +108,7 @@ def ask(page: "Page", server: Server, picture: Path) -> dict[str, str]:
 def save(shot: bytes, path: Path) -> None:
     """A PNG of few colours."""
     with Image.open(BytesIO(shot)) as image:
-        few = image.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         few.save(path, optimize=True)
 
 
@@ -130,7 +130,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.workspace or Path(temporary)).resolve()
         make_workspace(folder)
-        with Server(folder / "runs", folder / "data") as server, sync_playwright() as playwright:
+        # started in the folder, so that the commands which the page shows name no path of this machine
+        with Server(Path("runs"), Path("data"), cwd=folder) as server, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, headless=True, args=list(FLAGS))
             with opened(browser, Look()) as page:
                 picture = folder / "data" / "easy-vqa" / "image" / "test" / "test_0003.png"

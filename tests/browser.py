@@ -89,15 +89,22 @@ class Server:
         runs, data: the folders it shows.
         env: further environment variables.
         args: further arguments.
+        cwd: the folder it is started in.
     """
 
     def __init__(
-        self, runs: Path, data: Path, *, env: Mapping[str, str] | None = None, args: Sequence[str] = ()
+        self,
+        runs: Path,
+        data: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        args: Sequence[str] = (),
+        cwd: Path = ROOT,
     ) -> None:
-        self.runs, self.data, self.env, self.args = runs, data, dict(env or {}), tuple(args)
+        self.runs, self.data, self.env, self.args, self.cwd = runs, data, dict(env or {}), tuple(args), cwd
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self._log = runs.parent / f"server-{self.port}.log"
+        self._log = (cwd / runs).parent / f"server-{self.port}.log"
 
     @property
     def url(self) -> str:
@@ -120,10 +127,11 @@ class Server:
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
-        self.runs.mkdir(parents=True, exist_ok=True)
+        (self.cwd / self.runs).mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
+            env = environment() | self.env
             self.process = subprocess.Popen(
-                self.command(), env=environment() | self.env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                self.command(), env=env, cwd=self.cwd, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + START_S
         while not self.answers():
@@ -298,7 +306,7 @@ def forgive(page: "Page", *patterns: str) -> None:
     watch_of(page).forgiven.extend(patterns)
 
 
-def open_tab(page: "Page", server: Server, name: str = "", **view: object) -> None:
+def open_tab(page: "Page", server: Server, name: str = "", /, **view: object) -> None:
     """Open a tab with a view by its address, and wait until it is drawn; without a name, the address of the server."""
     watch_of(page).servers.add(server.url)
     query = urlencode({"tab": name, **view} if name else view)
@@ -307,14 +315,14 @@ def open_tab(page: "Page", server: Server, name: str = "", **view: object) -> No
 
 
 def click_tab(page: "Page", name: str) -> None:
-    """Go to a tab by a click on it; where tabs do not fit, through the menu of those left over."""
-    tab = page.locator(f"#tab-{name}-button")
+    """Go to another tab by a click on it; where tabs do not fit, through the menu of those left over."""
+    tab = page.locator(f"#tab-{name}-button").first
     if not tab.is_visible():
         page.locator("#tabs .overflow-menu > button").click()
-        tab = (
-            page.locator(f".overflow-dropdown #tab-{name}-button, .overflow-dropdown button").filter(visible=True).first
-        )
+        tab = page.locator(f".overflow-dropdown #tab-{name}-button")
     tab.click()
+    # a tab that was never seen is built first, and only then says that it was chosen
+    page.wait_for_function("(name) => new URLSearchParams(location.search).get('tab') === name", arg=name)
     ready(page)
 
 

@@ -407,7 +407,7 @@ def test_looking_costs_neither_memory_nor_files(jobs: Jobs) -> None:
     began = time.thread_time()
     look(3000)
     assert (time.thread_time() - began) / 3000 < 0.01
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/fd")) <= files
     assert resident_bytes() < memory + 2_000_000
 
 

@@ -134,7 +134,7 @@ def clicked_through(page: "Page", name: str, kind: str) -> str:
 def test_a_poisoned_address_is_a_text_too(page: "Page", server: Server, name: str) -> None:
     forgive(page, *KNOWN)
     keys = ["run", "split", "q", "type", "answer", "page", "sample", "with", "sort", "tag", "data", "submission"]
-    for payload in (PAYLOADS[0], PAYLOADS[12], "9" * 30, "../../etc/passwd"):
+    for payload in (PAYLOADS[0], "9" * 30, "../../etc/passwd"):
         open_tab(page, server, name, **dict.fromkeys(keys, payload))
         assert_unharmed(page, f"{name} with {payload}")
     assert_no_reference(server)

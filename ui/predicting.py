@@ -30,7 +30,7 @@ def prediction_commands(run: RunDir, split: str, settings: PredictSettings, *, r
     if split == "val":
         commands.append(("-m", "eval.score", *place))
     elif solution := _solution(run):
-        commands.append(("-m", "eval.score", *place, "--answers", str(solution)))
+        commands.append(("-m", "eval.score", *place, "--answers", _shown(solution)))
     return commands
 
 
