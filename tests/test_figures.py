@@ -1,4 +1,4 @@
-"""The figures in docs/images are what docs/make_figures.py draws from the code today; the page's pictures are all there."""
+"""docs/images holds what docs/make_figures.py draws from the code today, and a picture of each tab."""
 
 from pathlib import Path
 
