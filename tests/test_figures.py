@@ -1,4 +1,4 @@
-"""The figures in docs/images are what docs/make_figures.py draws from the code today."""
+"""docs/images holds what docs/make_figures.py draws from the code today, and a picture of each tab."""
 
 from pathlib import Path
 
@@ -7,10 +7,13 @@ import pytest
 from PIL import Image
 
 from docs.make_figures import FOLDER, THEMES, packed_row, write_figures
+from ui.page import TABS
+from ui.words import LANGUAGES
 
 
 def test_every_figure_that_is_shown_is_one_that_is_drawn(tmp_path: Path) -> None:
-    assert {path.name for path in write_figures(tmp_path)} == {path.name for path in FOLDER.iterdir()}
+    pages = {f"page-{tab}-{language}-{theme}.png" for tab in TABS for language in LANGUAGES for theme in THEMES}
+    assert {path.name for path in write_figures(tmp_path)} | pages == {path.name for path in FOLDER.iterdir()}
 
 
 @pytest.mark.parametrize("name", THEMES)

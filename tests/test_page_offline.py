@@ -39,3 +39,4 @@ def test_every_tab_opens_and_a_question_is_answered_without_a_network(tmp_path: 
     assert found["requests_outside"] == []
     assert found["complaints"] == []
     assert found["unroutable_by_server"] == 0, "the server tried to reach another machine when it started"
+    assert found["unroutable"] == 0, "somebody tried to reach another machine"

@@ -41,6 +41,20 @@ def test_a_picture_is_served_as_webp_of_the_size_asked_for(tmp_path, pictures, g
         assert (image.format, image.size) == ("WEBP", size)
 
 
+def test_a_large_photograph_becomes_a_thumbnail_quickly_and_upright(tmp_path: Path, pictures: Pictures) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    path = photo(tmp_path / "camera.jpg", (4000, 3000), exif=exif)
+    started = time.perf_counter()
+    with Image.open(pictures.encoded(path, THUMB)) as image:
+        assert image.size == (192, 256)
+        darkest_to_lightest = [image.convert("L").getpixel((x, 128)) for x in (185, 96, 6)]
+    assert darkest_to_lightest == sorted(darkest_to_lightest)
+    assert time.perf_counter() - started < 1
+    with Image.open(pictures.encoded(path, FULL)) as image:
+        assert image.size == (1536, 2048)
+
+
 def test_only_addresses_made_here_work(tmp_path: Path, pictures: Pictures, get) -> None:
     path, other = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
     _, _, side, signature, name = pictures.url(path).split("/")
@@ -105,7 +119,7 @@ def test_a_file_that_is_gone_is_not_found_and_a_new_one_is_seen(tmp_path: Path, 
 def test_the_second_look_decodes_nothing(tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     path = photo(tmp_path / "a.png")
     kept = pictures.encoded(path, THUMB)
-    monkeypatch.setattr(module, "open_image", lambda path: pytest.fail("decoded again"))
+    monkeypatch.setattr(module, "open_image", lambda path, **_: pytest.fail("decoded again"))
     assert pictures.encoded(path, THUMB) == kept
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ui.words import Words
+from vqa_core.files import stamp_of
 from vqa_core.runs import RunDir
 
 DRAWN = 400  # points of a curve
@@ -41,20 +42,12 @@ class Curves:
 
 def read_curves(run: RunDir) -> Curves:
     """The run's curves; empty where it has no metrics. A line that is torn or makes no sense is passed over."""
-    return _read(run.metrics, *_stamp(run.metrics))
+    return _read(run.metrics, *stamp_of(run.metrics))
 
 
 def curves_stamp(run: RunDir) -> str:
     """Changes whenever `read_curves` may give something else."""
-    return ":".join(map(str, (run.metrics, *_stamp(run.metrics))))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size
+    return ":".join(map(str, (run.metrics, *stamp_of(run.metrics))))
 
 
 @lru_cache(maxsize=8)

@@ -61,7 +61,7 @@ class Pictures:
         kept = self.folder / digest[:2] / f"{digest[2:34]}.webp"
         if not kept.is_file():
             with self._decoding:
-                image = open_image(path)
+                image = open_image(path, side=side)
                 image.thumbnail((side, side), Image.Resampling.LANCZOS)
             bytes_ = io.BytesIO()
             image.save(bytes_, "WEBP", quality=85, method=0)

@@ -21,7 +21,7 @@ from ui.sentences import sentence
 from ui.widgets import facts
 from ui.words import Words
 from vqa_core.card import card_path
-from vqa_core.files import InputError, read_json, sha256_of
+from vqa_core.files import InputError, read_json, sha256_of, stamp_of
 from vqa_core.predictions import read_predictions
 from vqa_core.runs import RunDir
 from vqa_core.submission import submission_of
@@ -134,7 +134,7 @@ def checked(run: RunDir) -> tuple[int, list[str]]:
     """
     data = run.data_root()
     files = (data / "sample_submission.csv", run.predictions("test"), run.train, run.val)
-    rows, findings = _checked(run, data, tuple(_stamp(file) for file in files))
+    rows, findings = _checked(run, data, tuple(stamp_of(file) for file in files))
     return rows, list(findings)
 
 
@@ -142,15 +142,6 @@ def checked(run: RunDir) -> tuple[int, list[str]]:
 def _checked(run: RunDir, data: Path, stamps: tuple[tuple[int, int], ...]) -> tuple[int, tuple[str, ...]]:
     submission, findings = submission_of(run, data, read_predictions(run.predictions("test")))
     return len(submission.rows), tuple(findings)
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    """What changes when a file does."""
-    try:
-        stat = file.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size
 
 
 def _written(t: Words, run: RunDir) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from vqa_core.competition import SOLUTION
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.confusion import Confusion, confusion, in_cell
 from vqa_core.examples import ColumnMap, Example
-from vqa_core.files import InputError, named
+from vqa_core.files import InputError, named, stamp_of
 from vqa_core.intervals import Interval, mean_interval, paired_difference
 from vqa_core.near_misses import count_near_misses, near_miss
 from vqa_core.predictions import Prediction, read_predictions
@@ -235,7 +235,7 @@ def answers_of(run: RunDir, split: str) -> Answers:
     except InputError:
         solution = Path()
     files = (run.config, run.root / f"{split}.jsonl", run.predictions(split), run.train, solution)
-    return _read(run, split, solution, tuple(map(_stamp, files)))
+    return _read(run, split, solution, tuple(map(stamp_of, files)))
 
 
 @lru_cache(maxsize=KEPT)
@@ -267,11 +267,3 @@ def _references(run: RunDir, split: str, examples: list[Example], solution: Path
             f"{split}: {len(lacking)} of {len(examples)} questions have no right answer: {named(lacking)}."
         )
     return [str(known[example.question_id]) for example in examples]
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size

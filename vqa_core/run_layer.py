@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa_core.data_index import SPLITS, Codes, DataIndex, Mask, Question
-from vqa_core.files import read_json_lines
+from vqa_core.files import read_json_lines, stamp_of
 from vqa_core.predictions import Prediction
 from vqa_core.runs import RunDir
 from vqa_core.tags import TAGS, Tags
@@ -51,7 +51,7 @@ def layer_of(run: RunDir, index: DataIndex) -> RunLayer:
     A run that holds nothing out, or was prepared from other data, adds nothing. Raises InputError where a file of the
     run is malformed.
     """
-    return _layer(run, index, _stamp(run.val), _stamp(run.tags))
+    return _layer(run, index, stamp_of(run.val), stamp_of(run.tags))
 
 
 @lru_cache(maxsize=4)
@@ -68,14 +68,6 @@ def _layer(run: RunDir, index: DataIndex, val: tuple[int, int], tags: tuple[int,
             rows[index.rows_of(ids, test=split == "test")] = True
     order = [*TAGS, *(name for name in tagged if name not in TAGS)]
     return RunLayer(index.rows_of(held_out), {name: tagged[name] for name in order if name in tagged})
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size
 
 
 def find_predictions(path: Path, question_ids: Sequence[str]) -> dict[str, Prediction]:

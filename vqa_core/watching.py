@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vqa_core.examples import Example
+from vqa_core.files import stamp_of
 from vqa_core.predictions import Prediction
 
 TAIL_BYTES = 32_768
@@ -20,7 +21,7 @@ TAIL_BYTES = 32_768
 def count_lines(path: Path) -> int:
     """Whole lines in a file; 0 where it is not there."""
     try:
-        return _count(path, *_stamp(path))
+        return _count(path, *stamp_of(path))
     except FileNotFoundError:
         return 0
 
@@ -51,17 +52,11 @@ def newest_predictions(path: Path, count: int) -> list[Prediction]:
 def examples_by_id(path: Path, question_ids: Iterable[str]) -> dict[str, Example]:
     """The examples of these ids in a file of `write_examples`; ids that it has not are left out."""
     try:
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         found = {question_id: _example(path, *stamp, question_id) for question_id in question_ids}
     except FileNotFoundError:
         return {}
     return {question_id: example for question_id, example in found.items() if example is not None}
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does."""
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=64)
