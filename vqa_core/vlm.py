@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,12 +21,14 @@ from transformers import (
     GenerationConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.image_processing_base import ImageProcessingMixin
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
+from vqa_core.llava_checkpoint import is_llava_folder
 from vqa_core.packing import check_backend
 from vqa_core.pixels import PixelTransform
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
@@ -79,7 +82,7 @@ class Vlm:
     @property
     def pad_id(self) -> int:
         pad = self.prompt.tokenizer.pad_token_id
-        return int(self.prompt.end_id if pad is None else pad)
+        return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
     def pixels(self, images: list[Image.Image]) -> Tensor:
         """RGB pictures -> (B, 3, side, side) float32 on the CPU."""
@@ -151,12 +154,10 @@ def build_vlm(
     Raises InputError when a part can't be loaded or the parts don't fit.
     """
     check_backend(attention)
-    tower_path = resolve_vision_tower(settings.vision_tower)
-    tower = _load_tower(tower_path, dtype)
-    processor, _ = _load("vision tower's preprocessor", ImageProcessingMixin.get_image_processor_dict, tower_path)
-    language_path = resolve_language_model(settings.language_model)
-    language = _load("language model", AutoModelForCausalLM.from_pretrained, language_path, dtype=dtype)
-    tokenizer = _load("language model's tokeniser", AutoTokenizer.from_pretrained, language_path)
+    tower = load_tower(settings.vision_tower, dtype)
+    processor = preprocessor_of(settings.vision_tower)
+    language = load_language_model(settings.language_model, dtype)
+    tokenizer = load_tokenizer(settings.language_model)
     return assemble(tower, language, tokenizer, processor, settings, attention=attention, seed=seed)
 
 
@@ -187,8 +188,15 @@ def assemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         projector = build_projector(
-            settings.projector, tower.config.hidden_size, language.config.hidden_size, settings.pixel_shuffle
+            settings.projector,
+            tower.config.hidden_size,
+            language.config.hidden_size,
+            settings.pixel_shuffle,
+            boundaries=settings.image_boundaries,
         )
+    if settings.image_boundaries:
+        mean = language.get_input_embeddings().weight.detach().float().mean(0)  # (D,), where LLaVA starts them too
+        projector.load_state_dict({"start": mean, "end": mean}, strict=False)
     image_tokens: int = projector.num_tokens(side)  # type: ignore[operator]
     image_token_id = _image_token_id(tokenizer, language.config.vocab_size)
     config = LlavaConfig(
@@ -221,10 +229,39 @@ def assemble(
     )
 
 
-def _load_tower(path: str, dtype: torch.dtype) -> PreTrainedModel:
+def preprocessor_of(tower: str) -> dict[str, Any]:
+    """Content of a vision tower's preprocessor_config.json."""
+    load = ImageProcessingMixin.get_image_processor_dict
+    settings, _ = _load("vision tower's preprocessor", load, resolve_vision_tower(tower))
+    return dict(settings)
+
+
+def tower_config(tower: str) -> PreTrainedConfig:
+    """Config of a vision tower; of a two-sided model such as CLIP that of its vision side."""
+    config = _load("vision tower", AutoConfig.from_pretrained, resolve_vision_tower(tower))
+    return getattr(config, "vision_config", config)
+
+
+def language_config(language_model: str) -> PreTrainedConfig:
+    """Config of a language model."""
+    return _load("language model", AutoConfig.from_pretrained, resolve_language_model(language_model))
+
+
+def load_tokenizer(language_model: str, **how: Any) -> Any:
+    """The tokeniser of a language model; `how` goes to AutoTokenizer."""
+    path = resolve_language_model(language_model)
+    return _load("language model's tokeniser", AutoTokenizer.from_pretrained, path, **how)
+
+
+def load_language_model(language_model: str, dtype: torch.dtype) -> PreTrainedModel:
+    """A language model with its head."""
+    path = resolve_language_model(language_model)
+    return _load("language model", AutoModelForCausalLM.from_pretrained, path, dtype=dtype)
+
+
+def load_tower(tower: str, dtype: torch.dtype) -> PreTrainedModel:
     """A vision tower; of a two-sided model such as CLIP only the vision side."""
-    config = _load("vision tower", AutoConfig.from_pretrained, path)
-    config = getattr(config, "vision_config", config)
+    config, path = tower_config(tower), resolve_vision_tower(tower)
     if type(config) not in MODEL_MAPPING:
         raise InputError(
             f"The vision tower {path!r} is of type {config.model_type!r}, which transformers has no model for."
@@ -233,6 +270,11 @@ def _load_tower(path: str, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def _load(what: str, load: Callable[..., Any], path: str, **how: Any) -> Any:
+    if is_llava_folder(Path(path)):  # transformers would take it for another model, with default sizes
+        raise InputError(
+            f"The {what} {path!r} is an original LLaVA checkpoint. Convert it first: "
+            f"python -m train.convert --from {path} --to DIR"
+        )
     try:
         return load(path, **how)
     except (OSError, ValueError) as error:
@@ -248,13 +290,16 @@ def _has_class_token(tower: PreTrainedModel) -> bool:
 
 
 def _image_token_id(tokenizer: Any, vocab_size: int) -> int:
-    """An id that text never becomes: `<image>` if the vocabulary has it, else a special token prompts don't use."""
-    taken = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    """An id that text never becomes: `<image>` if the vocabulary has it, else a special token prompts don't use.
+
+    Padding's own only where there is no other: Vicuna pads with <unk>, and Vlm.pad_id then takes another id.
+    """
+    taken = {tokenizer.bos_token_id, tokenizer.eos_token_id}
     if tokenizer.unk_token_id in tokenizer(_RARE_CHARACTERS)["input_ids"]:
         taken.add(tokenizer.unk_token_id)
     special = {str(token): index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     named = [special[name] for name in ("<image>", "<file_sep>") if name in special]
-    for candidate in [*named, *reversed(tokenizer.all_special_ids)]:
-        if candidate not in taken and candidate < vocab_size:
-            return int(candidate)
-    raise InputError("The tokeniser has no spare special token to stand for the image.")
+    spare = [id for id in (*named, *reversed(tokenizer.all_special_ids)) if id not in taken and id < vocab_size]
+    if not spare:
+        raise InputError("The tokeniser has no spare special token to stand for the image.")
+    return int(min(spare, key=lambda id: id == tokenizer.pad_token_id))  # the first that is not padding's
