@@ -7,18 +7,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoProcessor, LlavaForConditionalGeneration
+from transformers import AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
 
 from eval.predict import main as predict
+from tests.parity.world import write_llama_tokenizer
 from tests.test_llava_checkpoint import llava_projector, write_llava
-from tests.tiny import TINY_MODEL, tiny_parts, tiny_picture, tiny_run
+from tests.tiny import TINY_MODEL, tiny_language_model, tiny_parts, tiny_picture, tiny_run
 from train.convert import main as convert
 from train.finetune import main as finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.files import InputError, read_json, write_json
+from vqa_core.parts import load_language_model, load_tower
 from vqa_core.stages import Stage, describe_model_folder, load_model_folder, prepare_stage, save_model_folder
-from vqa_core.vlm import Vlm, build_vlm, load_language_model, load_tower
+from vqa_core.vlm import Vlm, build_vlm
 
 VOCABULARY = 320  # of tiny's tokeniser
 
@@ -112,7 +114,9 @@ def test_a_whole_model_becomes_a_model_folder_and_its_parts(
     write_json(source / "config.json", config | {"model_type": "llava", "dtype": "float32"})
     whole = {name: tensor * 0.5 for name, tensor in load_file(language / "model.safetensors").items()}
     eyes = load_file(tower / "model.safetensors")
-    eyes = {name: tensor * 0.5 if trained_tower else tensor for name, tensor in eyes.items()}
+    eyes = {
+        name: tensor * 0.5 if trained_tower else tensor.half() for name, tensor in eyes.items()
+    }  # rounded is no news
     of_llava = {f"model.vision_tower.vision_tower.{name}": tensor for name, tensor in eyes.items()}
     save_file(whole | of_llava | tensors_of(source), source / "model.safetensors")
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -175,6 +179,8 @@ def test_plain_transformers_answers_as_we_do(
     model, processor = (
         kind.from_pretrained(tmp_path / "hf") for kind in (LlavaForConditionalGeneration, AutoProcessor)
     )
+    row, spare = model.lm_head.weight[[processor.image_token_id, vlm.image_token_id]]
+    assert torch.equal(row, spare)  # never said, as the token that stands for the picture here is never said
     engine = Engine(vlm, PredictSettings(max_new_tokens=8), tmp_path)
     answers = set()
     for number, question in enumerate(("How many?", "Is it dark?", "색은 무엇인가요?")):
@@ -189,6 +195,27 @@ def test_plain_transformers_answers_as_we_do(
         assert answer == engine.ask(picture, [question])[0].generated
         answers.add(answer)
     assert len(answers) > 1
+
+
+def test_half_precision_is_written_where_it_is_asked_for(parts: dict[str, str], tmp_path: Path) -> None:
+    model_folder(tmp_path / "ours", parts)
+    convert(["--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf"), "--save-dtype", "bf16"])
+    assert {tensor.dtype for tensor in load_file(tmp_path / "hf/model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_plain_transformers_tokenises_llama_s_prompts_as_training_did(
+    parts: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It puts the whole prompt through the tokeniser at once, which then has to set a blank after the picture."""
+    folder = write_llama_tokenizer(tmp_path / "vicuna")
+    tiny_language_model(AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    vlm = model_folder(tmp_path / "ours", parts | {"_name_or_path": str(folder)}, prompt_style="vicuna_v1")
+    convert(["--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf")])
+    assert capsys.readouterr().out == f"Wrote {tmp_path / 'hf'}.\n"
+    processor = AutoProcessor.from_pretrained(tmp_path / "hf")
+    made = processor(images=tiny_picture(0), text=vlm.prompt.text("What shape?"))["input_ids"][0]
+    image = [processor.image_token_id] * vlm.image_tokens
+    assert list(made) == [*vlm.prompt.prefix_ids, *image, *vlm.prompt.branch_ids("What shape?")[0]]
 
 
 @pytest.mark.parametrize(
@@ -234,6 +261,10 @@ def test_lora_goes_to_llava_and_comes_back_as_it_was(parts: dict[str, str], tmp_
     assert after.stage == before.stage
     assert after.settings == before.settings
     assert_same_tensors(before.tensors(), after.tensors())
+    run = tiny_run(tmp_path)
+    finetune(["--run", str(run.root), "--init-from", str(tmp_path / "back"), "--max-steps", "1"])
+    trained = describe_model_folder(run.model)
+    assert (trained.stage, trained.settings) == (after.stage, after.settings)
 
 
 def test_what_is_there_already_is_not_written_over(parts: dict[str, str], tmp_path: Path) -> None:
@@ -242,6 +273,8 @@ def test_what_is_there_already_is_not_written_over(parts: dict[str, str], tmp_pa
         convert(["--from", str(source), "--to", str(source)])
     with pytest.raises(InputError, match="is LLaVA's already"):
         convert(["--from", str(source), "--to-llava", str(tmp_path / "out")])
+    with pytest.raises(InputError, match="is neither a folder of LLaVA"):
+        convert(["--from", parts["_name_or_path"], "--to", str(tmp_path / "out")])
     model_folder(tmp_path / "ours", parts)
     with pytest.raises(InputError, match="is a model folder of this workbench already"):
         convert(["--from", str(tmp_path / "ours"), "--to", str(tmp_path / "out")])

@@ -13,9 +13,10 @@ from torch import Tensor
 from transformers import AutoProcessor, GenerationConfig, LlavaImageProcessorPil, LlavaProcessor
 
 from vqa_core.files import InputError
+from vqa_core.parts import load_tokenizer
 from vqa_core.projectors import MlpProjector
 from vqa_core.stages import load_model_folder
-from vqa_core.vlm import Vlm, load_tokenizer
+from vqa_core.vlm import Vlm
 
 IMAGE = "<image>"
 _QUESTION = "What is shown?"

@@ -17,10 +17,10 @@ from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, write_json
 from vqa_core.llava_checkpoint import LANGUAGE_TYPES, NON_LORA, PROJECTOR
 from vqa_core.llava_import import copy_tokenizer
+from vqa_core.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
 from vqa_core.projectors import is_mlp
 from vqa_core.stages import ModelFolder, Stage
-from vqa_core.vlm import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
 
 _OURS = "model.multi_modal_projector."
 _EMBEDDINGS = "model.embed_tokens.weight"
@@ -172,7 +172,9 @@ def _advice(out: Path, stage: Stage, boundaries: bool, settings: ModelSettings) 
     missing = [word for word in words if word not in out.name.lower()]
     said = f"llava-torch goes by a folder's name: it has to contain {' and '.join(words)}. " if missing else ""
     if stage.name != "full":
-        said += f"Load it there with --model-path {out} --model-base {settings.language_model}. "
+        said += (
+            f"Load it there with --model-path {out} --model-base {resolve_language_model(settings.language_model)}. "
+        )
     if boundaries and stage.name != "full":
         said += (
             "Its loader can't read im_start and im_end beside a projector (a size mismatch of embed_tokens); "

@@ -20,9 +20,9 @@ from transformers.utils import cached_file
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, named, write_json
 from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, read_llava
+from vqa_core.parts import language_config, load_tower, preprocessor_of, tower_config
 from vqa_core.settings import resolve
 from vqa_core.stages import Stage, write_model_folder
-from vqa_core.vlm import language_config, load_tower, preprocessor_of, tower_config
 
 TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

@@ -28,10 +28,11 @@ from train.convert import main as convert
 from vqa_core.config import ModelSettings
 from vqa_core.files import read_json
 from vqa_core.packing import IGNORE_INDEX
+from vqa_core.parts import load_tokenizer
 from vqa_core.prompts import PromptEncoder
 from vqa_core.stages import Stage, load_model_folder, prepare_stage, save_model_folder
 from vqa_core.training_data import BranchEncoder
-from vqa_core.vlm import Vlm, build_vlm, load_tokenizer
+from vqa_core.vlm import Vlm, build_vlm
 
 pytestmark = pytest.mark.slow
 
