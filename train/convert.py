@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not is_llava_folder(source):
         if not (source / "vqa.json").is_file():
             raise InputError(
-                f"{source} is neither a folder of LLaVA (its config.json would say so) nor a model folder or run of this "
-                "workbench (vqa.json). A LLaVA of Hugging Face needs no conversion."
+                f"{source} is neither a folder of LLaVA (its config.json would say so) nor a model folder or run of "
+                "this workbench (vqa.json). A LLaVA of Hugging Face needs no conversion."
             )
         model = describe_model_folder(source)
         if args.to or given:
