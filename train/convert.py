@@ -3,6 +3,9 @@
 python -m train.convert --from llava/checkpoint-2400 --base lmsys/vicuna-7b-v1.3 --to models/dacon
 python -m train.convert --from runs/mine --to-hf exported/mine
 python -m train.convert --from runs/mine --to-llava exported/llava-mine
+
+Settings that are not given are read from LLaVA's config.json and from the vision tower's, whatever the defaults below
+say; the prompt, which no checkpoint names, is vicuna_v1 then.
 """
 
 import argparse
