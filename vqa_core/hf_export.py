@@ -52,7 +52,7 @@ def _refuse_what_transformers_lacks(vlm: Vlm) -> None:
         kind = settings.projector + (" with boundary vectors" if settings.image_boundaries else "")
         raise InputError(
             f"transformers' Llava has one projector, mlp2x_gelu, and this model's is {kind}: a Hugging Face folder of "
-            "it would answer differently. Use the model folder here; LLaVA itself has linear and mlpNx_gelu (--to-llava)."
+            "it would answer differently. Use the model folder here; LLaVA has linear and mlpNx_gelu (--to-llava)."
         )
     with torch.no_grad():
         pixels = vlm.pixels([Image.new("RGB", (64, 48), (200, 30, 90))])
