@@ -21,10 +21,17 @@ DEV := $(VENV)/.dev-$(shell git hash-object --stdin < pyproject.toml)
 # installed, those tests are skipped and say so.
 BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),,$(VENV)/.browser)
 
+# LLaVA itself, whose pins nothing current can share: llava-torch without its dependencies, those that it needs pinned.
+PEER := .venv-peer
+PEER_PY := $(PEER)/bin/python
+PEER_PIP := $(PEER_PY) -m pip --disable-pip-version-check
+PEER_LISTS := tests/parity/requirements.txt tests/parity/requirements-no-deps.txt
+PEER_READY := $(PEER)/.ready-$(shell { cat $(PEER_LISTS); echo '$(TORCH)'; } | git hash-object --stdin)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo app demo-train demo-weights test check bench screenshots clean
+.PHONY: help setup demo app demo-train demo-weights test parity check bench screenshots clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +63,9 @@ demo-weights: $(RUN_TIME) ## train the weights in demo/model again and put them 
 test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="tests/test_packing.py" runs some
 	$(PY) -m pytest $(ARGS)
 
+parity: $(DEV) $(PEER_READY) ## compare with LLaVA itself, which it installs into .venv-peer (Python 3.11)
+	VQA_PEER_PYTHON=$(CURDIR)/$(PEER_PY) VQA_PARITY_REQUIRED=1 $(PY) -m pytest tests/parity $(ARGS)
+
 check: $(DEV) ## format, lint and types, as CI does
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -70,8 +80,8 @@ bench: $(RUN_TIME) ## measure answering, training and preparing; results in runs
 screenshots: $(DEV) | $(BROWSER) ## draw the pictures of the page in docs/images/ again
 	$(PY) -m docs.make_screenshots
 
-clean: ## remove .venv and the tools' caches; data/ and runs/ stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-peer and the tools' caches; data/ and runs/ stay
+	rm -rf $(VENV) $(PEER) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -97,3 +107,15 @@ $(DEV): | $(RUN_TIME)
 	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/dev.txt
 	$(PIP) --quiet install -r $(VENV)/dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
+
+$(PEER_PY): | $(PY)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "error: LLaVA's pins have wheels for Python 3.11, and $(PYTHON) is another: $$($(PYTHON) --version 2>&1 |" \
+			"tail -n 1). Name one that is: make PYTHON=python3.11 parity" >&2; exit 1; }
+	$(PYTHON) -m venv $(PEER)
+
+$(PEER_READY): | $(PEER_PY)
+	$(PEER_PIP) install $(TORCH)
+	$(PEER_PIP) --quiet install -r tests/parity/requirements.txt
+	$(PEER_PIP) --quiet install --no-deps -r tests/parity/requirements-no-deps.txt
+	@rm -f $(PEER)/.ready-* && touch $@

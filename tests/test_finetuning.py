@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ from vqa_core.files import InputError, read_json, read_json_lines
 from vqa_core.finetuning import Outcome, finetune
 from vqa_core.rows import open_rows
 from vqa_core.runs import RunDir
-from vqa_core.stages import trained_tensors
+from vqa_core.stages import Stage, prepare_stage, save_model_folder, trained_tensors
 from vqa_core.vlm import Vlm
 
 
@@ -171,3 +172,58 @@ def test_a_broken_training_picture_is_named(tmp_path: Path) -> None:
     victim.write_bytes(b"not a picture")
     with pytest.raises(InputError, match=f"{victim} is not an image"):
         train(run, max_steps=0, epochs=1)
+
+
+FOLDERS = {
+    "align": Stage("align"),
+    "lora": Stage("lora", TINY_TRAIN["lora_rank"], 32.0, TINY_TRAIN["lora_dropout"]),
+}
+
+
+@pytest.mark.parametrize("given", FOLDERS)
+@pytest.mark.parametrize("stage", ["align", "lora", "full"])
+def test_training_starts_from_the_weights_of_a_model_folder(given: str, stage: str, tmp_path: Path) -> None:
+    """A projector goes with any stage; LoRA only with itself, for no other has a place for its matrices."""
+    source = tiny_vlm()
+    prepare_stage(source, FOLDERS[given], seed=9)
+    for tensor in trained_tensors(source).values():
+        tensor.data += 0.5
+    expected = {name: tensor.detach().clone() for name, tensor in trained_tensors(source).items()}
+    save_model_folder(tmp_path / "given", source, FOLDERS[given], about={})
+    run, vlm = tiny_run(tmp_path), tiny_vlm()
+    base = {name: tensor.clone() for name, tensor in vlm.model.state_dict().items()}
+    settings = {"stage": stage, "init_from": str(tmp_path / "given"), "max_steps": 1, "learning_rate": 0.0}
+    if given == "lora" and stage != "lora":
+        with pytest.raises(InputError, match=r"given.trained\.safetensors (lacks|has unknown)"):
+            train(run, vlm, **settings)
+        return
+    train(run, vlm, **settings)
+    for name, tensor in trained_tensors(vlm).items():
+        if name in expected:
+            assert torch.equal(tensor, expected[name]), name
+        elif "lora_B" in name:
+            assert not tensor.any()
+        elif "lora_" not in name:
+            assert torch.equal(tensor, base[name]), name
+
+
+def test_lora_on_fewer_layers_is_no_start_for_lora_on_more(tmp_path: Path) -> None:
+    source, stage = tiny_vlm(), Stage("lora", TINY_TRAIN["lora_rank"], 32.0, 0.0, ("q_proj",))
+    prepare_stage(source, stage)
+    save_model_folder(tmp_path / "given", source, stage, about={})
+    with pytest.raises(InputError, match=r"given.trained\.safetensors lacks 36 of 46 weights"):
+        train(tiny_run(tmp_path), stage="lora", init_from=str(tmp_path / "given"))
+
+
+def test_a_resumed_training_goes_on_from_its_checkpoint_and_not_from_where_it_started(tmp_path: Path) -> None:
+    source = tiny_vlm()
+    prepare_stage(source, Stage("align"))
+    save_model_folder(tmp_path / "given", source, Stage("align"), about={})
+    settings = {"stage": "align", "init_from": str(tmp_path / "given")}
+    run = tiny_run(tmp_path)
+    train(run, **settings)
+    last = load_file(run.checkpoints / "checkpoint-6" / "trained.safetensors")
+    shutil.rmtree(tmp_path / "given")
+    vlm = tiny_vlm()
+    train(run, vlm, resume=True, **settings)
+    assert all(torch.equal(tensor, last[name]) for name, tensor in trained_tensors(vlm).items())

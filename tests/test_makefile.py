@@ -30,10 +30,14 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 def clone(tmp_path: Path) -> Path:
     for name in ("Makefile", "requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "tests/parity", tmp_path / "tests/parity")
     fake = tmp_path / "fake-python"
     fake.write_text(FAKE_PYTHON)
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     return tmp_path
+
+
+PEER_LISTS = ["tests/parity/requirements.txt", "tests/parity/requirements-no-deps.txt"]
 
 
 def make(clone: Path, *arguments: str) -> list[str]:
@@ -104,6 +108,20 @@ def test_the_developers_tools_are_those_of_pyproject(clone: Path) -> None:
     make(clone, "check")
     dev = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
     assert (clone / ".venv/dev.txt").read_text().split("\n")[:-1] == dev
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="LLaVA's pins have wheels for Python 3.11")
+def test_llava_gets_an_environment_of_its_own_once_and_again_when_its_list_changes(clone: Path) -> None:
+    first = make(clone, "parity")
+    assert "-m venv .venv-peer" in first
+    torch, pinned, without_dependencies = installs(first)[-3:]
+    assert torch in (ROOT / "requirements.txt").read_text()
+    assert (pinned, without_dependencies) == (f"-r {PEER_LISTS[0]}", f"--no-deps -r {PEER_LISTS[1]}")
+    assert make(clone, "parity") == first[-1:] == ["-m pytest tests/parity"]
+    with (clone / PEER_LISTS[1]).open("a") as file:
+        file.write("# changed\n")
+    assert installs(make(clone, "parity")) == [torch, pinned, without_dependencies]
+    assert installs(make(clone, "test")) == []
 
 
 def test_a_python_that_is_too_old_is_named_before_anything_is_made(clone: Path) -> None:

@@ -5,10 +5,11 @@ from vqa_core.files import InputError
 from vqa_core.projectors import PROJECTORS, build_projector, shuffle_pixels
 
 
-@pytest.mark.parametrize("kind", sorted(PROJECTORS))
+@pytest.mark.parametrize("boundaries", [False, True])
+@pytest.mark.parametrize("kind", [*sorted(PROJECTORS), "mlp1x_gelu", "mlp3x_gelu", "mlp12x_gelu"])
 @pytest.mark.parametrize("factor", [1, 2, 4])
-def test_every_projector_gives_as_many_tokens_as_it_says(kind: str, factor: int) -> None:
-    projector = build_projector(kind, 6, 10, factor)
+def test_every_projector_gives_as_many_tokens_as_it_says(kind: str, factor: int, boundaries: bool) -> None:
+    projector = build_projector(kind, 6, 10, factor, boundaries=boundaries)
     tokens = projector(torch.randn(3, 16, 6))
     assert tokens.shape == (3, projector.num_tokens(4), 10)
 
@@ -24,11 +25,35 @@ def test_a_factor_that_does_not_divide_the_grid_is_answered_with_those_that_do()
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"mlp2x_gelo.*mlp2x_gelu"):
-        build_projector("mlp2x_gelo", 6, 10, 2)
+    for unknown in ("mlp2x_gelo", "mlp0x_gelu", "mlpx_gelu"):
+        with pytest.raises(InputError, match=f"{unknown}.*mlp2x_gelu"):
+            build_projector(unknown, 6, 10, 2)
 
 
 def test_names_of_weights_are_those_of_llava_checkpoints() -> None:
     assert set(build_projector("linear", 6, 10, 2).state_dict()) == {"weight", "bias"}
     names = {f"linear_{number}.{kind}" for number in (1, 2) for kind in ("weight", "bias")}
     assert set(build_projector("mlp2x_gelu", 6, 10, 2).state_dict()) == names
+    names |= {"linear_3.weight", "linear_3.bias"}
+    assert set(build_projector("mlp3x_gelu", 6, 10, 2).state_dict()) == names
+    bounded = {"start", "end", "patches.weight", "patches.bias"}
+    assert set(build_projector("linear", 6, 10, 2, boundaries=True).state_dict()) == bounded
+
+
+def test_a_deeper_projector_is_llava_s_sequence_of_linear_layers_and_gelus() -> None:
+    projector = build_projector("mlp3x_gelu", 6, 10, 2)
+    linear = [getattr(projector, f"linear_{number}") for number in (1, 2, 3)]
+    sequence = torch.nn.Sequential(linear[0], torch.nn.GELU(), linear[1], torch.nn.GELU(), linear[2])
+    features = torch.randn(2, 16, 6)
+    assert torch.equal(projector(features), sequence(features))
+
+
+def test_boundary_vectors_stand_round_the_tokens_of_every_picture() -> None:
+    projector = build_projector("linear", 6, 10, 2, boundaries=True)
+    torch.nn.init.normal_(projector.start)
+    torch.nn.init.normal_(projector.end)
+    features = torch.randn(3, 16, 6)
+    tokens = projector(features)
+    assert torch.equal(tokens[:, 1:-1], projector.patches(features))
+    assert torch.equal(tokens[:, 0], projector.start.expand(3, 10))
+    assert torch.equal(tokens[:, -1], projector.end.expand(3, 10))

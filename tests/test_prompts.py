@@ -88,3 +88,8 @@ def test_answers_end_with_the_token_of_the_style_or_of_the_tokeniser() -> None:
     tokenizer = tiny_tokenizer(adds_bos=True)
     assert PromptEncoder(tokenizer, "chatml").end_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert PromptEncoder(tokenizer, "vicuna_v1").end_id == tokenizer.eos_token_id
+
+
+def test_plain_ends_an_answer_with_a_line_break_as_llava_does() -> None:
+    encoder = PromptEncoder(tiny_tokenizer(), "plain")
+    assert encoder.tokenizer.decode([encoder.end_id]) == "\n"

@@ -80,6 +80,32 @@ def test_a_tokeniser_that_takes_text_for_unknown_does_not_lend_that_token_to_the
     assert vlm.image_token_id == tokenizer.convert_tokens_to_ids("<image>")
 
 
+def test_padding_s_token_stands_for_the_image_where_there_is_no_other_and_padding_is_another_then() -> None:
+    """Vicuna's tokeniser: <unk> <s> </s>, padded with <unk>."""
+    words = Tokenizer(models.BPE({"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3}, [], unk_token=None))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<unk>"
+    )
+    settings = ModelSettings(**TINY_MODEL | {"prompt_style": "bare"})
+    vlm = assemble(tiny_vlm().vision_tower, tiny_language_model(tiny_tokenizer()), tokenizer, PROCESSOR, settings)
+    assert (vlm.image_token_id, vlm.pad_id) == (0, 2)
+    assert tiny_vlm().pad_id == tiny_vlm().prompt.tokenizer.pad_token_id
+
+
+def test_boundary_vectors_start_as_the_mean_embedding_as_llava_s_do() -> None:
+    vlm = assemble(
+        tiny_vlm().vision_tower,
+        tiny_language_model(tiny_tokenizer()),
+        tiny_tokenizer(),
+        PROCESSOR,
+        ModelSettings(**TINY_MODEL | {"image_boundaries": True}),
+    )
+    mean = vlm.model.get_input_embeddings().weight.mean(0)
+    assert vlm.image_tokens == 18
+    assert torch.equal(vlm.projector.start, mean)
+    assert torch.equal(vlm.projector.end, mean)
+
+
 def test_the_same_seed_gives_the_same_projector_and_another_another(parts: dict[str, str]) -> None:
     settings = ModelSettings(**TINY_MODEL | parts)
     first, again, other = (build_vlm(settings, seed=seed).projector.linear_1.weight for seed in (0, 0, 1))

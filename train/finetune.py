@@ -3,6 +3,9 @@
 import argparse
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import ModelSettings, TrainSettings, read_config, settings_of
@@ -20,6 +23,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _with_those_of(folder: str, sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Parts, prompt, stage and LoRA of a model folder that training starts from, where the config says nothing else."""
+    from vqa_core.stages import describe_model_folder  # imports torch
+
+    model = describe_model_folder(Path(folder))
+    lora = {name: value for name, value in asdict(model.stage).items() if name != "name" and model.stage.lora_rank}
+    theirs = {"model": model.settings.to_dict(), "train": {"stage": model.stage.name, **lora}}
+    return {name: theirs[name] | sections[name] for name in sections}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     run = RunDir(args.run)
@@ -29,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = read_config(args.config)
     earlier = config if args.resume else {}  # a resumed run keeps its settings unless told otherwise
     sections = {name: earlier.get(name, {}) | given.get(name, {}) for name in ("model", "train")}
+    if not earlier and (start := settings_of(TrainSettings, sections, args).init_from):
+        sections = _with_those_of(start, sections)
     model_settings = settings_of(ModelSettings, sections, args)
     settings = settings_of(TrainSettings, sections, args)
     if not run.train.is_file():

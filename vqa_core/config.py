@@ -40,6 +40,9 @@ class ModelSettings(Settings):
     pixel_shuffle: int = setting(
         2, "patches merged along each side by `pixel_shuffle_mlp`", unit="patches", minimum=1, maximum=16
     )
+    image_boundaries: bool = setting(
+        False, "two learned vectors round the image's tokens, LLaVA's <im_start> and <im_end>"
+    )
     vision_feature_layer: int = setting(-2, "hidden state of the tower that is projected; -1 is the last")
     image_side_px: int = setting(
         224, "side of the square image the tower sees", unit="pixels", minimum=14, maximum=2048
@@ -62,6 +65,7 @@ class TrainSettings(Settings):
         "`align` trains the projector only, `lora` the projector and LoRA on the language model, `full` both wholly",
         choices=("align", "lora", "full"),
     )
+    init_from: str = setting("", "model folder whose trained weights are started from; empty: a fresh projector")
     lora_rank: int = setting(16, "rank of the LoRA matrices", minimum=1)
     lora_alpha: float = setting(32.0, "LoRA scale; the update is multiplied by alpha / rank", minimum=0)
     lora_targets: tuple[str, ...] = setting((), "linear layers that get LoRA; none named means all of them")

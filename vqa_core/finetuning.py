@@ -22,7 +22,7 @@ from vqa_core.files import InputError
 from vqa_core.metric_log import MetricLog
 from vqa_core.runs import RunDir
 from vqa_core.sharding import spread
-from vqa_core.stages import prepare_stage, save_model_folder, stage_of, trained_tensors
+from vqa_core.stages import prepare_stage, save_model_folder, stage_of, start_from, trained_tensors
 from vqa_core.trackers import Tracker
 from vqa_core.trainer import Hooks, PackedLoss, VqaTrainer
 from vqa_core.training_control import TrainingControl
@@ -78,6 +78,8 @@ def finetune(
     )
     stage = stage_of(settings)
     prepare_stage(vlm, stage, settings.seed)
+    if settings.init_from and not checkpoint:
+        start_from(vlm, Path(settings.init_from))
     if settings.gradient_checkpointing:  # here, since the Trainer would look for it on PackedLoss
         vlm.language_model.activation_checkpointing_enable({"use_reentrant": False})
     encoder = BranchEncoder(vlm.prompt, settings.text_token_budget)

@@ -15,6 +15,7 @@ from vqa_core.config import PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
+from vqa_core.llava_checkpoint import is_llava_folder
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
 from vqa_core.runs import RunDir
@@ -71,7 +72,8 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: V
 def adopt_model(run: RunDir, folder: Path) -> None:
     """Make a copy of another model folder the run's own; an InputError if the run has other weights already."""
     if not (folder / "vqa.json").is_file():
-        raise InputError(f"--model {folder} holds no trained model (no vqa.json).")
+        hint = f" Convert it: python -m train.convert --from {folder} --to DIR" if is_llava_folder(folder) else ""
+        raise InputError(f"--model {folder} holds no trained model (no vqa.json).{hint}")
     if run.model.is_dir():
         if sha256_of(folder / "trained.safetensors") != sha256_of(run.model / "trained.safetensors"):
             raise InputError(

@@ -1,5 +1,8 @@
 """PROJECTORS: from the vision tower's patch features to image tokens. A new kind is one class and one entry."""
 
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -31,18 +34,25 @@ class LinearProjector(nn.Linear):
 
 
 class MlpProjector(nn.Module):
-    """Linear, GELU, linear: LLaVA-1.5's `mlp2x_gelu`, with the key names of transformers' LlavaMultiModalProjector."""
+    """Linear layers with GELU between them: LLaVA-1.5's `mlp2x_gelu` and its deeper kin.
 
-    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+    Keys `linear_1.weight` ... `linear_N.bias`; of two layers, those of transformers' LlavaMultiModalProjector.
+    """
+
+    def __init__(self, vision_size: int, hidden_size: int, factor: int, layers: int = 2) -> None:
         super().__init__()
-        self.linear_1 = nn.Linear(vision_size, hidden_size)
-        self.linear_2 = nn.Linear(hidden_size, hidden_size)
+        self.layers = layers
+        for number in range(1, layers + 1):
+            self.add_module(f"linear_{number}", nn.Linear(vision_size if number == 1 else hidden_size, hidden_size))
 
     def num_tokens(self, side: int) -> int:
         return side * side
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.linear_2(nn.functional.gelu(self.linear_1(features)))  # type: ignore[no-any-return]
+        tokens: Tensor = self.get_submodule("linear_1")(features)
+        for number in range(2, self.layers + 1):
+            tokens = self.get_submodule(f"linear_{number}")(nn.functional.gelu(tokens))
+        return tokens
 
 
 class PixelShuffleProjector(nn.Module):
@@ -98,6 +108,27 @@ class PooledAndShuffledProjector(nn.Module):
         return torch.cat([self.pooled(features), self.patches(features)], dim=1)  # (B, 2 + N, D)
 
 
+class BoundedProjector(nn.Module):
+    """Another projector's tokens between two learned vectors, LLaVA's `<im_start>` and `<im_end>`: no vocabulary grows.
+
+    Keys `start` and `end`, each (D,), and the other projector's below `patches`.
+    """
+
+    def __init__(self, patches: nn.Module, hidden_size: int) -> None:
+        super().__init__()
+        self.patches = patches
+        self.start = nn.Parameter(torch.zeros(hidden_size))
+        self.end = nn.Parameter(torch.zeros(hidden_size))
+
+    def num_tokens(self, side: int) -> int:
+        return 2 + self.patches.num_tokens(side)  # type: ignore[operator,no-any-return]
+
+    def forward(self, features: Tensor) -> Tensor:
+        tokens: Tensor = self.patches(features)  # (B, N, D)
+        start, end = (vector.expand(len(tokens), 1, -1) for vector in (self.start, self.end))
+        return torch.cat([start, tokens, end], dim=1)  # (B, 2 + N, D)
+
+
 def shuffle_pixels(features: Tensor, factor: int) -> Tensor:
     """(B, S, D) -> (B, S / factor^2, D * factor^2), where S is a square grid in row order."""
     batch, patches, size = features.shape
@@ -116,8 +147,28 @@ PROJECTORS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_projector(kind: str, vision_size: int, hidden_size: int, pixel_shuffle: int) -> nn.Module:
-    """A freshly initialised projector; an unknown kind is an InputError that lists the known ones."""
-    if kind not in PROJECTORS:
-        raise InputError(f"--projector {kind!r} is not known; choose from {', '.join(PROJECTORS)}.")
-    return PROJECTORS[kind](vision_size, hidden_size, pixel_shuffle)
+_MLP = re.compile(r"mlp([1-9]\d?)x_gelu")
+
+
+def is_mlp(kind: str) -> bool:
+    """Whether it is `mlpNx_gelu`, LLaVA's kind of N layers."""
+    return bool(_MLP.fullmatch(kind))
+
+
+def projector_class(kind: str) -> Callable[[int, int, int], nn.Module]:
+    """What makes a projector of this kind, `mlpNx_gelu` of any N among them; an InputError lists the known."""
+    if kind in PROJECTORS:
+        return PROJECTORS[kind]
+    if match := _MLP.fullmatch(kind):
+        return partial(MlpProjector, layers=int(match[1]))
+    raise InputError(
+        f"--projector {kind!r} is not known; choose from {', '.join(PROJECTORS)}, or mlp3x_gelu and deeper."
+    )
+
+
+def build_projector(
+    kind: str, vision_size: int, hidden_size: int, pixel_shuffle: int, *, boundaries: bool = False
+) -> nn.Module:
+    """A freshly initialised projector; with `boundaries` a BoundedProjector, its two vectors 0."""
+    projector = projector_class(kind)(vision_size, hidden_size, pixel_shuffle)
+    return BoundedProjector(projector, hidden_size) if boundaries else projector

@@ -19,7 +19,7 @@ _VICUNA = (
 class PromptStyle:
     """The fixed text of a prompt: `before_image <image> before_question QUESTION after_question ANSWER end`.
 
-    `end` names the token that closes an answer; "" means the tokeniser's end-of-sequence token.
+    `end` names the token that closes an answer, or is a line break; "" means the end-of-sequence token.
     Sources: `vicuna_v1`, `llava_v1` and `plain` are LLaVA's conversation.py; `chatml` is SmolLM2's and Qwen's.
     """
 
@@ -37,7 +37,7 @@ PROMPT_STYLES: dict[str, PromptStyle] = {
         before_image="<|im_start|>user\n", after_question="<|im_end|>\n<|im_start|>assistant\n", end="<|im_end|>"
     ),
     "bare": PromptStyle(),  # the fewest tokens: for a model that is trained on short answers anyway
-    "plain": PromptStyle(before_question="", after_question="", shows_question=False),
+    "plain": PromptStyle(before_question="", after_question="", end="\n", shows_question=False),
 }
 
 
@@ -108,7 +108,9 @@ class PromptEncoder:
 
     def _end_id(self) -> int:
         end = self.tokenizer.eos_token_id
-        if self.style.end:
+        if self.style.end == "\n":
+            end = self._ids("\n")[-1]  # Llama's tokeniser puts a blank before it
+        elif self.style.end:
             end = self.tokenizer.convert_tokens_to_ids(self.style.end)
             if end is None or end == self.tokenizer.unk_token_id:
                 raise InputError(

@@ -115,17 +115,51 @@ def save_model_folder(
     """
     tensors = trained_tensors(vlm) if tensors is None else tensors
     tensors = {name: whole(value).to(DTYPES[save_dtype]) for name, value in tensors.items()}
+    write_model_folder(folder, vlm.settings, stage, tensors, about={"image_tokens": vlm.image_tokens, **about})
+
+
+def write_model_folder(
+    folder: Path, settings: ModelSettings, stage: Stage, tensors: dict[str, Tensor], *, about: dict[str, Any]
+) -> None:
+    """Write a model folder from its contents, tensors as they are; `about` is free-form."""
     write_atomically(folder / "trained.safetensors", save(tensors, metadata={"format": "pt"}))
-    write_json(
-        folder / "vqa.json",
-        {
-            "format": FORMAT,
-            "model": vlm.settings.to_dict(),
-            "stage": asdict(stage),
-            "image_tokens": vlm.image_tokens,
-            **about,
-        },
-    )
+    described = {"format": FORMAT, "model": settings.to_dict(), "stage": asdict(stage)}
+    write_json(folder / "vqa.json", described | about)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """What a model folder says it is: the parts and the stage its weights belong to."""
+
+    folder: Path
+    settings: ModelSettings
+    stage: Stage
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The trained weights by parameter name, as they are stored."""
+        return dict(load_file(self.folder / "trained.safetensors"))
+
+
+def describe_model_folder(folder: Path) -> ModelFolder:
+    """Read vqa.json; an InputError if there is none or one of another format."""
+    if not (folder / "vqa.json").is_file():
+        raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")
+    described = read_json(folder / "vqa.json")
+    if described.get("format") != FORMAT:
+        raise InputError(f"{folder / 'vqa.json'} has format {described.get('format')!r}; this version reads {FORMAT}.")
+    stage = Stage(**described["stage"] | {"lora_targets": tuple(described["stage"]["lora_targets"])})
+    return ModelFolder(folder, resolve(ModelSettings, described["model"], {}), stage)
+
+
+def start_from(vlm: Vlm, folder: Path) -> None:
+    """Put a model folder's weights into what `prepare_stage` made trainable.
+
+    A folder of stage `align` has a projector alone; what another stage trains besides then starts as the base has it.
+    """
+    given = describe_model_folder(folder)
+    alone = given.stage.name == "align"
+    base = {name: t for name, t in trained_tensors(vlm).items() if alone and ".multi_modal_projector." not in name}
+    load_trained(vlm, base | given.tensors(), folder / "trained.safetensors")
 
 
 def load_model_folder(
@@ -135,15 +169,10 @@ def load_model_folder(
 
     Merging computes in fp32 and rounds once to `dtype`; the model comes back frozen and wholly in `dtype`.
     """
-    if not (folder / "vqa.json").is_file():
-        raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")
-    described = read_json(folder / "vqa.json")
-    if described.get("format") != FORMAT:
-        raise InputError(f"{folder / 'vqa.json'} has format {described.get('format')!r}; this version reads {FORMAT}.")
-    stage = Stage(**described["stage"] | {"lora_targets": tuple(described["stage"]["lora_targets"])})
-    vlm = build_vlm(resolve(ModelSettings, described["model"], {}), dtype=dtype, attention=attention)
-    prepare_stage(vlm, stage)
-    load_trained(vlm, load_file(folder / "trained.safetensors"), folder / "trained.safetensors")
+    given = describe_model_folder(folder)
+    vlm = build_vlm(given.settings, dtype=dtype, attention=attention)
+    prepare_stage(vlm, given.stage)
+    load_trained(vlm, given.tensors(), folder / "trained.safetensors")
     if merge:
         merge_lora(vlm.language_model)
         vlm.model.requires_grad_(False)

@@ -5,30 +5,19 @@ The embedded parts are a default like any other: a Hugging Face folder or a hub 
 
 import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import (
-    MODEL_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    PreTrainedModel,
-)
-from transformers.image_processing_base import ImageProcessingMixin
+from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedModel
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.packing import check_backend
+from vqa_core.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.pixels import PixelTransform
-from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
 from vqa_core.projectors import build_projector
 from vqa_core.prompts import PromptEncoder
 
@@ -79,7 +68,7 @@ class Vlm:
     @property
     def pad_id(self) -> int:
         pad = self.prompt.tokenizer.pad_token_id
-        return int(self.prompt.end_id if pad is None else pad)
+        return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
     def pixels(self, images: list[Image.Image]) -> Tensor:
         """RGB pictures -> (B, 3, side, side) float32 on the CPU."""
@@ -151,12 +140,10 @@ def build_vlm(
     Raises InputError when a part can't be loaded or the parts don't fit.
     """
     check_backend(attention)
-    tower_path = resolve_vision_tower(settings.vision_tower)
-    tower = _load_tower(tower_path, dtype)
-    processor, _ = _load("vision tower's preprocessor", ImageProcessingMixin.get_image_processor_dict, tower_path)
-    language_path = resolve_language_model(settings.language_model)
-    language = _load("language model", AutoModelForCausalLM.from_pretrained, language_path, dtype=dtype)
-    tokenizer = _load("language model's tokeniser", AutoTokenizer.from_pretrained, language_path)
+    tower = load_tower(settings.vision_tower, dtype)
+    processor = preprocessor_of(settings.vision_tower)
+    language = load_language_model(settings.language_model, dtype)
+    tokenizer = load_tokenizer(settings.language_model)
     return assemble(tower, language, tokenizer, processor, settings, attention=attention, seed=seed)
 
 
@@ -187,8 +174,15 @@ def assemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         projector = build_projector(
-            settings.projector, tower.config.hidden_size, language.config.hidden_size, settings.pixel_shuffle
+            settings.projector,
+            tower.config.hidden_size,
+            language.config.hidden_size,
+            settings.pixel_shuffle,
+            boundaries=settings.image_boundaries,
         )
+    if settings.image_boundaries:
+        mean = language.get_input_embeddings().weight.detach().float().mean(0)  # (D,), where LLaVA starts them too
+        projector.load_state_dict({"start": mean, "end": mean}, strict=False)
     image_tokens: int = projector.num_tokens(side)  # type: ignore[operator]
     image_token_id = _image_token_id(tokenizer, language.config.vocab_size)
     config = LlavaConfig(
@@ -221,40 +215,22 @@ def assemble(
     )
 
 
-def _load_tower(path: str, dtype: torch.dtype) -> PreTrainedModel:
-    """A vision tower; of a two-sided model such as CLIP only the vision side."""
-    config = _load("vision tower", AutoConfig.from_pretrained, path)
-    config = getattr(config, "vision_config", config)
-    if type(config) not in MODEL_MAPPING:
-        raise InputError(
-            f"The vision tower {path!r} is of type {config.model_type!r}, which transformers has no model for."
-        )
-    return _load("vision tower", MODEL_MAPPING[type(config)].from_pretrained, path, config=config, dtype=dtype)
-
-
-def _load(what: str, load: Callable[..., Any], path: str, **how: Any) -> Any:
-    try:
-        return load(path, **how)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"The {what} {path!r} can't be loaded: {str(error).splitlines()[0]} "
-            "Give `embedded`, the folder of a Hugging Face model, or a hub id that this machine can reach."
-        ) from error
-
-
 def _has_class_token(tower: PreTrainedModel) -> bool:
     """Whether the tower puts a class token before the patches (CLIP, DINOv2, ViT) or not (SigLIP)."""
     return any("cls_token" in name or "class_embedding" in name for name, _ in tower.named_parameters())
 
 
 def _image_token_id(tokenizer: Any, vocab_size: int) -> int:
-    """An id that text never becomes: `<image>` if the vocabulary has it, else a special token prompts don't use."""
-    taken = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    """An id that text never becomes: `<image>` if the vocabulary has it, else a special token prompts don't use.
+
+    Padding's own only where there is no other: Vicuna pads with <unk>, and Vlm.pad_id then takes another id.
+    """
+    taken = {tokenizer.bos_token_id, tokenizer.eos_token_id}
     if tokenizer.unk_token_id in tokenizer(_RARE_CHARACTERS)["input_ids"]:
         taken.add(tokenizer.unk_token_id)
     special = {str(token): index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     named = [special[name] for name in ("<image>", "<file_sep>") if name in special]
-    for candidate in [*named, *reversed(tokenizer.all_special_ids)]:
-        if candidate not in taken and candidate < vocab_size:
-            return int(candidate)
-    raise InputError("The tokeniser has no spare special token to stand for the image.")
+    spare = [id for id in (*named, *reversed(tokenizer.all_special_ids)) if id not in taken and id < vocab_size]
+    if not spare:
+        raise InputError("The tokeniser has no spare special token to stand for the image.")
+    return int(min(spare, key=lambda id: id == tokenizer.pad_token_id))  # the first that is not padding's

@@ -1,0 +1,183 @@
+"""A model folder -> a folder of original LLaVA that `llava-torch` 1.2 loads. Tensors keep their number format.
+
+stage `align`    config.json, mm_projector.bin
+stage `lora`     config.json, adapter_config.json, adapter_model.bin, non_lora_trainables.bin
+stage `full`     config.json, model.safetensors, the tokeniser: the whole model
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedConfig
+
+from vqa_core.config import ModelSettings
+from vqa_core.files import InputError, write_json
+from vqa_core.llava_checkpoint import LANGUAGE_TYPES, NON_LORA, PROJECTOR
+from vqa_core.llava_import import copy_tokenizer
+from vqa_core.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
+from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
+from vqa_core.projectors import is_mlp
+from vqa_core.stages import ModelFolder, Stage
+
+_OURS = "model.multi_modal_projector."
+_EMBEDDINGS = "model.embed_tokens.weight"
+
+
+def export_llava(model: ModelFolder, out: Path) -> str:
+    """Write the folder; return what its reader has to know, a sentence or nothing.
+
+    Raises InputError for what LLaVA has no word for: another projector, tower, or way to make a square.
+    """
+    settings, stage = model.settings, model.stage
+    _refuse_what_llava_lacks(settings)
+    tensors = model.tensors()
+    projector, boundaries = _projector(tensors, settings)
+    config = _config(settings)
+    out.mkdir(parents=True, exist_ok=True)
+    embeddings: dict[str, Tensor] = {}
+    if boundaries is not None and stage.name != "full":
+        language = load_language_model(settings.language_model, torch.float32)
+        weight = language.get_input_embeddings().weight.detach()
+        embeddings[_EMBEDDINGS] = _grown(weight, boundaries, settings).to(boundaries.dtype)
+    if stage.name == "full":
+        whole = projector | _language(tensors)
+        if boundaries is not None:
+            for name in {_EMBEDDINGS, "lm_head.weight"} & whole.keys():
+                mean = whole[name].float().mean(0, keepdim=True).expand(2, -1).to(whole[name].dtype)
+                whole[name] = _grown(whole[name], boundaries if name == _EMBEDDINGS else mean, settings)
+        save_file(whole, out / "model.safetensors", metadata={"format": "pt"})
+        copy_tokenizer(resolve_language_model(settings.language_model), out)
+    elif stage.name == "lora":
+        write_json(out / "adapter_config.json", _adapter_config(stage, settings))
+        torch.save(_lora(tensors), out / "adapter_model.bin")
+        torch.save({f"base_model.model.{name}": t for name, t in (projector | embeddings).items()}, out / NON_LORA)
+    else:
+        torch.save(projector | embeddings, out / PROJECTOR)
+    if boundaries is not None:
+        config |= {"mm_use_im_start_end": True, "vocab_size": len(load_tokenizer(settings.language_model)) + 2}
+    write_json(out / "config.json", config)
+    return _advice(out, stage, boundaries is not None, settings)
+
+
+def _refuse_what_llava_lacks(settings: ModelSettings) -> None:
+    tower = tower_config(settings.vision_tower)
+    crop = preprocessor_of(settings.vision_tower).get("crop_size", tower.image_size)
+    side = crop["height"] if isinstance(crop, dict) else crop
+    lacks = {
+        f"a projector {settings.projector!r}": settings.projector != "linear" and not is_mlp(settings.projector),
+        f"a vision tower of type {tower.model_type!r}, only CLIP's": tower.model_type != "clip_vision_model",
+        f"pictures of {settings.image_side_px} px, only the tower's own {side}": settings.image_side_px != side,
+        f"--image-aspect {settings.image_aspect}": settings.image_aspect not in ("square", "pad"),
+    }
+    if what := [reason for reason, true in lacks.items() if true]:
+        raise InputError(f"LLaVA does not have {'; nor '.join(what)}. The model can't be written for it.")
+
+
+def _projector(tensors: dict[str, Tensor], settings: ModelSettings) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The projector by LLaVA's names, and the boundary vectors (2, D)."""
+    found = {name.removeprefix(_OURS): tensor for name, tensor in tensors.items() if name.startswith(_OURS)}
+    boundaries = torch.stack([found.pop("start"), found.pop("end")]) if settings.image_boundaries else None
+    theirs = {}
+    for name, tensor in found.items():
+        layer, _, kind = name.removeprefix("patches.").rpartition(".")
+        place = f"{2 * (int(layer.removeprefix('linear_')) - 1)}." if layer else ""  # nn.Sequential with GELUs between
+        theirs[f"model.mm_projector.{place}{kind}"] = tensor
+    return theirs, boundaries
+
+
+def _language(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    ours = "model.language_model."
+    return {f"model.{name.removeprefix(ours)}": t for name, t in tensors.items() if name.startswith(ours)} | {
+        name: tensor for name, tensor in tensors.items() if name == "lm_head.weight"
+    }
+
+
+def _lora(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    ours = "model.language_model."
+    return {
+        f"base_model.model.model.{name.removeprefix(ours)}".replace(".default.", "."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(ours)
+    }
+
+
+def _grown(weight: Tensor, added: Tensor, settings: ModelSettings) -> Tensor:
+    """Rows (V, D) cut to the tokeniser's, whose next two ids become `<im_start>` and `<im_end>`, and two more."""
+    rows = len(load_tokenizer(settings.language_model))
+    return torch.cat([weight[:rows], added.to(weight.dtype)])
+
+
+def _adapter_config(stage: Stage, settings: ModelSettings) -> dict[str, Any]:
+    return {
+        "base_model_name_or_path": settings.language_model,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "lora_alpha": stage.lora_alpha,
+        "lora_dropout": stage.lora_dropout,
+        "modules_to_save": None,
+        "peft_type": "LORA",
+        "r": stage.lora_rank,
+        "target_modules": list(stage.lora_targets),
+        "task_type": "CAUSAL_LM",
+    }
+
+
+def _config(settings: ModelSettings) -> dict[str, Any]:
+    """config.json: the language model's keys as transformers 4 spells them, and LLaVA's own."""
+    language = language_config(settings.language_model)
+    kinds = {language_type: name for name, language_type in LANGUAGE_TYPES.items()}  # the later name of two
+    if language.model_type not in kinds:
+        raise InputError(
+            f"llava-torch has no language model of type {language.model_type!r}, only {' and '.join(kinds)}. "
+            "The model can't be written for it."
+        )
+    tower = Path(resolve_vision_tower(settings.vision_tower))
+    return _of_transformers_4(language) | {
+        "_name_or_path": settings.language_model,
+        "model_type": kinds[language.model_type],
+        "architectures": ["LlavaMistralForCausalLM" if language.model_type == "mistral" else "LlavaLlamaForCausalLM"],
+        "mm_vision_tower": str(tower.resolve()) if tower.is_dir() else settings.vision_tower,
+        "mm_hidden_size": tower_config(settings.vision_tower).hidden_size,
+        "mm_projector_type": settings.projector,
+        "mm_vision_select_layer": settings.vision_feature_layer,
+        "mm_vision_select_feature": "patch",
+        "mm_patch_merge_type": "flat",
+        "mm_use_im_start_end": False,
+        "mm_use_im_patch_token": False,
+        "use_mm_proj": True,
+        "image_aspect_ratio": settings.image_aspect,
+        "tokenizer_padding_side": "right",
+    }
+
+
+def _of_transformers_4(config: PreTrainedConfig) -> dict[str, Any]:
+    """A language model's config with `rope_theta`, `rope_scaling`, `torch_dtype`: 4.x ignores 5.x's names for them."""
+    values = config.to_dict()
+    rope = dict(values.pop("rope_parameters", None) or {})
+    values["rope_theta"] = rope.pop("rope_theta", 10000.0)
+    kind = rope.pop("rope_type", "default")
+    values["rope_scaling"] = None if kind == "default" else {"type": kind, "rope_type": kind, **rope}
+    values["torch_dtype"] = str(values.pop("dtype", None) or "float32").removeprefix("torch.")
+    return {key: value for key, value in values.items() if key not in ("transformers_version", "layer_types")}
+
+
+def _advice(out: Path, stage: Stage, boundaries: bool, settings: ModelSettings) -> str:
+    """How llava-torch loads the folder, which goes by its name."""
+    words = ("llava", "lora") if stage.name == "lora" else ("llava",)
+    missing = [word for word in words if word not in out.name.lower()]
+    said = f"llava-torch goes by a folder's name: it has to contain {' and '.join(words)}. " if missing else ""
+    if stage.name != "full":
+        said += (
+            f"Load it there with --model-path {out} --model-base {resolve_language_model(settings.language_model)}. "
+        )
+    if boundaries and stage.name != "full":
+        said += (
+            "Its loader can't read im_start and im_end beside a projector (a size mismatch of embed_tokens); "
+            "--pretrain_mm_mlp_adapter can, and so can this workbench."
+        )
+    return said.strip()

@@ -1,0 +1,196 @@
+"""An original LLaVA checkpoint -> a model folder that predict, finetune and everything else go on with.
+
+A projector or LoRA becomes the model folder alone. A whole model becomes two: its language model as a Hugging Face
+folder beside it, and so does its vision tower if that was trained. No tensor is changed or rounded on the way.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import cached_file
+
+from vqa_core.config import ModelSettings
+from vqa_core.files import InputError, named, write_json
+from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, read_llava
+from vqa_core.parts import language_config, load_tower, preprocessor_of, tower_config
+from vqa_core.settings import resolve
+from vqa_core.stages import Stage, write_model_folder
+
+TOKENIZER_FILES = (
+    "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "chat_template.jinja",
+)  # fmt: skip
+# What LLaVA adds to the language model's keys in config.json; the rest of them are the language model's.
+_LLAVA_KEYS = ("mm_", "tune_mm_", "freeze_mm_", "unfreeze_mm_", "use_mm_proj", "image_", "tokenizer_")
+_OTHER_KEYS = ("model_type", "architectures", "_name_or_path", "transformers_version", "pretrain_mm_mlp_adapter")
+# PEFT's settings that change what LoRA computes, and what each has to be here.
+_PLAIN_LORA: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",), "bias": ("none",), "fan_in_fan_out": (False,), "use_rslora": (False,), "use_dora": (False,),
+    "modules_to_save": (None, []), "rank_pattern": (None, {}), "alpha_pattern": (None, {}),
+}  # fmt: skip
+
+
+def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
+    """Write the model folder `out`, and beside it `out-language-model` and `out-vision-tower` where needed.
+
+    Args:
+        source: a LLaVA folder, see llava_checkpoint.py.
+        given: model settings that win over those of LLaVA's config.json; `language_model` is the base it was trained
+            on, `prompt_style` is nowhere in a checkpoint and vicuna_v1 unless given.
+
+    vqa.json is written last. Raises InputError when something of the checkpoint can't be had here.
+    """
+    checkpoint = read_llava(source)
+    _refuse_what_is_not_supported(checkpoint)
+    stage, trained = _lora(checkpoint) if checkpoint.lora else (Stage("align"), {})
+    settings = _settings(checkpoint, given)
+    settings = replace(settings, vision_tower=_tower(checkpoint, settings.vision_tower, out))
+    if checkpoint.kind == "full":
+        settings = replace(settings, language_model=str(_beside(out, "language-model")))
+        _write_language_model(checkpoint, Path(settings.language_model), given.get("language_model"))
+    about = {"converted": {"from": str(source.resolve()), "kind": checkpoint.kind}}
+    write_model_folder(out, settings, stage, projector_tensors(checkpoint) | trained, about=about)
+
+
+def projector_tensors(checkpoint: LlavaCheckpoint) -> dict[str, Tensor]:
+    """The projector by the names of our parameters, its boundary vectors among them."""
+    prefix = "model.multi_modal_projector."
+    if checkpoint.boundaries is None:
+        return {prefix + name: tensor for name, tensor in checkpoint.projector.items()}
+    ours = {f"{prefix}patches.{name}": tensor for name, tensor in checkpoint.projector.items()}
+    start, end = (vector.clone() for vector in checkpoint.boundaries)
+    return ours | {f"{prefix}start": start, f"{prefix}end": end}
+
+
+def _refuse_what_is_not_supported(checkpoint: LlavaCheckpoint) -> None:
+    for key, allowed in (
+        ("mm_vision_select_feature", (None, "patch")),
+        ("image_aspect_ratio", (None, "square", "pad")),
+        ("mm_patch_merge_type", (None, "flat")),
+        ("mm_resampler_type", (None,)),
+    ):
+        if (value := checkpoint.config.get(key)) not in allowed:
+            known = " or ".join(str(one) for one in allowed if one) or "no such key"
+            raise InputError(f"{checkpoint.folder / 'config.json'}: {key} {value!r} is not supported, only {known} is.")
+
+
+def _settings(checkpoint: LlavaCheckpoint, given: Mapping[str, Any]) -> ModelSettings:
+    """The settings that the checkpoint stands for, the parts held against its sizes."""
+    folder, config = checkpoint.folder, checkpoint.config
+    tower = given.get("vision_tower") or config.get("mm_vision_tower")
+    if not tower:
+        raise InputError(f"{folder}: config.json has no mm_vision_tower. Name the tower with --vision-tower.")
+    tower_size = tower_config(tower)
+    crop = preprocessor_of(tower).get("crop_size", tower_size.image_size)
+    _check_size(checkpoint, "mm_hidden_size", tower, tower_size.hidden_size)
+    base = given.get("language_model") or config.get("_name_or_path")
+    if checkpoint.kind != "full":
+        if not base:
+            raise InputError(f"{folder} does not say which language model it was trained on. Name it with --base.")
+        for key in ("hidden_size", "num_hidden_layers"):
+            _check_size(checkpoint, key, base, getattr(language_config(base), key))
+    of_checkpoint = {
+        "vision_tower": tower,
+        "language_model": base or "",
+        "projector": checkpoint.projector_kind,
+        "vision_feature_layer": config_number(folder, config, "mm_vision_select_layer"),
+        "image_side_px": int(crop["height"] if isinstance(crop, dict) else crop),
+        "image_aspect": config.get("image_aspect_ratio") or "square",
+        "image_boundaries": checkpoint.boundaries is not None,
+        "prompt_style": "vicuna_v1",
+    }
+    return resolve(ModelSettings, of_checkpoint, given)
+
+
+def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: int) -> None:
+    expected = config_number(checkpoint.folder, checkpoint.config, key)
+    if found != expected:
+        raise InputError(
+            f"{checkpoint.folder} was trained with another model than {part!r}: its {key} is {expected}, that one's is "
+            f"{found}. Name the right one with --base or --vision-tower."
+        )
+
+
+def _beside(out: Path, what: str) -> Path:
+    return (out.parent / f"{out.name}-{what}").resolve()
+
+
+def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
+    """The stage that LoRA's config stands for, and its matrices by the names of our parameters."""
+    folder, config = checkpoint.folder, checkpoint.lora_config
+    for key, allowed in _PLAIN_LORA.items():
+        if config.get(key, allowed[0]) not in allowed:
+            raise InputError(f"{folder / 'adapter_config.json'}: {key} {config[key]!r} is not supported.")
+    strange = [name for name in checkpoint.lora if not (name.startswith("model.layers.") and ".lora_" in name)]
+    if strange:
+        raise InputError(f"{folder}: expected LoRA matrices of model.layers, found {named(sorted(strange))} as well.")
+    targets = {name.split(".lora_")[0].rsplit(".", 1)[1] for name in checkpoint.lora}
+    stage = Stage("lora", config["r"], float(config["lora_alpha"]), config["lora_dropout"], tuple(sorted(targets)))
+    trained = {
+        f"model.language_model.{name.removeprefix('model.')}".replace(".weight", ".default.weight"): tensor
+        for name, tensor in checkpoint.lora.items()
+    }
+    return stage, trained
+
+
+def _write_language_model(checkpoint: LlavaCheckpoint, out: Path, base: str | None) -> None:
+    """A Hugging Face folder of the language model. Its tokeniser is the checkpoint's own, or else the base's."""
+    of_language = {key: value for key, value in checkpoint.config.items() if not key.startswith(_LLAVA_KEYS)}
+    config = AutoConfig.for_model(
+        checkpoint.language_type, **{key: value for key, value in of_language.items() if key not in _OTHER_KEYS}
+    )
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    own, given = model.state_dict(), checkpoint.language
+    optional = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    for what, names in (("lacks", own.keys() - given.keys() - optional), ("has unknown", given.keys() - own.keys())):
+        if names:
+            raise InputError(f"{checkpoint.folder} {what} {len(names)} of {len(own)} weights: {named(sorted(names))}.")
+    for name, tensor in given.items():
+        if (found := tuple(tensor.shape)) != (expected := tuple(own[name].shape)):
+            raise InputError(f"{checkpoint.folder}: {name} has shape {found}, config.json says {expected}.")
+    model.load_state_dict(given, strict=False, assign=True)
+    model.tie_weights()
+    model.config.dtype = given["model.embed_tokens.weight"].dtype
+    if not copy_tokenizer(str(checkpoint.folder), out) and not (base and copy_tokenizer(base, out)):
+        raise InputError(f"{checkpoint.folder} has no tokeniser. Name the language model it is of with --base.")
+    model.save_pretrained(out)
+
+
+def copy_tokenizer(source: str, out: Path) -> bool:
+    """Copy a model's tokeniser files, from its folder or the hub, as they are; whether there are any.
+
+    transformers 5 would write Llama's anew without `tokenizer.model`, which LLaVA reads.
+    """
+    found = [cached_file(source, name, _raise_exceptions_for_missing_entries=False) for name in TOKENIZER_FILES]
+    out.mkdir(parents=True, exist_ok=True)
+    for path in found:
+        if path:
+            shutil.copyfile(path, out / Path(path).name)
+    return any(found)
+
+
+def _tower(checkpoint: LlavaCheckpoint, tower: str, out: Path) -> str:
+    """The tower to name: the one given, or `out-vision-tower`, written if the checkpoint's tower was trained."""
+    if not checkpoint.tower:
+        return tower
+    target = _beside(out, "vision-tower")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        save_file(checkpoint.tower, folder / "model.safetensors", metadata={"format": "pt"})
+        tower_config(tower).save_pretrained(folder)
+        write_json(folder / "preprocessor_config.json", preprocessor_of(tower))
+        given, own = (load_tower(path, torch.float32).state_dict() for path in (tower, scratch))
+        dtype = next(iter(checkpoint.tower.values())).dtype  # LLaVA rounds the tower to the format of training
+        if all(torch.equal(tensor.to(dtype), own[name].to(dtype)) for name, tensor in given.items()):
+            return tower
+        shutil.copytree(scratch, target, dirs_exist_ok=True)
+    return str(target)
