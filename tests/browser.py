@@ -62,8 +62,8 @@ READY = f"""() => {{
 }}"""
 NOISE = (
     r"status of 422",  # a validator said no: the field shows it
-    r"AbortError: signal is aborted|Unexpected error Connection errored out",  # left while something was under way
-    r"gradio_api/(queue/data|heartbeat).*(ERR_ABORTED|ERR_INCOMPLETE_CHUNKED_ENCODING)",  # streams closed on purpose
+    r"AbortError: signal is aborted",  # a stream was closed on purpose
+    r"gradio_api/(queue/data|heartbeat).*(ERR_ABORTED|ERR_INCOMPLETE_CHUNKED_ENCODING)",  # likewise
 )
 
 

@@ -1,8 +1,11 @@
 // Notes in the page which of Gradio's events are under way: being sent, or accepted by the queue and waiting for their
-// end in its stream of messages.
+// end in its stream of messages; and when an event or the drawing last moved.
 (() => {
     const events = window.eventsOfPage = { sending: 0, sent: 0, queued: new Set(), over: new Set(), last: 0 };
     const moved = () => { events.last = performance.now(); };
+    new MutationObserver(moved).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+    // A page that is left closes its stream, and its last events find it gone: nobody is there to miss them.
+    window.addEventListener('beforeunload', () => { console.error = () => {}; });
     const real = window.fetch;
     const listen = async (stream) => {
         const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
@@ -30,8 +33,9 @@
             events.sent += 1;
             try {
                 const reply = await real(input, options);
+                const body = await reply.clone().text();
                 if (path.endsWith('/queue/join') && reply.ok) {
-                    const { event_id } = await reply.clone().json();
+                    const { event_id } = JSON.parse(body);
                     if (!events.over.has(event_id)) events.queued.add(event_id);
                 }
                 return reply;

@@ -55,7 +55,7 @@ def build(page: Page) -> Tab:
         drawn = draw_state(t, scene) if scene.stamp == stamp else draw(workspace, t, scene) | {"search": gr.skip()}
         return values(drawn)
 
-    page.wire(parts["timer"].tick, tick, [view, parts["stamp"]], outputs, queue=False)
+    page.wire(parts["timer"].tick, tick, [view, parts["stamp"]], outputs)
     page.wire(parts["again"].click, partial(go, partial(tried_again, workspace)), view, everything)
     page.wire(parts["forget"].click, partial(go, partial(forgotten, workspace)), view, everything)
     fields = [parts[name] for name in FIELDS]
@@ -67,7 +67,7 @@ def build(page: Page) -> Tab:
 
 def _wire_filters(page: Page, parts: Parts, view: gr.JSON) -> None:
     """What is searched for, and the bars and findings that filter. Only what may change is an output: the browser
-    spends time on every one, changed or not. Nor do these events queue, which would take it two requests more."""
+    spends time on every one, changed or not."""
     workspace, t = page.workspace, page.t
 
     def look(names: Sequence[str], change: Callable[..., View], *given: Any) -> list[Any]:
@@ -78,17 +78,17 @@ def _wire_filters(page: Page, parts: Parts, view: gr.JSON) -> None:
     found = [view, *(parts[name] for name in FOUND)]
     search = partial(look, FOUND, searched)  # the box is no output: one may have typed on
     box = [view, parts["search"]]
-    page.wire(parts["search"].input, search, box, found, trigger_mode="always_last", queue=False)
-    page.wire(parts["search"].submit, search, box, found, queue=False)
+    page.wire(parts["search"].input, search, box, found, trigger_mode="always_last")
+    page.wire(parts["search"].submit, search, box, found)
     for facet in (*BARS, "finding"):
 
         def picked(view: View, event: gr.EventData, facet: str = facet) -> list[Any]:
             return look(FOUND, toggled, view, facet, str(event.key))
 
-        page.wire(parts["findings" if facet == "finding" else facet].select, picked, view, found, queue=False)
+        page.wire(parts["findings" if facet == "finding" else facet].select, picked, view, found)
     names = ("search", *FOUND)
     outputs = [view, *(parts[name] for name in names)]
-    page.wire(parts["clear"].click, partial(look, names, cleared), view, outputs, queue=False)
+    page.wire(parts["clear"].click, partial(look, names, cleared), view, outputs)
 
 
 def _wire_moves(page: Page, parts: Parts, view: gr.JSON) -> None:
@@ -105,10 +105,10 @@ def _wire_moves(page: Page, parts: Parts, view: gr.JSON) -> None:
 
     def wire(event: Any, names: Sequence[str], change: Callable[..., View], *given: Any) -> Any:
         outputs = [view, *(parts[name] for name in names)]
-        return page.wire(event, partial(move, names, change), [view, *given], outputs, queue=False)
+        return page.wire(event, partial(move, names, change), [view, *given], outputs)
 
     opening = [view, *(parts[name] for name in OPENING)]
-    page.wire(parts["gallery"].select, seen, view, opening, queue=False).success(None, None, None, js=TO_TOP)
+    page.wire(parts["gallery"].select, seen, view, opening).success(None, None, None, js=TO_TOP)
     wire(parts["back"].click, (*OPENING, *TURNING), lambda scene: moved(scene.view, sample=None))
     for name, step in (("previous", -1), ("next", 1)):
         wire(parts[name].click, SAMPLE, partial(beside, step))

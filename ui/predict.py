@@ -109,7 +109,7 @@ def build(page: Page) -> Tab:
     page.wire(start.click, start_clicked, [*picked, *settings], [view, *outputs])
     page.wire(demo.click, demo_clicked, None, [view, *outputs])
     page.wire(newest.select, look, [run, split], [chosen])
-    page.wire(timer.tick, tick, [*picked, settings[-1]], outputs, queue=False)
+    page.wire(timer.tick, tick, [*picked, settings[-1]], outputs)
     return Tab(NAME, view, outputs, show)
 
 

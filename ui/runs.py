@@ -84,7 +84,7 @@ def build(page: Page) -> Tab:
     page.wire(sort.input, ordered, [view, sort], drawn)
     page.wire(table.select, choose, view, drawn).success(None, None, None, js=SEEN)
     page.wire(chosen.pin.click, partial(toggle_pin, workspace, t), view, drawn)
-    page.wire(timer.tick, partial(tick, workspace, t), view, [table, timer, chosen.facts, chosen.log], queue=False)
+    page.wire(timer.tick, partial(tick, workspace, t), view, [table, timer, chosen.facts, chosen.log])
     for kind, button in saves.items():
         made = page.wire(button.click, partial(download, workspace, t, kind), view, [file])
         made.success(None, None, None, js="() => { document.querySelector('#runs-file').click(); }")

@@ -58,7 +58,7 @@ def watch_section(page: Page, view: gr.JSON) -> Watch:
         found = values(workspace, t, name, job, known)
         return [found[0], found[1], *panel.draw(job), *found[2:]]
 
-    page.wire(timer.tick, draw, [view, stamp], outputs, queue=False)
+    page.wire(timer.tick, draw, [view, stamp], outputs)
     return Watch(outputs, draw, resume, again)
 
 

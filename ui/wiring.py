@@ -39,10 +39,7 @@ def explained(handler: Handler, t: Words, *, alone: bool = False) -> Handler:
             return gr.Error(sentence(str(error), t), title=t("common.not_possible"), duration=15, print_exception=False)
         return unexpected(error, t, getattr(handler, "__qualname__", repr(handler)))
 
-    inner = handler
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    if inspect.isgeneratorfunction(inner):
+    if _streams(handler):
 
         @functools.wraps(handler)
         def stream(*args: Any) -> Generator[Any, None, None]:
@@ -65,11 +62,20 @@ def explained(handler: Handler, t: Words, *, alone: bool = False) -> Handler:
     return call
 
 
+def _streams(handler: Handler) -> bool:
+    """Does it yield values as they come?"""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return inspect.isgeneratorfunction(handler)
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """`wire(button.click, handler, [inputs], [outputs])`; further options are Gradio's own.
 
-    A handler whose outputs are a list returns a list, be it of one.
+    A handler whose outputs are a list returns a list, be it of one. Only what yields goes through Gradio's queue: the
+    queue takes two requests more, and an event that joins it while the answer to another ends is never answered
+    (Gradio 6.31: the server closes the stream of messages that the browser still takes for open).
     """
 
     t: Words
@@ -82,7 +88,8 @@ class Wiring:
         outputs: Any = None,
         **options: Any,
     ) -> Any:
-        options = {"api_visibility": "private", "show_progress": "hidden"} | options
+        queue = handler is not None and _streams(handler)
+        options = {"api_visibility": "private", "show_progress": "hidden", "queue": queue} | options
         alone = isinstance(outputs, list) and len(outputs) == 1
         return event(explained(handler, self.t, alone=alone) if handler else None, inputs, outputs, **options)
 
