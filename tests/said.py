@@ -64,7 +64,7 @@ class Module:
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             if getattr(self.owner.get(id(node)), "name", "") == "_finding":
                 continue  # made of what its callers give
-            if name in ERRORS | FINDINGS:
+            if name in ERRORS | FINDINGS and node.args:  # a finding read from a file has none
                 yield from self.whole(node.args[(ERRORS | FINDINGS)[name]], clause=name == "ImageError")
             elif name == "_finding":
                 noun, rest = node.args[3:5]

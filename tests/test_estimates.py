@@ -120,14 +120,16 @@ def test_the_embedded_parts_are_known_before_they_are_built() -> None:
         assert {name: config[name] for name in known} == known
 
 
-@pytest.mark.parametrize("kind", part_sizes.PROJECTOR_KINDS)
-def test_a_projector_is_as_large_as_said_and_makes_as_many_tokens(kind: str) -> None:
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("kind", [*part_sizes.PROJECTOR_KINDS, "mlp1x_gelu", "mlp4x_gelu"])
+def test_a_projector_is_as_large_as_said_and_makes_as_many_tokens(kind: str, bounded: bool) -> None:
     from vqa_core.projectors import PROJECTORS
 
     assert tuple(PROJECTORS) == part_sizes.PROJECTOR_KINDS
-    vlm = tiny_vlm(projector=kind)
+    changes = {"projector": kind, "image_boundaries": bounded}
+    vlm = tiny_vlm(**changes)
     tower = part_sizes.TowerSizes("dinov2", 24, 3, 48, 32, 8)
-    sizes = projector_sizes(ModelSettings(**TINY_MODEL | {"projector": kind}), tower, 32)
+    sizes = projector_sizes(ModelSettings(**TINY_MODEL | changes), tower, 32)
     assert sizes is not None
     assert sizes.parameters == sum(p.numel() for p in vlm.projector.parameters())
     assert sizes.image_tokens == vlm.image_tokens

@@ -5,6 +5,7 @@ D_v tower size, D language size, r LoRA's rank. A part whose config.json is not 
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +82,8 @@ class ProjectorSizes:
     image_tokens: int
 
 
-def _mlp(inputs: int, d: int) -> int:
-    return inputs * d + d + d * d + d
+def _mlp(inputs: int, d: int, layers: int = 2) -> int:
+    return inputs * d + d + (layers - 1) * (d * d + d)
 
 
 def _shuffled(inputs: int, d: int) -> int:
@@ -103,11 +104,14 @@ def projector_sizes(settings: ModelSettings, tower: TowerSizes, hidden: int) -> 
     merged = (side // factor) ** 2
     parameters, tokens = {
         "linear": (d_v * hidden + hidden, side * side),
-        "mlp2x_gelu": (_mlp(d_v, hidden), side * side),
         "pixel_shuffle_mlp": (_shuffled(d_v * factor**2, hidden), merged),
         "pooled_mlp": (_pooled(d_v, hidden), 2),
         "pooled_and_patches_mlp": (_pooled(d_v, hidden) + _shuffled(d_v * factor**2, hidden), 2 + merged),
     }.get(settings.projector, (0, 0))
+    if deep := re.fullmatch(r"mlp([1-9]\d?)x_gelu", settings.projector):
+        parameters, tokens = _mlp(d_v, hidden, int(deep[1])), side * side
+    if tokens and settings.image_boundaries:
+        parameters, tokens = parameters + 2 * hidden, tokens + 2
     return ProjectorSizes(parameters, tokens) if tokens else None
 
 
