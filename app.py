@@ -13,17 +13,26 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-# Before gradio is imported: nothing leaves this machine.
-os.environ |= {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "WANDB_ERROR_REPORTING": "false",
-}
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 from vqa_core.files import InputError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _stay_offline() -> None:
+    """Nothing leaves this machine but what a job fetches because it was asked to: a model of the hub."""
+    os.environ |= {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    if "HF_HUB_OFFLINE" not in os.environ:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        import huggingface_hub.constants  # noqa: F401  # read once, for this process; jobs inherit the variables
+
+        del os.environ["HF_HUB_OFFLINE"]
+
+
+_stay_offline()  # before gradio is imported
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,6 +19,7 @@ MODEL = PLAIN | {"torch", "transformers", "tokenizers", "peft", "safetensors", "
 PAGE = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn"}  # the latter come with the former
 # Imported inside the functions that need it: what takes seconds to import, or is not there for everyone.
 LATE = {
+    "app": {"huggingface_hub"},
     "vqa_core.rows": {"datasets"},
     "vqa_core.benchmarks.page": {"playwright"},
     "ui.models": {"torch", "transformers"},

@@ -24,10 +24,12 @@ def namespace() -> list[str]:
 @pytest.mark.slow
 def test_every_tab_opens_and_a_question_is_answered_without_a_network(tmp_path: Path) -> None:
     chromium()
+    env = environment()
+    env.pop("HF_HUB_OFFLINE")  # as people start it
     done = subprocess.run(
         [*namespace(), sys.executable, "-m", "tests.offline_visit", str(tmp_path / "visit")],
         cwd=ROOT,
-        env=environment(),
+        env=env,
         capture_output=True,
         text=True,
         timeout=600,
@@ -40,3 +42,13 @@ def test_every_tab_opens_and_a_question_is_answered_without_a_network(tmp_path: 
     assert found["complaints"] == []
     assert found["unroutable_by_server"] == 0, "the server tried to reach another machine when it started"
     assert found["unroutable"] == 0, "somebody tried to reach another machine"
+
+
+def test_the_page_stays_offline_and_a_job_may_fetch_a_model() -> None:
+    code = "import os, app, huggingface_hub.constants as c; print(c.HF_HUB_OFFLINE, os.environ.get('HF_HUB_OFFLINE'))"
+    for asked, told in ((None, "True None"), ("1", "True 1"), ("0", "False 0")):
+        env = environment()
+        env.pop("HF_HUB_OFFLINE")
+        env |= {"HF_HUB_OFFLINE": asked} if asked else {}
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+        assert done.stdout.strip() == told, done.stderr
