@@ -1,6 +1,7 @@
 """How fast it is, against the ways it is usually done and against arithmetic.
 
 python -m eval.benchmark infer      answering: shared, one by one, batched
+python -m eval.benchmark peer       answering: shared, against LLaVA itself
 python -m eval.benchmark train      training: packed by image, one row a question
 python -m eval.benchmark prepare    a competition folder of Dacon's size
 python -m eval.benchmark page       the page in a browser: paging, searching, asking, memory
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.benchmarks.report import Report, around_section, write_section
-from vqa_core.benchmarks.settings import GpuBench, InferBench, PageBench, PrepareBench, TrainBench
+from vqa_core.benchmarks.settings import GpuBench, InferBench, PageBench, PeerBench, PrepareBench, TrainBench
 from vqa_core.commands import logger, run_command
 from vqa_core.files import write_json
 from vqa_core.settings import Settings, add_arguments, resolve
@@ -27,6 +28,12 @@ def _infer(settings: Any) -> Iterator[Report]:
     from vqa_core.benchmarks.infer import bench_infer  # imports torch, as the others do
 
     return bench_infer(settings)
+
+
+def _peer(settings: Any) -> Iterator[Report]:
+    from vqa_core.benchmarks.peer import bench_peer
+
+    return bench_peer(settings)
 
 
 def _train(settings: Any) -> Iterator[Report]:
@@ -55,6 +62,7 @@ def _gpu(settings: Any) -> Iterator[Report]:
 
 BENCHMARKS: dict[str, tuple[type[Settings], Callable[[Any], Iterator[Report]]]] = {
     "infer": (InferBench, _infer),
+    "peer": (PeerBench, _peer),
     "train": (TrainBench, _train),
     "prepare": (PrepareBench, _prepare),
     "page": (PageBench, _page),
@@ -69,7 +77,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="{infer,train,prepare,page,gpu}")
+    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="{infer,peer,train,prepare,page,gpu}")
     for name, (kind, _) in BENCHMARKS.items():
         command = commands.add_parser(name, description=(kind.__doc__ or "").strip(), allow_abbrev=False)
         command.add_argument("--out", type=Path, metavar="FILE", help="JSON to write; it grows as results come in")

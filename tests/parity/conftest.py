@@ -8,7 +8,8 @@ from PIL import Image
 
 from tests.parity.world import ANSWERS, QUESTIONS, peer_python, run_peer, write_llama_tokenizer
 from tests.tiny import tiny_picture
-from vqa_core.files import read_json, write_json
+from vqa_core.benchmarks.peer import write_old_spelling
+from vqa_core.files import write_json
 from vqa_core.pretrained import embedded_language_model
 
 # name -> kind, image_aspect_ratio, start and end, <im_patch>
@@ -53,15 +54,7 @@ class World:
         """The embedded language model, its tokeniser in the spelling of tokenizers 0.15 and transformers 4."""
         folder = self.root / "smollm2"
         if not folder.is_dir():
-            source = embedded_language_model()
-            folder.mkdir()
-            backend = read_json(source / "tokenizer.json")
-            backend["model"]["merges"] = [" ".join(pair) for pair in backend["model"]["merges"]]
-            settings = read_json(source / "tokenizer_config.json") | {"tokenizer_class": "PreTrainedTokenizerFast"}
-            write_json(folder / "tokenizer.json", backend)
-            write_json(folder / "tokenizer_config.json", settings)
-            for name in ("config.json", "model.safetensors"):
-                (folder / name).symlink_to(source / name)
+            write_old_spelling(embedded_language_model(), folder)
         return folder
 
     def checkpoint(self, name: str) -> Path:

@@ -1,6 +1,7 @@
 """LLaVA itself, run by its own environment's Python: `python peer.py JOBS.json`. Imports nothing of this repository.
 
-JOBS.json is a list of objects: `do` names a function below, the rest are its arguments. Results are files.
+JOBS.json is a list of objects: `do` names a function below, the rest are its arguments. Results are files, but for
+`serve`, which answers on standard output.
 Everything runs in fp32 on the CPU: LLaVA's loader asks for torch.float16 by name, and here gets torch.float32 for it.
 """
 
@@ -51,10 +52,17 @@ def parts(tokenizer: str, language_model: str, tower: str) -> None:
     _randomise(llama, 1).save_pretrained(language_model)
     for file in Path(tokenizer).iterdir():
         shutil.copy(file, language_model)
-    clip = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
-    _randomise(CLIPVisionModel(CLIPVisionConfig(image_size=28, patch_size=7, **clip)), 2).save_pretrained(tower)
-    size = {"height": 28, "width": 28}
-    CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=size).save_pretrained(tower)
+    clip_tower(
+        tower, 28, 7, {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
+    )
+
+
+def clip_tower(out: str, side_px: int, patch_px: int, shape: dict[str, int]) -> None:
+    """A random CLIP tower of this shape, with its preprocessor."""
+    config = CLIPVisionConfig(image_size=side_px, patch_size=patch_px, **shape)
+    _randomise(CLIPVisionModel(config), 2).save_pretrained(out)
+    size = {"height": side_px, "width": side_px}
+    CLIPImageProcessor(size={"shortest_edge": side_px}, crop_size=size).save_pretrained(out)
 
 
 def train(arguments: list[str]) -> None:
@@ -113,6 +121,23 @@ def answer_by_hand(
     _answer(model, model.get_vision_tower().image_processor, pictures, prompts, out, new_tokens)
 
 
+def serve(model_path: str, model_base: str, questions: list[dict[str, Any]], new_tokens: int, threads: int) -> None:
+    """Answer all questions once for each line of standard input, as model_vqa.py does: one at a time, the picture read
+    and encoded again for each. A question is a `picture`, a path, and `ids`, its prompt."""
+    torch.set_num_threads(threads)
+    tokenizer, model, processor, _ = builder.load_pretrained_model(
+        model_path, model_base, "llava", device_map="cpu", device="cpu"
+    )
+    _exact(model)
+    print(json.dumps({"ready": True}), flush=True)
+    for _ in sys.stdin:
+        answers = []
+        for question in questions:
+            tokens = _tokens(model, processor, question["picture"], question["ids"], new_tokens)
+            answers.append(tokenizer.decode(tokens, skip_special_tokens=True).strip())
+        print(json.dumps({"answers": answers}), flush=True)
+
+
 def ids_and_labels(tokenizer: str, style: str, samples: list[list[str]], start_end: bool, out: str) -> None:
     """What LLaVA's training makes of (question, answer) about a picture: ids with -200, labels with -100."""
     encoder = AutoTokenizer.from_pretrained(tokenizer, use_fast=False, model_max_length=2048)
@@ -166,16 +191,29 @@ def _fresh(language_model: str, tower: str, kind: str, start_end: bool, patch_to
 def _answer(
     model: Any, processor: Any, pictures: list[str], prompts: list[list[int]], out: str, new_tokens: int
 ) -> None:
-    model = model.float().eval()
-    model.get_vision_tower().float()
+    _exact(model)
     found = {}
     for number, (picture, ids) in enumerate(zip(pictures, prompts)):
-        images = process_images([Image.open(picture).convert("RGB")], processor, model.config)
-        inputs = torch.tensor([ids])
-        found[f"logits.{number}"] = model(inputs, images=images).logits[0].contiguous()
-        tokens = model.generate(inputs, images=images, do_sample=False, max_new_tokens=new_tokens, use_cache=True)
-        found[f"tokens.{number}"] = tokens[0].contiguous()
-    save_file(found, out)
+        found[f"logits.{number}"] = model(torch.tensor([ids]), images=_seen(model, processor, picture)).logits[0]
+        found[f"tokens.{number}"] = _tokens(model, processor, picture, ids, new_tokens)
+    save_file({name: tensor.contiguous() for name, tensor in found.items()}, out)
+
+
+@torch.no_grad()
+def _tokens(model: Any, processor: Any, picture: str, ids: list[int], new_tokens: int) -> torch.Tensor:
+    """The greedy answer, the beginning of a text before it."""
+    images = _seen(model, processor, picture)
+    options = {"do_sample": False, "max_new_tokens": new_tokens, "use_cache": True}
+    return model.generate(torch.tensor([ids]), images=images, **options)[0]
+
+
+def _seen(model: Any, processor: Any, picture: str) -> Any:
+    return process_images([Image.open(picture).convert("RGB")], processor, model.config)
+
+
+def _exact(model: Any) -> None:
+    model.float().eval()
+    model.get_vision_tower().float()
 
 
 def _randomise(module: Any, seed: int) -> Any:

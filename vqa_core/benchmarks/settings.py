@@ -24,6 +24,18 @@ class InferBench(Settings):
 
 
 @dataclass(frozen=True)
+class PeerBench(Settings):
+    """Answering: one image's questions together here, against LLaVA itself, one question at a time."""
+
+    data: str = setting("easy-vqa", "competition folder or zip to take training images and questions from")
+    questions_per_image: float = setting(3.4, "questions asked about each image", minimum=1.0)
+    images: int = setting(5, "images to ask about", unit="images", minimum=1)
+    rounds: int = setting(5, "rounds that count; one more warms up", minimum=1)
+    max_new_tokens: int = setting(8, "longest answer", unit="tokens", minimum=1)
+    python: str = setting(".venv-peer/bin/python", "Python of LLaVA's environment, which `make parity` makes")
+
+
+@dataclass(frozen=True)
 class TrainBench(Settings):
     """Training the projector: rows packed by image against one row a question."""
 
