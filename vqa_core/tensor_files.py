@@ -1,8 +1,8 @@
 """Files of tensors by name: safetensors, or pickles of which only tensors are read and nothing is run."""
 
-import pickle
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +21,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             return dict(load_file(path))
         # zip files, torch's own since 2020, need not be copied into memory
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+    except (UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
         raise InputError(
             f"{path} is damaged, or not a file of tensors alone: {str(error).splitlines()[0]} Nothing in it was run. "
             "Copy it anew, or have it saved again as tensors by name."
