@@ -79,8 +79,11 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: V
 
 def _asked_with(trained: ModelSettings, settings: PredictSettings) -> ModelSettings:
     """The model's settings with the prompt that is asked for; where none is, that of training."""
-    given = {"prompt_style": settings.prompt_style, "instruction": settings.instruction}
-    asked = replace(trained, **{name: value for name, value in given.items() if value is not None})
+    asked = trained
+    if settings.prompt_style is not None:
+        asked = replace(asked, prompt_style=settings.prompt_style)
+    if settings.instruction is not None:
+        asked = replace(asked, instruction=settings.instruction)
     if asked.prompt_style == OWN_TEMPLATE:
         return written_out(asked, load_tokenizer(asked.language_model))
     return asked

@@ -119,17 +119,16 @@ def prompt_style(name: str) -> PromptStyle:
 
 def changed_prompt(trained: ModelSettings, used: ModelSettings) -> str:
     """What to tell where a model is used with another prompt than it was trained with; "" where it is the same."""
-    names = {"prompt_style": "prompt style", "instruction": "instruction"}
-    other = [
-        f"the {noun} {_shown(getattr(trained, name))}, not {_shown(getattr(used, name))}"
-        for name, noun in names.items()
-        if getattr(trained, name) != getattr(used, name)
-    ]
+    styles = trained.prompt_style, used.prompt_style
+    texts = [PROMPT_STYLES[style].text if style in PROMPT_STYLES else style for style in styles]
+    other = [f"the prompt style {_shown(styles[0])}, not {_shown(styles[1])}"] if texts[0] != texts[1] else []
+    if trained.instruction != used.instruction:
+        other.append(f"the instruction {_shown(trained.instruction)}, not {_shown(used.instruction)}")
     return f"The model was trained with {', and '.join(other)}: its answers may be worse." if other else ""
 
 
-def _shown(value: str) -> str:
-    return repr(value if len(value) <= 60 else f"{value[:30]}...{value[-30:]}")
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:30]}...{text[-30:]}")
 
 
 class PromptEncoder:
