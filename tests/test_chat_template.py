@@ -1,17 +1,20 @@
 """A model's own template becomes the prompt that it writes: same text, same ids, whatever its way of writing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
 
-from tests.tiny import tiny_tokenizer
+from tests.tiny import tiny_parts, tiny_tokenizer, tiny_vlm
 from vqa_core.chat_template import style_of, written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
+from vqa_core.hf_export import export_hf
 from vqa_core.pretrained import embedded_language_model
 from vqa_core.prompts import PROMPT_STYLES, PromptEncoder, prompt_style
+from vqa_core.stages import Stage, prepare_stage, save_model_folder
 
 LLAVA_1_5 = (  # llava-hf/llava-1.5-7b-hf
     "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
@@ -179,6 +182,20 @@ def test_the_ids_are_those_of_the_text_that_the_template_writes(name: str) -> No
 def test_a_processor_speaks_by_its_own_template(named: str | None) -> None:
     case = CASES["qwen2-vl"]
     assert style_of(Processor(tokenizer_of(case), named)).text == case.text
+
+
+def test_a_folder_of_ours_for_hugging_face_speaks_as_the_model_was_trained(tmp_path: Path) -> None:
+    vlm = tiny_vlm(prompt_style="vicuna_v1", adds_bos=True, tower="clip")
+    prepare_stage(vlm, Stage("align"))
+    parts = {"vision_tower": str(tmp_path / "tower"), "language_model": str(tmp_path / "language-model")}
+    tiny_parts(tmp_path, tower="clip")
+    save_model_folder(
+        tmp_path / "model", replace(vlm, settings=replace(vlm.settings, **parts)), Stage("align"), about={}
+    )
+    export_hf(tmp_path / "model", tmp_path / "hf")
+    style = style_of(AutoProcessor.from_pretrained(tmp_path / "hf"))
+    trained = PROMPT_STYLES["vicuna_v1"]
+    assert style == replace(trained, before_answer="")  # the template is made for asking only, and has no answer
 
 
 def test_a_processor_without_a_template_speaks_by_its_tokeniser_s() -> None:

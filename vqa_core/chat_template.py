@@ -101,22 +101,31 @@ def _ways_of(speaker: Any, tokenizer: Any, question: str, answer: str) -> tuple[
         whole = _render(speaker, tokenizer, [{"role": "user", "content": shown}], (question,))
     except InputError:
         whole = without
-    if whole == without:
-        return _PICTURE, [{"type": "text", "text": line}], reply
     bare, head = (text.partition(question)[0] for text in (without, whole))
+    if whole == without:
+        picture = _image_token(speaker, tokenizer)
+        if picture and picture in head:  # one that is made for a single picture and puts it there in any case
+            return picture, shown, reply
+        return _PICTURE, [{"type": "text", "text": line}], reply
     same = [one == other for one, other in zip(bare, head, strict=False)]
     return _picture_in(head[[*same, False].index(False) :], speaker, tokenizer), shown, reply
 
 
 def _picture_in(added: str, speaker: Any, tokenizer: Any) -> str:
     """The one token that stands for the picture in the text that an image part adds."""
-    named = getattr(speaker, "image_token", None) or getattr(tokenizer, "image_token", None)
-    if isinstance(named, str) and named in added:
+    named = _image_token(speaker, tokenizer)
+    if named and named in added:
         return named
     tokens = _special_tokens(tokenizer).findall(added) or added.split()
     if len(tokens) % 2 == 0:
         raise _refusal(tokenizer, "which of its tokens stands for the picture can't be told")
     return str(tokens[len(tokens) // 2])  # in the midst of a start and an end
+
+
+def _image_token(speaker: Any, tokenizer: Any) -> str:
+    """The token that a processor or a tokeniser says stands for the picture; "" where neither does."""
+    named = getattr(speaker, "image_token", None) or getattr(tokenizer, "image_token", None)
+    return named if isinstance(named, str) else ""
 
 
 def _end_of(closing: str, tokenizer: Any) -> str:
