@@ -77,6 +77,10 @@ DROPS_PICTURES = (
     "{% for message in messages %}[{{ message['role'] }}]{% for part in message['content'] if part['type'] == 'text' %}"
     "{{ part['text'] }}{% endfor %}<|im_end|>{% endfor %}"
 )
+CLOSED_BY_TEXT = (
+    "### {% for message in messages %}{{ 'Human' if message['role'] == 'user' else 'Assistant' }}: "
+    "{{ message['content'] }}\n### {% endfor %}"
+)
 ASKS_ONLY = (
     "{% if messages | length != 1 %}{{ raise_exception('One question at a time.') }}{% endif %}"
     "{{ 'Q: ' + messages[0]['content'] + '\nA:' }}"
@@ -120,6 +124,7 @@ CASES = {
     ),
     "prints-parts": Case(PRINTS_PARTS, "user: <image>\n<question>\nassistant: <answer>"),
     "drops-pictures": Case(DROPS_PICTURES, "[user]<image>\n<question><|im_end|>[assistant]<answer><|im_end|>"),
+    "closed-by-text": Case(CLOSED_BY_TEXT, "### Human: <image>\n<question>\n### Assistant: <answer>\n### "),
     "asks-only": Case(ASKS_ONLY, "Q: <image>\n<question>\nA:<answer>"),
 }
 """By kind of template. The tiny tokeniser ends with <|im_end|>, and with <|endoftext|> where it adds a beginning."""
@@ -173,8 +178,7 @@ def test_the_ids_are_those_of_the_text_that_the_template_writes(name: str) -> No
     bos = not whole.startswith(tokenizer.bos_token)
     theirs = tokenizer(whole, add_special_tokens=bos)["input_ids"]
     assert theirs[: len(ours)] == ours
-    closing = tokenizer.decode(theirs[len(ours) :])
-    ended = any(token in closing for token in ("<|im_end|>", "<|endoftext|>", "<end_of_utterance>"))
+    ended = case.text.partition("<answer>")[2].strip()
     assert encoder.end_id == (theirs[len(ours)] if ended else tokenizer.eos_token_id)
 
 
