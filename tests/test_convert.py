@@ -1,5 +1,6 @@
 """Checkpoints both ways, on tiny parts and folders in LLaVA's layout; tests/parity/ has LLaVA itself."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,15 @@ def test_settings_come_from_the_checkpoint_and_flags_win(parts: dict[str, str], 
     convert(["--model-path", str(source), *flags, "--to", str(tmp_path / "two")])
     settings = describe_model_folder(tmp_path / "two").settings
     assert (settings.language_model, settings.prompt_style) == (parts["_name_or_path"], "plain")
+
+
+def test_the_bases_own_chat_template_is_written_out(parts: dict[str, str], tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(parts["_name_or_path"], base)
+    (base / "chat_template.jinja").write_text("Q: {{ messages[0]['content'] }} A:")
+    source = checkpoint(tmp_path / "llava", parts | {"_name_or_path": str(base)}, False)
+    convert(["--from", str(source), "--prompt-style", "template", "--to", str(tmp_path / "model")])
+    assert describe_model_folder(tmp_path / "model").settings.prompt_style == "Q: <image>\n<question> A:<answer>"
 
 
 @pytest.mark.parametrize("trained_tower", [False, True])

@@ -194,7 +194,7 @@ def brute_force(vlm: Vlm, data_root: Path, example: Example, allowed: Sequence[s
     return next(answer for answer, ids in full.items() if ids == chosen)
 
 
-@pytest.mark.parametrize("style", ["chatml", "vicuna_v1"])
+@pytest.mark.parametrize("style", ["chatml", "vicuna_v1", "mistral", "v0"])
 def test_constrained_answers_are_those_of_a_search_among_the_allowed_ones(style: str, data_root: Path) -> None:
     vlm = tiny_vlm(prompt_style=style, adds_bos=style == "vicuna_v1")
     found = constrained(vlm, data_root, ANSWERS)

@@ -85,7 +85,7 @@ def test_loss_and_gradients_of_packed_rows_are_those_of_separate_ones(
         assert gradient.norm() > 0 or stage.name == "full", name
 
 
-@pytest.mark.parametrize("style", ["chatml", "bare", "vicuna_v1"])
+@pytest.mark.parametrize("style", ["chatml", "bare", "vicuna_v1", "v0", "mistral"])
 def test_every_prompt_style_packs_without_changing_the_loss(style: str) -> None:
     vlm = tiny_vlm(prompt_style=style, adds_bos=style == "vicuna_v1")
     with torch.no_grad():

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import tiny_examples, tiny_vlm, write_pictures
+from tests.tiny import tiny_examples, tiny_tokenizer, tiny_vlm, write_pictures
 from vqa_core.batches import PlannedRow
 from vqa_core.examples import Example, group_by_image
 from vqa_core.files import InputError
@@ -53,6 +53,12 @@ def test_the_text_budget_cuts_questions_and_never_answers_and_counts_both(prompt
 def test_an_answer_that_leaves_no_room_for_the_prompt_is_refused(prompt: PromptEncoder) -> None:
     with pytest.raises(InputError, match="--text-token-budget"):
         BranchEncoder(prompt, 40).encode("How many?", "dark blue and " * 20)
+
+
+@pytest.mark.parametrize(("style", "ended"), [("plain", 1), ("v0", 1), ("bare", 0)])
+def test_answers_that_hold_the_end_of_an_answer_are_counted(style: str, ended: int) -> None:
+    rows = rows_of([Example("a", "i", "i.png", "How many?", "3\n4"), Example("b", "j", "j.png", "How many?", "3")])
+    assert measure_rows(rows, BranchEncoder(PromptEncoder(tiny_tokenizer(), style), 512)).answers_ended == ended
 
 
 def test_an_answer_that_teaches_nothing_is_refused_by_its_id(prompt: PromptEncoder) -> None:

@@ -11,6 +11,7 @@ from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import ModelSettings, TrainSettings, read_config, settings_of
 from vqa_core.examples import read_examples
 from vqa_core.files import InputError
+from vqa_core.prompts import OWN_TEMPLATE, STYLE_NAMES
 from vqa_core.runs import RunDir
 from vqa_core.settings import add_arguments
 
@@ -41,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError("--resume and --restart exclude each other.")
     given = read_config(args.config)
     earlier = config if args.resume else {}  # a resumed run keeps its settings unless told otherwise
+    spelled_out = earlier.get("model", {}).get("prompt_style", OWN_TEMPLATE) not in STYLE_NAMES
+    if spelled_out and getattr(args, "prompt_style", "") == OWN_TEMPLATE:
+        del args.prompt_style  # the text that it was then
     sections = {name: earlier.get(name, {}) | given.get(name, {}) for name in ("model", "train")}
     if not earlier and (start := settings_of(TrainSettings, sections, args).init_from):
         sections = _with_those_of(start, sections)

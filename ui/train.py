@@ -35,7 +35,7 @@ from ui.widgets import facts, progress
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.part_sizes import PROJECTOR_KINDS
-from vqa_core.prompts import PROMPT_STYLES
+from vqa_core.prompts import STYLE_NAMES
 from vqa_core.sources import EASY_VQA
 
 NAME = "train"
@@ -47,7 +47,7 @@ SUGGESTIONS = {
     "vision_tower": ("embedded", "openai/clip-vit-large-patch14"),
     "language_model": ("embedded", "lmsys/vicuna-7b-v1.3"),
     "projector": PROJECTOR_KINDS,
-    "prompt_style": tuple(PROMPT_STYLES),
+    "prompt_style": STYLE_NAMES,
 }
 CLICK = "() => { document.querySelector('#train-config-file').click(); }"
 

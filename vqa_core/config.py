@@ -52,7 +52,9 @@ class ModelSettings(Settings):
         "`square` crops the centre, `pad` fills up to a square, `stretch` ignores the aspect ratio",
         choices=("square", "pad", "stretch"),
     )
-    prompt_style: str = setting("chatml", "prompt style, a name in vqa_core/prompts.py")
+    prompt_style: str = setting(
+        "chatml", "prompt style: a name in vqa_core/prompts.py, `template` for the model's own, or the text of one"
+    )
     instruction: str = setting("", "sentence appended to every question, such as LLaVA-1.5's short-answer instruction")
 
 
@@ -131,6 +133,8 @@ class PredictSettings(Settings):
         "open", "`open` generates freely, `train` allows only answers seen in training", choices=("open", "train")
     )
     batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
+    prompt_style: str | None = setting(None, "another prompt style than that of training")
+    instruction: str | None = setting(None, "another instruction than that of training; empty takes it away")
     max_new_tokens: int = setting(16, "longest answer of `--answers open`", unit="tokens", minimum=1)
     precision: str = setting(
         "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -76,6 +76,10 @@ def finetune(
         attention=settings.attention,
         seed=settings.seed,
     )
+    if vlm.settings.prompt_style != model_settings.prompt_style:  # `template`, written out: kept for --resume
+        model_settings = replace(model_settings, prompt_style=vlm.settings.prompt_style)
+        if _is_first():
+            run.write_section("model", model_settings.to_dict())
     stage = stage_of(settings)
     prepare_stage(vlm, stage, settings.seed)
     if settings.init_from and not checkpoint:
@@ -88,6 +92,11 @@ def finetune(
         logger.warning(
             "The text token budget of %d cut %d of %d questions (%d tokens); no answer or image was cut.",
             settings.text_token_budget, measured.questions_cut, measured.questions, measured.tokens_cut,
+        )  # fmt: skip
+    if measured.answers_ended:
+        logger.warning(
+            "%d of %d answers hold the token that ends an answer in this prompt, so the model can't give them whole; "
+            "another --prompt-style ends them otherwise.", measured.answers_ended, measured.questions,
         )  # fmt: skip
     plan = plan_batches(measured.lengths, settings, processes)
     if not plan.batches:

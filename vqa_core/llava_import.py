@@ -17,10 +17,12 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import cached_file
 
+from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, named, write_json
 from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, read_llava
-from vqa_core.parts import language_config, load_tower, preprocessor_of, tower_config
+from vqa_core.parts import language_config, load_tokenizer, load_tower, preprocessor_of, tower_config
+from vqa_core.prompts import OWN_TEMPLATE
 from vqa_core.settings import resolve
 from vqa_core.stages import Stage, write_model_folder
 
@@ -56,6 +58,8 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
     if checkpoint.kind == "full":
         settings = replace(settings, language_model=str(_beside(out, "language-model")))
         _write_language_model(checkpoint, Path(settings.language_model), given.get("language_model"))
+    if settings.prompt_style == OWN_TEMPLATE:
+        settings = written_out(settings, load_tokenizer(settings.language_model))
     about = {"converted": {"from": str(source.resolve()), "kind": checkpoint.kind}}
     write_model_folder(out, settings, stage, projector_tensors(checkpoint) | trained, about=about)
 

@@ -7,19 +7,22 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vqa_core.config import PredictSettings
+from vqa_core.chat_template import written_out
+from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
 from vqa_core.llava_checkpoint import is_llava_folder
+from vqa_core.parts import load_tokenizer
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
+from vqa_core.prompts import OWN_TEMPLATE, PromptEncoder, changed_prompt
 from vqa_core.runs import RunDir
-from vqa_core.stages import load_model_folder
+from vqa_core.stages import describe_model_folder, load_model_folder
 from vqa_core.vlm import Vlm, best_device, resolve_precision
 
 logger = logging.getLogger("vqa")
@@ -41,7 +44,8 @@ def predict_split(
     Whatever kills it and whenever, the same call goes on, and the finished file is the same.
     """
     path = run.predictions(split)
-    with PredictionLog.open(path, meta=_meta(run, examples, settings), restart=restart) as log:
+    meta = _meta(run, examples, settings)
+    with PredictionLog.open(path, meta=meta, restart=restart) as log:
         if log.done:
             logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
         if any(example.question_id not in log.done for example in examples):
@@ -54,6 +58,10 @@ def predict_split(
 def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: Vlm | None = None) -> Engine:
     """The engine for a run's model, with the answers and priors of its training examples."""
     vlm = vlm or load_model_folder(run.model, dtype=resolve_precision(settings.precision, best_device()))
+    asked = _asked_with(vlm.settings, settings)
+    if asked != vlm.settings:
+        prompt = PromptEncoder(vlm.prompt.tokenizer, asked.prompt_style, asked.instruction)
+        vlm = replace(vlm, prompt=prompt, settings=asked)
     train = run.examples("train") if run.train.is_file() else []
     if not train and settings.answers == "train":
         raise InputError(
@@ -69,6 +77,18 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: V
     )
 
 
+def _asked_with(trained: ModelSettings, settings: PredictSettings) -> ModelSettings:
+    """The model's settings with the prompt that is asked for; where none is, that of training."""
+    asked = trained
+    if settings.prompt_style is not None:
+        asked = replace(asked, prompt_style=settings.prompt_style)
+    if settings.instruction is not None:
+        asked = replace(asked, instruction=settings.instruction)
+    if asked.prompt_style == OWN_TEMPLATE:
+        return written_out(asked, load_tokenizer(asked.language_model))
+    return asked
+
+
 def adopt_model(run: RunDir, folder: Path) -> None:
     """Make a copy of another model folder the run's own; an InputError if the run has other weights already."""
     if not (folder / "vqa.json").is_file():
@@ -79,6 +99,12 @@ def adopt_model(run: RunDir, folder: Path) -> None:
             raise InputError(
                 f"{run.model} holds other weights than --model {folder}. Leave --model out, use another --run, "
                 f"or remove {run.root} to start over."
+            )
+        theirs, ours = (describe_model_folder(each).settings for each in (folder, run.model))
+        if changed_prompt(theirs, ours):
+            raise InputError(
+                f"{run.model} holds the weights of --model {folder} with another prompt. Leave --model out, and ask "
+                "for a prompt with --prompt-style and --instruction, or use another --run."
             )
         return
     copying = run.root / ".model-copy"
@@ -131,6 +157,11 @@ def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -
         raise InputError(
             f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`."
         )
+    trained = describe_model_folder(run.model).settings
+    asked = _asked_with(trained, settings)
+    if said := changed_prompt(trained, asked):
+        logger.warning("%s", said)
+    prompt = {"prompt_style": asked.prompt_style, "instruction": asked.instruction} if said else {}
     questions = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
     return {
         "weights": sha256_of(weights),
@@ -138,4 +169,5 @@ def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -
         "answers": settings.answers,
         "max_new_tokens": settings.max_new_tokens,
         "precision": str(resolve_precision(settings.precision, best_device())).removeprefix("torch."),
+        **prompt,
     }

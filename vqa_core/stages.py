@@ -4,6 +4,7 @@ model/trained.safetensors   projector, and LoRA matrices or the whole language m
 model/vqa.json              the parts, the prompt, the stage: enough to load it without the run
 """
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from torch import Tensor, nn
 
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, write_atomically, write_json
+from vqa_core.prompts import changed_prompt
 from vqa_core.settings import resolve
 from vqa_core.sharding import assign, whole
 from vqa_core.vlm import DTYPES, Vlm, build_vlm, cast_weights
+
+logger = logging.getLogger("vqa")
 
 FORMAT = 1
 
@@ -157,6 +161,8 @@ def start_from(vlm: Vlm, folder: Path) -> None:
     A folder of stage `align` has a projector alone; what another stage trains besides then starts as the base has it.
     """
     given = describe_model_folder(folder)
+    if said := changed_prompt(given.settings, vlm.settings):
+        logger.warning("%s", said)
     alone = given.stage.name == "align"
     base = {name: t for name, t in trained_tensors(vlm).items() if alone and ".multi_modal_projector." not in name}
     load_trained(vlm, base | given.tensors(), folder / "trained.safetensors")

@@ -51,6 +51,8 @@ class RowLengths:
     questions: int
     questions_cut: int
     tokens_cut: int
+    answers_ended: int
+    """Answers that hold the token which ends one, as a line break does in some prompts: never given whole."""
 
 
 def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
@@ -60,7 +62,7 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     """
     lengths: list[list[int]] = []
     unsupervised: list[str] = []
-    questions = questions_cut = tokens_cut = 0
+    questions = questions_cut = tokens_cut = answers_ended = 0
     for index in range(len(rows)):
         row = rows[index]
         of_row = []
@@ -68,6 +70,7 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             branch, cut = encoder.encode(question, answer)
             if len(branch.answer) < 2:
                 unsupervised.append(question_id)
+            answers_ended += encoder.prompt.end_id in branch.answer[:-1]
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
         lengths.append(of_row)
@@ -76,7 +79,7 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             f"{len(unsupervised)} of {questions} questions ({named(unsupervised)}) have an answer that is no token: "
             "there is nothing to learn from them. Give them answers or leave the rows out of train.csv."
         )
-    return RowLengths(lengths, questions, questions_cut, tokens_cut)
+    return RowLengths(lengths, questions, questions_cut, tokens_cut, answers_ended)
 
 
 def _questions(row: dict[str, object]) -> list[tuple[str, str, str]]:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedModel
 
+from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.packing import check_backend
@@ -158,6 +159,7 @@ def assemble(
     seed: int = 0,
 ) -> Vlm:
     """Put loaded parts together. `processor` is the content of a preprocessor_config.json (image_mean, image_std)."""
+    settings = written_out(settings, tokenizer)
     if not (hasattr(language, "model") and hasattr(language, "lm_head")):
         raise InputError(
             f"A language model of type {language.config.model_type!r} can't be used: its parts are not named "
