@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vqa_core.attention import choose_attention
 from vqa_core.config import PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
@@ -53,7 +54,7 @@ def predict_split(
 
 def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: Vlm | None = None) -> Engine:
     """The engine for a run's model, with the answers and priors of its training examples."""
-    vlm = vlm or load_model_folder(run.model, dtype=resolve_precision(settings.precision, best_device()))
+    vlm = vlm or _load(run.model, settings)
     train = run.examples("train") if run.train.is_file() else []
     if not train and settings.answers == "train":
         raise InputError(
@@ -67,6 +68,13 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: V
         allowed_answers=prior.answers if prior and settings.answers == "train" else None,
         fallback=prior.answer if prior else lambda question: "",
     )
+
+
+def _load(folder: Path, settings: PredictSettings) -> Vlm:
+    device = best_device()
+    dtype = resolve_precision(settings.precision, device)
+    attention = choose_attention(settings.attention, plain=settings.engine != "shared", device=device, dtype=dtype)
+    return load_model_folder(folder, dtype=dtype, attention=attention, how=settings)
 
 
 def adopt_model(run: RunDir, folder: Path) -> None:
@@ -132,10 +140,11 @@ def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -
             f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`."
         )
     questions = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
-    return {
+    meta = {
         "weights": sha256_of(weights),
         "questions": questions,
         "answers": settings.answers,
         "max_new_tokens": settings.max_new_tokens,
         "precision": str(resolve_precision(settings.precision, best_device())).removeprefix("torch."),
     }
+    return meta if settings.load_in == "full" else meta | {"load_in": settings.load_in}
