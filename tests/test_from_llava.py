@@ -22,12 +22,14 @@ TRAINING = """
     --model_max_length --gradient_checkpointing --lazy_preprocess --report_to
 """
 THEIRS = {
+    "Setting up": ["A100", "git clone haotian-liu/LLaVA", "pip install --upgrade pip", "pip install -e .", "ninja",
+                   "flash-attn", "lmsys/vicuna-7b-v1.3", "gdown", "pimang62/dacon-multimodal-vqa", "wandb login"],
     "Preprocessing": ["preprocessing.py", "output.json"],
-    "Training": TRAINING.split(),
-    "Re-training": ["'vicuna'", "`output_dir` must contain", "from 2", "--output_dir", "--num_train_epochs 2",
-                    "--warmup_ratio 0.00"],
-    "Inference": ["rename `checkpoint-*`", "model_vqa.py", "--model-path", "--model-base", "--question-file",
-                  "--image-folder", "--answers-file", "--conv-mode", "--temperature", "--top_p", "--num_beams",
+    "Training": ["train_mem.py", *TRAINING.split()],
+    "Re-training": ["--image_folder", "'vicuna'", "`output_dir` must contain", "from 2", "--output_dir",
+                    "--num_train_epochs 2", "--warmup_ratio 0.00"],
+    "Inference": ["drive.mount", "rename `checkpoint-*`", "model_vqa.py", "--model-path", "--model-base",
+                  "--question-file", "--image-folder", "--answers-file", "--conv-mode", "--temperature", "--top_p", "--num_beams",
                   "--num-chunks", "--chunk-idx"],
     "Submission": ["submission.py", "row order"],
 }  # fmt: skip
@@ -61,14 +63,14 @@ def test_every_flag_of_the_teams_commands_has_a_row(title: str) -> None:
     assert [flag for flag in THEIRS[title] if not any(flag in cell for cell in named)] == []
 
 
-@pytest.mark.parametrize("title", ["Setting up", *THEIRS])
+@pytest.mark.parametrize("title", [*THEIRS, "Less memory, other sources"])
 def test_no_row_is_without_an_answer(title: str) -> None:
     table = rows(section(title))
     assert table
     assert [row for row in table if len(row) != 3 or not all(row)] == []
 
 
-@pytest.mark.parametrize("title", THEIRS)
+@pytest.mark.parametrize("title", [title for title in THEIRS if title != "Setting up"])
 def test_every_flag_of_ours_is_one_that_a_command_of_its_section_has(
     title: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
