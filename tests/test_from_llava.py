@@ -29,8 +29,8 @@ THEIRS = {
     "Re-training": ["--image_folder", "'vicuna'", "`output_dir` must contain", "from 2", "--output_dir",
                     "--num_train_epochs 2", "--warmup_ratio 0.00"],
     "Inference": ["drive.mount", "rename `checkpoint-*`", "model_vqa.py", "--model-path", "--model-base",
-                  "--question-file", "--image-folder", "--answers-file", "--conv-mode", "--temperature", "--top_p", "--num_beams",
-                  "--num-chunks", "--chunk-idx"],
+                  "--question-file", "--image-folder", "--answers-file", "--conv-mode", "--temperature",
+                  "--top_p", "--num_beams", "--num-chunks", "--chunk-idx"],
     "Submission": ["submission.py", "row order"],
 }  # fmt: skip
 
