@@ -47,6 +47,7 @@ def test_every_variant_is_scored_on_the_same_held_out_questions(
 ) -> None:
     data = tiny_competition(tmp_path / "data", train_images=40, test_images=1)
     tower, language_model = tiny_parts(tmp_path)
+    monkeypatch.setitem(BASE, "text_token_budget", 400)  # a token of the tiny tokeniser is hardly more than a letter
     settings = RecipeBench(
         vision_tower=str(tower), language_model=str(language_model), data=str(data), steps=2, seeds=2, questions=4,
         batch_questions=4, image_side_px=32, precision="fp32",
