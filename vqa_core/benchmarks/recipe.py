@@ -1,7 +1,7 @@
 """`eval.benchmark recipe`: what each change to the Dacon team's recipe does to the answers to validation questions.
 
-Every variant is trained for as many steps on the same batches in the same order, from the same seeds, and asked the
-same questions. The parts are small ones: what holds for them need not hold for Vicuna-7B on photographs.
+Every variant is trained for as many steps of as many questions, planned from the same seeds, and asked the same
+questions. The parts are small ones: what holds for them need not hold for Vicuna-7B on photographs.
 """
 
 import logging
@@ -100,7 +100,8 @@ def _train_and_ask(
         save_every=bench.steps,
         **{name: value for name, value in chosen.items() if name not in model_names},
     )
-    finetune(run, open_rows(data.rows), (), data.data_root(), model, train)
+    if not finetune(run, open_rows(data.rows), (), data.data_root(), model, train).finished:
+        raise KeyboardInterrupt  # a signal, which training takes for a wish to stop after the step
     predict = PredictSettings(batch_questions=2 * bench.batch_questions, max_new_tokens=8)
     engine = Engine(load_model_folder(run.model, dtype=dtype), predict, data.data_root())
     answers = {prediction.question_id: prediction.answer for prediction in engine.generate(asked)}
