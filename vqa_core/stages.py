@@ -76,9 +76,8 @@ def _inject_lora(vlm: Vlm, stage: Stage, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if (bits := load_in_of(vlm.language_model)) != "full":
-            setattr(
-                vlm.language_model, f"is_loaded_in_{bits}", True
-            )  # peft asks; transformers told the model with head
+            # peft asks the module that it is given; transformers told the one with the head
+            setattr(vlm.language_model, f"is_loaded_in_{bits}", True)
         inject_adapter_in_model(config, vlm.language_model)
     for name, parameter in vlm.language_model.named_parameters():
         if ".lora_" in name:
