@@ -5,6 +5,7 @@ python -m eval.benchmark peer       answering: shared, against LLaVA itself
 python -m eval.benchmark train      training: packed by image, one row a question
 python -m eval.benchmark prepare    a competition folder of Dacon's size
 python -m eval.benchmark page       the page in a browser: paging, searching, asking, memory
+python -m eval.benchmark recipe     the Dacon team's recipe and changes to it: accuracy
 python -m eval.benchmark gpu        all of it in the 7B shape, on a CUDA device, in 8 minutes
 """
 
@@ -17,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.benchmarks.report import Report, around_section, write_section
-from vqa_core.benchmarks.settings import GpuBench, InferBench, PageBench, PeerBench, PrepareBench, TrainBench
+from vqa_core.benchmarks.settings import (
+    GpuBench,
+    InferBench,
+    PageBench,
+    PeerBench,
+    PrepareBench,
+    RecipeBench,
+    TrainBench,
+)
 from vqa_core.commands import logger, run_command
 from vqa_core.files import write_json
 from vqa_core.settings import Settings, add_arguments, resolve
@@ -54,6 +63,12 @@ def _page(settings: Any) -> Iterator[Report]:
     return bench_page(settings)
 
 
+def _recipe(settings: Any) -> Iterator[Report]:
+    from vqa_core.benchmarks.recipe import bench_recipe
+
+    return bench_recipe(settings)
+
+
 def _gpu(settings: Any) -> Iterator[Report]:
     from vqa_core.benchmarks.gpu import bench_gpu
 
@@ -66,6 +81,7 @@ BENCHMARKS: dict[str, tuple[type[Settings], Callable[[Any], Iterator[Report]]]] 
     "train": (TrainBench, _train),
     "prepare": (PrepareBench, _prepare),
     "page": (PageBench, _page),
+    "recipe": (RecipeBench, _recipe),
     "gpu": (GpuBench, _gpu),
 }
 
@@ -77,7 +93,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="{infer,peer,train,prepare,page,gpu}")
+    commands = parser.add_subparsers(dest="benchmark", required=True, metavar=f"{{{','.join(BENCHMARKS)}}}")
     for name, (kind, _) in BENCHMARKS.items():
         command = commands.add_parser(name, description=(kind.__doc__ or "").strip(), allow_abbrev=False)
         command.add_argument("--out", type=Path, metavar="FILE", help="JSON to write; it grows as results come in")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from vqa_core.benchmarks.settings import GpuBench, InferBench, PrepareBench, TrainBench
+from vqa_core.benchmarks.settings import GpuBench, InferBench, PrepareBench, RecipeBench, TrainBench
 from vqa_core.config import SECTIONS, read_config, settings_of
 from vqa_core.files import InputError
 from vqa_core.settings import Settings, add_arguments, flag_of
 
 PRESETS = sorted((Path(__file__).parents[1] / "configs").glob("*.json"))
-KINDS = [*SECTIONS.values(), InferBench, TrainBench, PrepareBench, GpuBench]
+KINDS = [*SECTIONS.values(), InferBench, TrainBench, PrepareBench, RecipeBench, GpuBench]
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)

@@ -75,6 +75,7 @@ def test_a_real_training_takes_the_steps_that_were_estimated(tmp_path: Path) -> 
     assert pace.validation_s > 0
     assert measured_pace([run], replace(model, image_side_px=64), settings) is None
     assert measured_pace([run], model, replace(settings, stage="align")) is None
+    assert measured_pace([run], model, replace(settings, load_in="4bit")) is None
 
 
 def test_data_that_are_not_prepared_give_the_rows_that_preparing_gives(tmp_path: Path) -> None:
@@ -95,6 +96,21 @@ def test_changed_data_are_read_again(tmp_path: Path) -> None:
 def test_a_run_that_is_not_prepared_is_refused_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train\.prepare"):
         lengths_of_run(RunDir(tmp_path / "none"))
+
+
+def test_four_and_eight_bits_spare_the_memory_of_the_frozen_layers() -> None:
+    model, settings = ModelSettings(), TrainSettings(stage="lora", precision="bf16")
+    sizes = language_sizes("embedded")
+    assert sizes is not None
+    full, eight, four = (
+        estimate_memory(model, replace(settings, load_in=load_in), ()) for load_in in ("full", "8bit", "4bit")
+    )
+    assert full is not None
+    assert eight is not None
+    assert four is not None
+    assert full.weights - eight.weights == sizes.in_layers  # two bytes become one
+    assert (full.weights - four.weights) / sizes.in_layers == pytest.approx(2 - 0.516, abs=1e-3)
+    assert full.activations == four.activations
 
 
 @pytest.mark.parametrize("kind", ["dinov2", "clip"])

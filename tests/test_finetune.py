@@ -146,6 +146,36 @@ def test_resuming_a_finished_training_leaves_it_as_it_is(undisturbed: RunDir, tm
     assert_same_training(run, undisturbed)
 
 
+def test_resume_auto_starts_where_there_is_nothing_to_go_on_from_and_later_goes_on(
+    arguments: list[str], undisturbed: RunDir, tmp_path: Path
+) -> None:
+    run, output = tiny_run(tmp_path), tmp_path / "output"
+    given = ["--run", run.root, *arguments, "--resume", "auto"]
+    process = forked("train.finetune", *given, output=output)
+    when(at_step(run, 5), process)
+    assert end(process, signal.SIGKILL) == -signal.SIGKILL
+    assert run_forked("train.finetune", *given, output=output) == 0, output.read_text()  # the same command
+    assert "There is no checkpoint to go on from; starting at step 0." in output.read_text()
+    assert "Going on from" in output.read_text()
+    assert_same_training(run, undisturbed)
+
+
+def test_a_new_schedule_starts_from_a_checkpoint_with_its_parts_and_with_resume_auto_from_it_once(
+    undisturbed: RunDir, tmp_path: Path
+) -> None:
+    run, output = tiny_run(tmp_path), tmp_path / "output"
+    checkpoint = undisturbed.checkpoints / f"checkpoint-{STEPS}"
+    given = ["--run", run.root, "--init-from", checkpoint, "--resume", "auto", "--max-steps", 3, "--learning-rate", 0]
+    given += ["--precision", "fp32"]
+    for _ in range(2):
+        assert run_forked("train.finetune", *given, output=output) == 0, output.read_text()
+    before, after = (load_file(folder / "trained.safetensors") for folder in (checkpoint, run.model))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    described, theirs = (read_json(each.model / "vqa.json") for each in (run, undisturbed))
+    assert (described["model"], described["stage"]) == (theirs["model"], theirs["stage"])
+
+
 def test_earlier_checkpoints_are_neither_overwritten_nor_taken_up_unasked(
     arguments: list[str], undisturbed: RunDir
 ) -> None:
@@ -171,6 +201,9 @@ def test_restarting_begins_anew(undisturbed: RunDir, tmp_path: Path) -> None:
         (["--stage", "algin"], "Did you mean 'align'?"),
         (["--projector", "mpl2x_gelu"], "--projector 'mpl2x_gelu' is not known"),
         (["--attention", "flash_attention_2"], "--attention flash_attention_2 can't run packed rows"),
+        (["--load-in", "4bit"], "--load-in 4bit needs a CUDA device, and there is none here"),
+        (["--load-in", "4bit", "--stage", "full"], "--stage full trains the language model, which --load-in 4bit"),
+        (["--trust-remote-code", "org/x"], "--trust-remote-code names 'org/x', which is no part here"),
         (["--lora-targets", "query"], "--lora-targets 'query' is no linear layer"),
         (["--vision-tower", "/no/such"], "The vision tower '/no/such' can't be loaded"),
         (["--parallel", "fsdp2"], "--parallel fsdp2 spreads the model over processes"),

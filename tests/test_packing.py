@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from vqa_core.collator import collate
 from vqa_core.files import InputError
-from vqa_core.packing import IGNORE_INDEX, Branch, check_backend, pack, shared_prefix_mask
+from vqa_core.packing import IGNORE_INDEX, Branch, check_backend, pack, plain_mask, shared_prefix_mask
 
 IMAGE = 9
 
@@ -85,6 +85,12 @@ def test_backends_that_would_be_silently_wrong_are_refused_by_name(backend: str,
     assert f"--attention {backend}" in str(error.value)
     with pytest.raises(InputError):
         shared_prefix_mask(torch.zeros(1, 2), torch.zeros(1, 2), backend, torch.float32)
+
+
+def test_rows_of_one_question_need_no_more_than_what_is_padding() -> None:
+    assert plain_mask(torch.tensor([[0, 0, 1, -1], [0, 1, 1, 1]])).tolist() == [[True, True, True, False], [True] * 4]
+    with pytest.raises(InputError, match="--questions-per-image 1 in training, --engine hf_batch in prediction"):
+        plain_mask(torch.tensor([[0, 0, 1, -1], [0, 1, 1, 2]]))
 
 
 def test_padding_is_on_the_right_and_teaches_nothing() -> None:

@@ -140,6 +140,16 @@ def test_other_attention_backends_are_refused_by_name(backend: str) -> None:
         PackedLoss(vlm)
 
 
+def test_the_mask_that_flash_attention_gets_is_enough_for_rows_of_one_question_and_for_no_others() -> None:
+    vlm = tiny_vlm()
+    batch = packed_batch(vlm, [pairs[:1] for pairs in IMAGES])  # rows of several lengths, so some are padded
+    with torch.no_grad():
+        plain, packed = PackedLoss(vlm, plain=True)(**batch)["loss"], PackedLoss(vlm)(**batch)["loss"]
+    torch.testing.assert_close(plain, packed, rtol=1e-5, atol=0)
+    with pytest.raises(InputError, match="--attention flash_attention_2 can't run packed rows"):
+        PackedLoss(vlm, plain=True)(**packed_batch(vlm, IMAGES))
+
+
 def hidden_of(vlm: Vlm, pairs: Sequence[tuple[str, str]], picture: int = 0) -> list[Tensor]:
     """Hidden states of each question's tokens, as one packed row computes them."""
     batch = packed_batch(vlm, [pairs]) | {"pixel_values": vlm.pixels([tiny_picture(picture)])}

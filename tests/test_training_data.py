@@ -50,6 +50,13 @@ def test_the_text_budget_cuts_questions_and_never_answers_and_counts_both(prompt
     assert exact.lengths[0][1] == measured.lengths[0][1]
 
 
+def test_boundary_vectors_count_as_the_two_tokens_that_llava_had_for_them(prompt: PromptEncoder) -> None:
+    long = "How many of them are red and not blue and not dark?"
+    needed = len(prompt.prefix_ids) + 1 + sum(len(part) for part in _parts(BranchEncoder(prompt, 128), long, "3"))
+    assert BranchEncoder(prompt, needed + 2, boundaries=True).encode(long, "3")[1] == 0
+    assert BranchEncoder(prompt, needed, boundaries=True).encode(long, "3")[1] == 2
+
+
 def test_an_answer_that_leaves_no_room_for_the_prompt_is_refused(prompt: PromptEncoder) -> None:
     with pytest.raises(InputError, match="--text-token-budget"):
         BranchEncoder(prompt, 40).encode("How many?", "dark blue and " * 20)

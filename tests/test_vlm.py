@@ -148,7 +148,7 @@ def test_folders_that_lack_tokeniser_or_preprocessor_are_refused(parts: dict[str
         build_vlm(ModelSettings(**TINY_MODEL | parts | {"vision_tower": str(bare)}))
 
 
-@pytest.mark.parametrize("backend", ["flash_attention_2", "flex_attention"])
+@pytest.mark.parametrize("backend", ["flash_attention_3", "flex_attention"])
 def test_an_attention_backend_that_would_be_wrong_is_refused_before_anything_is_loaded(backend: str) -> None:
     with pytest.raises(InputError, match=f"--attention {backend}"):
         build_vlm(ModelSettings(vision_tower="/no/such"), attention=backend)

@@ -18,7 +18,7 @@ from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.settings import add_arguments
 
-GIVEN = ("vision_tower", "prompt_style", "instruction", "image_side_px", "image_aspect")
+GIVEN = ("vision_tower", "revision", "prompt_style", "instruction", "image_side_px", "image_aspect")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

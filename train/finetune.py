@@ -18,7 +18,13 @@ from vqa_core.settings import add_arguments
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for("train.finetune", "Train a model on the prepared rows of a run.")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint that verifies")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        choices=("auto",),
+        help="go on from the newest checkpoint that verifies, or start where there is none; `auto` may be left out",
+    )
     parser.add_argument("--restart", action="store_true", help="throw the run's checkpoints and metrics away first")
     add_arguments(parser, ModelSettings, TrainSettings)
     return parser.parse_args(argv)
@@ -41,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.resume and args.restart:
         raise InputError("--resume and --restart exclude each other.")
     given = read_config(args.config)
-    earlier = config if args.resume else {}  # a resumed run keeps its settings unless told otherwise
+    # a run that goes on keeps its settings unless told otherwise
+    earlier = config if args.resume and "train" in config else {}
     spelled_out = earlier.get("model", {}).get("prompt_style", OWN_TEMPLATE) not in STYLE_NAMES
     if spelled_out and getattr(args, "prompt_style", "") == OWN_TEMPLATE:
         del args.prompt_style  # the text that it was then
@@ -66,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run.write_section("train", settings.to_dict())
     root = run.data_root()
     outcome = finetune(
-        run, open_rows(run.rows), read_examples(run.val), root, model_settings, settings, resume=args.resume
+        run, open_rows(run.rows), read_examples(run.val), root, model_settings, settings, resume=bool(args.resume)
     )
     if outcome.finished:
         logger.info("Next: python -m eval.predict --run %s --data %s --split test", run.root, root)

@@ -7,6 +7,12 @@ from typing import Any
 from vqa_core.files import InputError, read_json
 from vqa_core.settings import Settings, SettingsT, resolve, setting
 
+ATTENTION = ("auto", "sdpa", "flash_attention_2", "eager")
+_ATTENTION = "attention backend; `auto` is FlashAttention where it is installed and rows hold one question, else SDPA"
+LOAD_IN = ("full", "8bit", "4bit")
+_LOAD_IN = "bits that the frozen language model is kept in: `8bit` and `4bit` (QLoRA) take a GPU and bitsandbytes"
+_TRUST = "models whose own Python code may run; none unless named here"
+
 
 @dataclass(frozen=True)
 class DataSettings(Settings):
@@ -40,6 +46,9 @@ class ModelSettings(Settings):
     pixel_shuffle: int = setting(
         2, "patches merged along each side by `pixel_shuffle_mlp`", unit="patches", minimum=1, maximum=16
     )
+    revision: tuple[str, ...] = setting(
+        (), "branch, tag or commit of the hub ids: REVISION for all of them, ID@REVISION for one"
+    )
     image_boundaries: bool = setting(
         False, "two learned vectors round the image's tokens, LLaVA's <im_start> and <im_end>"
     )
@@ -67,7 +76,9 @@ class TrainSettings(Settings):
         "`align` trains the projector only, `lora` the projector and LoRA on the language model, `full` both wholly",
         choices=("align", "lora", "full"),
     )
-    init_from: str = setting("", "model folder whose trained weights are started from; empty: a fresh projector")
+    init_from: str = setting(
+        "", "model folder, or checkpoint of a run, whose trained weights are started from; empty: a fresh projector"
+    )
     lora_rank: int = setting(16, "rank of the LoRA matrices", minimum=1)
     lora_alpha: float = setting(32.0, "LoRA scale; the update is multiplied by alpha / rank", minimum=0)
     lora_targets: tuple[str, ...] = setting((), "linear layers that get LoRA; none named means all of them")
@@ -100,9 +111,12 @@ class TrainSettings(Settings):
     precision: str = setting(
         "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")
     )
-    attention: str = setting(
-        "sdpa", "attention backend", choices=("sdpa", "eager", "flash_attention_2", "flex_attention")
+    tf32: bool = setting(
+        False, "fp32 matrices are multiplied in TF32 on GPUs that have it; with bf16 hardly any are left"
     )
+    attention: str = setting("auto", _ATTENTION, choices=ATTENTION)
+    load_in: str = setting("full", _LOAD_IN, choices=LOAD_IN)
+    trust_remote_code: tuple[str, ...] = setting((), _TRUST)
     gradient_checkpointing: bool = setting(False, "recompute activations instead of keeping them")
     seed: int = setting(0, "seed of initial weights, order and sampled questions", minimum=0)
     eval_every: int = setting(0, "validate every so many steps; 0 validates at the end only", unit="steps", minimum=0)
@@ -139,6 +153,9 @@ class PredictSettings(Settings):
     precision: str = setting(
         "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")
     )
+    attention: str = setting("auto", _ATTENTION, choices=ATTENTION)
+    load_in: str = setting("full", _LOAD_IN, choices=LOAD_IN)
+    trust_remote_code: tuple[str, ...] = setting((), _TRUST)
     ray_workers: int = setting(
         0, "engines that share the work through Ray (the extra `ray`); 0 answers in this process", minimum=0
     )

@@ -26,6 +26,7 @@ from vqa_core.runs import RunDir
 
 PLANNED = 400_000  # rows of a plan; what is longer is planned for one epoch and multiplied
 LIBRARIES = (500_000_000, 900_000_000)  # bytes that Python, torch and transformers take with no model
+QUANTISED = {"8bit": 1.0, "4bit": 4.127 / 8}  # bytes a weight, QLoRA's constants of the constants included
 TYPICAL = 16.0  # tokens of a question with its answer
 _WORDS = re.compile(r"\w+|[^\w\s]")
 
@@ -138,11 +139,12 @@ def estimate_steps(lengths: Lengths, settings: TrainSettings, *, exact_lengths: 
 def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Lengths) -> Memory | None:
     """Memory of training on one process; None where a part's size is not known.
 
-    Weights: 2 bytes a frozen parameter in bf16, 4 in fp32; what is trained is fp32. Gradient and AdamW's two moments
-    are 12 bytes more a trained parameter. Activations, a token and layer of the language model, D wide, M inside: from
-    6 D + 3 M numbers in the model's format to 12 D + 6 M in fp32 (`align`: 7 D + 3.5 M), with `gradient_checkpointing`
-    D a layer and a layer or two in full; and the logits of the supervised tokens. The factors hold for nine trainings
-    of the embedded parts that were measured: `align`, `lora` and `full`, both formats, 32 to 256 questions a batch.
+    Weights: 2 bytes a frozen parameter in bf16, 4 in fp32, less in the layers with `load_in`; what is trained is fp32.
+    Gradient and AdamW's two moments are 12 bytes more a trained parameter. Activations, a token and layer of the
+    language model, D wide, M inside: from 6 D + 3 M numbers in the model's format to 12 D + 6 M in fp32 (`align`: 7 D +
+    3.5 M), with `gradient_checkpointing` D a layer and a layer or two in full; and the logits of the supervised tokens.
+    The factors hold for nine trainings of the embedded parts that were measured: `align`, `lora` and `full`, both
+    formats, 32 to 256 questions a batch.
     """
     tower, language = tower_sizes(model.vision_tower), language_sizes(model.language_model)
     projector = projector_sizes(model, tower, language.hidden) if tower and language else None
@@ -154,6 +156,8 @@ def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Leng
     frozen = tower.parameters + (0 if settings.stage == "full" else language.parameters)
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16())
     number = 2 if bf16 else 4
+
+    saved = language.in_layers * (number - QUANTISED[settings.load_in]) if settings.load_in in QUANTISED else 0
 
     d, m = language.hidden, language.inner
     tokens, questions = _batch(lengths, settings, projector.image_tokens)
@@ -170,7 +174,7 @@ def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Leng
     return Memory(
         parameters=frozen + trained,
         trained=trained,
-        weights=frozen * number + trained * 4,
+        weights=frozen * number - round(saved) + trained * 4,
         optimiser=trained * 12,
         activations=(tokens * low + 2 * logits, tokens * high + 12 * logits + seen * 8 * 4 + cast),
     )
@@ -209,8 +213,10 @@ def _alike(config: dict[str, Any], model: ModelSettings, settings: TrainSettings
     wanted, found = model.to_dict(), config.get("model") or {}
     parts = ("vision_tower", "language_model", "projector", "pixel_shuffle", "image_side_px")
     how, trained = settings.to_dict(), config.get("train") or {}
-    return all(found.get(name) == wanted[name] for name in parts) and all(
-        trained.get(name) == how[name] for name in ("stage", "precision", "gradient_checkpointing")
+    return (
+        all(found.get(name) == wanted[name] for name in parts)
+        and all(trained.get(name) == how[name] for name in ("stage", "precision", "gradient_checkpointing"))
+        and trained.get("load_in", "full") == settings.load_in
     )
 
 

@@ -71,3 +71,13 @@ def group_by_image(examples: Iterable[Example]) -> list[list[Example]]:
     for example in examples:
         groups.setdefault(example.image or example.image_id, []).append(example)
     return list(groups.values())
+
+
+def first_images(examples: Iterable[Example], questions: int) -> list[Example]:
+    """The first whole images that hold `questions` questions; all of them for 0."""
+    chosen: list[Example] = []
+    for group in group_by_image(examples):
+        if questions and len(chosen) >= questions:
+            break
+        chosen += group
+    return chosen

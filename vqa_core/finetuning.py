@@ -9,17 +9,21 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import TrainerState, TrainingArguments
 
+from vqa_core.attention import choose_attention
 from vqa_core.batches import Plan, plan_batches
 from vqa_core.checkpoints import newest_valid
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.engine import Engine
-from vqa_core.examples import Example, group_by_image
+from vqa_core.examples import Example, first_images
 from vqa_core.files import InputError
+from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.metric_log import MetricLog
+from vqa_core.packing import FLASH
 from vqa_core.runs import RunDir
 from vqa_core.sharding import spread
 from vqa_core.stages import prepare_stage, save_model_folder, stage_of, start_from, trained_tensors
@@ -69,24 +73,22 @@ def finetune(
             "--parallel fsdp2 spreads the model over processes, and this is the only one. Start several: "
             "torchrun --nproc_per_node 2 -m -- train.finetune ..."
         )
+    _check_quantised(settings)
     checkpoint = _checkpoint(run, resume)
-    vlm = vlm or build_vlm(
-        model_settings,
-        dtype=resolve_precision(settings.precision, best_device()),
-        attention=settings.attention,
-        seed=settings.seed,
-    )
+    vlm = vlm or _build(model_settings, settings, rows)
     if vlm.settings.prompt_style != model_settings.prompt_style:  # `template`, written out: kept for --resume
         model_settings = replace(model_settings, prompt_style=vlm.settings.prompt_style)
         if _is_first():
             run.write_section("model", model_settings.to_dict())
+    if settings.tf32 and vlm.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     stage = stage_of(settings)
     prepare_stage(vlm, stage, settings.seed)
     if settings.init_from and not checkpoint:
         start_from(vlm, Path(settings.init_from))
     if settings.gradient_checkpointing:  # here, since the Trainer would look for it on PackedLoss
         vlm.language_model.activation_checkpointing_enable({"use_reentrant": False})
-    encoder = BranchEncoder(vlm.prompt, settings.text_token_budget)
+    encoder = BranchEncoder(vlm.prompt, settings.text_token_budget, boundaries=model_settings.image_boundaries)
     measured = measure_rows(rows, encoder)
     if measured.questions_cut:
         logger.warning(
@@ -103,11 +105,11 @@ def finetune(
         raise InputError("There is nothing to train: --epochs and --max-steps leave no batch.")
     _tell(vlm, stage.name, plan, settings, processes)
 
-    shown = _first_images(val, settings.eval_questions)
+    shown = first_images(val, settings.eval_questions)
     args = _arguments(run, settings, plan, processes, validates=bool(shown))
     tracker = Tracker(settings.report_to, run, {"model": model_settings.to_dict(), "train": settings.to_dict()})
     metrics = MetricLog(run, tracker, args.max_steps, plan.epochs, after=_step_of(checkpoint)) if _is_first() else None
-    packed = PackedLoss(vlm)
+    packed = PackedLoss(vlm, plain=vlm.attention == FLASH)
     if settings.parallel == "fsdp2":
         units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
         spread(packed, units, args.device)
@@ -138,12 +140,44 @@ def finetune(
             "trained": {"steps": step, "step": best, "epochs": round(plan.epochs, 4), "questions": plan.questions},
             "validation": found,
             "precision": str(vlm.dtype).removeprefix("torch."),
+            "attention": vlm.attention,
+            "load_in": load_in_of(vlm.language_model),
             "versions": {name: version(name) for name in ("torch", "transformers")}
             | {"python": platform.python_version()},
         }
         save_model_folder(run.model, vlm, stage, tensors=tensors, save_dtype=settings.save_dtype, about=about)
         logger.info("Wrote %s after %.0f s.", run.model, time.monotonic() - started)
     return Outcome(True, step, args.max_steps, found)
+
+
+def _check_quantised(settings: TrainSettings) -> None:
+    if settings.load_in == "full":
+        return
+    if settings.stage == "full":
+        raise InputError(
+            f"--stage full trains the language model, which --load-in {settings.load_in} freezes. Use --stage lora."
+        )
+    if settings.parallel == "fsdp2":
+        raise InputError(
+            f"--parallel fsdp2 can't spread what --load-in {settings.load_in} quantises: each process holds it whole. "
+            "Use --parallel ddp."
+        )
+
+
+def _build(model_settings: ModelSettings, settings: TrainSettings, rows: TrainingRows) -> Vlm:
+    device = best_device()
+    dtype = resolve_precision(settings.precision, device)
+    plain = 1 in (settings.questions_per_image, settings.batch_questions) or all(
+        len(row["questions"]) == 1  # type: ignore[arg-type]
+        for row in map(rows.__getitem__, range(len(rows)))
+    )
+    return build_vlm(
+        model_settings,
+        dtype=dtype,
+        attention=choose_attention(settings.attention, plain=plain, device=device, dtype=dtype),
+        seed=settings.seed,
+        options=LoadOptions.of(model_settings, settings),
+    )
 
 
 def _is_first() -> bool:
@@ -215,21 +249,12 @@ def _arguments(run: RunDir, settings: TrainSettings, plan: Plan, processes: int,
     )
 
 
-def _first_images(val: Sequence[Example], questions: int) -> list[Example]:
-    """The first whole images of `val` that hold `questions` questions; all of it for 0."""
-    chosen: list[Example] = []
-    for group in group_by_image(val):
-        if questions and len(chosen) >= questions:
-            break
-        chosen += group
-    return chosen
-
-
 def _validator(
     vlm: Vlm, examples: list[Example], data_root: Path, settings: TrainSettings
 ) -> Callable[[], dict[str, float]]:
     """A function that gives the accuracy of generated answers on `examples`."""
-    engine = Engine(vlm, PredictSettings(batch_questions=settings.batch_questions), data_root)
+    kind = "hf_batch" if vlm.attention == FLASH else "shared"  # of plain rows, the only ones FlashAttention takes
+    engine = Engine(vlm, PredictSettings(batch_questions=settings.batch_questions, engine=kind), data_root)
 
     def validate() -> dict[str, float]:
         answers = {prediction.question_id: prediction.answer for prediction in engine.generate(examples)}

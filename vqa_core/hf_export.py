@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoProcessor, GenerationConfig, LlavaImageProcessorPil, LlavaProcessor
 
 from vqa_core.files import InputError
+from vqa_core.loading import LoadOptions
 from vqa_core.parts import load_tokenizer
 from vqa_core.projectors import MlpProjector
 from vqa_core.stages import load_model_folder
@@ -82,7 +83,7 @@ def _processor(vlm: Vlm) -> tuple[LlavaProcessor, int]:
         image_std=list(transform.std),
     )
     # Llama's tokeniser puts a blank before the text after a special token, as in training, only when so told
-    tokenizer = load_tokenizer(vlm.settings.language_model, legacy=True)
+    tokenizer = load_tokenizer(vlm.settings.language_model, LoadOptions.of(vlm.settings), legacy=True)
     tokenizer.add_tokens([IMAGE], special_tokens=True)
     strategy = vlm.model.config.vision_feature_select_strategy
     processor = LlavaProcessor(

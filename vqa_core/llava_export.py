@@ -17,6 +17,7 @@ from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, write_json
 from vqa_core.llava_checkpoint import LANGUAGE_TYPES, NON_LORA, PROJECTOR
 from vqa_core.llava_import import copy_tokenizer
+from vqa_core.loading import LoadOptions
 from vqa_core.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
 from vqa_core.projectors import is_mlp
@@ -39,7 +40,7 @@ def export_llava(model: ModelFolder, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     embeddings: dict[str, Tensor] = {}
     if boundaries is not None and stage.name != "full":
-        language = load_language_model(settings.language_model, torch.float32)
+        language = load_language_model(settings.language_model, torch.float32, LoadOptions.of(settings))
         weight = language.get_input_embeddings().weight.detach()
         embeddings[_EMBEDDINGS] = _grown(weight, boundaries, settings).to(boundaries.dtype)
     if stage.name == "full":
@@ -57,14 +58,17 @@ def export_llava(model: ModelFolder, out: Path) -> str:
     else:
         torch.save(projector | embeddings, out / PROJECTOR)
     if boundaries is not None:
-        config |= {"mm_use_im_start_end": True, "vocab_size": len(load_tokenizer(settings.language_model)) + 2}
+        config |= {
+            "mm_use_im_start_end": True,
+            "vocab_size": len(load_tokenizer(settings.language_model, LoadOptions.of(settings))) + 2,
+        }
     write_json(out / "config.json", config)
     return _advice(out, stage, boundaries is not None, settings)
 
 
 def _refuse_what_llava_lacks(settings: ModelSettings) -> None:
-    tower = tower_config(settings.vision_tower)
-    crop = preprocessor_of(settings.vision_tower).get("crop_size", tower.image_size)
+    tower = tower_config(settings.vision_tower, LoadOptions.of(settings))
+    crop = preprocessor_of(settings.vision_tower, LoadOptions.of(settings)).get("crop_size", tower.image_size)
     side = crop["height"] if isinstance(crop, dict) else crop
     lacks = {
         f"a projector {settings.projector!r}": settings.projector != "linear" and not is_mlp(settings.projector),
@@ -106,7 +110,7 @@ def _lora(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _grown(weight: Tensor, added: Tensor, settings: ModelSettings) -> Tensor:
     """Rows (V, D) cut to the tokeniser's, whose next two ids become `<im_start>` and `<im_end>`, and two more."""
-    rows = len(load_tokenizer(settings.language_model))
+    rows = len(load_tokenizer(settings.language_model, LoadOptions.of(settings)))
     return torch.cat([weight[:rows], added.to(weight.dtype)])
 
 
@@ -129,7 +133,7 @@ def _adapter_config(stage: Stage, settings: ModelSettings) -> dict[str, Any]:
 
 def _config(settings: ModelSettings) -> dict[str, Any]:
     """config.json: the language model's keys as transformers 4 spells them, and LLaVA's own."""
-    language = language_config(settings.language_model)
+    language = language_config(settings.language_model, LoadOptions.of(settings))
     kinds = {language_type: name for name, language_type in LANGUAGE_TYPES.items()}  # the later name of two
     if language.model_type not in kinds:
         raise InputError(
@@ -142,7 +146,7 @@ def _config(settings: ModelSettings) -> dict[str, Any]:
         "model_type": kinds[language.model_type],
         "architectures": ["LlavaMistralForCausalLM" if language.model_type == "mistral" else "LlavaLlamaForCausalLM"],
         "mm_vision_tower": str(tower.resolve()) if tower.is_dir() else settings.vision_tower,
-        "mm_hidden_size": tower_config(settings.vision_tower).hidden_size,
+        "mm_hidden_size": tower_config(settings.vision_tower, LoadOptions.of(settings)).hidden_size,
         "mm_projector_type": settings.projector,
         "mm_vision_select_layer": settings.vision_feature_layer,
         "mm_vision_select_feature": "patch",

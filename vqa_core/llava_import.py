@@ -21,6 +21,7 @@ from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, named, write_json
 from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, read_llava
+from vqa_core.loading import LoadOptions
 from vqa_core.parts import language_config, load_tokenizer, load_tower, preprocessor_of, tower_config
 from vqa_core.prompts import OWN_TEMPLATE
 from vqa_core.settings import resolve
@@ -54,12 +55,12 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
     _refuse_what_is_not_supported(checkpoint)
     stage, trained = _lora(checkpoint) if checkpoint.lora else (Stage("align"), {})
     settings = _settings(checkpoint, given)
-    settings = replace(settings, vision_tower=_tower(checkpoint, settings.vision_tower, out))
+    settings = replace(settings, vision_tower=_tower(checkpoint, settings, out))
     if checkpoint.kind == "full":
         settings = replace(settings, language_model=str(_beside(out, "language-model")))
         _write_language_model(checkpoint, Path(settings.language_model), given.get("language_model"))
     if settings.prompt_style == OWN_TEMPLATE:
-        settings = written_out(settings, load_tokenizer(settings.language_model))
+        settings = written_out(settings, load_tokenizer(settings.language_model, LoadOptions.of(settings)))
     about = {"converted": {"from": str(source.resolve()), "kind": checkpoint.kind}}
     write_model_folder(out, settings, stage, projector_tensors(checkpoint) | trained, about=about)
 
@@ -92,15 +93,16 @@ def _settings(checkpoint: LlavaCheckpoint, given: Mapping[str, Any]) -> ModelSet
     tower = given.get("vision_tower") or config.get("mm_vision_tower")
     if not tower:
         raise InputError(f"{folder}: config.json has no mm_vision_tower. Name the tower with --vision-tower.")
-    tower_size = tower_config(tower)
-    crop = preprocessor_of(tower).get("crop_size", tower_size.image_size)
+    options = LoadOptions(revision=tuple(given.get("revision", ())))
+    tower_size = tower_config(tower, options)
+    crop = preprocessor_of(tower, options).get("crop_size", tower_size.image_size)
     _check_size(checkpoint, "mm_hidden_size", tower, tower_size.hidden_size)
     base = given.get("language_model") or config.get("_name_or_path")
     if checkpoint.kind != "full":
         if not base:
             raise InputError(f"{folder} does not say which language model it was trained on. Name it with --base.")
         for key in ("hidden_size", "num_hidden_layers"):
-            _check_size(checkpoint, key, base, getattr(language_config(base), key))
+            _check_size(checkpoint, key, base, getattr(language_config(base, options), key))
     of_checkpoint = {
         "vision_tower": tower,
         "language_model": base or "",
@@ -182,17 +184,18 @@ def copy_tokenizer(source: str, out: Path) -> bool:
     return any(found)
 
 
-def _tower(checkpoint: LlavaCheckpoint, tower: str, out: Path) -> str:
+def _tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) -> str:
     """The tower to name: the one given, or `out-vision-tower`, written if the checkpoint's tower was trained."""
+    tower, options = settings.vision_tower, LoadOptions.of(settings)
     if not checkpoint.tower:
         return tower
     target = _beside(out, "vision-tower")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         save_file(checkpoint.tower, folder / "model.safetensors", metadata={"format": "pt"})
-        tower_config(tower).save_pretrained(folder)
-        write_json(folder / "preprocessor_config.json", preprocessor_of(tower))
-        given, own = (load_tower(path, torch.float32).state_dict() for path in (tower, scratch))
+        tower_config(tower, options).save_pretrained(folder)
+        write_json(folder / "preprocessor_config.json", preprocessor_of(tower, options))
+        given, own = (load_tower(path, torch.float32, options).state_dict() for path in (tower, scratch))
         dtype = next(iter(checkpoint.tower.values())).dtype  # LLaVA rounds the tower to the format of training
         if all(torch.equal(tensor.to(dtype), own[name].to(dtype)) for name, tensor in given.items()):
             return tower

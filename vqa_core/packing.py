@@ -20,8 +20,8 @@ PADDING_SEGMENT = -1
 
 # What the mask must look like for an attention backend to give right answers (transformers 5.17 and 5.23, measured).
 MASK_KIND = {"sdpa": "bool", "eager": "float"}
+FLASH = "flash_attention_2"  # exact for plain rows, see vqa_core/attention.py
 REFUSED = {
-    "flash_attention_2": "it takes every restart of the positions for a new document, so questions see each other",
     "flash_attention_3": "it takes every restart of the positions for a new document, so questions see each other",
     "flex_attention": "it takes a mask tensor for a score to add and aborts on the CPU",
 }
@@ -115,10 +115,26 @@ def attention_mask(seen: Tensor, backend: str, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
+def plain_mask(segments: Tensor) -> Tensor:
+    """The (B, T) mask, False at padding, of rows of one question each: all that FlashAttention takes beside causality.
+
+    Raises InputError for a row of several questions, which would see each other.
+    """
+    if int(segments.max()) > 1:
+        check_backend(FLASH)
+    return segments != PADDING_SEGMENT
+
+
 def check_backend(backend: str) -> None:
     """Refuse attention backends that run packed rows without an error and give wrong answers."""
     if backend in MASK_KIND:
         return
+    if backend == FLASH:
+        raise InputError(
+            "--attention flash_attention_2 can't run packed rows: it takes every restart of the positions for a new "
+            "document, so questions see each other. Use --attention auto, or rows of one question: "
+            "--questions-per-image 1 in training, --engine hf_batch in prediction."
+        )
     reason = REFUSED.get(backend, "it was never checked against separate rows")
     raise InputError(
         f"--attention {backend} can't run packed rows: {reason}. Use --attention {' or '.join(MASK_KIND)}."

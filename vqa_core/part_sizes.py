@@ -63,10 +63,14 @@ class LanguageSizes:
                 "o_proj": (self.queries, d), "gate_proj": (d, m), "up_proj": (d, m), "down_proj": (m, d)}  # fmt: skip
 
     @property
+    def in_layers(self) -> int:
+        """Parameters of the linear modules of all layers, those that 4 and 8 bits are for."""
+        return self.layers * sum(inputs * outputs for inputs, outputs in self.linear.values())
+
+    @property
     def parameters(self) -> int:
-        layer = sum(inputs * outputs for inputs, outputs in self.linear.values()) + 2 * self.hidden
         head = self.vocabulary * self.hidden
-        return self.layers * layer + self.hidden + head * (1 if self.tied else 2)
+        return self.in_layers + 2 * self.layers * self.hidden + self.hidden + head * (1 if self.tied else 2)
 
     def lora(self, rank: int, targets: Collection[str] = ()) -> int:
         """Parameters of LoRA's two matrices on the named linear modules, on all of them where none is named."""

@@ -1,6 +1,6 @@
 """The parts of a model, by name: `embedded`, the folder of a Hugging Face model, or a hub id.
 
-Every function raises InputError when the part can't be loaded.
+Every function raises InputError when the part can't be loaded; `options` says what is to be loaded of it, and how.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import torch
 from transformers import (
     MODEL_MAPPING,
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedConfig,
@@ -20,47 +21,58 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from vqa_core.files import InputError
 from vqa_core.llava_checkpoint import is_llava_folder
+from vqa_core.loading import AS_IT_IS, LoadOptions, explain, pretrained_keywords
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
 
 
-def preprocessor_of(tower: str) -> dict[str, Any]:
+def preprocessor_of(tower: str, options: LoadOptions = AS_IT_IS) -> dict[str, Any]:
     """Content of a vision tower's preprocessor_config.json."""
     load = ImageProcessingMixin.get_image_processor_dict
-    settings, _ = _load("vision tower's preprocessor", load, resolve_vision_tower(tower))
+    path = resolve_vision_tower(tower)
+    settings, _ = _load("vision tower's preprocessor", load, path, **pretrained_keywords(path, options))
     return dict(settings)
 
 
-def tower_config(tower: str) -> PreTrainedConfig:
+def tower_config(tower: str, options: LoadOptions = AS_IT_IS) -> PreTrainedConfig:
     """Config of a vision tower; of a two-sided model such as CLIP that of its vision side."""
-    config = _load("vision tower", AutoConfig.from_pretrained, resolve_vision_tower(tower))
+    path = resolve_vision_tower(tower)
+    config = _load("vision tower", AutoConfig.from_pretrained, path, **pretrained_keywords(path, options))
     return getattr(config, "vision_config", config)
 
 
-def language_config(language_model: str) -> PreTrainedConfig:
+def language_config(language_model: str, options: LoadOptions = AS_IT_IS) -> PreTrainedConfig:
     """Config of a language model."""
-    return _load("language model", AutoConfig.from_pretrained, resolve_language_model(language_model))
+    path = resolve_language_model(language_model)
+    return _load("language model", AutoConfig.from_pretrained, path, **pretrained_keywords(path, options))
 
 
-def load_tokenizer(language_model: str, **how: Any) -> Any:
+def load_tokenizer(language_model: str, options: LoadOptions = AS_IT_IS, **how: Any) -> Any:
     """The tokeniser of a language model; `how` goes to AutoTokenizer."""
     path = resolve_language_model(language_model)
-    return _load("language model's tokeniser", AutoTokenizer.from_pretrained, path, **how)
+    load = AutoTokenizer.from_pretrained
+    return _load("language model's tokeniser", load, path, **pretrained_keywords(path, options), **how)
 
 
-def load_language_model(language_model: str, dtype: torch.dtype) -> PreTrainedModel:
-    """A language model with its head."""
+def load_language_model(language_model: str, dtype: torch.dtype, options: LoadOptions = AS_IT_IS) -> PreTrainedModel:
+    """A language model with its head; in 4 or 8 bits where `options` say so."""
     path = resolve_language_model(language_model)
-    return _load("language model", AutoModelForCausalLM.from_pretrained, path, dtype=dtype)
+    how = pretrained_keywords(path, options, dtype=dtype, quantise=True)
+    return _load("language model", AutoModelForCausalLM.from_pretrained, path, **how)
 
 
-def load_tower(tower: str, dtype: torch.dtype) -> PreTrainedModel:
+def load_tower(tower: str, dtype: torch.dtype, options: LoadOptions = AS_IT_IS) -> PreTrainedModel:
     """A vision tower; of a two-sided model such as CLIP only the vision side."""
-    config, path = tower_config(tower), resolve_vision_tower(tower)
-    if type(config) not in MODEL_MAPPING:
+    config, path = tower_config(tower, options), resolve_vision_tower(tower)
+    how = pretrained_keywords(path, options, dtype=dtype)
+    if type(config) in MODEL_MAPPING:
+        load = MODEL_MAPPING[type(config)].from_pretrained
+    elif path in options.trust_remote_code:
+        load = AutoModel.from_pretrained
+    else:
         raise InputError(
             f"The vision tower {path!r} is of type {config.model_type!r}, which transformers has no model for."
         )
-    return _load("vision tower", MODEL_MAPPING[type(config)].from_pretrained, path, config=config, dtype=dtype)
+    return _load("vision tower", load, path, config=config, **how)
 
 
 def _load(what: str, load: Callable[..., Any], path: str, **how: Any) -> Any:
@@ -72,7 +84,4 @@ def _load(what: str, load: Callable[..., Any], path: str, **how: Any) -> Any:
     try:
         return load(path, **how)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"The {what} {path!r} can't be loaded: {str(error).splitlines()[0]} "
-            "Give `embedded`, the folder of a Hugging Face model, or a hub id that this machine can reach."
-        ) from error
+        raise explain(what, path, error) from error

@@ -11,12 +11,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from vqa_core.attention import choose_attention
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
 from vqa_core.llava_checkpoint import is_llava_folder
+from vqa_core.loading import LoadOptions
 from vqa_core.parts import load_tokenizer
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
@@ -57,7 +59,7 @@ def predict_split(
 
 def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: Vlm | None = None) -> Engine:
     """The engine for a run's model, with the answers and priors of its training examples."""
-    vlm = vlm or load_model_folder(run.model, dtype=resolve_precision(settings.precision, best_device()))
+    vlm = vlm or _load(run.model, settings)
     asked = _asked_with(vlm.settings, settings)
     if asked != vlm.settings:
         prompt = PromptEncoder(vlm.prompt.tokenizer, asked.prompt_style, asked.instruction)
@@ -85,8 +87,15 @@ def _asked_with(trained: ModelSettings, settings: PredictSettings) -> ModelSetti
     if settings.instruction is not None:
         asked = replace(asked, instruction=settings.instruction)
     if asked.prompt_style == OWN_TEMPLATE:
-        return written_out(asked, load_tokenizer(asked.language_model))
+        return written_out(asked, load_tokenizer(asked.language_model, LoadOptions.of(asked)))
     return asked
+
+
+def _load(folder: Path, settings: PredictSettings) -> Vlm:
+    device = best_device()
+    dtype = resolve_precision(settings.precision, device)
+    attention = choose_attention(settings.attention, plain=settings.engine != "shared", device=device, dtype=dtype)
+    return load_model_folder(folder, dtype=dtype, attention=attention, how=settings)
 
 
 def adopt_model(run: RunDir, folder: Path) -> None:
@@ -163,7 +172,7 @@ def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -
         logger.warning("%s", said)
     prompt = {"prompt_style": asked.prompt_style, "instruction": asked.instruction} if said else {}
     questions = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
-    return {
+    meta = {
         "weights": sha256_of(weights),
         "questions": questions,
         "answers": settings.answers,
@@ -171,3 +180,4 @@ def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -
         "precision": str(resolve_precision(settings.precision, best_device())).removeprefix("torch."),
         **prompt,
     }
+    return meta if settings.load_in == "full" else meta | {"load_in": settings.load_in}

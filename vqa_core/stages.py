@@ -13,9 +13,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from vqa_core.config import ModelSettings, TrainSettings
+from vqa_core.config import ModelSettings, PredictSettings, TrainSettings, settings_of
 from vqa_core.files import InputError, read_json, write_atomically, write_json
+from vqa_core.llava_checkpoint import is_llava_folder
+from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.prompts import changed_prompt
+from vqa_core.runs import RunDir
 from vqa_core.settings import resolve
 from vqa_core.sharding import assign, whole
 from vqa_core.vlm import DTYPES, Vlm, build_vlm, cast_weights
@@ -61,7 +64,7 @@ def _inject_lora(vlm: Vlm, stage: Stage, seed: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     linear = sorted(
-        {name.rsplit(".", 1)[-1] for name, part in vlm.language_model.named_modules() if type(part) is nn.Linear}
+        {name.rsplit(".", 1)[-1] for name, part in vlm.language_model.named_modules() if isinstance(part, nn.Linear)}
     )
     unknown = sorted(set(stage.lora_targets) - set(linear))
     if unknown:
@@ -76,6 +79,9 @@ def _inject_lora(vlm: Vlm, stage: Stage, seed: int) -> None:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if (bits := load_in_of(vlm.language_model)) != "full":
+            # peft asks the module that it is given; transformers told the one with the head
+            setattr(vlm.language_model, f"is_loaded_in_{bits}", True)
         inject_adapter_in_model(config, vlm.language_model)
     for name, parameter in vlm.language_model.named_parameters():
         if ".lora_" in name:
@@ -145,7 +151,21 @@ class ModelFolder:
 
 
 def describe_model_folder(folder: Path) -> ModelFolder:
-    """Read vqa.json; an InputError if there is none or one of another format."""
+    """Read vqa.json, or what the run says of one of its checkpoints.
+
+    An InputError if there is neither, or a vqa.json of another format.
+    """
+    run = RunDir(folder.absolute().parent.parent)
+    if (folder / "manifest.json").is_file() and run.config.is_file():
+        config = run.read_config()
+        return ModelFolder(
+            folder, settings_of(ModelSettings, config, {}), stage_of(settings_of(TrainSettings, config, {}))
+        )
+    if is_llava_folder(folder):
+        raise InputError(
+            f"{folder} is an original LLaVA checkpoint. Convert it first: "
+            f"python -m train.convert --from {folder} --to DIR"
+        )
     if not (folder / "vqa.json").is_file():
         raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")
     described = read_json(folder / "vqa.json")
@@ -169,18 +189,25 @@ def start_from(vlm: Vlm, folder: Path) -> None:
 
 
 def load_model_folder(
-    folder: Path, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", merge: bool = True
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    attention: str = "sdpa",
+    merge: bool = True,
+    how: PredictSettings | None = None,
 ) -> Vlm:
     """Read what `save_model_folder` wrote. LoRA is merged into the language model unless told otherwise.
 
-    Merging computes in fp32 and rounds once to `dtype`; the model comes back frozen and wholly in `dtype`.
+    Merging computes in fp32 and rounds once to `dtype`; the model comes back frozen and wholly in `dtype`. `how` says
+    in how many bits the parts are loaded and whose code may run; LoRA stays beside a language model in 4 or 8 bits.
     """
     given = describe_model_folder(folder)
-    vlm = build_vlm(given.settings, dtype=dtype, attention=attention)
+    vlm = build_vlm(given.settings, dtype=dtype, attention=attention, options=LoadOptions.of(given.settings, how))
     prepare_stage(vlm, given.stage)
     load_trained(vlm, given.tensors(), folder / "trained.safetensors")
     if merge:
-        merge_lora(vlm.language_model)
+        if load_in_of(vlm.language_model) == "full":
+            merge_lora(vlm.language_model)
         vlm.model.requires_grad_(False)
         cast_weights(vlm.model, dtype)
     vlm.model.eval()

@@ -16,7 +16,7 @@ from transformers import Trainer, TrainingArguments
 
 from vqa_core.checkpoints import keep_only, seal
 from vqa_core.config import TrainSettings
-from vqa_core.packing import check_backend, shared_prefix_mask
+from vqa_core.packing import check_backend, plain_mask, shared_prefix_mask
 from vqa_core.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
 from vqa_core.stages import load_trained, trained_tensors
 from vqa_core.training_data import only, supervised_tokens
@@ -31,10 +31,12 @@ class PackedLoss(nn.Module):
     The head runs on supervised positions only: with a vocabulary of 49,152 it is a quarter of the small model's work.
     """
 
-    def __init__(self, vlm: Vlm) -> None:
+    def __init__(self, vlm: Vlm, *, plain: bool = False) -> None:
+        """`plain`: no row holds several questions, so that FlashAttention is exact; a row that does is refused."""
         super().__init__()
-        check_backend(vlm.attention)
-        self.vlm = vlm
+        if not plain:
+            check_backend(vlm.attention)
+        self.vlm, self.plain = vlm, plain
         self.model = vlm.model
 
     def forward(
@@ -52,7 +54,10 @@ class PackedLoss(nn.Module):
         vlm = self.vlm
         with vlm.autocast():
             embeds = vlm.embed(input_ids, vlm.encode_images(pixel_values))  # (B, T, D)
-            mask = shared_prefix_mask(segment_ids, segment_ids, vlm.attention, embeds.dtype)  # (B, 1, T, T)
+            if self.plain:
+                mask = plain_mask(segment_ids)  # (B, T)
+            else:
+                mask = shared_prefix_mask(segment_ids, segment_ids, vlm.attention, embeds.dtype)  # (B, 1, T, T)
             hidden = vlm.language_model(
                 inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
             ).last_hidden_state  # (B, T, D)

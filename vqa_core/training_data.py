@@ -30,9 +30,9 @@ class TrainingRows(Protocol):
 class BranchEncoder:
     """(question, answer) -> Branch within the text budget; equal pairs are tokenised once."""
 
-    def __init__(self, prompt: PromptEncoder, text_token_budget: int) -> None:
-        # LLaVA 1.0 counted the prompt, the image as one token, the answer and its end
-        self.budget = text_token_budget - len(prompt.prefix_ids) - 1
+    def __init__(self, prompt: PromptEncoder, text_token_budget: int, *, boundaries: bool = False) -> None:
+        # LLaVA 1.0 counted the prompt, the image as one token, its <im_start> and <im_end>, the answer and its end
+        self.budget = text_token_budget - len(prompt.prefix_ids) - (3 if boundaries else 1)
         self.prompt = prompt
         self.encode = lru_cache(maxsize=1 << 18)(self._encode)
 

@@ -16,7 +16,8 @@ from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGener
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
-from vqa_core.packing import check_backend
+from vqa_core.loading import LoadOptions
+from vqa_core.packing import FLASH, check_backend
 from vqa_core.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.pixels import PixelTransform
 from vqa_core.projectors import build_projector
@@ -103,16 +104,20 @@ class Vlm:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision where trained weights are kept in fp32 beside bf16 ones; else nothing."""
-        formats = {parameter.dtype for parameter in self.model.parameters()}
+        formats = {parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point()}
         if len(formats) > 1:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
 
 def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Put all parameters into `dtype`. Buffers stay: rotary frequencies in bf16 would misplace tokens."""
+    """Put all parameters into `dtype`. Buffers stay: rotary frequencies in bf16 would misplace tokens.
+
+    So do quantised weights, which are whole numbers.
+    """
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype)
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
 
 
 def best_device() -> torch.device:
@@ -134,17 +139,25 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def build_vlm(
-    settings: ModelSettings, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", seed: int = 0
+    settings: ModelSettings,
+    *,
+    dtype: torch.dtype = torch.float32,
+    attention: str = "sdpa",
+    seed: int = 0,
+    options: LoadOptions | None = None,
 ) -> Vlm:
     """A Vlm from its parts, the projector freshly initialised from `seed` in fp32; parts are frozen and in `eval` mode.
 
     Raises InputError when a part can't be loaded or the parts don't fit.
     """
-    check_backend(attention)
-    tower = load_tower(settings.vision_tower, dtype)
-    processor = preprocessor_of(settings.vision_tower)
-    language = load_language_model(settings.language_model, dtype)
-    tokenizer = load_tokenizer(settings.language_model)
+    if attention != FLASH:  # which `choose_attention` gives for plain rows; packed ones refuse it when they come
+        check_backend(attention)
+    options = options or LoadOptions.of(settings)
+    options.check(settings.vision_tower, settings.language_model)
+    tower = load_tower(settings.vision_tower, dtype, options)
+    processor = preprocessor_of(settings.vision_tower, options)
+    language = load_language_model(settings.language_model, dtype, options)
+    tokenizer = load_tokenizer(settings.language_model, options)
     return assemble(tower, language, tokenizer, processor, settings, attention=attention, seed=seed)
 
 

@@ -79,6 +79,21 @@ class PageBench(Settings):
     minutes: float = setting(10.0, "time that they watch it", unit="minutes", minimum=0.1, maximum=600.0)
 
 
+@dataclass(frozen=True)
+class RecipeBench(Settings):
+    """The Dacon team's recipe and the changes of LLaVA-1.5, one by one: accuracy after so many steps."""
+
+    vision_tower: str = setting("embedded", "vision tower: `embedded`, a Hugging Face folder or a hub id")
+    language_model: str = setting("embedded", "language model: `embedded`, a Hugging Face folder or a hub id")
+    data: str = setting("easy-vqa", "competition folder or zip whose training rows are split by image")
+    steps: int = setting(100, "optimiser steps of every variant", unit="steps", minimum=1)
+    seeds: int = setting(1, "trainings of every variant, with seeds from 0", minimum=1)
+    questions: int = setting(500, "validation questions asked; 0 asks all", unit="questions", minimum=0)
+    batch_questions: int = setting(64, "questions a step", unit="questions", minimum=1)
+    image_side_px: int = setting(56, "side of the square image the tower sees", unit="pixels", minimum=14, maximum=2048)
+    precision: str = setting("auto", "number format", choices=("auto", "fp32", "bf16"))
+
+
 def means(settings: InferBench | TrainBench) -> list[float]:
     """The numbers in `questions_per_image`."""
     try:
