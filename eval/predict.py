@@ -25,7 +25,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the images of a --data of JSON lie")
     parser.add_argument("--split", default="test", choices=("test", "val", "train"), help="(default test)")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="model folder to copy into the run and use")
+    parser.add_argument(
+        "--model",
+        metavar="DIR|ID",
+        help="model folder to copy into the run and use; or an image-text model of Hugging Face, by folder or hub id",
+    )
     parser.add_argument("--restart", action="store_true", help="throw the answers of this split away first")
     add_arguments(parser, PredictSettings)
     args = parser.parse_args(argv)

@@ -13,21 +13,24 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import TrainerState, TrainingArguments
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.batches import Plan, plan_batches
 from vqa_core.checkpoints import newest_valid
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example, group_by_image
 from vqa_core.files import InputError
+from vqa_core.hub_model import HubModel, build_any
 from vqa_core.metric_log import MetricLog
 from vqa_core.runs import RunDir
+from vqa_core.separate_loss import SeparateRowsLoss
 from vqa_core.sharding import spread
 from vqa_core.stages import prepare_stage, save_model_folder, stage_of, start_from, trained_tensors
 from vqa_core.trackers import Tracker
 from vqa_core.trainer import Hooks, PackedLoss, VqaTrainer
 from vqa_core.training_control import TrainingControl
 from vqa_core.training_data import BranchEncoder, TrainingBatches, TrainingRows, measure_rows
-from vqa_core.vlm import Vlm, best_device, build_vlm, resolve_precision
+from vqa_core.vlm import best_device, resolve_precision
 
 logger = logging.getLogger("vqa")
 
@@ -51,7 +54,7 @@ def finetune(
     settings: TrainSettings,
     *,
     resume: bool = False,
-    vlm: Vlm | None = None,
+    vlm: AnyVlm | None = None,
 ) -> Outcome:
     """Train on `rows` and write checkpoints, metrics.jsonl and, when finished, model/.
 
@@ -70,7 +73,7 @@ def finetune(
             "torchrun --nproc_per_node 2 -m -- train.finetune ..."
         )
     checkpoint = _checkpoint(run, resume)
-    vlm = vlm or build_vlm(
+    vlm = vlm or build_any(
         model_settings,
         dtype=resolve_precision(settings.precision, best_device()),
         attention=settings.attention,
@@ -98,7 +101,7 @@ def finetune(
     args = _arguments(run, settings, plan, processes, validates=bool(shown))
     tracker = Tracker(settings.report_to, run, {"model": model_settings.to_dict(), "train": settings.to_dict()})
     metrics = MetricLog(run, tracker, args.max_steps, plan.epochs, after=_step_of(checkpoint)) if _is_first() else None
-    packed = PackedLoss(vlm)
+    packed = _loss_of(vlm)
     if settings.parallel == "fsdp2":
         units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
         spread(packed, units, args.device)
@@ -137,6 +140,13 @@ def finetune(
     return Outcome(True, step, args.max_steps, found)
 
 
+def _loss_of(vlm: AnyVlm) -> PackedLoss:
+    if vlm.sharing == "kv":
+        return PackedLoss(vlm)
+    assert isinstance(vlm, HubModel)
+    return SeparateRowsLoss(vlm)
+
+
 def _is_first() -> bool:
     """Whether this is the process that writes, of those that torchrun started; the only one where there are none."""
     return os.environ.get("RANK", "0") == "0"
@@ -161,7 +171,7 @@ def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-")) if checkpoint else 0
 
 
-def _tell(vlm: Vlm, stage: str, plan: Plan, settings: TrainSettings, processes: int) -> None:
+def _tell(vlm: AnyVlm, stage: str, plan: Plan, settings: TrainSettings, processes: int) -> None:
     trained = sum(parameter.numel() for parameter in trained_tensors(vlm).values())
     total = sum(parameter.numel() for parameter in vlm.model.parameters())
     logger.info(
@@ -170,8 +180,8 @@ def _tell(vlm: Vlm, stage: str, plan: Plan, settings: TrainSettings, processes: 
         len(plan.batches), plan.epochs,
     )  # fmt: skip
     logger.info(
-        "A step is %d batch(es) of at most %d questions on %d process(es); a picture is %d tokens.",
-        settings.accumulate, settings.batch_questions, processes, vlm.image_tokens,
+        "A step is %d batch(es) of at most %d questions on %d process(es); a picture is %s.",
+        settings.accumulate, settings.batch_questions, processes, f"{vlm.image_tokens} tokens" if vlm.image_tokens else "as many tokens as its size asks for",
     )  # fmt: skip
 
 
@@ -217,7 +227,7 @@ def _first_images(val: Sequence[Example], questions: int) -> list[Example]:
 
 
 def _validator(
-    vlm: Vlm, examples: list[Example], data_root: Path, settings: TrainSettings
+    vlm: AnyVlm, examples: list[Example], data_root: Path, settings: TrainSettings
 ) -> Callable[[], dict[str, float]]:
     """A function that gives the accuracy of generated answers on `examples`."""
     engine = Engine(vlm, PredictSettings(batch_questions=settings.batch_questions), data_root)

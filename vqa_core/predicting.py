@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 import shutil
 import time
 from collections import Counter
@@ -11,20 +12,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vqa_core.config import PredictSettings
+from vqa_core.any_vlm import AnyVlm
+from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
-from vqa_core.llava_checkpoint import is_llava_folder
+from vqa_core.hub_loading import check_image_text_model
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
 from vqa_core.runs import RunDir
-from vqa_core.stages import load_model_folder
-from vqa_core.vlm import Vlm, best_device, resolve_precision
+from vqa_core.stages import Stage, load_model_folder, write_model_folder
+from vqa_core.vlm import best_device, resolve_precision
 
 logger = logging.getLogger("vqa")
 
 TELL_EVERY_S = 5.0
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def predict_split(
@@ -51,7 +54,7 @@ def predict_split(
     return statuses
 
 
-def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: Vlm | None = None) -> Engine:
+def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: AnyVlm | None = None) -> Engine:
     """The engine for a run's model, with the answers and priors of its training examples."""
     vlm = vlm or load_model_folder(run.model, dtype=resolve_precision(settings.precision, best_device()))
     train = run.examples("train") if run.train.is_file() else []
@@ -69,21 +72,32 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: V
     )
 
 
-def adopt_model(run: RunDir, folder: Path) -> None:
-    """Make a copy of another model folder the run's own; an InputError if the run has other weights already."""
+def adopt_model(run: RunDir, name: str) -> None:
+    """Make a model the run's own: a copy of a model folder, or a note of the image-text model of that folder or hub id.
+
+    Raises InputError if it is neither, or if the run has another model already.
+    """
+    folder = source = Path(name)
+    copying = run.root / ".model-copy"
+    shutil.rmtree(copying, ignore_errors=True)
     if not (folder / "vqa.json").is_file():
-        hint = f" Convert it: python -m train.convert --from {folder} --to DIR" if is_llava_folder(folder) else ""
-        raise InputError(f"--model {folder} holds no trained model (no vqa.json).{hint}")
+        if not (folder / "config.json").is_file() and (folder.exists() or not _HUB_ID.fullmatch(name)):
+            raise InputError(f"--model {name} holds no trained model (no vqa.json) and no other one (no config.json).")
+        check_image_text_model(name)
+        base = str(folder.resolve()) if folder.is_dir() else name
+        source = copying
+        write_model_folder(source, ModelSettings(base_model=base), Stage("base"), {}, about={})
     if run.model.is_dir():
-        if sha256_of(folder / "trained.safetensors") != sha256_of(run.model / "trained.safetensors"):
+        same = sha256_of(source / "trained.safetensors") == sha256_of(run.model / "trained.safetensors")
+        shutil.rmtree(copying, ignore_errors=True)
+        if not same:
             raise InputError(
-                f"{run.model} holds other weights than --model {folder}. Leave --model out, use another --run, "
+                f"{run.model} holds other weights than --model {name}. Leave --model out, use another --run, "
                 f"or remove {run.root} to start over."
             )
         return
-    copying = run.root / ".model-copy"
-    shutil.rmtree(copying, ignore_errors=True)
-    shutil.copytree(folder, copying)
+    if source is folder:
+        shutil.copytree(folder, copying)
     copying.rename(run.model)
 
 
