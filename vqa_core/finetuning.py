@@ -179,9 +179,10 @@ def _tell(vlm: AnyVlm, stage: str, plan: Plan, settings: TrainSettings, processe
         f"{trained:,}", f"{total:,}", stage, str(vlm.dtype).removeprefix("torch."), vlm.device, plan.questions,
         len(plan.batches), plan.epochs,
     )  # fmt: skip
+    picture = f"{vlm.image_tokens} tokens" if vlm.image_tokens else "as many tokens as its size asks for"
     logger.info(
         "A step is %d batch(es) of at most %d questions on %d process(es); a picture is %s.",
-        settings.accumulate, settings.batch_questions, processes, f"{vlm.image_tokens} tokens" if vlm.image_tokens else "as many tokens as its size asks for",
+        settings.accumulate, settings.batch_questions, processes, picture,
     )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def _of_files(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in names}
 
 
-def _processor_loader(config: Any) -> Callable[..., Any]:
+def _processor_loader(config: Any) -> Any:
     """How to load the processor: without its video side, which needs torchvision and is never asked for here."""
     kind = PROCESSOR_MAPPING.get(type(config), None)
     if kind is None or "video_processor" not in kind.get_attributes():

@@ -17,11 +17,12 @@ class SeparateRowsLoss(PackedLoss):
         self.model = vlm.model
 
     def forward(
-        self, pixel_values: list[HubPicture], input_ids: Tensor, segment_ids: Tensor, targets: Tensor, **_: Any
+        self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
     ) -> dict[str, Tensor]:
         """Sum of the cross entropies of all targets; arguments and result as PackedLoss has them."""
         losses: list[Tensor] = []
-        for row, picture in enumerate(pixel_values):
+        pictures: list[HubPicture] = pixel_values
+        for row, picture in enumerate(pictures):
             outputs = self.hub.image_outputs(picture.pixels) if self.hub.sharing == "vision" else None
             for number in range(1, int(segment_ids[row].max()) + 1):
                 of_branch = segment_ids[row] == number

@@ -32,7 +32,7 @@ def answer_separately(
             branch_ids = vlm.prompt.branch_ids(example.question)[0]
             chosen = Choices(engine.trie, 1, vlm.device)
             with vlm.autocast():
-                output = vlm.model.generate(  # type: ignore[operator]
+                output = vlm.model.generate(
                     **vlm.row_inputs(picture, branch_ids, outputs),
                     do_sample=False,
                     max_new_tokens=engine.longest,
