@@ -81,7 +81,7 @@ class _Kind:
 def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
     """Write the tiny model and processor of an architecture to `folder`; `text` changes its language model's config."""
     made = KINDS[kind]
-    tokenizer = _tokenizer(made)
+    tokenizer = tokenizer_of(made)
     config = made.config(tokenizer)
     for name, value in text.items():
         setattr(config.text_config, name, value)
@@ -101,7 +101,8 @@ def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
     return folder
 
 
-def _tokenizer(kind: _Kind) -> PreTrainedTokenizerFast:
+def tokenizer_of(kind: _Kind) -> PreTrainedTokenizerFast:
+    """The tests' tokeniser with the tokens that the kind adds."""
     base = tiny_tokenizer(adds_bos=kind.adds_bos)
     return PreTrainedTokenizerFast(
         tokenizer_object=base.backend_tokenizer,
