@@ -1,5 +1,6 @@
 """Models of the hub answer as their own `generate` does, one question at a time, whatever their questions share."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tiny import QUESTIONS, tiny_picture
+from tests.tiny import ANSWERS, QUESTIONS, tiny_picture
 from tests.tiny_hub import KINDS, tiny_hub
 from vqa_core.capabilities import CAPABILITIES
 from vqa_core.config import ModelSettings, PredictSettings
@@ -18,6 +19,7 @@ from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.hub_model import HubModel, build_hub_model
 from vqa_core.images import open_image
+from vqa_core.likeliest import likeliest
 from vqa_core.packing import Branch, pack_onto
 
 LONGEST = 6
@@ -124,3 +126,87 @@ def test_a_picture_is_encoded_and_its_prefix_computed_once(kind: str, data_root:
     assert engine.work.lm_tokens == prefixes + sum(
         len(model.prompt.branch_ids(example.question)[0]) for example in EXAMPLES
     )
+
+
+@pytest.mark.parametrize("kind", ["llava", "smolvlm", "qwen2_5_vl", "gemma3"])
+def test_every_way_to_ask_gives_the_same_answers(kind: str, data_root: Path) -> None:
+    model = hub(kind)
+    settings = PredictSettings(max_new_tokens=LONGEST)
+    for allowed in (None, ANSWERS):
+        engine = Engine(model, settings, data_root, allowed_answers=allowed)
+        naive = Engine(model, replace(settings, engine="naive"), data_root, allowed_answers=allowed)
+        asked = engine.ask(picture(1), QUESTIONS)
+        *_, last = streamed = list(engine.stream(picture(1), QUESTIONS))
+        assert last == [prediction.answer for prediction in asked]
+        assert (len(streamed) > 2) == (model.sharing == "kv")
+        assert [one.answer for one in naive.ask(picture(1), QUESTIONS)] == last
+        if allowed:
+            assert set(last) <= set(ANSWERS)
+    found = likeliest(engine, picture(1), QUESTIONS, k=3)
+    if model.sharing == "kv":
+        assert [candidates[0].answer for candidates in found] == last
+        assert [candidates[0].probability for candidates in found] == pytest.approx(
+            [prediction.probability for prediction in asked], abs=1e-5
+        )
+    else:
+        assert found == [[] for _ in QUESTIONS]
+
+
+@pytest.mark.parametrize("kind", ["llava_next", "smolvlm", "qwen2_vl"])
+def test_eager_attention_has_a_mask_of_its_own(kind: str, data_root: Path) -> None:
+    eager = build_hub_model(hub(kind).settings, attention="eager")
+    assert eager.attention == "eager"
+    found, expected = (
+        [p.generated for p in Engine(model, PredictSettings(), data_root).generate(EXAMPLES)]
+        for model in (eager, hub(kind))
+    )
+    assert found == expected
+
+
+def test_an_unknown_architecture_is_asked_question_by_question_and_said(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(CAPABILITIES, "internvl")
+    unknown = build_hub_model(hub("internvl").settings)
+    assert unknown.sharing == "nothing"
+    assert "'internvl' is not in the table" in caplog.text
+    engine = Engine(unknown, PredictSettings(max_new_tokens=LONGEST), data_root)
+    expected = [p.generated for p in Engine(hub("internvl"), engine.settings, data_root).generate(EXAMPLES)]
+    assert [p.generated for p in engine.generate(EXAMPLES)] == expected
+    assert engine.work.encodes == len(EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("llava_next", {"sliding_window": 24}, "sliding window"),
+        ("llava", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1000.0}}, "dynamic rotary"),
+    ],
+)
+def test_a_language_model_that_bears_no_packed_rows_shares_the_encoding_alone(
+    kind: str, text: dict[str, Any], said: str, data_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = build_hub_model(ModelSettings(base_model=str(tiny_hub(kind, tmp_path, **text))))
+    assert model.sharing == "vision"
+    assert said in caplog.text
+    engine = Engine(model, PredictSettings(max_new_tokens=LONGEST), data_root)
+    expected = [engine.text_of(generated(model, picture(2), question)[0]) for question in QUESTIONS]
+    assert [prediction.generated for prediction in engine.ask(picture(2), QUESTIONS)] == expected
+    assert engine.work.encodes == 1
+
+
+def test_only_where_the_prefix_is_shared_is_the_mask_ours() -> None:
+    assert all((row.mask == "tensor") == (row.share == "kv") and row.source for row in CAPABILITIES.values())
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("size", [(40, 3), (3, 40), (1, 1), (900, 2)])
+def test_a_picture_of_any_shape_is_taken_or_refused_by_name(kind: str, size: tuple[int, int], tmp_path: Path) -> None:
+    tiny_picture(0).resize(size).save(tmp_path / "odd.png")
+    engine = Engine(hub(kind), PredictSettings(max_new_tokens=2), tmp_path)
+    (prediction,) = engine.generate([Example("odd", "odd", "odd.png", "Is it dark?")])
+    if prediction.status == "bad_image":
+        assert f"takes no picture of {size[0]} x {size[1]}" in prediction.detail
+    else:
+        expected = generated(hub(kind), open_image(tmp_path / "odd.png"), "Is it dark?")[0][:2]
+        assert prediction.generated == engine.text_of(expected)

@@ -91,16 +91,22 @@ class HubModel:
         return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
     def see(self, image: Image.Image) -> HubPicture:
-        """One RGB picture of any size, and the prompt up to the question."""
-        with self._turn:
-            inputs = dict(
-                self.processor(
-                    text=[self.prompt.before_text],
-                    images=[image],
-                    return_tensors="pt",
-                    add_special_tokens=self.prompt.adds_special_tokens,
+        """One RGB picture, and the prompt up to the question; an InputError for a shape that the processor refuses."""
+        try:
+            with self._turn:
+                inputs = dict(
+                    self.processor(
+                        text=[self.prompt.before_text],
+                        images=[image],
+                        return_tensors="pt",
+                        add_special_tokens=self.prompt.adds_special_tokens,
+                        input_data_format="channels_last",  # a picture 3 pixels high is not taken for 3 colours
+                    )
                 )
-            )
+        except (ValueError, ZeroDivisionError) as error:
+            raise InputError(
+                f"The model's processor takes no picture of {image.width} x {image.height}: {error}"
+            ) from error
         ids: Tensor = inputs.pop("input_ids")
         ids = ids[:, : ids.shape[1] - self.prompt.trailing]  # (1, P)
         of_tokens = {name: inputs.pop(name)[0, : ids.shape[1]].tolist() for name in _OF_TOKENS if name in inputs}

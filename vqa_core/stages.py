@@ -166,10 +166,11 @@ def describe_model_folder(folder: Path) -> ModelFolder:
 def start_from(vlm: AnyVlm, folder: Path) -> None:
     """Put a model folder's weights into what `prepare_stage` made trainable.
 
-    A folder of stage `align` has a projector alone; what another stage trains besides then starts as the base has it.
+    A folder of stage `align` has a projector alone, one of stage `base` nothing; what another stage trains besides then
+    starts as the base has it.
     """
     given = describe_model_folder(folder)
-    alone = given.stage.name == "align"
+    alone = given.stage.name in ("align", "base")
     base = {name: t for name, t in trained_tensors(vlm).items() if alone and ".multi_modal_projector." not in name}
     load_trained(vlm, base | given.tensors(), folder / "trained.safetensors")
 
