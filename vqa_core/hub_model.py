@@ -100,7 +100,6 @@ class HubModel:
                         images=[image],
                         return_tensors="pt",
                         add_special_tokens=self.prompt.adds_special_tokens,
-                        input_data_format="channels_last",  # a picture 3 pixels high is not taken for 3 colours
                     )
                 )
         except (ValueError, ZeroDivisionError) as error:
