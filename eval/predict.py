@@ -25,7 +25,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the images of a --data of JSON lie")
     parser.add_argument("--split", default="test", choices=("test", "val", "train"), help="(default test)")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="model folder to copy into the run and use")
+    parser.add_argument(
+        "--model",
+        metavar="DIR|ID",
+        help="model folder to copy into the run and use; or an image-text model of Hugging Face, by folder or hub id",
+    )
     parser.add_argument("--restart", action="store_true", help="throw the answers of this split away first")
     add_arguments(parser, PredictSettings)
     args = parser.parse_args(argv)
@@ -47,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vqa_core.predicting import adopt_model, predict_split  # imports torch
 
     if args.model:
-        adopt_model(run, args.model)
+        adopt_model(run, args.model, settings)
     run.write_section("predict", settings.to_dict())
     statuses = predict_split(run, args.split, examples, root, settings, restart=args.restart)
     failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")

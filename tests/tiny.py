@@ -85,7 +85,7 @@ def tiny_tower(kind: str = "dinov2", seed: int = 0) -> nn.Module:
         tower: nn.Module = CLIPVisionModel(CLIPVisionConfig(**shape, intermediate_size=48))
     else:
         tower = Dinov2Model(Dinov2Config(**shape, mlp_ratio=2))
-    return _randomise(tower, seed)
+    return randomised(tower, seed)
 
 
 def tiny_language_model(tokenizer: PreTrainedTokenizerFast, *, tied: bool = False, seed: int = 0) -> LlamaForCausalLM:
@@ -103,14 +103,14 @@ def tiny_language_model(tokenizer: PreTrainedTokenizerFast, *, tied: bool = Fals
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    language = _randomise(LlamaForCausalLM(config), seed + 1)
+    language = randomised(LlamaForCausalLM(config), seed + 1)
     with torch.no_grad():  # answers of a random model would hardly ever end
         for token in ("<|endoftext|>", "<|im_end|>"):
             language.lm_head.weight[tokenizer.convert_tokens_to_ids(token)] *= 5
     return language
 
 
-def _randomise(module: nn.Module, seed: int) -> Any:
+def randomised(module: nn.Module, seed: int) -> Any:
     """Weights so large that attention is sharp and logits lie well apart: a slip anywhere changes an answer."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -132,7 +132,7 @@ def tiny_vlm(
     settings = ModelSettings(**TINY_MODEL | model_settings)
     language = tiny_language_model(tokenizer, tied=tied)
     vlm = assemble(tiny_tower(tower), language, tokenizer, PROCESSOR, settings, attention=attention)
-    _randomise(vlm.projector, 2)
+    randomised(vlm.projector, 2)
     vlm.model.eval()
     return vlm
 

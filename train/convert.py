@@ -77,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "this workbench (vqa.json). A LLaVA of Hugging Face needs no conversion."
             )
         model = describe_model_folder(source)
+        if model.settings.base_model:
+            raise InputError(
+                f"{source} belongs to the whole model {model.settings.base_model!r}, which is no LLaVA of parts. "
+                "Use it where it is: --model, --init-from."
+            )
         if args.to or given:
             raise InputError(
                 f"{source} is a model folder of this workbench already: it needs no --to, and has its own parts and "

@@ -36,7 +36,8 @@ def _with_those_of(folder: str, sections: dict[str, dict[str, Any]]) -> dict[str
 
     model = describe_model_folder(Path(folder))
     lora = {name: value for name, value in asdict(model.stage).items() if name != "name" and model.stage.lora_rank}
-    theirs = {"model": model.settings.to_dict(), "train": {"stage": model.stage.name, **lora}}
+    stage = {} if model.stage.name == "base" else {"stage": model.stage.name}
+    theirs = {"model": model.settings.to_dict(), "train": {**stage, **lora}}
     return {name: theirs[name] | sections[name] for name in sections}
 
 

@@ -114,8 +114,11 @@ def told(t: Words, chosen: Answered | None, answers: Sequence[Answered]) -> str:
 
 def seen_pictures(t: Words, subject: Subject, chosen: Answered) -> tuple[dict[str, str], dict[str, str]]:
     """The whole picture with what is cut off in the dark, and the square that the model sees."""
-    transform = PixelTransform(**chosen.pixels)
     image = open_image(subject.path)
+    if not chosen.pixels:  # a model with a processor of its own: its tiles are no one square
+        size = t("ask.size", width=image.width, height=image.height)
+        return {"src": _inline(fitted(image, SIDE)), "alt": t("ask.whole_alt"), "caption": size}, {}
+    transform = PixelTransform(**chosen.pixels)
     left, top, right, bottom = transform.kept(image.size)
     share = 1 - (right - left) * (bottom - top) / (image.width * image.height)
     square = transform.square(image)

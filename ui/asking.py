@@ -26,7 +26,8 @@ class Answered:
     `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
     `seconds` is the time that all questions asked together took, without loading the model and without `likeliest`;
     `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
-    PixelTransform; `asked` the time in seconds since 1970; `status` and `detail` are a Prediction's.
+    PixelTransform, {} where it has a processor of its own; `asked` the time in seconds since 1970; `status` and
+    `detail` are a Prediction's.
     """
 
     question: str
@@ -64,6 +65,7 @@ def answering(
     questions = checked(questions)
     with models.engine(run) as engine:
         from vqa_core.likeliest import likeliest
+        from vqa_core.vlm import Vlm
 
         asked, started = time.time(), time.perf_counter()
         predictions = yield from engine.stream(image, questions)
@@ -80,7 +82,7 @@ def answering(
                 status=prediction.status,
                 detail=prediction.detail,
                 run=run,
-                pixels=asdict(engine.vlm.transform),
+                pixels=asdict(engine.vlm.transform) if isinstance(engine.vlm, Vlm) else {},
                 asked=asked,
             )
             for question, prediction, found in zip(questions, predictions, candidates, strict=True)

@@ -79,6 +79,7 @@ def _memory_row(
     if memory is None:
         parts = {model.vision_tower: tower_sizes(model.vision_tower), model.language_model:
                  language_sizes(model.language_model)}  # fmt: skip
+        parts = {model.base_model: None} if model.base_model else parts
         missing = ", ".join(part for part, sizes in parts.items() if sizes is None) or model.projector
         text, basis = t("train.unknown"), t("train.basis_no_sizes", parts=missing)
     else:

@@ -4,7 +4,7 @@
 transformers' `generate` on left-padded batches, which encodes and prefills a picture again for each question as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from transformers import LogitsProcessor
 from vqa_core.decoding import Generated
 from vqa_core.examples import Example
 from vqa_core.tries import AnswerTrie
+from vqa_core.vlm import Vlm
 
 if TYPE_CHECKING:
     from vqa_core.engine import Batch, Engine
@@ -38,7 +39,8 @@ def answer_hf_batch(engine: "Engine", batch: "Batch", pixels: list[Tensor]) -> l
 def _generate(engine: "Engine", examples: list[Example], pixels: list[Tensor]) -> list[Generated]:
     """transformers' `generate` for one question a row, each row with its own copy of the picture."""
     vlm, work = engine.vlm, engine.work
-    chosen = _Choices(engine.trie, len(examples), vlm.device)
+    assert isinstance(vlm, Vlm)
+    chosen = Choices(engine.trie, len(examples), vlm.device)
     image = [vlm.image_token_id] * vlm.image_tokens
     prompts = [vlm.prompt.prefix_ids + image + vlm.prompt.branch_ids(example.question)[0] for example in examples]
     length = max(len(ids) for ids in prompts)
@@ -50,13 +52,13 @@ def _generate(engine: "Engine", examples: list[Example], pixels: list[Tensor]) -
             attention_mask=mask,
             do_sample=False,
             max_new_tokens=engine.trie.depth if engine.trie else engine.settings.max_new_tokens,
-            eos_token_id=vlm.prompt.end_id,
+            eos_token_id=sorted(vlm.stop_ids),
             pad_token_id=vlm.pad_id,
             logits_processor=[chosen],
         )
     new = output.tolist()  # without the prompt, which went in as embeddings
     logprobs = torch.stack(chosen.logprobs, dim=1).tolist()  # (R, steps)
-    answers = [_cut(ids, row, vlm.prompt.end_id) for ids, row in zip(new, logprobs, strict=True)]
+    answers = [cut(ids, row, vlm.stop_ids) for ids, row in zip(new, logprobs, strict=True)]
     work.encodes += len(pixels)
     for ids, answer in zip(prompts, answers, strict=True):
         steps = len(answer.ids) + answer.ended  # forward passes that this question needed
@@ -67,7 +69,7 @@ def _generate(engine: "Engine", examples: list[Example], pixels: list[Tensor]) -
     return answers
 
 
-class _Choices(LogitsProcessor):  # type: ignore[misc]
+class Choices(LogitsProcessor):  # type: ignore[misc]
     """Leaves each of R rows its likeliest token, of those a trie allows if there is one, and notes its probability."""
 
     def __init__(self, trie: AnswerTrie | None, rows: int, device: torch.device) -> None:
@@ -85,10 +87,10 @@ class _Choices(LogitsProcessor):  # type: ignore[misc]
         return torch.full_like(scores, float("-inf")).scatter_(1, tokens[:, None], 0.0)
 
 
-def _cut(ids: list[int], logprobs: list[float], end_id: int) -> Generated:
-    """What was generated up to the end token; rows that end early are filled up by `generate`."""
-    ended = end_id in ids
-    kept = ids.index(end_id) if ended else len(ids)
+def cut(ids: list[int], logprobs: list[float], stop_ids: Collection[int]) -> Generated:
+    """What was generated up to the first end token; rows that end early are filled up by `generate`."""
+    kept = next((at for at, token in enumerate(ids) if token in stop_ids), len(ids))
+    ended = kept < len(ids)
     return Generated(ids[:kept], sum(logprobs[: kept + ended]), ended)
 
 

@@ -40,6 +40,11 @@ class DataSettings(Settings):
 class ModelSettings(Settings):
     """Model: the parts and how a picture and a question become tokens."""
 
+    base_model: str = setting(
+        "",
+        "a whole image-text model, a Hugging Face folder or a hub id, in place of the parts below; prompt and pictures "
+        "are then as its own processor makes them",
+    )
     vision_tower: str = setting("embedded", "vision tower: `embedded`, a Hugging Face folder or a hub id")
     language_model: str = setting("embedded", "language model: `embedded`, a Hugging Face folder or a hub id")
     projector: str = setting("mlp2x_gelu", "kind of projector between tower and language model")
@@ -73,7 +78,8 @@ class TrainSettings(Settings):
 
     stage: str = setting(
         "align",
-        "`align` trains the projector only, `lora` the projector and LoRA on the language model, `full` both wholly",
+        "`align` trains the projector only, `lora` the projector and LoRA on the language model, `full` both wholly; a "
+        "--base-model is trained by `lora` alone, its projector as it is",
         choices=("align", "lora", "full"),
     )
     init_from: str = setting(

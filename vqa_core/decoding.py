@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.collator import collate
 from vqa_core.packing import PADDING_SEGMENT, PackedRow, shared_prefix_mask
 from vqa_core.tries import AnswerTrie
-from vqa_core.vlm import Vlm
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Generated:
 
 
 def generate_packed(
-    vlm: Vlm,
+    vlm: AnyVlm,
     rows: Sequence[PackedRow],
     image_tokens: Tensor,
     max_new_tokens: int,
@@ -52,7 +52,7 @@ def generate_packed(
 
     Args:
         rows: B packed rows without answers.
-        image_tokens: (B, N, D), the image tokens of each row.
+        image_tokens: the image tokens of all rows in order, (B, N, D) or (sum of N, D).
         max_new_tokens: longest answer, its end included.
         trie: the only answers allowed, or None for free generation.
         work: counts what is done.
@@ -66,7 +66,7 @@ def generate_packed(
 
 @torch.inference_mode()
 def stream_packed(
-    vlm: Vlm,
+    vlm: AnyVlm,
     rows: Sequence[PackedRow],
     image_tokens: Tensor,
     max_new_tokens: int,
@@ -111,7 +111,7 @@ def stream_packed(
         going = []
         for at, (question, token, logprob) in enumerate(zip(active, tokens.tolist(), logprobs.tolist(), strict=True)):
             answers[question].logprob += logprob
-            if token == vlm.prompt.end_id:
+            if token in vlm.stop_ids:
                 answers[question].ended = True
             else:
                 answers[question].ids.append(token)
@@ -155,7 +155,7 @@ class _Block:
 
 
 def _choose(
-    vlm: Vlm, hidden: Tensor, states: Tensor, trie: AnswerTrie | None, work: Work
+    vlm: AnyVlm, hidden: Tensor, states: Tensor, trie: AnswerTrie | None, work: Work
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Greedy tokens (R,), their log probabilities (R,), next trie states (R,) from hidden states (R, D)."""
     work.head_rows += hidden.shape[0]

@@ -6,24 +6,27 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.config import PredictSettings
 from vqa_core.decoding import Generated, Work, generate_packed, stream_packed
 from vqa_core.examples import Example
 from vqa_core.files import InputError
 from vqa_core.images import image_hash, open_image
-from vqa_core.packing import Branch, PackedRow, pack
+from vqa_core.packing import Branch, PackedRow, pack_onto
 from vqa_core.predictions import Prediction
 from vqa_core.tries import AnswerTrie
-from vqa_core.vlm import Vlm
 
 logger = logging.getLogger("vqa")
 
-Answering = Callable[["Engine", "Batch", list[Tensor]], list[list[Generated]]]
+Picture = Any
+"""What `AnyVlm.see` gives; for a Vlm a (3, side, side) tensor."""
+Answering = Callable[["Engine", "Batch", list[Picture]], list[list[Generated]]]
 LOADERS = 4  # threads; reading and resizing a photograph takes 8 ms, asking a 7B model about it 12 ms on a fast GPU
 
 
@@ -62,7 +65,7 @@ class Engine:
 
     def __init__(
         self,
-        vlm: Vlm,
+        vlm: AnyVlm,
         settings: PredictSettings,
         data_root: Path,
         *,
@@ -94,7 +97,7 @@ class Engine:
     def ask(self, image: Image.Image, questions: Sequence[str]) -> list[Prediction]:
         """Answer questions about one picture that is already decoded (RGB), in their order."""
         group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-        generated = self._generate(Batch([group]), list(self.vlm.pixels([image])))[0]
+        generated = self._generate(Batch([group]), [self.vlm.see(image)])[0]
         return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
 
     def stream(self, image: Image.Image, questions: Sequence[str]) -> Generator[list[str], None, list[Prediction]]:
@@ -103,16 +106,22 @@ class Engine:
         The last ones yielded are the answers returned. The steps may be taken in different threads.
         """
         group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-        image_tokens = self.encode([self.vlm.pixels([image])[0]])
+        picture = self.vlm.see(image)
         generated: list[Generated] = []
-        for (generated,) in stream_packed(
-            self.vlm, [self.row_of(group)], image_tokens, self.longest, self.trie, self.work
-        ):
+        for (generated,) in self._steps(group, picture):
             # the first bytes of a character that takes several are no text yet
             yield [self.vlm.prompt.decode(answer.ids).rstrip("\ufffd") for answer in generated]
         predictions = [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
         yield [prediction.answer for prediction in predictions]
         return predictions
+
+    def _steps(self, group: list[Example], picture: Picture) -> Iterator[list[list[Generated]]]:
+        """The generations after each token; all at once from a model whose questions share no prefix."""
+        if self.vlm.sharing != "kv":
+            yield self._generate_shared(Batch([group]), [picture])
+            return
+        rows, image_tokens = [self.row_of(group, picture)], self.encode([picture])
+        yield from stream_packed(self.vlm, rows, image_tokens, self.longest, self.trie, self.work)
 
     # -- planning ------------------------------------------------------------------------------------------------
 
@@ -145,16 +154,16 @@ class Engine:
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def _load(self, group: Sequence[Example]) -> Tensor | InputError:
-        """The picture of some questions as the tower sees it, (3, side, side); or why there is none."""
+    def _load(self, group: Sequence[Example]) -> Picture | InputError:
+        """The picture of some questions as the model takes it; or why there is none."""
         try:
             if not group[0].image:
                 raise InputError(f"no file was found for image {group[0].image_id!r}")
-            return self.vlm.pixels([open_image(self.data_root / group[0].image)])[0]
+            return self.vlm.see(open_image(self.data_root / group[0].image))
         except (InputError, OSError) as error:
             return error if isinstance(error, InputError) else InputError(str(error))
 
-    def _answer_all(self, batch: Batch, pixels: list[Tensor | InputError]) -> Iterator[Prediction]:
+    def _answer_all(self, batch: Batch, pixels: list[Picture | InputError]) -> Iterator[Prediction]:
         readable = []
         for group, picture in zip(batch.groups, pixels, strict=True):
             if isinstance(picture, InputError):
@@ -164,7 +173,7 @@ class Engine:
         if readable:
             yield from self._answer(Batch([group for group, _ in readable]), [picture for _, picture in readable])
 
-    def _answer(self, batch: Batch, pixels: list[Tensor]) -> Iterator[Prediction]:
+    def _answer(self, batch: Batch, pixels: list[Picture]) -> Iterator[Prediction]:
         """Predictions of a batch; when memory runs out, of its halves."""
         try:
             generated = self._generate(batch, pixels)
@@ -189,37 +198,45 @@ class Engine:
         for half in halves:
             yield from self._answer(half, [by_group.get(id(group[0]), last) for group in half.groups])
 
-    def _generate(self, batch: Batch, pixels: list[Tensor]) -> list[list[Generated]]:
+    def _generate(self, batch: Batch, pixels: list[Picture]) -> list[list[Generated]]:
         if self.settings.engine != "shared":
             from vqa_core.baselines import ENGINES
 
+            if self.vlm.settings.base_model:
+                return self._generate_separately(batch, pixels, share_vision=False)
             return ENGINES[self.settings.engine](self, batch, pixels)
         return self._generate_shared(batch, pixels)
 
     @torch.inference_mode()
-    def _generate_shared(self, batch: Batch, pixels: list[Tensor]) -> list[list[Generated]]:
+    def _generate_shared(self, batch: Batch, pixels: list[Picture]) -> list[list[Generated]]:
+        if self.vlm.sharing != "kv":
+            return self._generate_separately(batch, pixels, share_vision=self.vlm.sharing == "vision")
         with self.vlm.autocast():
             image_tokens = self.encode(pixels)
-            rows = [self.row_of(group) for group in batch.groups]
+            rows = [self.row_of(group, picture) for group, picture in zip(batch.groups, pixels, strict=True)]
             return generate_packed(self.vlm, rows, image_tokens, self.longest, self.trie, self.work)
 
+    def _generate_separately(self, batch: Batch, pixels: list[Picture], *, share_vision: bool) -> list[list[Generated]]:
+        from vqa_core.separate_rows import answer_separately
+
+        return answer_separately(self, batch, pixels, share_vision=share_vision)
+
     @torch.inference_mode()
-    def encode(self, pixels: Sequence[Tensor]) -> Tensor:
-        """Pictures (3, side, side) -> their image tokens (B, N, D)."""
+    def encode(self, pixels: Sequence[Picture]) -> Tensor:
+        """Pictures that were seen -> their image tokens, (B, N, D) or (sum of N, D)."""
         self.work.encodes += len(pixels)
         with self.vlm.autocast():
-            return self.vlm.encode_images(torch.stack(list(pixels)))
+            return self.vlm.encode_images(self.vlm.stacked(pixels))
 
     @property
     def longest(self) -> int:
         """Tokens of the longest answer that may be given, its end included."""
         return self.trie.depth if self.trie else self.settings.max_new_tokens
 
-    def row_of(self, group: Sequence[Example]) -> PackedRow:
+    def row_of(self, group: Sequence[Example], picture: Picture) -> PackedRow:
         """The packed row of one picture's questions."""
-        vlm = self.vlm
-        branches = [Branch(vlm.prompt.branch_ids(example.question)[0], []) for example in group]
-        return pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, branches)
+        branches = [Branch(self.vlm.prompt.branch_ids(example.question)[0], []) for example in group]
+        return pack_onto(self.vlm.prefix_of(picture), branches)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The answer that generated token ids spell."""
@@ -246,11 +263,11 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _ahead(
-    loader: ThreadPoolExecutor, load: Callable[[list[Example]], Tensor | InputError], batches: list[Batch]
-) -> Iterator[tuple[Batch, list[Tensor | InputError]]]:
+    loader: ThreadPoolExecutor, load: Callable[[list[Example]], Picture | InputError], batches: list[Batch]
+) -> Iterator[tuple[Batch, list[Picture | InputError]]]:
     """Yield each batch with its pictures, those of the next two being loaded meanwhile."""
 
-    def start(batch: Batch) -> list[Future[Tensor | InputError]]:
+    def start(batch: Batch) -> list[Future[Picture | InputError]]:
         return [loader.submit(load, group) for group in batch.groups]
 
     loading = [start(batch) for batch in batches[:2]]

@@ -146,6 +146,8 @@ def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Leng
     The factors hold for nine trainings of the embedded parts that were measured: `align`, `lora` and `full`, both
     formats, 32 to 256 questions a batch.
     """
+    if model.base_model:
+        return None
     tower, language = tower_sizes(model.vision_tower), language_sizes(model.language_model)
     projector = projector_sizes(model, tower, language.hidden) if tower and language else None
     if not (tower and language and projector):

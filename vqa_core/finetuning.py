@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import TrainerState, TrainingArguments
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.attention import choose_attention
 from vqa_core.batches import Plan, plan_batches
 from vqa_core.checkpoints import newest_valid
@@ -21,17 +22,19 @@ from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example, first_images
 from vqa_core.files import InputError
+from vqa_core.hub_model import HubModel, build_any
 from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.metric_log import MetricLog
 from vqa_core.packing import FLASH
 from vqa_core.runs import RunDir
+from vqa_core.separate_loss import SeparateRowsLoss
 from vqa_core.sharding import spread
 from vqa_core.stages import prepare_stage, save_model_folder, stage_of, start_from, trained_tensors
 from vqa_core.trackers import Tracker
 from vqa_core.trainer import Hooks, PackedLoss, VqaTrainer
 from vqa_core.training_control import TrainingControl
 from vqa_core.training_data import BranchEncoder, TrainingBatches, TrainingRows, measure_rows
-from vqa_core.vlm import Vlm, best_device, build_vlm, resolve_precision
+from vqa_core.vlm import best_device, resolve_precision
 
 logger = logging.getLogger("vqa")
 
@@ -55,7 +58,7 @@ def finetune(
     settings: TrainSettings,
     *,
     resume: bool = False,
-    vlm: Vlm | None = None,
+    vlm: AnyVlm | None = None,
 ) -> Outcome:
     """Train on `rows` and write checkpoints, metrics.jsonl and, when finished, model/.
 
@@ -109,7 +112,7 @@ def finetune(
     args = _arguments(run, settings, plan, processes, validates=bool(shown))
     tracker = Tracker(settings.report_to, run, {"model": model_settings.to_dict(), "train": settings.to_dict()})
     metrics = MetricLog(run, tracker, args.max_steps, plan.epochs, after=_step_of(checkpoint)) if _is_first() else None
-    packed = PackedLoss(vlm, plain=vlm.attention == FLASH)
+    packed = _loss_of(vlm)
     if settings.parallel == "fsdp2":
         units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
         spread(packed, units, args.device)
@@ -164,20 +167,27 @@ def _check_quantised(settings: TrainSettings) -> None:
         )
 
 
-def _build(model_settings: ModelSettings, settings: TrainSettings, rows: TrainingRows) -> Vlm:
+def _build(model_settings: ModelSettings, settings: TrainSettings, rows: TrainingRows) -> AnyVlm:
     device = best_device()
     dtype = resolve_precision(settings.precision, device)
     plain = 1 in (settings.questions_per_image, settings.batch_questions) or all(
         len(row["questions"]) == 1  # type: ignore[arg-type]
         for row in map(rows.__getitem__, range(len(rows)))
     )
-    return build_vlm(
+    return build_any(
         model_settings,
         dtype=dtype,
         attention=choose_attention(settings.attention, plain=plain, device=device, dtype=dtype),
         seed=settings.seed,
         options=LoadOptions.of(model_settings, settings),
     )
+
+
+def _loss_of(vlm: AnyVlm) -> PackedLoss:
+    if vlm.sharing == "kv":
+        return PackedLoss(vlm, plain=vlm.attention == FLASH)
+    assert isinstance(vlm, HubModel)
+    return SeparateRowsLoss(vlm)
 
 
 def _is_first() -> bool:
@@ -204,7 +214,7 @@ def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-")) if checkpoint else 0
 
 
-def _tell(vlm: Vlm, stage: str, plan: Plan, settings: TrainSettings, processes: int) -> None:
+def _tell(vlm: AnyVlm, stage: str, plan: Plan, settings: TrainSettings, processes: int) -> None:
     trained = sum(parameter.numel() for parameter in trained_tensors(vlm).values())
     total = sum(parameter.numel() for parameter in vlm.model.parameters())
     logger.info(
@@ -212,9 +222,10 @@ def _tell(vlm: Vlm, stage: str, plan: Plan, settings: TrainSettings, processes: 
         f"{trained:,}", f"{total:,}", stage, str(vlm.dtype).removeprefix("torch."), vlm.device, plan.questions,
         len(plan.batches), plan.epochs,
     )  # fmt: skip
+    picture = f"{vlm.image_tokens} tokens" if vlm.image_tokens else "as many tokens as its size asks for"
     logger.info(
-        "A step is %d batch(es) of at most %d questions on %d process(es); a picture is %d tokens.",
-        settings.accumulate, settings.batch_questions, processes, vlm.image_tokens,
+        "A step is %d batch(es) of at most %d questions on %d process(es); a picture is %s.",
+        settings.accumulate, settings.batch_questions, processes, picture,
     )  # fmt: skip
 
 
@@ -250,7 +261,7 @@ def _arguments(run: RunDir, settings: TrainSettings, plan: Plan, processes: int,
 
 
 def _validator(
-    vlm: Vlm, examples: list[Example], data_root: Path, settings: TrainSettings
+    vlm: AnyVlm, examples: list[Example], data_root: Path, settings: TrainSettings
 ) -> Callable[[], dict[str, float]]:
     """A function that gives the accuracy of generated answers on `examples`."""
     kind = "hf_batch" if vlm.attention == FLASH else "shared"  # of plain rows, the only ones FlashAttention takes

@@ -16,7 +16,7 @@ from vqa_core.files import InputError
 from vqa_core.loading import LoadOptions
 from vqa_core.parts import load_tokenizer
 from vqa_core.projectors import MlpProjector
-from vqa_core.stages import load_model_folder
+from vqa_core.stages import load_llava_folder
 from vqa_core.vlm import Vlm
 
 IMAGE = "<image>"
@@ -35,7 +35,7 @@ def export_hf(folder: Path, out: Path, *, dtype: torch.dtype = torch.float32) ->
 
     Raises InputError, and writes nothing, where LlavaForConditionalGeneration would compute something else.
     """
-    vlm = load_model_folder(folder, dtype=dtype)
+    vlm = load_llava_folder(folder, dtype=dtype)
     _refuse_what_transformers_lacks(vlm)
     processor, image_id = _processor(vlm)
     _add_image_token(vlm, image_id)

@@ -69,20 +69,24 @@ def likeliest(engine: Engine, image: Image.Image, questions: Sequence[str], k: i
 
     Answers longer than the engine allows are left out, so there may be fewer. Where answers are restricted to few, all
     are weighed; else a likelier one may be missed that begins with unlikely tokens. Of several spellings of a text the
-    likeliest counts. Shapes: Q candidates, K cached tokens, D hidden size, V vocabulary.
+    likeliest counts. A model whose questions share no prefix is not searched: its lists are empty. Shapes: Q
+    candidates, K cached tokens, D hidden size, V vocabulary.
     """
     vlm, trie = engine.vlm, engine.trie
     width = max(BEAM, k) if trie is None or trie.answers > ALL_ANSWERS else ALL_ANSWERS
-    row = engine.row_of([Example(str(index), "", "", question) for index, question in enumerate(questions)])
+    if vlm.sharing != "kv":
+        return [[] for _ in questions]
+    picture = vlm.see(image)
+    row = engine.row_of([Example(str(index), "", "", question) for index, question in enumerate(questions)], picture)
     cache = DynamicCache(config=vlm.language_model.config)
     found = [_Found() for _ in questions]
 
-    def forward(embeds: Tensor, seen: Tensor, positions: list[int]) -> Tensor:
+    def forward(embeds: Tensor, seen: Tensor, positions: Tensor) -> Tensor:
         """(1, Q, D) -> hidden states (Q, D); `seen` (Q, K) says what each of the Q attends to."""
         return vlm.language_model(  # type: ignore[no-any-return]
             inputs_embeds=embeds,
             attention_mask=attention_mask(seen[None], vlm.attention, embeds.dtype),
-            position_ids=torch.tensor([positions], device=vlm.device),
+            position_ids=positions,
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state[0]
@@ -91,8 +95,8 @@ def likeliest(engine: Engine, image: Image.Image, questions: Sequence[str], k: i
         batch = {name: value.to(vlm.device) for name, value in collate([row], vlm.pad_id).items()}
         segments = batch["segment_ids"][0]  # (K,)
         seen = ((segments == segments[:, None]) | (segments == PREFIX_SEGMENT)).tril()
-        embeds = vlm.embed(batch["input_ids"], engine.encode([vlm.pixels([image])[0]]))
-        hidden = forward(embeds, seen, row.position_ids)[row.ends]
+        embeds = vlm.embed(batch["input_ids"], engine.encode([picture]))
+        hidden = forward(embeds, seen, batch["position_ids"])[row.ends]
         seen = seen[row.ends]
         live = [_Live(question, [], 0.0) for question in range(len(questions))]
         for depth in range(1, engine.longest + 1):
@@ -103,7 +107,7 @@ def likeliest(engine: Engine, image: Image.Image, questions: Sequence[str], k: i
             itself = torch.eye(len(live), dtype=torch.bool, device=vlm.device)
             seen = torch.cat([seen[[each.parent for each in live]], itself], dim=1)  # (Q, K)
             positions = [row.position_ids[row.ends[each.question]] + depth for each in live]
-            hidden = forward(vlm.model.get_input_embeddings()(ids), seen, positions)
+            hidden = forward(vlm.model.get_input_embeddings()(ids), seen, torch.tensor([positions], device=vlm.device))
     return [each.best(k) for each in found]
 
 
@@ -116,7 +120,7 @@ def _grown(engine: Engine, live: list[_Live], hidden: Tensor, width: int, found:
             total = each.logprob + logprob
             if not math.isfinite(total):
                 continue
-            if token == engine.vlm.prompt.end_id:
+            if token in engine.vlm.stop_ids:
                 found[each.question].add(engine.text_of(each.ids), total)
             else:
                 grown[each.question].append(_Live(each.question, [*each.ids, token], total, state, parent))

@@ -121,9 +121,8 @@ def _quantisation(load_in: str, dtype: torch.dtype) -> dict[str, Any]:
     return {"quantization_config": config, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
 
 
-def explain(what: str, name: str, error: Exception) -> InputError:
-    """The InputError for a model that `from_pretrained` would not load, with what to do about it."""
-    first = (str(error) or type(error).__name__).splitlines()[0]
+def refusal(what: str, name: str, error: Exception) -> InputError | None:
+    """The InputError for a model that was not loaded for lack of trust or of a network; None for other reasons."""
     if "trust_remote_code=True" in str(error):
         return InputError(
             f"The {what} '{name}' comes with Python code of its own, which runs only where that is asked for by name. "
@@ -134,7 +133,13 @@ def explain(what: str, name: str, error: Exception) -> InputError:
             f"The {what} '{name}' is not on this machine, and HF_HUB_OFFLINE keeps it from being fetched. Fetch it "
             f"where there is a network with `hf download {name}`, or give its folder; or unset HF_HUB_OFFLINE."
         )
-    return InputError(
+    return None
+
+
+def explain(what: str, name: str, error: Exception) -> InputError:
+    """The InputError for a part that `from_pretrained` would not load, with what to do about it."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return refusal(what, name, error) or InputError(
         f"The {what} '{name}' can't be loaded: {first} "
         "Give `embedded`, the folder of a Hugging Face model, or a hub id that this machine can reach."
     )

@@ -28,6 +28,22 @@ REFUSED = {
 
 
 @dataclass(frozen=True, slots=True)
+class Prefix:
+    """What stands before the questions of a picture: P tokens, image tokens among them.
+
+    `axes` are the positions of a model with three of them a token, 3 lists of P; else a token's position is its index.
+    """
+
+    ids: list[int]
+    axes: list[list[int]] | None = None
+
+    @property
+    def following(self) -> int:
+        """The position of what comes next."""
+        return len(self.ids) if self.axes is None else max(map(max, self.axes)) + 1
+
+
+@dataclass(frozen=True, slots=True)
 class Branch:
     """One question of a packed row. `answer` is what is learnt after `ids`, its end included; [] when asking."""
 
@@ -40,7 +56,7 @@ class PackedRow:
     """A packed row of T tokens.
 
     `targets[t]` is the token to predict *from* position t, IGNORE_INDEX where there is none. `ends[n]` is the index of
-    the token that branch n's answer follows.
+    the token that branch n's answer follows. `axes` are those of its Prefix.
     """
 
     input_ids: list[int]
@@ -48,6 +64,7 @@ class PackedRow:
     position_ids: list[int]
     targets: list[int]
     ends: list[int]
+    axes: list[list[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -59,14 +76,19 @@ class PackedRow:
 
 
 def pack(prefix_ids: list[int], image_token_id: int, image_tokens: int, branches: list[Branch]) -> PackedRow:
-    """Pack a prefix, `image_tokens` image positions and the branches into one row.
+    """Pack a prefix, `image_tokens` image positions and the branches into one row."""
+    return pack_onto(Prefix(prefix_ids + [image_token_id] * image_tokens), branches)
+
+
+def pack_onto(shared: Prefix, branches: list[Branch]) -> PackedRow:
+    """Pack a prefix, image positions included, and the branches into one row.
 
     The last answer token is a target only: nothing follows it, so feeding it would be a wasted position. A branch
     without ids (the `plain` prompt shows no question) is answered from the prefix's last token, which only one can be.
     """
-    ids = prefix_ids + [image_token_id] * image_tokens
-    prefix = len(ids)
-    segments, positions, targets, ends = [PREFIX_SEGMENT] * prefix, list(range(prefix)), [IGNORE_INDEX] * prefix, []
+    ids, prefix, start = shared.ids, len(shared.ids), shared.following
+    positions = list(shared.axes[0] if shared.axes else range(prefix))
+    segments, targets, ends = [PREFIX_SEGMENT] * prefix, [IGNORE_INDEX] * prefix, []
     for number, branch in enumerate(branches, start=1):
         if not branch.ids and len(branches) > 1:
             raise InputError(
@@ -76,10 +98,10 @@ def pack(prefix_ids: list[int], image_token_id: int, image_tokens: int, branches
         ends.append(len(ids) + len(branch.ids) - 1)
         ids = ids + fed
         segments += [number] * len(fed)
-        positions += range(prefix, prefix + len(fed))
+        positions += range(start, start + len(fed))
         targets += [IGNORE_INDEX] * len(fed)
         targets[ends[-1] : ends[-1] + len(branch.answer)] = branch.answer
-    return PackedRow(ids, segments, positions, targets, ends)
+    return PackedRow(ids, segments, positions, targets, ends, shared.axes)
 
 
 def shared_prefix_mask(queries: Tensor, keys: Tensor, backend: str, dtype: torch.dtype) -> Tensor:

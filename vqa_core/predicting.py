@@ -11,21 +11,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.attention import choose_attention
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
-from vqa_core.llava_checkpoint import is_llava_folder
-from vqa_core.loading import LoadOptions
+from vqa_core.hub_loading import check_image_text_model
+from vqa_core.loading import LoadOptions, is_hub_id
 from vqa_core.parts import load_tokenizer
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
-from vqa_core.prompts import OWN_TEMPLATE, PromptEncoder, changed_prompt
+from vqa_core.prompts import OWN_TEMPLATE, changed_prompt
 from vqa_core.runs import RunDir
-from vqa_core.stages import describe_model_folder, load_model_folder
-from vqa_core.vlm import Vlm, best_device, resolve_precision
+from vqa_core.stages import Stage, describe_model_folder, load_model_folder, write_model_folder
+from vqa_core.vlm import best_device, resolve_precision
 
 logger = logging.getLogger("vqa")
 
@@ -57,13 +58,12 @@ def predict_split(
     return statuses
 
 
-def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: Vlm | None = None) -> Engine:
+def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: AnyVlm | None = None) -> Engine:
     """The engine for a run's model, with the answers and priors of its training examples."""
     vlm = vlm or _load(run.model, settings)
     asked = _asked_with(vlm.settings, settings)
     if asked != vlm.settings:
-        prompt = PromptEncoder(vlm.prompt.tokenizer, asked.prompt_style, asked.instruction)
-        vlm = replace(vlm, prompt=prompt, settings=asked)
+        vlm = vlm.asking(asked)
     train = run.examples("train") if run.train.is_file() else []
     if not train and settings.answers == "train":
         raise InputError(
@@ -82,43 +82,62 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: V
 def _asked_with(trained: ModelSettings, settings: PredictSettings) -> ModelSettings:
     """The model's settings with the prompt that is asked for; where none is, that of training."""
     asked = trained
-    if settings.prompt_style is not None:
+    if trained.base_model and settings.prompt_style not in (None, OWN_TEMPLATE):
+        raise InputError(
+            f"--prompt-style {settings.prompt_style!r} is not for {trained.base_model!r}: a whole model is asked with "
+            "its own chat template. Leave it out."
+        )
+    if settings.prompt_style is not None and not trained.base_model:
         asked = replace(asked, prompt_style=settings.prompt_style)
     if settings.instruction is not None:
         asked = replace(asked, instruction=settings.instruction)
-    if asked.prompt_style == OWN_TEMPLATE:
+    if asked.prompt_style == OWN_TEMPLATE and not asked.base_model:
         return written_out(asked, load_tokenizer(asked.language_model, LoadOptions.of(asked)))
     return asked
 
 
-def _load(folder: Path, settings: PredictSettings) -> Vlm:
+def _load(folder: Path, settings: PredictSettings) -> AnyVlm:
     device = best_device()
     dtype = resolve_precision(settings.precision, device)
     attention = choose_attention(settings.attention, plain=settings.engine != "shared", device=device, dtype=dtype)
     return load_model_folder(folder, dtype=dtype, attention=attention, how=settings)
 
 
-def adopt_model(run: RunDir, folder: Path) -> None:
-    """Make a copy of another model folder the run's own; an InputError if the run has other weights already."""
+def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> None:
+    """Make a model the run's own: a copy of a model folder, or a note of the image-text model of that folder or hub id.
+
+    A hub id may be ID@REVISION; `how` says whose code may run. Raises InputError if it is neither, or if the run has
+    another model already.
+    """
+    folder = source = Path(name)
+    copying = run.root / ".model-copy"
+    shutil.rmtree(copying, ignore_errors=True)
     if not (folder / "vqa.json").is_file():
-        hint = f" Convert it: python -m train.convert --from {folder} --to DIR" if is_llava_folder(folder) else ""
-        raise InputError(f"--model {folder} holds no trained model (no vqa.json).{hint}")
+        hub_id, _, revision = name.partition("@")
+        if not (folder / "config.json").is_file() and (folder.exists() or not is_hub_id(hub_id)):
+            raise InputError(f"--model {name} holds no trained model (no vqa.json) and no other one (no config.json).")
+        base = str(folder.resolve()) if folder.is_dir() else hub_id
+        settings = ModelSettings(base_model=base, revision=(revision,) if revision and base == hub_id else ())
+        check_image_text_model(base, LoadOptions.of(settings, how))
+        source = copying
+        write_model_folder(source, settings, Stage("base"), {}, about={})
     if run.model.is_dir():
-        if sha256_of(folder / "trained.safetensors") != sha256_of(run.model / "trained.safetensors"):
+        same = sha256_of(source / "trained.safetensors") == sha256_of(run.model / "trained.safetensors")
+        theirs, ours = (describe_model_folder(each).settings for each in (source, run.model))
+        shutil.rmtree(copying, ignore_errors=True)
+        if not same:
             raise InputError(
-                f"{run.model} holds other weights than --model {folder}. Leave --model out, use another --run, "
+                f"{run.model} holds other weights than --model {name}. Leave --model out, use another --run, "
                 f"or remove {run.root} to start over."
             )
-        theirs, ours = (describe_model_folder(each).settings for each in (folder, run.model))
         if changed_prompt(theirs, ours):
             raise InputError(
                 f"{run.model} holds the weights of --model {folder} with another prompt. Leave --model out, and ask "
                 "for a prompt with --prompt-style and --instruction, or use another --run."
             )
         return
-    copying = run.root / ".model-copy"
-    shutil.rmtree(copying, ignore_errors=True)
-    shutil.copytree(folder, copying)
+    if source is folder:
+        shutil.copytree(folder, copying)
     copying.rename(run.model)
 
 

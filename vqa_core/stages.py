@@ -13,15 +13,17 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings, settings_of
 from vqa_core.files import InputError, read_json, write_atomically, write_json
+from vqa_core.hub_model import build_any
 from vqa_core.llava_checkpoint import is_llava_folder
 from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.prompts import changed_prompt
 from vqa_core.runs import RunDir
 from vqa_core.settings import resolve
 from vqa_core.sharding import assign, whole
-from vqa_core.vlm import DTYPES, Vlm, build_vlm, cast_weights
+from vqa_core.vlm import DTYPES, Vlm, cast_weights
 
 logger = logging.getLogger("vqa")
 
@@ -30,7 +32,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What `prepare_stage` made trainable; written to vqa.json so that loading can make the same modules."""
+    """What `prepare_stage` made trainable; written to vqa.json so that loading can make the same modules.
+
+    `base` is nothing at all: a whole model as it came.
+    """
 
     name: str
     lora_rank: int = 0
@@ -46,13 +51,16 @@ def stage_of(settings: TrainSettings) -> Stage:
     return Stage("lora", settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_targets)
 
 
-def prepare_stage(vlm: Vlm, stage: Stage, seed: int = 0) -> None:
+def prepare_stage(vlm: AnyVlm, stage: Stage, seed: int = 0) -> None:
     """Make the stage's parameters trainable and fp32; everything else stays frozen in the model's own format.
 
     LoRA's first matrices are drawn from `seed`, its second ones start at 0, so the model starts as it was.
     """
     vlm.model.requires_grad_(False)
-    vlm.projector.float().requires_grad_(True)
+    if isinstance(vlm, Vlm):
+        vlm.projector.float().requires_grad_(True)
+    elif stage.name not in ("lora", "base"):
+        raise InputError(f"--stage {stage.name} can't train --base-model {vlm.settings.base_model}. Use --stage lora.")
     if stage.name == "lora":
         _inject_lora(vlm, stage, seed)
     elif stage.name == "full":
@@ -60,7 +68,7 @@ def prepare_stage(vlm: Vlm, stage: Stage, seed: int = 0) -> None:
         vlm.model.lm_head.float().requires_grad_(True)
 
 
-def _inject_lora(vlm: Vlm, stage: Stage, seed: int) -> None:
+def _inject_lora(vlm: AnyVlm, stage: Stage, seed: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     linear = sorted(
@@ -89,12 +97,12 @@ def _inject_lora(vlm: Vlm, stage: Stage, seed: int) -> None:
             parameter.requires_grad_(True)
 
 
-def trained_tensors(vlm: Vlm) -> dict[str, Tensor]:
+def trained_tensors(vlm: AnyVlm) -> dict[str, Tensor]:
     """The trainable parameters by name, as they are; tied ones once."""
     return {name: parameter for name, parameter in vlm.model.named_parameters() if parameter.requires_grad}
 
 
-def load_trained(vlm: Vlm, tensors: dict[str, Tensor], source: Path) -> None:
+def load_trained(vlm: AnyVlm, tensors: dict[str, Tensor], source: Path) -> None:
     """Copy tensors into the trainable parameters of the same names; names and shapes must match exactly."""
     own = trained_tensors(vlm)
     for what, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
@@ -110,7 +118,7 @@ def load_trained(vlm: Vlm, tensors: dict[str, Tensor], source: Path) -> None:
 
 def save_model_folder(
     folder: Path,
-    vlm: Vlm,
+    vlm: AnyVlm,
     stage: Stage,
     *,
     tensors: dict[str, Tensor] | None = None,
@@ -131,8 +139,13 @@ def save_model_folder(
 def write_model_folder(
     folder: Path, settings: ModelSettings, stage: Stage, tensors: dict[str, Tensor], *, about: dict[str, Any]
 ) -> None:
-    """Write a model folder from its contents, tensors as they are; `about` is free-form."""
-    write_atomically(folder / "trained.safetensors", save(tensors, metadata={"format": "pt"}))
+    """Write a model folder from its contents, tensors as they are; `about` is free-form.
+
+    The weights of a whole model are known by its name, so that is in the file whose hash stands for them.
+    """
+    base = {"base_model": settings.base_model} if settings.base_model else {}
+    base |= {"revision": ",".join(settings.revision)} if base and settings.revision else {}
+    write_atomically(folder / "trained.safetensors", save(tensors, metadata={"format": "pt"} | base))
     described = {"format": FORMAT, "model": settings.to_dict(), "stage": asdict(stage)}
     write_json(folder / "vqa.json", described | about)
 
@@ -175,15 +188,16 @@ def describe_model_folder(folder: Path) -> ModelFolder:
     return ModelFolder(folder, resolve(ModelSettings, described["model"], {}), stage)
 
 
-def start_from(vlm: Vlm, folder: Path) -> None:
+def start_from(vlm: AnyVlm, folder: Path) -> None:
     """Put a model folder's weights into what `prepare_stage` made trainable.
 
-    A folder of stage `align` has a projector alone; what another stage trains besides then starts as the base has it.
+    A folder of stage `align` has a projector alone, one of stage `base` nothing; what another stage trains besides then
+    starts as the base has it.
     """
     given = describe_model_folder(folder)
     if said := changed_prompt(given.settings, vlm.settings):
         logger.warning("%s", said)
-    alone = given.stage.name == "align"
+    alone = given.stage.name in ("align", "base")
     base = {name: t for name, t in trained_tensors(vlm).items() if alone and ".multi_modal_projector." not in name}
     load_trained(vlm, base | given.tensors(), folder / "trained.safetensors")
 
@@ -195,14 +209,14 @@ def load_model_folder(
     attention: str = "sdpa",
     merge: bool = True,
     how: PredictSettings | None = None,
-) -> Vlm:
+) -> AnyVlm:
     """Read what `save_model_folder` wrote. LoRA is merged into the language model unless told otherwise.
 
     Merging computes in fp32 and rounds once to `dtype`; the model comes back frozen and wholly in `dtype`. `how` says
     in how many bits the parts are loaded and whose code may run; LoRA stays beside a language model in 4 or 8 bits.
     """
     given = describe_model_folder(folder)
-    vlm = build_vlm(given.settings, dtype=dtype, attention=attention, options=LoadOptions.of(given.settings, how))
+    vlm = build_any(given.settings, dtype=dtype, attention=attention, options=LoadOptions.of(given.settings, how))
     prepare_stage(vlm, given.stage)
     load_trained(vlm, given.tensors(), folder / "trained.safetensors")
     if merge:
@@ -211,6 +225,18 @@ def load_model_folder(
         vlm.model.requires_grad_(False)
         cast_weights(vlm.model, dtype)
     vlm.model.eval()
+    return vlm
+
+
+def load_llava_folder(folder: Path, *, dtype: torch.dtype = torch.float32) -> Vlm:
+    """As `load_model_folder`; an InputError for a folder whose model is no LLaVA of parts."""
+    given = describe_model_folder(folder)
+    vlm = None if given.settings.base_model else load_model_folder(folder, dtype=dtype)
+    if not isinstance(vlm, Vlm):
+        raise InputError(
+            f"{folder} belongs to the whole model {given.settings.base_model!r}; this needs a model of a vision tower, "
+            "a projector and a language model."
+        )
     return vlm
 
 

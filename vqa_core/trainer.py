@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.checkpoints import keep_only, seal
 from vqa_core.config import TrainSettings
 from vqa_core.packing import check_backend, plain_mask, shared_prefix_mask
 from vqa_core.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
 from vqa_core.stages import load_trained, trained_tensors
 from vqa_core.training_data import only, supervised_tokens
-from vqa_core.vlm import Vlm
 
 logger = logging.getLogger("vqa")
 
@@ -31,7 +31,7 @@ class PackedLoss(nn.Module):
     The head runs on supervised positions only: with a vocabulary of 49,152 it is a quarter of the small model's work.
     """
 
-    def __init__(self, vlm: Vlm, *, plain: bool = False) -> None:
+    def __init__(self, vlm: AnyVlm, *, plain: bool = False) -> None:
         """`plain`: no row holds several questions, so that FlashAttention is exact; a row that does is refused."""
         super().__init__()
         if not plain:
@@ -40,13 +40,13 @@ class PackedLoss(nn.Module):
         self.model = vlm.model
 
     def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+        self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
     ) -> dict[str, Tensor]:
         """Sum of the cross entropies of all targets.
 
         Args:
-            pixel_values: (B, 3, side, side); row b shows image b.
-            input_ids, segment_ids, position_ids, targets: (B, T), see vqa_core/packing.py.
+            pixel_values: what `encode_images` takes, (B, 3, side, side) of a Vlm; row b shows image b.
+            input_ids, segment_ids, targets: (B, T), position_ids (B, T) or (3, B, T), see vqa_core/packing.py.
 
         Returns:
             `loss`, the sum, and `tokens`, the number of targets.

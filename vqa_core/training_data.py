@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vqa_core.any_vlm import AnyVlm, Prompt
 from vqa_core.batches import PlannedRow
 from vqa_core.collator import collate
 from vqa_core.files import InputError, named
 from vqa_core.images import open_image
-from vqa_core.packing import Branch, pack
-from vqa_core.prompts import PromptEncoder
-from vqa_core.vlm import Vlm
+from vqa_core.packing import Branch, pack_onto
 
 
 class TrainingRows(Protocol):
@@ -30,7 +29,7 @@ class TrainingRows(Protocol):
 class BranchEncoder:
     """(question, answer) -> Branch within the text budget; equal pairs are tokenised once."""
 
-    def __init__(self, prompt: PromptEncoder, text_token_budget: int, *, boundaries: bool = False) -> None:
+    def __init__(self, prompt: Prompt, text_token_budget: int, *, boundaries: bool = False) -> None:
         # LLaVA 1.0 counted the prompt, the image as one token, its <im_start> and <im_end>, the answer and its end
         self.budget = text_token_budget - len(prompt.prefix_ids) - (3 if boundaries else 1)
         self.prompt = prompt
@@ -87,13 +86,13 @@ def _questions(row: dict[str, object]) -> list[tuple[str, str, str]]:
 
 
 class TrainingBatches(Dataset[dict[str, Tensor]]):
-    """Item k is the k-th planned batch: `pixel_values` (B, 3, side, side) and what `collate` gives, each (B, T)."""
+    """Item k is the k-th planned batch: `pixel_values`, of a Vlm (B, 3, side, side), and what `collate` gives."""
 
     def __init__(
         self,
         rows: TrainingRows,
         plan: Sequence[list[PlannedRow]],
-        vlm: Vlm,
+        vlm: AnyVlm,
         encoder: BranchEncoder,
         data_root: Path,
     ) -> None:
@@ -104,14 +103,15 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         vlm = self.vlm
-        packed, images = [], []
+        packed, pictures = [], []
         for planned in self.plan[index]:
             row = self.rows[planned.row]
             questions = _questions(row)
             branches = [self.encoder.encode(*questions[number][1:])[0] for number in planned.questions]
-            packed.append(pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, branches))
-            images.append(open_image(self.data_root / str(row["image"])))
-        return {"pixel_values": vlm.pixels(images), **collate(packed, vlm.pad_id)}
+            picture = vlm.see(open_image(self.data_root / str(row["image"])))
+            packed.append(pack_onto(vlm.prefix_of(picture), branches))
+            pictures.append(picture)
+        return {"pixel_values": vlm.stacked(pictures), **collate(packed, vlm.pad_id)}
 
 
 def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:

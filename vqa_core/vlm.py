@@ -5,7 +5,8 @@ The embedded parts are a default like any other: a Hugging Face folder or a hub 
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.loading import LoadOptions
-from vqa_core.packing import FLASH, check_backend
+from vqa_core.packing import FLASH, Prefix, check_backend
 from vqa_core.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.pixels import PixelTransform
 from vqa_core.projectors import build_projector
@@ -68,13 +69,40 @@ class Vlm:
         return str(self.model.model.language_model.config._attn_implementation)
 
     @property
+    def sharing(self) -> str:
+        """What the questions about a picture share, see vqa_core/capabilities.py: all that they can."""
+        return "kv"
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return frozenset({self.prompt.end_id})
+
+    @property
     def pad_id(self) -> int:
         pad = self.prompt.tokenizer.pad_token_id
         return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
+    def asking(self, settings: ModelSettings) -> "Vlm":
+        """The same model with the prompt style and the instruction of `settings`."""
+        prompt = PromptEncoder(self.prompt.tokenizer, settings.prompt_style, settings.instruction)
+        return replace(self, prompt=prompt, settings=settings)
+
     def pixels(self, images: list[Image.Image]) -> Tensor:
         """RGB pictures -> (B, 3, side, side) float32 on the CPU."""
         return torch.stack([torch.from_numpy(self.transform(image)) for image in images])
+
+    def see(self, image: Image.Image) -> Tensor:
+        """One RGB picture -> (3, side, side) float32 on the CPU."""
+        return self.pixels([image])[0]
+
+    def stacked(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Pictures that were seen -> what `encode_images` takes."""
+        return torch.stack(list(pictures))
+
+    def prefix_of(self, picture: Any) -> Prefix:
+        """What stands before the questions: the same for every picture."""
+        return Prefix(self.prompt.prefix_ids + [self.image_token_id] * self.image_tokens)
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """(B, 3, side, side) -> the tower's patch features (B, S, D_v), class and register tokens dropped."""
@@ -104,10 +132,15 @@ class Vlm:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision where trained weights are kept in fp32 beside bf16 ones; else nothing."""
-        formats = {parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point()}
-        if len(formats) > 1:
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return contextlib.nullcontext()
+        return autocast_of(self.model, self.device)
+
+
+def autocast_of(model: nn.Module, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision where a model's parameters are of several formats; else nothing."""
+    formats = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+    if len(formats) > 1:
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:

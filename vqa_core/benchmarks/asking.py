@@ -19,7 +19,7 @@ from vqa_core.examples import Example
 from vqa_core.files import InputError
 from vqa_core.images import open_image
 from vqa_core.packing import Branch, pack
-from vqa_core.stages import load_model_folder
+from vqa_core.stages import load_llava_folder
 from vqa_core.vlm import Vlm, best_device, build_vlm, cast_weights
 
 logger = logging.getLogger("vqa")
@@ -50,7 +50,7 @@ def bench_model(name: str, questions: Questions, dtype: torch.dtype) -> Vlm:
         return random_vlm(name, questions.texts, device=best_device(), dtype=dtype)
     if not Path(name).is_dir():
         raise InputError(f"--model {name} is no folder of a trained model, and none of embedded, {', '.join(SHAPES)}.")
-    return load_model_folder(Path(name), dtype=dtype)
+    return load_llava_folder(Path(name), dtype=dtype)
 
 
 def describe_model(name: str, vlm: Vlm) -> str:

@@ -83,7 +83,7 @@ class GpuBed:
     def rows(self, images: int) -> list[PackedRow]:
         """The packed rows of the first images."""
         engine = Engine(self.vlm, PredictSettings(), self.questions.root)
-        return [engine.row_of(group) for group in group_by_image(self.first(images).examples)]
+        return [engine.row_of(group, None) for group in group_by_image(self.first(images).examples)]
 
     def noise(self, rows: int, tokens: int) -> Tensor:
         """(rows, tokens, D) in place of embeddings."""

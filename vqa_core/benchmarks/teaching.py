@@ -95,6 +95,7 @@ class Taught:
 def teach(module: PackedLoss, batches: list[Batch]) -> Taught:
     """Forward and backward over all batches, gradients added up."""
     vlm = module.vlm
+    assert isinstance(vlm, Vlm)
     module.zero_grad()
     tokens = sum(int((batch["targets"] != IGNORE_INDEX).sum()) for batch in batches)
     losses = []

@@ -1,0 +1,131 @@
+"""A whole image-text model is trained with LoRA by the same command; its folder answers as the trained model did."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from eval import predict
+from tests.tiny import QUESTIONS, losses, tiny_language_model, tiny_picture, tiny_run, tiny_tokenizer
+from tests.tiny_hub import KINDS, tiny_hub
+from train import finetune
+from vqa_core.collator import collate
+from vqa_core.config import ModelSettings
+from vqa_core.files import InputError, read_json
+from vqa_core.hub_model import HubModel, HubPicture, build_hub_model
+from vqa_core.packing import Branch, pack_onto
+from vqa_core.predictions import read_predictions
+from vqa_core.runs import RunDir
+from vqa_core.separate_loss import SeparateRowsLoss
+from vqa_core.stages import Stage, load_llava_folder, load_model_folder, prepare_stage
+from vqa_core.trainer import PackedLoss
+from vqa_core.training_data import BranchEncoder
+
+TRAIN = [
+    "--stage", "lora", "--lora-rank", "4", "--batch-questions", "8", "--max-steps", "25", "--learning-rate", "1e-2",
+    "--log-every", "1", "--save-every", "100", "--precision", "fp32", "--text-token-budget", "256",
+]  # fmt: skip
+PREDICT = ["--precision", "fp32", "--max-new-tokens", "4"]
+
+
+def answers(run: RunDir, split: str = "val") -> dict[str, str]:
+    return {key: prediction.generated for key, prediction in read_predictions(run.predictions(split)).items()}
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "smolvlm", "gemma3"])
+def test_training_learns_and_its_folder_answers_the_same_in_another_run(kind: str, tmp_path: Path) -> None:
+    base = tiny_hub(kind, tmp_path / "base")
+    run = tiny_run(tmp_path, train_images=8)
+    finetune.main(["--run", str(run.root), "--base-model", str(base), *TRAIN])
+    loss = losses(run)
+    assert sum(list(loss.values())[-5:]) < 0.6 * sum(list(loss.values())[:5])
+    described = read_json(run.model / "vqa.json")
+    assert described["model"]["base_model"] == str(base)
+    predict.main(["--run", str(run.root), "--split", "val", *PREDICT])
+    other = tiny_run(tmp_path / "other", train_images=8)
+    predict.main(["--run", str(other.root), "--split", "val", "--model", str(run.model), *PREDICT])
+    plain = tiny_run(tmp_path / "plain", train_images=8)
+    predict.main(["--run", str(plain.root), "--split", "val", "--model", str(base), *PREDICT])
+    assert answers(run) == answers(other) != answers(plain)
+
+
+def test_lora_is_on_the_language_model_alone_and_starts_as_nothing(tmp_path: Path) -> None:
+    hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("internvl", tmp_path))))
+    prepare_stage(hub, Stage("lora", 4, 8.0))
+    trained = [name for name, parameter in hub.model.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all(".language_model." in name and ".lora_" in name for name in trained)
+
+
+@pytest.mark.parametrize("stage", ["align", "full"])
+def test_other_stages_are_refused(stage: str, tmp_path: Path) -> None:
+    hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("llava", tmp_path))))
+    with pytest.raises(InputError, match="--stage lora"):
+        prepare_stage(hub, Stage(stage))
+
+
+def test_a_run_answers_with_one_model_only(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, test_images=2)
+    one, two = (tiny_hub(kind, tmp_path / kind) for kind in ("llava", "idefics3"))
+    predict.main(["--run", str(run.root), "--model", str(one), *PREDICT])
+    assert len(answers(run, "test")) == len(run.examples("test"))
+    predict.main(["--run", str(run.root), "--model", str(one), *PREDICT])
+    with pytest.raises(InputError, match="holds other weights"):
+        predict.main(["--run", str(run.root), "--model", str(two), *PREDICT])
+    with pytest.raises(InputError, match="needs a model of a vision tower"):
+        load_llava_folder(run.model)
+    assert load_model_folder(run.model).sharing == "kv"
+
+
+def test_what_is_no_image_text_model_is_said(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, test_images=1)
+
+    def told(name: str) -> str:
+        with pytest.raises(InputError) as error:
+            predict.main(["--run", str(run.root), "--model", name, *PREDICT])
+        assert not run.model.exists() or "base_model" in (run.model / "vqa.json").read_text()
+        return str(error.value)
+
+    language = tmp_path / "language"
+    tiny_language_model(tiny_tokenizer()).save_pretrained(language)
+    assert "answers no questions about pictures" in told(str(language))
+    assert "holds no trained model" in told(str(tmp_path / "nowhere" / "at" / "all"))
+    (tmp_path / "empty").mkdir()
+    assert "no config.json" in told(str(tmp_path / "empty"))
+    assert "can't be loaded" in told("nobody/nothing-at-all")
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [("preprocessor_config.json|processor_config.json", "processor"), ("chat_template", "chat template")],
+)
+def test_a_model_that_lacks_a_file_is_said(gone: str, said: str, tmp_path: Path) -> None:
+    folder = tiny_hub("llava", tmp_path / "llava")
+    for path in folder.iterdir():
+        if re.search(gone, path.name):
+            path.unlink()
+    with pytest.raises(InputError, match=said):
+        build_hub_model(ModelSettings(base_model=str(folder)))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_loss_is_that_of_the_model_s_own_forward_pass(kind: str, tmp_path: Path) -> None:
+    hub = build_hub_model(ModelSettings(base_model=str(tiny_hub(kind, tmp_path))))
+    pictures = [hub.see(tiny_picture(0)), hub.see(tiny_picture(1).resize((30, 70)))]
+    encode = BranchEncoder(hub.prompt, 256).encode
+    branches = [encode(question, answer)[0] for question, answer in zip(QUESTIONS, ("red", "dark blue", "3"))]
+    batch = collate([pack_onto(hub.prefix_of(seen), branches) for seen in pictures], hub.pad_id)
+    loss = PackedLoss(hub) if hub.sharing == "kv" else SeparateRowsLoss(hub)
+    with torch.no_grad():
+        found = float(loss(hub.stacked(pictures), **batch)["loss"])
+        expected = sum(own_loss(hub, seen, branch) for seen in pictures for branch in branches)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def own_loss(hub: HubModel, seen: HubPicture, branch: Branch) -> float:
+    """What transformers makes of labels on the answer."""
+    inputs = hub.row_inputs(seen, branch.ids + branch.answer)
+    labels = inputs["input_ids"].clone()
+    labels[:, : -len(branch.answer)] = -100
+    return float(hub.model(**inputs, labels=labels).loss) * len(branch.answer)

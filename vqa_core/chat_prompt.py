@@ -1,0 +1,160 @@
+"""ChatPrompt: the prompt that a model's own chat template makes, cut into what a picture and what a question needs.
+
+The template is rendered once with words that stand for question and answer; what lies between them is fixed text. Ids
+of a question are those that the processor gives to the whole prompt: its text is tokenised behind the token that it
+follows there.
+"""
+
+import copy
+from typing import Any
+
+from vqa_core.files import InputError
+from vqa_core.prompts import PromptStyle
+
+_QUESTION, _ANSWER = "Q7W3QUESTION", "A5T2ANSWER"  # no template has them
+
+
+def style_of(processor: Any) -> PromptStyle:
+    """The fixed text of a processor's chat template with a picture and a question, its image token left out.
+
+    Raises InputError where there is no template, or one that shows the question before the picture.
+    """
+    asked, answered = _rendered(processor)
+    before, found, after = asked.partition(_QUESTION)
+    head, image, lead = before.rpartition(processor.image_token)
+    if not (found and image):
+        raise InputError(
+            "The chat template does not show a picture and after it the question. Choose another model, or one whose "
+            "template does."
+        )
+    _, _, closing = answered.partition(_ANSWER)
+    added = _added_tokens(processor.tokenizer)
+    end = next((token for token in sorted(added, key=len, reverse=True) if closing.lstrip().startswith(token)), "")
+    return PromptStyle(
+        before_image=head, before_question=lead, after_question=after, before_answer="", after_answer="", end=end,
+        shows_question=True,
+    )  # fmt: skip
+
+
+def answer_lead(processor: Any) -> str:
+    """What the template puts between the prompt and an answer: a blank with some, "" with most."""
+    asked, answered = _rendered(processor)
+    prompt = asked.partition(_QUESTION)[2]
+    between = answered.partition(_QUESTION)[2].partition(_ANSWER)[0]
+    return between.removeprefix(prompt) if between.startswith(prompt) else ""
+
+
+class ChatPrompt:
+    """Token ids of one chat template. Has what the engine asks of a PromptEncoder.
+
+    `before_text` is what the processor is given with a picture; `branch_ids(question)` follow what it makes of that.
+    """
+
+    def __init__(self, processor: Any, instruction: str = "") -> None:
+        self.style = style_of(processor)
+        self.instruction = instruction
+        # a copy: the processor's own is called in other threads at the same time
+        self.tokenizer = copy.deepcopy(processor.tokenizer)
+        self._added = _added_tokens(self.tokenizer)
+        self._image = processor.image_token
+        self._answer_lead = answer_lead(processor)
+        lead = self.style.before_question
+        cut = max((lead.rfind(token) + len(token) for token in self._added if token in lead), default=0)
+        self.before_text = self.style.before_image + self._image + lead[:cut]
+        self._lead = lead[cut:]
+        self._anchor, self.trailing = "", 0
+        self.end_id = self._end_id()
+        self.prefix_ids: list[int] = self._ids(self.style.before_image)  # for the text budget: the picture's differ
+
+    def follow(self, ids: list[int]) -> None:
+        """Say what the processor made of `before_text` with a picture: a question's ids are those it has behind that.
+
+        Only a token of its own kind keeps text apart; text behind the last one is the question's, `trailing` tokens.
+        """
+        own = [at for at, token in enumerate(ids) if token in self.tokenizer.added_tokens_decoder]
+        if not own:
+            raise InputError("The model's prompts have no token for the picture.")
+        self._anchor = str(self.tokenizer.convert_ids_to_tokens(ids[own[-1]]))
+        self.trailing = len(ids) - 1 - own[-1]
+        self._lead = str(self.tokenizer.decode(ids[own[-1] + 1 :])) + self._lead
+
+    @property
+    def adds_special_tokens(self) -> bool:
+        """Whether the tokeniser is to put its own beginning before the text: as in `apply_chat_template`."""
+        bos = self.tokenizer.bos_token
+        return not (bos and self.before_text.startswith(bos))
+
+    def text(self, question: str) -> str:
+        """The whole prompt as text, `<image>` standing for the picture; for people to read."""
+        style = self.style
+        return f"{style.before_image}<image>{style.before_question}{question}{self._tail()}"
+
+    def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
+        """Ids of one question's chunk, and how many of the question's tokens were cut to stay within `budget`.
+
+        Text in a question that looks like a special token stays text.
+        """
+        if not any(token in question for token in self._added):
+            ids = self._behind(self._lead + question + self._tail())
+            if budget is None or len(ids) <= budget:
+                return ids, 0
+        head, tail = self._behind(self._lead), self._ids(self._tail())
+        body = self.answer_like_ids(question)
+        room = len(body) if budget is None else budget - len(head) - len(tail)
+        if room < 0:
+            raise InputError(
+                "The text token budget leaves no room for a question: the chat template's own text takes "
+                f"{len(head) + len(tail)} tokens. Raise --text-token-budget."
+            )
+        return head + body[:room] + tail, max(0, len(body) - room)
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """Ids of an answer without its end; text that looks like a special token stays text."""
+        return self.answer_like_ids(self._answer_lead + answer) if answer else []
+
+    def answer_like_ids(self, text: str) -> list[int]:
+        """Ids of text in which nothing is a special token."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of generated ids, without special tokens and surrounding blanks."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
+
+    def _tail(self) -> str:
+        return (f"\n{self.instruction}" if self.instruction else "") + self.style.after_question
+
+    def _behind(self, text: str) -> list[int]:
+        ids = self._ids(self._anchor + text)
+        return ids[ids.index(self.tokenizer.convert_tokens_to_ids(self._anchor)) + 1 :] if self._anchor else ids
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+    def _end_id(self) -> int:
+        end = self.tokenizer.convert_tokens_to_ids(self.style.end) if self.style.end else self.tokenizer.eos_token_id
+        if end is None:
+            raise InputError("Neither the chat template nor the tokeniser has a token that ends an answer.")
+        return int(end)
+
+
+def _rendered(processor: Any) -> tuple[str, str]:
+    """The template with a question to answer, and with the answer."""
+    user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": _QUESTION}]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}
+    if not getattr(processor, "chat_template", None) and not getattr(processor.tokenizer, "chat_template", None):
+        raise InputError(
+            "The model has no chat template, which says how a picture and a question become its prompt. Copy "
+            "chat_template.jinja from the model that it was made from into its folder."
+        )
+    own = {} if getattr(processor, "chat_template", None) else {"chat_template": processor.tokenizer.chat_template}
+    try:
+        return (
+            str(processor.apply_chat_template([user], add_generation_prompt=True, tokenize=False, **own)),
+            str(processor.apply_chat_template([user, answer], tokenize=False, **own)),
+        )
+    except Exception as error:  # a template raises what it likes
+        raise InputError(f"The chat template can't be rendered with a picture and a question: {error}") from error
+
+
+def _added_tokens(tokenizer: Any) -> list[str]:
+    return [str(token) for token in tokenizer.added_tokens_decoder.values()]

@@ -1,0 +1,85 @@
+"""Whole image-text models by folder or hub id: the one place where they and their processors are loaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Idefics3Processor, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+from vqa_core.files import InputError
+from vqa_core.llava_checkpoint import is_llava_folder
+from vqa_core.loading import AS_IT_IS, LoadOptions, pretrained_keywords, refusal
+
+
+def check_image_text_model(name: str, options: LoadOptions = AS_IT_IS) -> Any:
+    """The config of an image-text model, a folder or hub id; an InputError where `name` is none, or can't be read."""
+    options.check(name)
+    if is_llava_folder(Path(name)):
+        raise InputError(
+            f"{name!r} is an original LLaVA checkpoint. Convert it: python -m train.convert --from {name} --to DIR"
+        )
+    config = _load("model", AutoConfig.from_pretrained, name, **pretrained_keywords(name, options))
+    remote = getattr(config, "auto_map", None) or {}
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and "AutoModelForImageTextToText" not in remote:
+        raise InputError(
+            f"{name!r} is a {config.model_type!r}, which answers no questions about pictures (transformers has no "
+            "image-text-to-text model for it). As a part of a model it is named by --language-model or --vision-tower."
+        )
+    return config
+
+
+def load_image_text_model(
+    name: str, *, dtype: torch.dtype, attention: str, options: LoadOptions = AS_IT_IS
+) -> tuple[PreTrainedModel, Any]:
+    """An image-text model, frozen and in `eval` mode, and its processor.
+
+    Raises InputError for what is no image-text model, has no processor, or can't be read.
+    """
+    config = check_image_text_model(name, options)
+    processor = _load("processor", _processor_loader(config), name, **pretrained_keywords(name, options))
+    if not (hasattr(processor, "image_processor") and hasattr(processor, "tokenizer")):
+        raise InputError(
+            f"{name!r} has no processor for pictures and text (processor_config.json, preprocessor_config.json, "
+            "tokenizer.json). Copy them from the model that it was made from."
+        )
+    how = pretrained_keywords(name, options, dtype=dtype, quantise=True)
+    load = AutoModelForImageTextToText.from_pretrained
+    model = _load("model", load, name, config=config, attn_implementation=attention, **how)
+    model.requires_grad_(False)
+    return model.eval(), processor
+
+
+def _processor_loader(config: Any) -> Any:
+    """How to load the processor: without its video side, which needs torchvision and is never asked for here."""
+    kind = PROCESSOR_MAPPING.get(type(config), None)
+    if kind is None or "video_processor" not in kind.get_attributes():
+        return AutoProcessor.from_pretrained
+    if config.model_type == "smolvlm":  # the same pictures and text, without the package that spells out numbers
+        return Idefics3Processor.from_pretrained
+    return of_pictures(kind).from_pretrained
+
+
+def of_pictures(kind: Any) -> Any:
+    """A processor class without its video processor."""
+
+    class OfPictures(kind):  # type: ignore[misc]
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return [name for name in super().get_attributes() if name != "video_processor"]
+
+    OfPictures.__name__ = kind.__name__
+    return OfPictures
+
+
+def _load(what: str, load: Callable[..., Any], name: str, **how: Any) -> Any:
+    try:
+        return load(name, **how)
+    except (OSError, ValueError, ImportError, TypeError, AttributeError, KeyError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise refusal(what, name, error) or InputError(
+            f"The {what} of {name!r} can't be loaded: {lines[0]} Give the folder of a Hugging Face image-text model, "
+            "with its processor, or a hub id that this machine can reach."
+        ) from error

@@ -1,0 +1,50 @@
+"""Separate rows: each question a call of the model's own `generate`, for models whose questions can't share a prefix.
+
+The picture is encoded once for all its questions where the model takes encoded pictures, else for each anew. The same
+path with nothing shared is what the shared engine is compared with.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from vqa_core.baselines import Choices, cut
+from vqa_core.decoding import Generated
+from vqa_core.hub_model import HubModel, HubPicture
+
+if TYPE_CHECKING:
+    from vqa_core.engine import Batch, Engine
+
+
+@torch.inference_mode()
+def answer_separately(
+    engine: "Engine", batch: "Batch", pictures: list[HubPicture], *, share_vision: bool
+) -> list[list[Generated]]:
+    """The generations of each group's questions, in order."""
+    vlm, work = engine.vlm, engine.work
+    assert isinstance(vlm, HubModel)
+    answers: list[list[Generated]] = []
+    for group, picture in zip(batch.groups, pictures, strict=True):
+        outputs = vlm.image_outputs(picture.pixels) if share_vision else None
+        work.encodes += 1 if share_vision else len(group)
+        answers.append([])
+        for example in group:
+            branch_ids = vlm.prompt.branch_ids(example.question)[0]
+            chosen = Choices(engine.trie, 1, vlm.device)
+            with vlm.autocast():
+                output = vlm.model.generate(
+                    **vlm.row_inputs(picture, branch_ids, outputs),
+                    do_sample=False,
+                    max_new_tokens=engine.longest,
+                    eos_token_id=sorted(vlm.stop_ids),
+                    pad_token_id=vlm.pad_id,
+                    logits_processor=[chosen],
+                )
+            prompt = len(picture.prefix.ids) + len(branch_ids)
+            answer = cut(output[0, prompt:].tolist(), [each.item() for each in chosen.logprobs], vlm.stop_ids)
+            steps = len(answer.ids) + answer.ended
+            work.lm_tokens += prompt + steps - 1
+            work.decode_tokens += steps - 1
+            work.head_rows += steps
+            answers[-1].append(answer)
+    return answers
