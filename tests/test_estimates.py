@@ -136,14 +136,17 @@ def test_the_embedded_parts_are_known_before_they_are_built() -> None:
         assert {name: config[name] for name in known} == known
 
 
+@pytest.mark.parametrize("boundaries", [False, True])
 @pytest.mark.parametrize("kind", part_sizes.PROJECTOR_KINDS)
-def test_a_projector_is_as_large_as_said_and_makes_as_many_tokens(kind: str) -> None:
+def test_a_projector_is_as_large_as_said_and_makes_as_many_tokens(kind: str, boundaries: bool) -> None:
     from vqa_core.projectors import PROJECTORS
 
     assert tuple(PROJECTORS) == part_sizes.PROJECTOR_KINDS
-    vlm = tiny_vlm(projector=kind)
+    vlm = tiny_vlm(projector=kind, image_boundaries=boundaries)
     tower = part_sizes.TowerSizes("dinov2", 24, 3, 48, 32, 8)
-    sizes = projector_sizes(ModelSettings(**TINY_MODEL | {"projector": kind}), tower, 32)
+    sizes = projector_sizes(
+        ModelSettings(**TINY_MODEL | {"projector": kind, "image_boundaries": boundaries}), tower, 32
+    )
     assert sizes is not None
     assert sizes.parameters == sum(p.numel() for p in vlm.projector.parameters())
     assert sizes.image_tokens == vlm.image_tokens

@@ -112,7 +112,8 @@ def projector_sizes(settings: ModelSettings, tower: TowerSizes, hidden: int) -> 
         "pooled_mlp": (_pooled(d_v, hidden), 2),
         "pooled_and_patches_mlp": (_pooled(d_v, hidden) + _shuffled(d_v * factor**2, hidden), 2 + merged),
     }.get(settings.projector, (0, 0))
-    return ProjectorSizes(parameters, tokens) if tokens else None
+    bounds = 2 if settings.image_boundaries else 0
+    return ProjectorSizes(parameters + bounds * hidden, tokens + bounds) if tokens else None
 
 
 def tower_sizes(name: str) -> TowerSizes | None:
