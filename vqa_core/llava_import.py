@@ -59,6 +59,8 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
     if checkpoint.kind == "full":
         settings = replace(settings, language_model=str(_beside(out, "language-model")))
         _write_language_model(checkpoint, Path(settings.language_model), given.get("language_model"))
+    kept = {"", settings.vision_tower, settings.language_model}  # what was written beside it has no revision
+    settings = replace(settings, revision=tuple(r for r in settings.revision if r.rpartition("@")[0] in kept))
     if settings.prompt_style == OWN_TEMPLATE:
         settings = written_out(settings, load_tokenizer(settings.language_model, LoadOptions.of(settings)))
     about = {"converted": {"from": str(source.resolve()), "kind": checkpoint.kind}}

@@ -132,11 +132,12 @@ def _tell(report: Report, found: dict[str, list[Floats]], asked: Sequence[Exampl
         mean = np.mean(of_seeds, axis=0)  # (n,): of each question the share of seeds that answer it rightly
         score, gain = mean_interval(mean, images), paired_difference(mean, base, images)
         compared = variant not in ("recipe", "question-only baseline")
+        same = compared and of_seeds is found["recipe"]
         seeds = " ".join(f"{right.mean():.3f}" for right in of_seeds) if len(of_seeds) > 1 else ""
-        gained = [f"{gain.value:+.4f}", gain.signed_span] if compared else ["", ""]
+        gained = [f"{gain.value:+.4f}", "the same pixels" if same else gain.signed_span] if compared else ["", ""]
         rows.append([variant, f"{score.value:.4f}", score.span, *gained, seeds])
         numbers[variant] = {"score": score.to_dict(), "over": gain.to_dict(), "right": [r.tolist() for r in of_seeds]}
-        if compared and of_seeds is not found["recipe"]:
+        if compared and not same:
             verdicts.append(f"{variant}: {gain.value:+.4f}, {_verdict(gain)}")
     report.numbers = numbers
     report.tables = [[header, *rows]]
