@@ -86,8 +86,16 @@ class ChatPrompt:
 
     def text(self, question: str) -> str:
         """The whole prompt as text, `<image>` standing for the picture; for people to read."""
-        style = self.style
-        return f"{style.before_image}<image>{style.before_question}{question}{self._tail()}"
+        return self._text(question, "<image>")
+
+    def _text(self, question: str, image: str) -> str:
+        return f"{self.style.before_image}{image}{self.style.before_question}{question}{self._tail()}"
+
+    def whole_text(self, question: str) -> str:
+        """The whole prompt as the processor takes it; a blank keeps what looks like a special token from being one."""
+        for token in self._added:
+            question = question.replace(token, f"{token[0]} {token[1:]}")
+        return self._text(question, self._image)
 
     def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
         """Ids of one question's chunk, and how many of the question's tokens were cut to stay within `budget`.
@@ -98,8 +106,8 @@ class ChatPrompt:
             ids = self._behind(self._lead + question + self._tail())
             if budget is None or len(ids) <= budget:
                 return ids, 0
-        head, tail = self._behind(self._lead), self._ids(self._tail())
-        body = self.answer_like_ids(question)
+        head, tail = self._behind(self._lead), self._behind(self._tail())
+        body = self._plain_ids(question)
         room = len(body) if budget is None else budget - len(head) - len(tail)
         if room < 0:
             raise InputError(
@@ -110,15 +118,15 @@ class ChatPrompt:
 
     def answer_ids(self, answer: str) -> list[int]:
         """Ids of an answer without its end; text that looks like a special token stays text."""
-        return self.answer_like_ids(self._answer_lead + answer) if answer else []
-
-    def answer_like_ids(self, text: str) -> list[int]:
-        """Ids of text in which nothing is a special token."""
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        return self._plain_ids(self._answer_lead + answer) if answer else []
 
     def decode(self, ids: list[int]) -> str:
         """The text of generated ids, without special tokens and surrounding blanks."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
+
+    def _plain_ids(self, text: str) -> list[int]:
+        """Ids of text in which nothing is a special token."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
     def _tail(self) -> str:
         return (f"\n{self.instruction}" if self.instruction else "") + self.style.after_question

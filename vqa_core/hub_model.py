@@ -34,12 +34,13 @@ class HubPicture:
     """A picture as its processor gives it, on the CPU.
 
     `prefix` is the prompt up to the question; `pixels` the model's inputs but for tokens, batch of one; `of_tokens`
-    further inputs with a value for each token of the prefix.
+    further inputs with a value for each token of the prefix. `image` is the picture itself.
     """
 
     prefix: Prefix
     pixels: dict[str, Tensor]
     of_tokens: dict[str, list[int]]
+    image: Image.Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class HubModel:
     @property
     def vision_tower(self) -> Any:
         names = ("vision_tower", "vision_model", "visual")
-        return next(getattr(self.model.base_model, name) for name in names if hasattr(self.model.base_model, name))
+        base = self.model.base_model
+        return next((getattr(base, name) for name in names if hasattr(base, name)), base)
 
     @property
     def sharing(self) -> str:
@@ -97,25 +99,23 @@ class HubModel:
 
     def see(self, image: Image.Image) -> HubPicture:
         """One RGB picture, and the prompt up to the question; an InputError for a shape that the processor refuses."""
-        try:
-            with self._turn:
-                inputs = dict(
-                    self.processor(
-                        text=[self.prompt.before_text],
-                        images=[image],
-                        return_tensors="pt",
-                        add_special_tokens=self.prompt.adds_special_tokens,
-                    )
-                )
-        except (ValueError, ZeroDivisionError) as error:
-            raise InputError(
-                f"The model's processor takes no picture of {image.width} x {image.height}: {error}"
-            ) from error
+        inputs = self._processed(self.prompt.before_text, image)
         ids: Tensor = inputs.pop("input_ids")
         ids = ids[:, : ids.shape[1] - self.prompt.trailing]  # (1, P)
         of_tokens = {name: inputs.pop(name)[0, : ids.shape[1]].tolist() for name in _OF_TOKENS if name in inputs}
         pixels = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
-        return HubPicture(Prefix(ids[0].tolist(), self._axes(ids, pixels)), pixels, of_tokens)
+        return HubPicture(Prefix(ids[0].tolist(), self._axes(ids, pixels)), pixels, of_tokens, image)
+
+    def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
+        """What the processor makes of a text with one picture, a batch of one on the CPU."""
+        added = self.prompt.adds_special_tokens
+        try:
+            with self._turn:
+                return dict(self.processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=added))
+        except (ValueError, ZeroDivisionError) as error:
+            raise InputError(
+                f"The model's processor takes no picture of {image.width} x {image.height}: {error}"
+            ) from error
 
     def _axes(self, ids: Tensor, pixels: dict[str, Tensor]) -> list[list[int]] | None:
         """The three positions of each token of `ids` (1, P), for models that have three and share a prefix."""
@@ -136,8 +136,7 @@ class HubModel:
 
     def image_outputs(self, pixels: dict[str, Tensor]) -> Any:
         """What the model's vision side makes of pictures; `pooler_output` are their image tokens."""
-        dtype = next(self.vision_tower.parameters()).dtype
-        given = {name: _on(value, self.device, dtype) for name, value in pixels.items()}
+        given = {name: self._placed(value) for name, value in pixels.items()}
         with torch.no_grad():
             return self.model.base_model.get_image_features(**given, return_dict=True)
 
@@ -173,17 +172,22 @@ class HubModel:
         rows: dict[str, Any] = {"input_ids": ids, "attention_mask": [1] * len(ids)}
         rows |= {name: values + [0] * len(branch_ids) for name, values in picture.of_tokens.items() if name not in rows}
         inputs: dict[str, Any] = {name: torch.tensor([values], device=self.device) for name, values in rows.items()}
-        dtype = next(self.vision_tower.parameters()).dtype if outputs is None else self.dtype
         for name, value in picture.pixels.items():
             if outputs is None or name.endswith("_grid_thw"):  # grids are for the positions, too
-                inputs[name] = _on(value, self.device, dtype)
+                inputs[name] = self._placed(value)
         if outputs is not None:
             inputs["mm_encoder_outputs"] = {"image": copy.copy(outputs)}  # `generate` writes into both
         return inputs
 
+    def question_inputs(self, picture: HubPicture, question: str, outputs: Any = None) -> dict[str, Any]:
+        """What `generate` takes for one question; of a model nobody looked at, all that its processor makes of it."""
+        if self.sharing != "nothing":
+            return self.row_inputs(picture, self.prompt.branch_ids(question)[0], outputs)
+        inputs = self._processed(self.prompt.whole_text(question), picture.image)
+        return {name: self._placed(value) if isinstance(value, Tensor) else value for name, value in inputs.items()}
 
-def _on(value: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return value.to(device, dtype if value.is_floating_point() else value.dtype)
+    def _placed(self, value: Tensor) -> Tensor:
+        return value.to(self.device, self.dtype if value.is_floating_point() else value.dtype)
 
 
 def build_hub_model(
@@ -206,7 +210,7 @@ def build_hub_model(
 
 def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSettings) -> HubModel:
     """Put a loaded model and its processor together. Its generation settings go: only its end tokens are kept."""
-    image_token_id = getattr(model.config, "image_token_id", None)
+    image_token_id = getattr(model.config, "image_token_id", getattr(processor, "image_token_id", None))
     if image_token_id is None or not getattr(processor, "image_token", None):
         raise InputError(
             f"A model of type {model.config.model_type!r} can't be asked: its prompts have no token for the picture."

@@ -29,18 +29,18 @@ def answer_separately(
         work.encodes += 1 if share_vision else len(group)
         answers.append([])
         for example in group:
-            branch_ids = vlm.prompt.branch_ids(example.question)[0]
+            inputs = vlm.question_inputs(picture, example.question, outputs)
             chosen = Choices(engine.trie, 1, vlm.device)
             with vlm.autocast():
                 output = vlm.model.generate(
-                    **vlm.row_inputs(picture, branch_ids, outputs),
+                    **inputs,
                     do_sample=False,
                     max_new_tokens=engine.longest,
                     eos_token_id=sorted(vlm.stop_ids),
                     pad_token_id=vlm.pad_id,
                     logits_processor=[chosen],
                 )
-            prompt = len(picture.prefix.ids) + len(branch_ids)
+            prompt = inputs["input_ids"].shape[1]
             answer = cut(output[0, prompt:].tolist(), [each.item() for each in chosen.logprobs], vlm.stop_ids)
             steps = len(answer.ids) + answer.ended
             work.lm_tokens += prompt + steps - 1
