@@ -11,10 +11,11 @@ from tests.tiny import QUESTIONS, losses, tiny_language_model, tiny_picture, tin
 from tests.tiny_hub import KINDS, tiny_hub
 from train import finetune
 from vqa_core.collator import collate
-from vqa_core.config import ModelSettings
+from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
 from vqa_core.hub_model import HubModel, HubPicture, build_hub_model
 from vqa_core.packing import Branch, pack_onto
+from vqa_core.predicting import adopt_model, build_engine
 from vqa_core.predictions import read_predictions
 from vqa_core.runs import RunDir
 from vqa_core.separate_loss import SeparateRowsLoss
@@ -93,7 +94,7 @@ def test_what_is_no_image_text_model_is_said(tmp_path: Path) -> None:
     assert "holds no trained model" in told(str(tmp_path / "nowhere" / "at" / "all"))
     (tmp_path / "empty").mkdir()
     assert "no config.json" in told(str(tmp_path / "empty"))
-    assert "can't be loaded" in told("nobody/nothing-at-all")
+    assert "is not on this machine" in told("nobody/nothing-at-all")
 
 
 @pytest.mark.parametrize(
@@ -129,3 +130,30 @@ def own_loss(hub: HubModel, seen: HubPicture, branch: Branch) -> float:
     labels = inputs["input_ids"].clone()
     labels[:, : -len(branch.answer)] = -100
     return float(hub.model(**inputs, labels=labels).loss) * len(branch.answer)
+
+
+def test_a_whole_model_is_asked_with_another_instruction_and_with_no_other_style(tmp_path: Path) -> None:
+    base = tiny_hub("llava", tmp_path / "llava")
+    run = tiny_run(tmp_path, test_images=1)
+    predict.main(["--run", str(run.root), "--model", str(base), "--instruction", "In one word.", *PREDICT])
+    assert read_json(run.root / "predictions" / "test.meta.json")["instruction"] == "In one word."
+    engine = build_engine(run, PredictSettings(instruction="In one word.", precision="fp32"), run.data_root())
+    assert "\nIn one word." in engine.vlm.prompt.text("What?")
+    ids = engine.vlm.prompt.branch_ids("What?")[0]
+    assert "In one word." in engine.vlm.prompt.tokenizer.decode(ids)
+    with pytest.raises(InputError, match="asked with its own chat template"):
+        predict.main(["--run", str(run.root), "--prompt-style", "vicuna_v1", "--restart", *PREDICT])
+
+
+def test_a_hub_id_may_name_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(
+        "vqa_core.predicting.check_image_text_model", lambda name, options: asked.update({name: options.revision})
+    )
+    run = tiny_run(tmp_path, test_images=1)
+    adopt_model(run, "some-org/some-model@v1.2")
+    assert asked == {"some-org/some-model": ("v1.2",)}
+    described = read_json(run.model / "vqa.json")["model"]
+    assert (described["base_model"], described["revision"]) == ("some-org/some-model", ["v1.2"])
+    with pytest.raises(InputError, match="holds other weights"):
+        adopt_model(run, "some-org/some-model@v2")
