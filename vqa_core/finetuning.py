@@ -76,8 +76,8 @@ def finetune(
     _check_quantised(settings)
     checkpoint = _checkpoint(run, resume)
     vlm = vlm or _build(model_settings, settings, rows)
-    if settings.tf32 and vlm.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+    if settings.tf32:
+        _use_tf32(vlm.device)
     stage = stage_of(settings)
     prepare_stage(vlm, stage, settings.seed)
     if settings.init_from and not checkpoint:
@@ -169,6 +169,11 @@ def _build(model_settings: ModelSettings, settings: TrainSettings, rows: Trainin
         seed=settings.seed,
         options=LoadOptions.of(model_settings, settings),
     )
+
+
+def _use_tf32(device: torch.device) -> None:
+    if device.type == "cuda":  # a processor would take it for leave to round to bf16
+        torch.set_float32_matmul_precision("high")
 
 
 def _is_first() -> bool:
