@@ -67,6 +67,27 @@ def test_the_best_and_the_last_checkpoint_are_kept_and_the_best_is_the_model(
     assert described["validation"] == {"accuracy": 0.9, "questions": 9}
 
 
+def test_tf32_is_for_gpus_and_changes_nothing_on_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    train(tiny_run(tmp_path), tf32=True, max_steps=1)
+    assert asked == []
+    finetuning._use_tf32(torch.device("cuda", 0))
+    assert asked == ["high"]
+
+
+@pytest.mark.parametrize(("attention", "engine"), [("sdpa", "shared"), ("flash_attention_2", "hf_batch")])
+def test_validation_asks_with_rows_that_the_attention_takes(
+    attention: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vlm = tiny_vlm()
+    vlm.language_model.config._attn_implementation_internal = attention
+    made: list[str] = []
+    monkeypatch.setattr(finetuning, "Engine", lambda vlm, settings, root: made.append(settings.engine))
+    finetuning._validator(vlm, [], tmp_path, TrainSettings())
+    assert made == [engine]
+
+
 def test_the_last_step_is_validated_whatever_eval_every_says(tmp_path: Path) -> None:
     run = tiny_run(tmp_path)
     train(run, max_steps=5, eval_every=0)

@@ -83,8 +83,8 @@ def finetune(
         model_settings = replace(model_settings, prompt_style=vlm.settings.prompt_style)
         if _is_first():
             run.write_section("model", model_settings.to_dict())
-    if settings.tf32 and vlm.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+    if settings.tf32:
+        _use_tf32(vlm.device)
     stage = stage_of(settings)
     prepare_stage(vlm, stage, settings.seed)
     if settings.init_from and not checkpoint:
@@ -181,6 +181,11 @@ def _build(model_settings: ModelSettings, settings: TrainSettings, rows: Trainin
         seed=settings.seed,
         options=LoadOptions.of(model_settings, settings),
     )
+
+
+def _use_tf32(device: torch.device) -> None:
+    if device.type == "cuda":  # a processor would take it for leave to round to bf16
+        torch.set_float32_matmul_precision("high")
 
 
 def _loss_of(vlm: AnyVlm) -> PackedLoss:

@@ -138,7 +138,7 @@ def _tell(report: Report, found: dict[str, list[Floats]], asked: Sequence[Exampl
         rows.append([variant, f"{score.value:.4f}", score.span, *gained, seeds])
         numbers[variant] = {"score": score.to_dict(), "over": gain.to_dict(), "right": [r.tolist() for r in of_seeds]}
         if compared and not same:
-            verdicts.append(f"{variant}: {gain.value:+.4f}, {_verdict(gain)}")
+            verdicts.append(f"{variant.removeprefix('+ ')}: {gain.value:+.4f}, {_verdict(gain)}")
     report.numbers = numbers
     report.tables = [[header, *rows]]
     report.lines = [*(line for line in report.lines if line.startswith("pad:")), *verdicts]
