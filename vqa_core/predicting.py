@@ -18,6 +18,7 @@ from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
 from vqa_core.hub_loading import check_image_text_model
+from vqa_core.llava_checkpoint import is_llava_folder
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
 from vqa_core.runs import RunDir
@@ -81,8 +82,10 @@ def adopt_model(run: RunDir, name: str) -> None:
     copying = run.root / ".model-copy"
     shutil.rmtree(copying, ignore_errors=True)
     if not (folder / "vqa.json").is_file():
-        if not (folder / "config.json").is_file() and (folder.exists() or not _HUB_ID.fullmatch(name)):
-            raise InputError(f"--model {name} holds no trained model (no vqa.json) and no other one (no config.json).")
+        hint = f" Convert it: python -m train.convert --from {folder} --to DIR" if is_llava_folder(folder) else ""
+        other = (folder / "config.json").is_file() or (_HUB_ID.fullmatch(name) and not folder.exists())
+        if hint or not other:
+            raise InputError(f"--model {name} holds no trained model (no vqa.json).{hint}")
         check_image_text_model(name)
         base = str(folder.resolve()) if folder.is_dir() else name
         source = copying
