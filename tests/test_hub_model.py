@@ -1,5 +1,6 @@
 """Models of the hub answer as their own `generate` does, one question at a time, whatever their questions share."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -210,3 +211,11 @@ def test_a_picture_of_any_shape_is_taken_or_refused_by_name(kind: str, size: tup
     else:
         expected = generated(hub(kind), open_image(tmp_path / "odd.png"), "Is it dark?")[0][:2]
         assert prediction.generated == engine.text_of(expected)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_pictures_may_be_seen_in_several_threads(kind: str) -> None:
+    model, pictures = hub(kind), [picture(number % 4) for number in range(24)]
+    alone = [model.see(image).prefix for image in pictures[:4]]
+    with ThreadPoolExecutor(8) as threads:
+        assert [seen.prefix for seen in threads.map(model.see, pictures)] == alone * 6

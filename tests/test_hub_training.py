@@ -93,7 +93,7 @@ def test_what_is_no_image_text_model_is_said(tmp_path: Path) -> None:
     assert "answers no questions about pictures" in told(str(language))
     assert "holds no trained model" in told(str(tmp_path / "nowhere" / "at" / "all"))
     (tmp_path / "empty").mkdir()
-    assert "no config.json" in told(str(tmp_path / "empty"))
+    assert "holds no trained model" in told(str(tmp_path / "empty"))
     assert "is not on this machine" in told("nobody/nothing-at-all")
 
 

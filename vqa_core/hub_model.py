@@ -6,9 +6,8 @@ share what vqa_core/capabilities.py says; answers are those of its own `generate
 
 import contextlib
 import copy
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -54,7 +53,6 @@ class HubModel:
     settings: ModelSettings
     stop_ids: frozenset[int]
     image_token_id: int
-    _turn: Any = field(default_factory=threading.Lock, repr=False)  # a processor sets up its tokeniser as it is called
 
     @property
     def language_model(self) -> Any:
@@ -107,11 +105,13 @@ class HubModel:
         return HubPicture(Prefix(ids[0].tolist(), self._axes(ids, pixels)), pixels, of_tokens, image)
 
     def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
-        """What the processor makes of a text with one picture, a batch of one on the CPU."""
+        """What the processor makes of a text with one picture, a batch of one on the CPU.
+
+        Loader threads call it at once: the tokeniser, set up by the first call, is changed by no later one.
+        """
         added = self.prompt.adds_special_tokens
         try:
-            with self._turn:
-                return dict(self.processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=added))
+            return dict(self.processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=added))
         except (ValueError, ZeroDivisionError) as error:
             raise InputError(
                 f"The model's processor takes no picture of {image.width} x {image.height}: {error}"

@@ -19,6 +19,7 @@ from vqa_core.engine import Engine
 from vqa_core.examples import Example
 from vqa_core.files import InputError, sha256_of
 from vqa_core.hub_loading import check_image_text_model
+from vqa_core.llava_checkpoint import is_llava_folder
 from vqa_core.loading import LoadOptions, is_hub_id
 from vqa_core.parts import load_tokenizer
 from vqa_core.predictions import Prediction, PredictionLog
@@ -113,9 +114,11 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> N
     copying = run.root / ".model-copy"
     shutil.rmtree(copying, ignore_errors=True)
     if not (folder / "vqa.json").is_file():
+        hint = f" Convert it: python -m train.convert --from {folder} --to DIR" if is_llava_folder(folder) else ""
         hub_id, _, revision = name.partition("@")
-        if not (folder / "config.json").is_file() and (folder.exists() or not is_hub_id(hub_id)):
-            raise InputError(f"--model {name} holds no trained model (no vqa.json) and no other one (no config.json).")
+        other = (folder / "config.json").is_file() or (is_hub_id(hub_id) and not folder.exists())
+        if hint or not other:
+            raise InputError(f"--model {name} holds no trained model (no vqa.json).{hint}")
         base = str(folder.resolve()) if folder.is_dir() else hub_id
         settings = ModelSettings(base_model=base, revision=(revision,) if revision and base == hub_id else ())
         check_image_text_model(base, LoadOptions.of(settings, how))
