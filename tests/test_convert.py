@@ -105,6 +105,24 @@ def test_settings_come_from_the_checkpoint_and_flags_win(parts: dict[str, str], 
     assert (settings.language_model, settings.prompt_style) == (parts["_name_or_path"], "plain")
 
 
+@pytest.mark.parametrize(
+    ("version", "boundaries", "style"),
+    [
+        ("4.31.0", True, "vicuna_v1_start_end"),  # the Dacon team's
+        ("4.31.0", False, "vicuna_v1"),
+        ("4.34.0", True, "vicuna_v1"),
+        ("4.37.2", True, "vicuna_v1"),
+        ("", True, "vicuna_v1"),
+    ],
+)
+def test_the_prompt_is_that_of_the_tokenisers_of_its_day(
+    version: str, boundaries: bool, style: str, parts: dict[str, str], tmp_path: Path
+) -> None:
+    source = checkpoint(tmp_path / "llava", parts, boundaries, transformers_version=version)
+    convert(["--from", str(source), "--to", str(tmp_path / "model")])
+    assert describe_model_folder(tmp_path / "model").settings.prompt_style == style
+
+
 def test_the_bases_own_chat_template_is_written_out(parts: dict[str, str], tmp_path: Path) -> None:
     base = tmp_path / "base"
     shutil.copytree(parts["_name_or_path"], base)

@@ -4,6 +4,7 @@ A projector or LoRA becomes the model folder alone. A whole model becomes two: i
 folder beside it, and so does its vision tower if that was trained. No tensor is changed or rounded on the way.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
     Args:
         source: a LLaVA folder, see llava_checkpoint.py.
         given: model settings that win over those of LLaVA's config.json; `language_model` is the base it was trained
-            on, `prompt_style` is nowhere in a checkpoint and vicuna_v1 unless given.
+            on, `prompt_style` is nowhere in a checkpoint and `v1` of its day unless given.
 
     vqa.json is written last. Raises InputError when something of the checkpoint can't be had here.
     """
@@ -113,9 +114,15 @@ def _settings(checkpoint: LlavaCheckpoint, given: Mapping[str, Any]) -> ModelSet
         "image_side_px": int(crop["height"] if isinstance(crop, dict) else crop),
         "image_aspect": config.get("image_aspect_ratio") or "square",
         "image_boundaries": checkpoint.boundaries is not None,
-        "prompt_style": "vicuna_v1",
+        "prompt_style": "vicuna_v1_start_end" if _took_blanks_away(checkpoint) else "vicuna_v1",
     }
     return resolve(ModelSettings, of_checkpoint, given)
+
+
+def _took_blanks_away(checkpoint: LlavaCheckpoint) -> bool:
+    """Whether it was trained with start and end by a tokeniser that strips the text round them (before 4.34)."""
+    found = re.match(r"(\d+)\.(\d+)", str(checkpoint.config.get("transformers_version", "")))
+    return checkpoint.boundaries is not None and found is not None and (int(found[1]), int(found[2])) < (4, 34)
 
 
 def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: int) -> None:

@@ -91,6 +91,8 @@ _LLAVA_LLAMA_2 = (
 # Qwen's, and `bare`; docs/formats.md says which of its names is which.
 _TEXTS = {
     "vicuna_v1": f"{_USER} USER: <image>\n<question> ASSISTANT: <answer>",
+    # transformers before 4.34 took the blanks round <im_start> and <im_end> away
+    "vicuna_v1_start_end": f"{_USER} USER:<image><question> ASSISTANT: <answer>",
     "llava_v1": f"{_HUMAN} USER: <image>\n<question> ASSISTANT: <answer>",
     "v0": f"{_HUMAN}\n\n### Human: <image>\n<question>\n### Assistant: <answer>\n### ",
     "llava_v0": f"{_HUMAN}###Human: <image>\n<question>###Assistant: <answer>###",

@@ -206,3 +206,14 @@ def test_prompts_of_asking_are_llava_s(style: str, start_end: bool, world: World
 def test_a_projector_of_llava_s_predicts_trains_on_and_comes_back(name: str, world: World, tmp_path: Path) -> None:
     patch_token = read_json(world.checkpoint(name) / "config.json")["mm_use_im_patch_token"]
     round_trip(world.checkpoint(name), tmp_path, patch_token=patch_token)
+
+
+def test_old_tokenisers_left_no_blank_round_start_and_end(world: World) -> None:
+    """As measured with transformers 4.31, which the peer's environment can't have beside its own."""
+    tokenizer = load_tokenizer(str(world.language_model))
+    prompt = PromptEncoder(tokenizer, "vicuna_v1_start_end")
+    tokens = tokenizer.convert_ids_to_tokens(prompt.prefix_ids + prompt.branch_ids("What color is the bus?")[0])
+    at = len(prompt.prefix_ids)
+    assert "".join(tokens[:at]).endswith("USER:")
+    assert "".join(tokens[at:]).startswith("▁What▁color")
+    assert prompt.branch_ids("What?")[0] == PromptEncoder(tokenizer, "vicuna_v1").branch_ids("What?")[0][2:]
