@@ -23,6 +23,8 @@ from transformers import (
     LlavaOnevisionProcessor,
     LlavaProcessor,
     MistralConfig,
+    MllamaConfig,
+    MllamaProcessor,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLProcessor,
@@ -41,6 +43,7 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 from transformers.models.internvl import InternVLConfig, InternVLProcessor
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
+from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm import SmolVLMConfig
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
@@ -76,6 +79,7 @@ class _Kind:
     config: Callable[[PreTrainedTokenizerFast], Any]
     processor: Callable[[PreTrainedTokenizerFast, str], Any]
     adds_bos: bool = False
+    ending: float = 1.5  # how much likelier an end is made: answers of a random model would hardly ever end
 
 
 def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
@@ -88,10 +92,10 @@ def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = randomised(AutoModelForImageTextToText.from_config(config, dtype=torch.float32), 0)
-    with torch.no_grad():  # answers of a random model would hardly ever end
+    with torch.no_grad():
         for token in ("<|endoftext|>", "<|im_end|>", "<end_of_utterance>"):
             if token in tokenizer.get_vocab():
-                model.lm_head.weight[tokenizer.convert_tokens_to_ids(token)] *= 1.5
+                model.lm_head.weight[tokenizer.convert_tokens_to_ids(token)] *= made.ending
     model.generation_config.eos_token_id = [
         tokenizer.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")
     ]
@@ -194,6 +198,19 @@ def _qwen_processor(kind: Any) -> Callable[[PreTrainedTokenizerFast, str], Any]:
     return lambda tokenizer, template: of_pictures(kind)(
         Qwen2VLImageProcessorPil(patch_size=PATCH, size=sizes), tokenizer, chat_template=template
     )
+
+
+def _mllama(tokenizer: PreTrainedTokenizerFast) -> Any:
+    return MllamaConfig(
+        vision_config={
+            "hidden_size": 16, "num_hidden_layers": 2, "num_global_layers": 1, "attention_heads": 2,
+            "intermediate_size": 32, "vision_output_dim": WIDE, "image_size": SIDE, "patch_size": PATCH,
+            "max_num_tiles": 2, "intermediate_layers_indices": [0],
+            "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1]],
+        },
+        text_config={**_text(tokenizer), "bos_token_id": tokenizer.bos_token_id, "cross_attention_layers": [1]},
+        image_token_index=_id(tokenizer, "<|image|>"),
+    )  # fmt: skip
 
 
 def _gemma3(tokenizer: PreTrainedTokenizerFast) -> Any:
@@ -323,6 +340,16 @@ KINDS: dict[str, _Kind] = {
             },
         ),
         _qwen_processor(Qwen3VLProcessor),
+    ),
+    "mllama": _Kind(
+        {"image_token": "<|image|>", "python_token": "<|python_tag|>"},
+        CHATML.replace("IMAGE", "<|image|>"),
+        _mllama,
+        lambda tokenizer, template: MllamaProcessor(
+            MllamaImageProcessorPil(size=_SQUARE, max_image_tiles=2), tokenizer, chat_template=template
+        ),
+        adds_bos=True,
+        ending=2.5,
     ),
     "gemma3": _Kind(
         {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"},
