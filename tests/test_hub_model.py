@@ -219,3 +219,20 @@ def test_pictures_may_be_seen_in_several_threads(kind: str) -> None:
     alone = [model.see(image).prefix for image in pictures[:4]]
     with ThreadPoolExecutor(8) as threads:
         assert [seen.prefix for seen in threads.map(model.see, pictures)] == alone * 6
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_row_s_inputs_are_those_that_the_processor_makes_of_the_whole_prompt(kind: str) -> None:
+    model = hub(kind)
+    found = model.row_inputs(model.see(picture(1)), model.prompt.branch_ids(QUESTIONS[0])[0])
+    content = [{"type": "image", "image": picture(1)}, {"type": "text", "text": QUESTIONS[0]}]
+    expected = model.processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    assert {name for name, value in expected.items() if isinstance(value, torch.Tensor)} == found.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name

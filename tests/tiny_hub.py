@@ -11,45 +11,37 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForImageTextToText,
-    CLIPVisionConfig,
-    Gemma3Config,
     Gemma3Processor,
-    Gemma3TextConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaNextConfig,
     LlavaNextProcessor,
-    LlavaOnevisionConfig,
     LlavaOnevisionProcessor,
     LlavaProcessor,
-    MistralConfig,
+    MllamaProcessor,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLProcessor,
-    Qwen2Config,
     Qwen2VLConfig,
     Qwen2VLProcessor,
     Qwen3VLConfig,
     Qwen3VLProcessor,
-    SiglipVisionConfig,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3 import Idefics3Config, Idefics3Processor
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
-from transformers.models.internvl import InternVLConfig, InternVLProcessor
+from transformers.models.internvl import InternVLProcessor
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
+from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm import SmolVLMConfig
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
+from tests import hub_configs
+from tests.hub_configs import GRID, PATCH, SIDE, WIDE
 from tests.tiny import randomised, tiny_tokenizer
 from vqa_core.hub_loading import of_pictures
 
-SIDE, PATCH, WIDE = 32, 8, 32
-GRID = [[32, 64], [64, 32], [64, 64]]
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}{% if c['type'] == 'image' %}"
     "IMAGE{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
@@ -76,6 +68,7 @@ class _Kind:
     config: Callable[[PreTrainedTokenizerFast], Any]
     processor: Callable[[PreTrainedTokenizerFast, str], Any]
     adds_bos: bool = False
+    ending: float = 1.5  # how much likelier an end is made: answers of a random model would hardly ever end
 
 
 def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
@@ -88,10 +81,10 @@ def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = randomised(AutoModelForImageTextToText.from_config(config, dtype=torch.float32), 0)
-    with torch.no_grad():  # answers of a random model would hardly ever end
+    with torch.no_grad():
         for token in ("<|endoftext|>", "<|im_end|>", "<end_of_utterance>"):
             if token in tokenizer.get_vocab():
-                model.lm_head.weight[tokenizer.convert_tokens_to_ids(token)] *= 1.5
+                model.lm_head.weight[tokenizer.convert_tokens_to_ids(token)] *= made.ending
     model.generation_config.eos_token_id = [
         tokenizer.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")
     ]
@@ -114,98 +107,11 @@ def tokenizer_of(kind: _Kind) -> PreTrainedTokenizerFast:
     )
 
 
-def _text(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    return {
-        "vocab_size": len(tokenizer), "hidden_size": WIDE, "intermediate_size": 48, "num_hidden_layers": 3,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024,
-        "tie_word_embeddings": False, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
-        "bos_token_id": None,
-    }  # fmt: skip
-
-
-_SEEN = {
-    "hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": SIDE,
-    "patch_size": PATCH,
-}  # fmt: skip
-
-
-def _id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    return int(tokenizer.convert_tokens_to_ids(token))
-
-
-def _llava(tokenizer: PreTrainedTokenizerFast) -> Any:
-    return LlavaConfig(
-        vision_config=CLIPVisionConfig(**_SEEN), text_config=LlamaConfig(**_text(tokenizer)),
-        image_token_index=_id(tokenizer, "<image>"), image_seq_length=16,
-    )  # fmt: skip
-
-
-def _llava_next(tokenizer: PreTrainedTokenizerFast) -> Any:
-    return LlavaNextConfig(
-        vision_config=CLIPVisionConfig(**_SEEN), text_config=MistralConfig(**_text(tokenizer), sliding_window=None),
-        image_token_index=_id(tokenizer, "<image>"), image_grid_pinpoints=GRID,
-    )  # fmt: skip
-
-
-def _llava_onevision(tokenizer: PreTrainedTokenizerFast) -> Any:
-    return LlavaOnevisionConfig(
-        vision_config=SiglipVisionConfig(**_SEEN, vision_use_head=False), text_config=Qwen2Config(**_text(tokenizer)),
-        image_token_index=_id(tokenizer, "<image>"), video_token_index=_id(tokenizer, "<video>"),
-        image_grid_pinpoints=GRID, tie_word_embeddings=False,
-    )  # fmt: skip
-
-
-def _idefics3(kind: Any) -> Callable[[PreTrainedTokenizerFast], Any]:
-    def make(tokenizer: PreTrainedTokenizerFast) -> Any:
-        return kind(
-            vision_config=_SEEN, text_config=LlamaConfig(**_text(tokenizer)), scale_factor=2,
-            image_token_id=_id(tokenizer, "<image>"), tie_word_embeddings=False,
-        )  # fmt: skip
-
-    return make
-
-
-def _internvl(tokenizer: PreTrainedTokenizerFast) -> Any:
-    seen = _SEEN | {"image_size": [SIDE, SIDE], "patch_size": [PATCH, PATCH]}
-    return InternVLConfig(
-        vision_config=seen, text_config=Qwen2Config(**_text(tokenizer)), image_token_id=_id(tokenizer, "<IMG_CONTEXT>"),
-        image_seq_length=4, tie_word_embeddings=False,
-    )  # fmt: skip
-
-
-_ROPE = {"rope_type": "default", "rope_theta": 1000.0, "mrope_section": [2, 1, 1]}
-
-
-def _qwen(kind: Any, seen: dict[str, Any]) -> Callable[[PreTrainedTokenizerFast], Any]:
-    def make(tokenizer: PreTrainedTokenizerFast) -> Any:
-        return kind(
-            vision_config={"depth": 2, "num_heads": 2, "patch_size": PATCH, **seen},
-            text_config={**_text(tokenizer), "head_dim": 8, "rope_parameters": _ROPE}, tie_word_embeddings=False,
-            image_token_id=_id(tokenizer, "<|image_pad|>"), video_token_id=_id(tokenizer, "<|video_pad|>"),
-            vision_start_token_id=_id(tokenizer, "<|vision_start|>"),
-            vision_end_token_id=_id(tokenizer, "<|vision_end|>"),
-        )  # fmt: skip
-
-    return make
-
-
 def _qwen_processor(kind: Any) -> Callable[[PreTrainedTokenizerFast, str], Any]:
     sizes = {"shortest_edge": 32 * 32, "longest_edge": 96 * 96}
     return lambda tokenizer, template: of_pictures(kind)(
         Qwen2VLImageProcessorPil(patch_size=PATCH, size=sizes), tokenizer, chat_template=template
     )
-
-
-def _gemma3(tokenizer: PreTrainedTokenizerFast) -> Any:
-    text = Gemma3TextConfig(
-        **_text(tokenizer), head_dim=8, query_pre_attn_scalar=8, sliding_window=16,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-    )  # fmt: skip
-    return Gemma3Config(
-        text_config=text, vision_config=SiglipVisionConfig(**_SEEN, vision_use_head=False), mm_tokens_per_image=4,
-        boi_token_index=_id(tokenizer, "<start_of_image>"), eoi_token_index=_id(tokenizer, "<end_of_image>"),
-        image_token_index=_id(tokenizer, "<image_soft_token>"), tie_word_embeddings=False,
-    )  # fmt: skip
 
 
 _SQUARE = {"height": SIDE, "width": SIDE}
@@ -225,7 +131,7 @@ KINDS: dict[str, _Kind] = {
     "llava": _Kind(
         {"image_token": "<image>"},
         VICUNA,
-        _llava,
+        hub_configs.llava,
         lambda tokenizer, template: LlavaProcessor(
             CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=_SQUARE),
             tokenizer,
@@ -237,7 +143,7 @@ KINDS: dict[str, _Kind] = {
     "llava_next": _Kind(
         {"image_token": "<image>"},
         VICUNA,
-        _llava_next,
+        hub_configs.llava_next,
         lambda tokenizer, template: LlavaNextProcessor(
             LlavaNextImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=_SQUARE, image_grid_pinpoints=GRID),
             tokenizer,
@@ -249,7 +155,7 @@ KINDS: dict[str, _Kind] = {
     "llava_onevision": _Kind(
         {"image_token": "<image>", "video_token": "<video>"},
         CHATML.replace("IMAGE", "<image>\n"),
-        _llava_onevision,
+        hub_configs.llava_onevision,
         lambda tokenizer, template: of_pictures(LlavaOnevisionProcessor)(
             LlavaOnevisionImageProcessorPil(size=_SQUARE, image_grid_pinpoints=GRID),
             tokenizer,
@@ -261,7 +167,7 @@ KINDS: dict[str, _Kind] = {
     "idefics3": _Kind(
         _SMOL,
         SMOL,
-        _idefics3(Idefics3Config),
+        hub_configs.idefics3(Idefics3Config),
         lambda tokenizer, template: Idefics3Processor(
             Idefics3ImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE}),
             tokenizer,
@@ -272,7 +178,7 @@ KINDS: dict[str, _Kind] = {
     "smolvlm": _Kind(
         _SMOL,
         SMOL,
-        _idefics3(SmolVLMConfig),
+        hub_configs.idefics3(SmolVLMConfig),
         lambda tokenizer, template: Idefics3Processor(
             SmolVLMImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE}),
             tokenizer,
@@ -286,7 +192,7 @@ KINDS: dict[str, _Kind] = {
             "video_token": "<video>",
         },
         CHATML.replace("IMAGE", "<IMG_CONTEXT>\n"),
-        _internvl,
+        hub_configs.internvl,
         lambda tokenizer, template: of_pictures(InternVLProcessor)(
             GotOcr2ImageProcessorPil(size=_SQUARE, max_patches=4),
             tokenizer,
@@ -297,13 +203,13 @@ KINDS: dict[str, _Kind] = {
     "qwen2_vl": _Kind(
         _QWEN,
         _QWEN_TEMPLATE,
-        _qwen(Qwen2VLConfig, {"embed_dim": 32, "hidden_size": WIDE, "mlp_ratio": 2}),
+        hub_configs.qwen(Qwen2VLConfig, {"embed_dim": 32, "hidden_size": WIDE, "mlp_ratio": 2}),
         _qwen_processor(Qwen2VLProcessor),
     ),
     "qwen2_5_vl": _Kind(
         _QWEN,
         _QWEN_TEMPLATE,
-        _qwen(
+        hub_configs.qwen(
             Qwen2_5_VLConfig,
             {
                 "hidden_size": 32, "out_hidden_size": WIDE, "intermediate_size": 48, "window_size": 32,
@@ -315,7 +221,7 @@ KINDS: dict[str, _Kind] = {
     "qwen3_vl": _Kind(
         _QWEN,
         _QWEN_TEMPLATE,
-        _qwen(
+        hub_configs.qwen(
             Qwen3VLConfig,
             {
                 "hidden_size": 32, "out_hidden_size": WIDE, "intermediate_size": 48, "num_position_embeddings": 16,
@@ -324,10 +230,20 @@ KINDS: dict[str, _Kind] = {
         ),
         _qwen_processor(Qwen3VLProcessor),
     ),
+    "mllama": _Kind(
+        {"image_token": "<|image|>", "python_token": "<|python_tag|>"},
+        CHATML.replace("IMAGE", "<|image|>"),
+        hub_configs.mllama,
+        lambda tokenizer, template: MllamaProcessor(
+            MllamaImageProcessorPil(size=_SQUARE, max_image_tiles=2), tokenizer, chat_template=template
+        ),
+        adds_bos=True,
+        ending=2.5,
+    ),
     "gemma3": _Kind(
         {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"},
         CHATML.replace("IMAGE", "<start_of_image>"),
-        _gemma3,
+        hub_configs.gemma3,
         lambda tokenizer, template: Gemma3Processor(
             Gemma3ImageProcessorPil(size=_SQUARE), tokenizer, chat_template=template, image_seq_length=4
         ),

@@ -2,7 +2,7 @@
 
 `kv`        the picture and the text before it go through the language model once, and the questions branch off
 `vision`    the picture is encoded once; each question is a row of its own, with the picture's tokens before it
-`nothing`   each question is a call of the model's own `generate`: what is done with an architecture nobody looked at
+`nothing`   each question is a call of the model's own `generate`: also with an architecture nobody looked at
 
 Every row was read in transformers 5.23 and is held to `generate` by tests/test_hub_model.py.
 """
@@ -45,6 +45,12 @@ CAPABILITIES: dict[str, Capability] = {
     "qwen2_5_vl": Capability("kv", "mrope", source="modeling_qwen2_5_vl.py: get_rope_index, as in Qwen2-VL"),
     "qwen3_vl": Capability(
         "vision", "mrope", "own", "modeling_qwen3_vl.py: image features go into the first layers too (deepstack)"
+    ),
+    "mllama": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_mllama.py: layers of cross-attention to the picture, a row of its mask a token",
     ),
     "gemma3": Capability(
         "vision", "1d", "own", "modeling_gemma3.py: image tokens see each other, layers alternate full and sliding"

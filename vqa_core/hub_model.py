@@ -109,9 +109,9 @@ class HubModel:
 
         Loader threads call it at once: the tokeniser, set up by the first call, is changed by no later one.
         """
-        added = self.prompt.adds_special_tokens
+        how = {} if self.prompt.adds_special_tokens else {"add_special_tokens": False}
         try:
-            return dict(self.processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=added))
+            return dict(self.processor(text=[text], images=[image], return_tensors="pt", **how))
         except (ValueError, ZeroDivisionError) as error:
             raise InputError(
                 f"The model's processor takes no picture of {image.width} x {image.height}: {error}"
@@ -173,6 +173,8 @@ class HubModel:
         rows |= {name: values + [0] * len(branch_ids) for name, values in picture.of_tokens.items() if name not in rows}
         inputs: dict[str, Any] = {name: torch.tensor([values], device=self.device) for name, values in rows.items()}
         for name, value in picture.pixels.items():
+            if name == "cross_attention_mask":  # (1, P, images, tiles): what follows sees the picture as the last does
+                value = torch.cat([value, value[:, -1:].expand(-1, len(branch_ids), -1, -1)], dim=1)
             if outputs is None or name.endswith("_grid_thw"):  # grids are for the positions, too
                 inputs[name] = self._placed(value)
         if outputs is not None:

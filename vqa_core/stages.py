@@ -141,11 +141,12 @@ def write_model_folder(
 ) -> None:
     """Write a model folder from its contents, tensors as they are; `about` is free-form.
 
-    The weights of a whole model are known by its name, so that is in the file whose hash stands for them.
+    The weights of a whole model are known by its name, so that is in the file whose hash stands for them; alone, since
+    safetensors writes several entries in any order.
     """
-    base = {"base_model": settings.base_model} if settings.base_model else {}
-    base |= {"revision": ",".join(settings.revision)} if base and settings.revision else {}
-    write_atomically(folder / "trained.safetensors", save(tensors, metadata={"format": "pt"} | base))
+    whole = "@".join([settings.base_model, *settings.revision])
+    metadata = {"base_model": whole} if settings.base_model else {"format": "pt"}
+    write_atomically(folder / "trained.safetensors", save(tensors, metadata=metadata))
     described = {"format": FORMAT, "model": settings.to_dict(), "stage": asdict(stage)}
     write_json(folder / "vqa.json", described | about)
 

@@ -1,0 +1,39 @@
+"""The Ask tab with a whole image-text model: it answers as any other does; the picture is shown without a square."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import QUESTIONS, tiny_competition, tiny_picture
+from tests.tiny_hub import tiny_hub
+from ui import ask as tab
+from ui import models as models_module
+from ui.ask_model import about
+from ui.words import Words
+from ui.workspace import Workspace
+from vqa_core.config import DataSettings
+from vqa_core.predicting import adopt_model
+from vqa_core.prepare import prepare
+from vqa_core.runs import RunDir
+
+EN = Words("en")
+
+
+@pytest.mark.parametrize("kind", ["smolvlm", "gemma3"])
+def test_a_question_is_answered_and_drawn(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunDir(tmp_path / "runs" / "hub")
+    prepare(run, str(tiny_competition(tmp_path / "data", train_images=3, test_images=2)), DataSettings())
+    adopt_model(run, str(tiny_hub(kind, tmp_path / "base")))
+    run.write_section("predict", {"max_new_tokens": 4, "precision": "fp32"})
+    monkeypatch.setattr(models_module, "SHIPPED_FOLDER", tmp_path / "shipped")
+    workspace = Workspace(tmp_path / "runs", tmp_path / "data")
+    tiny_picture(0).save(tmp_path / "picture.png")
+    view = tab.uploaded(workspace, EN, {"run": "hub"}, str(tmp_path / "picture.png"))[0]
+    *_, (view, _, table, _, bars, whole, seen, prompt, _) = tab.ask(workspace, EN, view, "\n".join(QUESTIONS), "hub")
+    assert [row[0] for row in table["rows"]] == list(QUESTIONS)
+    assert "…" not in [row[1] for row in table["rows"]]
+    assert bool(bars["rows"]) == (kind == "smolvlm")
+    assert "50 × 40" in whole["caption"]
+    assert seen == {}
+    assert "<image>" in prompt
+    assert about(EN, workspace.models, "hub")
