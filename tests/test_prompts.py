@@ -36,6 +36,11 @@ LITERALS = {
         "detailed, and polite answers to the user's questions. USER: <file_sep>\nHow many? ASSISTANT:",
         " dark blue<|im_end|>",
     ),
+    "vicuna_v1_start_end": (
+        "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+        "detailed, and polite answers to the user's questions. USER:<file_sep>How many? ASSISTANT:",
+        " dark blue<|im_end|>",
+    ),
     "llava_v1": (f"{HUMAN} USER: <file_sep>\nHow many? ASSISTANT:", " dark blue<|im_end|>"),
     "v0": (f"{HUMAN}\n\n### Human: <file_sep>\nHow many?\n### Assistant:", " dark blue\n"),
     "llava_v0": (f"{HUMAN}###Human: <file_sep>\nHow many?###Assistant:", " dark blue#"),

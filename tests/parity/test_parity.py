@@ -215,5 +215,4 @@ def test_old_tokenisers_left_no_blank_round_start_and_end(world: World) -> None:
     tokens = tokenizer.convert_ids_to_tokens(prompt.prefix_ids + prompt.branch_ids("What color is the bus?")[0])
     at = len(prompt.prefix_ids)
     assert "".join(tokens[:at]).endswith("USER:")
-    assert "".join(tokens[at:]).startswith("▁What▁color")
-    assert prompt.branch_ids("What?")[0] == PromptEncoder(tokenizer, "vicuna_v1").branch_ids("What?")[0][2:]
+    assert tokens[at:][0].startswith("▁")  # what Llama's tokeniser puts before a text; no line break
