@@ -85,7 +85,7 @@ def test_training_rows_are_plain_where_none_holds_several_questions(
     run = tiny_run(tmp_path_factory.mktemp("run"), train_images=images)
     asked: list[bool] = []
     monkeypatch.setattr(finetuning, "choose_attention", lambda name, *, plain, **_: asked.append(plain) or "sdpa")
-    monkeypatch.setattr(finetuning, "build_vlm", lambda *_, **__: tiny_vlm())
+    monkeypatch.setattr(finetuning, "build_any", lambda *_, **__: tiny_vlm())
     finetuning._build(ModelSettings(), TrainSettings(**settings), open_rows(run.rows))
     assert asked == [plain]
     one_each = [{"questions": ["Is it dark?"]}, {"questions": ["How many?"]}]

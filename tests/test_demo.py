@@ -10,7 +10,7 @@ from vqa_core.easy_vqa import write_easy_vqa
 from vqa_core.engine import Engine
 from vqa_core.examples import group_by_image, split_by_image
 from vqa_core.files import read_json, read_json_lines
-from vqa_core.stages import load_model_folder
+from vqa_core.stages import describe_model_folder, load_model_folder
 from vqa_core.vlm import best_device, resolve_precision
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +19,7 @@ CONFIG = read_config(ROOT / "configs/demo.json")
 
 def test_the_weights_are_those_of_the_config_and_small_enough_to_clone() -> None:
     described = read_json(ROOT / "demo/model/vqa.json")
-    assert described["model"] == settings_of(ModelSettings, CONFIG, {}).to_dict()
+    assert describe_model_folder(ROOT / "demo/model").settings == settings_of(ModelSettings, CONFIG, {})
     assert (described["stage"]["name"], described["stage"]["lora_rank"]) == ("lora", CONFIG["train"]["lora_rank"])
     assert (ROOT / "demo/model/trained.safetensors").stat().st_size < 10e6
 

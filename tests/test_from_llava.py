@@ -135,9 +135,12 @@ def test_the_text_budget_counts_as_llava_1_0_did() -> None:
         def __call__(self, text: str, add_special_tokens: bool = True, **_: object) -> dict[str, list[int]]:
             return {"input_ids": [1] * add_special_tokens + [ord(character) for character in text]}
 
+        def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+            return [chr(number) for number in ids]
+
     prompt = PromptEncoder(Words(), "vicuna_v1")
     question, answer = "What color is the bus?", "red"
-    text = style.before_image + style.before_question + question + style.after_question + answer
+    text = style.before_image + style.before_question + question + style.after_question + style.before_answer + answer
     ids = len(text) + len(["<s>", "<im_start>", "<image>", "<im_end>", "</s>"])
     assert BranchEncoder(prompt, ids, boundaries=True).encode(question, answer)[1] == 0
     assert BranchEncoder(prompt, ids - 1, boundaries=True).encode(question, answer)[1] == 1
