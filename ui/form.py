@@ -86,7 +86,7 @@ class Form:
         }
         value = shown_value(getattr(self.start[section], item.name))
         if kind is bool:
-            return gr.Checkbox(value, **about)
+            return gr.Checkbox(value, elem_classes=["wb-check"], **about)  # Gradio does not use its min_width
         if kind in (int, float):
             step = 1 if kind is int else float(value or 1) / 10
             return gr.Number(value, step=step, **about)
