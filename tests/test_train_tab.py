@@ -253,6 +253,10 @@ def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form, tmp
         ('{"train": {"epochs": "<b>"}}', "takes float, not '<b>'"),
         ("{", "odd.json is not valid JSON"),
         ("[" * 100_000, "odd.json is nested too deeply"),
+        (
+            '{"train": {"trust_remote_code": ["some/model"]}}',
+            "odd.json sets --trust-remote-code, which the page does not",
+        ),
     ],
 )
 def test_a_file_that_is_no_config_is_a_sentence_without_the_servers_paths(

@@ -19,6 +19,9 @@ from ui.words import Words
 from vqa_core.files import InputError
 from vqa_core.settings import Settings, base_type
 
+BY_HAND = {"trust_remote_code"}
+"""Settings that no form has: whoever may use the page may train, and still not have a stranger's code run."""
+
 Field = dataclasses.Field[Any]
 Sections = dict[str, Settings]
 
@@ -48,7 +51,8 @@ class Form:
     def draw(self, section: str, *names: str) -> None:
         """Draw these fields of a section here, or all that are not drawn yet where none is named."""
         for item in fields(self.kinds[section]):
-            if (section, item.name) not in self._drawn and (not names or item.name in names):
+            wanted = item.name in names if names else item.name not in BY_HAND
+            if wanted and (section, item.name) not in self._drawn:
                 self._drawn[section, item.name] = self._component(section, item)
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ui.form import Form, Sections
+from ui.form import BY_HAND, Form, Sections
 from ui.jobs import shown_command
 from ui.sentences import sentence
 from ui.train_estimates import estimates
@@ -138,11 +138,16 @@ def loaded(t: Words, form: Form, path: str) -> list[Any]:
     """The form's values as a config file has them; an InputError names what in the file is not right."""
     file = Path(path)
     try:
-        values = form.shown(sections_of(read_config(file)))
+        sections = sections_of(read_config(file))
     except InputError as error:
         raise InputError(str(error).replace(str(file), file.name)) from None
     except RecursionError:
         raise InputError(t("train.too_deep", file=file.name)) from None
+    values = form.shown(sections)
+    for kind in sections.values():
+        for name in BY_HAND & kind.to_dict().keys():
+            if getattr(kind, name):
+                raise InputError(t("train.by_hand", flag=f"--{name.replace('_', '-')}", file=file.name))
     form.read(values)  # NaN, which JSON has none of and Python reads, is no number
     return values
 
