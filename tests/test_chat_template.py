@@ -247,7 +247,7 @@ def test_a_template_of_another_shape_is_refused_with_the_styles_that_would_do(te
         style_of(tokenizer)
     told = str(error.value)
     assert told.startswith(f"The chat template of 'some/model' can't be the prompt: {why}")
-    assert "Choose another --prompt-style: vicuna_v1, llava_v1, v0" in told
+    assert "Choose another --prompt-style: vicuna_v1, vicuna_v1_start_end, llava_v1, v0" in told
     assert "chatml" in told
     assert "plain" not in told
 
