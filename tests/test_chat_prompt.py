@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.tiny import ANSWERS, QUESTIONS, tiny_picture
 from tests.tiny_hub import KINDS, tokenizer_of
-from vqa_core.chat_prompt import ChatPrompt, answer_lead, style_of
+from vqa_core.chat_prompt import ChatPrompt, answer_lead, fixed_text
 from vqa_core.files import InputError
 
 
@@ -93,7 +93,7 @@ def test_a_question_is_cut_to_the_budget_and_the_template_s_text_is_not() -> Non
 def test_an_answer_starts_and_ends_as_the_template_has_it() -> None:
     smol, qwen, llava = (processor_of(kind) for kind in ("smolvlm", "qwen2_vl", "llava"))
     assert (answer_lead(smol), answer_lead(qwen), answer_lead(llava)) == (" ", "", " ")
-    assert (style_of(smol).end, style_of(qwen).end, style_of(llava).end) == ("<end_of_utterance>", "<|im_end|>", "")
+    assert (fixed_text(smol).end, fixed_text(qwen).end, fixed_text(llava).end) == ("<end_of_utterance>", "<|im_end|>", "")
     assert ChatPrompt(llava).end_id == llava.tokenizer.eos_token_id
     assert ChatPrompt(smol).decode(ChatPrompt(smol).answer_ids("dark blue")) == "dark blue"
 
@@ -111,4 +111,4 @@ def test_an_answer_starts_and_ends_as_the_template_has_it() -> None:
 )
 def test_a_template_that_shows_no_picture_and_then_a_question_is_said(template: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        style_of(processor_of("llava", template=template))
+        fixed_text(processor_of("llava", template=template))

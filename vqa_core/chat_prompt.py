@@ -14,7 +14,7 @@ from vqa_core.prompts import PromptStyle
 _QUESTION, _ANSWER = "Q7W3QUESTION", "A5T2ANSWER"  # no template has them
 
 
-def style_of(processor: Any) -> PromptStyle:
+def fixed_text(processor: Any) -> PromptStyle:
     """The fixed text of a processor's chat template with a picture and a question, its image token left out.
 
     Raises InputError where there is no template, or one that shows the question before the picture.
@@ -51,7 +51,7 @@ class ChatPrompt:
     """
 
     def __init__(self, processor: Any, instruction: str = "") -> None:
-        self.style = style_of(processor)
+        self.style = fixed_text(processor)
         self.instruction = instruction
         # a copy: the processor's own is called in other threads at the same time
         self.tokenizer = copy.deepcopy(processor.tokenizer)
