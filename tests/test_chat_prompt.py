@@ -93,7 +93,8 @@ def test_a_question_is_cut_to_the_budget_and_the_template_s_text_is_not() -> Non
 def test_an_answer_starts_and_ends_as_the_template_has_it() -> None:
     smol, qwen, llava = (processor_of(kind) for kind in ("smolvlm", "qwen2_vl", "llava"))
     assert (answer_lead(smol), answer_lead(qwen), answer_lead(llava)) == (" ", "", " ")
-    assert (fixed_text(smol).end, fixed_text(qwen).end, fixed_text(llava).end) == ("<end_of_utterance>", "<|im_end|>", "")
+    ends = [fixed_text(processor).end for processor in (smol, qwen, llava)]
+    assert ends == ["<end_of_utterance>", "<|im_end|>", ""]
     assert ChatPrompt(llava).end_id == llava.tokenizer.eos_token_id
     assert ChatPrompt(smol).decode(ChatPrompt(smol).answer_ids("dark blue")) == "dark blue"
 
