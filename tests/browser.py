@@ -55,10 +55,10 @@ FLAGS = (
 START_S = 120  # importing Gradio takes 4 s on an idle machine
 WAIT_S = 60
 EVENTS = (Path(__file__).parent / "events.js").read_text(encoding="utf-8")
-QUIET_MS = 150  # what an event starts when it ends has been started by then
+STILL = 9  # frames, 150 ms: what an event starts when it ends has been started by then. A starved browser draws fewer.
 READY = f"""() => {{
-    const {{ sending, sent, queued, last }} = window.eventsOfPage;
-    return sent && !sending && !queued.size && performance.now() - last > {QUIET_MS};
+    const {{ sending, sent, queued, still }} = window.eventsOfPage;
+    return sent && !sending && !queued.size && still > {STILL};
 }}"""
 NOISE = (
     r"status of 422",  # a validator said no: the field shows it
@@ -331,7 +331,7 @@ def ready(page: "Page", timeout_s: float = WAIT_S) -> None:
     from playwright.sync_api import TimeoutError as Late
 
     page.locator("#tabs").wait_for(timeout=timeout_s * 1000)
-    page.evaluate("window.eventsOfPage.last = performance.now()")  # what was just done may not have started its event
+    page.evaluate("window.eventsOfPage.still = 0")  # what was just done may not have started its event
     try:
         page.wait_for_function(READY, timeout=timeout_s * 1000)
     except Late:
