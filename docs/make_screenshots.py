@@ -12,12 +12,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import Image
 
 from tests.browser import FLAGS, Look, Server, chromium, open_tab, ready, watched
 from ui.page import TABS
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
-COLOURS = 256
 RUN, OTHER = "demo", "question-only"
 QUESTIONS = "what shape is in the image?\nwhat is the color of the shape?\nis there a circle?"
 ANSWER_MS = 240_000
@@ -105,13 +102,6 @@ def ask(page: "Page", server: Server, picture: Path) -> dict[str, str]:
     return {"run": RUN, "picture": page.evaluate("new URLSearchParams(location.search).get('picture')")}
 
 
-def save(shot: bytes, path: Path) -> None:
-    """A PNG of few colours."""
-    with Image.open(BytesIO(shot)) as image:
-        few = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        few.save(path, optimize=True)
-
-
 def main() -> None:
     """Write every picture and print its size."""
     parser = argparse.ArgumentParser(prog="python -m docs.make_screenshots", description=__doc__.splitlines()[0])
@@ -147,7 +137,7 @@ def main() -> None:
                         open_tab(page, server, name, **views[name])
                         page.wait_for_function(PICTURES_THERE)
                         path = args.out / f"page-{name}-{look.language}-{'dark' if look.dark else 'light'}.png"
-                        save(page.screenshot(), path)
+                        page.screenshot(path=path)
                         print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 

@@ -33,6 +33,7 @@ def layout(t: Words) -> dict[str, Any]:
     """Draw every part; by the name under which a scene is drawn to it."""
     parts = _Parts(t)
     _top(parts, t)
+    _opening(parts, t)
     with parts.keep("body", gr.Row(visible=False, equal_height=False)):
         with gr.Column(scale=3, min_width=320):
             _gallery(parts, t)
@@ -43,7 +44,6 @@ def layout(t: Words) -> dict[str, Any]:
                 parts["summary"] = facts("explore-summary", t("explore.summary"), ["wb-tight"])
             for facet in (*BARS, "per_image"):
                 parts[facet] = bars(f"explore-{facet.replace('_', '-')}", t(f"explore.{facet}"), ["wb-capped"])
-    _opening(parts, t)
     parts["stamp"] = gr.Textbox(visible="hidden", elem_id="explore-stamp")
     parts["timer"] = gr.Timer(1.0, active=False)
     return parts

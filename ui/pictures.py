@@ -23,6 +23,7 @@ from vqa_core.images import ImageError, open_image
 
 THUMB, FULL = 256, 2048  # longest side in pixels
 SIDES = (THUMB, FULL)
+SMALL = 128  # pixels of the longest side up to which nothing is lost
 KEPT_FOR_S = 7 * 86_400  # in the browser
 KEPT_BYTES = 1 << 30  # on disk; past it the oldest quarter goes
 AT_ONCE = max(2, (os.cpu_count() or 2) // 2)  # pictures decoded at a time: each may take 300 MB
@@ -64,7 +65,8 @@ class Pictures:
                 image = open_image(path, side=side)
                 image.thumbnail((side, side), Image.Resampling.LANCZOS)
             bytes_ = io.BytesIO()
-            image.save(bytes_, "WEBP", quality=85, method=0)
+            # a drawing of few pixels: lossy WebP would smear its flat colours, and lossless costs a few kB
+            image.save(bytes_, "WEBP", quality=85, method=0, lossless=max(image.size) <= SMALL)
             self._keep(kept, bytes_.getvalue())
         return kept
 

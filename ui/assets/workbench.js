@@ -131,7 +131,7 @@
             return make("td", { class: right ? "wb-right" : `wb-shade${shade}` }, cell);
           })));
       return [make("div", { class: "wb-scroll", tabindex: "0", role: "region", "aria-label": label },
-        make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)))];
+        make("table", { class: value.columns.length > 6 ? "wb-many" : undefined }, make("thead", {}, head), make("tbody", {}, ...body)))];
     },
     picture(value, _pick, label) {
       if (!value.src) return [];
