@@ -150,6 +150,42 @@ def test_slash_goes_to_the_search_box(page: "Page", server: Server) -> None:
     assert page.evaluate("document.activeElement.value") == "", "the key itself is not typed"
 
 
+def test_keys_work_where_hangul_is_typed_and_the_sheet_shows_those_of_the_tab(page: "Page", server: Server) -> None:
+    """A browser tells `ㅗ` or `Process` of the key h then."""
+    press = "([key, code]) => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, code, bubbles: true}))"
+    open_tab(page, server, "train")
+    page.evaluate(press, ["ㅗ", "KeyH"])
+    assert page.locator("#wb-keys kbd").all_inner_texts() == ["h ?"]
+    page.evaluate(press, ["Process", "KeyH"])
+    page.locator("#wb-keys").wait_for(state="detached")
+    open_tab(page, server, "errors", **VIEWS["errors"])
+    page.evaluate(press, ["h", "KeyH"])
+    assert page.locator("#wb-keys kbd").all_inner_texts() == ["j", "k", "1–5", "← → ↑ ↓", "h ?"]
+
+
+def test_samples_are_stepped_through_and_tagged_by_keys_but_not_beneath_the_sheet(page: "Page", server: Server) -> None:
+    open_tab(page, server, "errors", **VIEWS["errors"])
+    tags = server.runs / VIEWS["errors"]["run"] / "tags.json"
+    first = page.locator("#errors-detail").inner_text()
+
+    def press(key: str) -> str:
+        page.locator("body").press(key)
+        ready(page)
+        return page.locator("#errors-detail").inner_text()
+
+    press("h")
+    press("2")
+    assert press("j") == first, "nothing moves beneath the sheet"
+    assert not tags.exists()
+    press("Escape")
+    assert press("j") != first
+    assert press("k") == first
+    for key, tag in zip("1245", ("wrong_label", "ambiguous", "model_error", "interesting")):
+        press(key)
+        assert tag in tags.read_text(encoding="utf-8")
+    tags.unlink()
+
+
 def test_arrows_move_in_the_gallery(page: "Page", server: Server) -> None:
     open_tab(page, server, "explore")
     cells = page.locator("#explore-gallery .wb-cell")

@@ -230,10 +230,15 @@
     return Boolean(target);
   };
   const typing = (element) => element?.matches?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]");
+  const searchBox = () => [...document.querySelectorAll(".key-search textarea, .key-search input")].find(visible);
+  const shownHere = (selector) => [...document.querySelectorAll(selector)].some((element) => element.offsetParent !== null);
   const sheet = () => {
     const open = document.querySelector("#wb-keys");
     if (open) { open.close(); return; }
-    const lines = [["j", "next"], ["k", "previous"], ["/", "search"], ["1–5", "tag"], ["← → ↑ ↓", "arrows"], ["h ?", "help"]];
+    const lines = [
+      ["j", "next", shownHere(".key-j")], ["k", "previous", shownHere(".key-k")], ["/", "search", searchBox()],
+      ["1–5", "tag", shownHere(".key-1")], ["← → ↑ ↓", "arrows", shownHere(".wb-grid")], ["h ?", "help", true],
+    ].filter((line) => line[2]); // of the open tab alone
     const dialog = make("dialog", { id: "wb-keys", "aria-labelledby": "wb-keys-title" },
       make("h2", { id: "wb-keys-title" }, facts.keys.title),
       make("dl", {}, ...lines.flatMap(([key, name]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, facts.keys[name])])),
@@ -242,14 +247,18 @@
     document.body.append(dialog);
     dialog.showModal();
   };
+  // where Hangul is typed the key j is ㅓ, or "Process": then its place on the keyboard counts
+  const keyOf = ({ key, code, shiftKey }) => key !== "Process" && /^[\x20-\x7e]/.test(key) ? key
+    : { KeyH: "h", KeyJ: "j", KeyK: "k", Slash: shiftKey ? "?" : "/" }[code] ?? key;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
-    const { key } = event;
+    const key = keyOf(event);
     if (key === "h" || key === "?") sheet();
+    else if (document.querySelector("#wb-keys")) return; // nothing happens beneath the sheet
     else if (key === "j" || key === "k") { if (!press(key)) return; }
     else if (/^[1-5]$/.test(key)) { if (!press(key)) return; }
     else if (key === "/") {
-      const box = [...document.querySelectorAll(".key-search textarea, .key-search input")].find(visible);
+      const box = searchBox();
       if (!box) return;
       box.focus();
       box.select();
