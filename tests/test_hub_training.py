@@ -1,7 +1,9 @@
 """A whole image-text model is trained with LoRA by the same command; its folder answers as the trained model did."""
 
 import re
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from eval import predict
 from tests.tiny import QUESTIONS, losses, tiny_language_model, tiny_picture, tiny_run, tiny_tokenizer
 from tests.tiny_hub import KINDS, tiny_hub
 from train import finetune
+from vqa_core.capabilities import CAPABILITIES
 from vqa_core.collator import collate
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
@@ -122,6 +125,32 @@ def test_the_loss_is_that_of_the_model_s_own_forward_pass(kind: str, tmp_path: P
         found = float(loss(hub.stacked(pictures), **batch)["loss"])
         expected = sum(own_loss(hub, seen, branch) for seen in pictures for branch in branches)
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_architecture_that_is_not_in_the_table_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that gives the logits of all tokens, whatever number is asked for, as some do."""
+    base = tiny_hub("internvl", tmp_path / "base")
+    monkeypatch.delitem(CAPABILITIES, "internvl")
+    kind = type(build_hub_model(ModelSettings(base_model=str(base))).model)
+    whole = kind.forward
+
+    @wraps(whole)
+    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:
+        return whole(self, *args, **how)
+
+    monkeypatch.setattr(kind, "forward", forward)
+    run = tiny_run(tmp_path, train_images=8)
+    finetune.main(["--run", str(run.root), "--base-model", str(base), *TRAIN])
+    loss = list(losses(run).values())
+    assert sum(loss[-5:]) < 0.6 * sum(loss[:5])
+    hub = load_model_folder(run.model)
+    assert isinstance(hub, HubModel)
+    assert hub.sharing == "nothing"
+    seen, branch = hub.see(tiny_picture(0)), BranchEncoder(hub.prompt, 256).encode(QUESTIONS[0], "dark blue")[0]
+    batch = collate([pack_onto(hub.prefix_of(seen), [branch])], hub.pad_id)
+    with torch.no_grad():
+        found = float(SeparateRowsLoss(hub)(hub.stacked([seen]), **batch)["loss"])
+        assert found == pytest.approx(own_loss(hub, seen, branch), rel=1e-5)
 
 
 def own_loss(hub: HubModel, seen: HubPicture, branch: Branch) -> float:

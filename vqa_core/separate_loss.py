@@ -79,7 +79,9 @@ class SeparateRowsLoss(PackedLoss):
                 ids, wanted = input_ids[row, of_branch], targets[row, of_branch]
                 with self.hub.autocast():
                     inputs = self.hub.row_inputs(picture, ids.tolist(), outputs)
-                    logits = self.model(**inputs, use_cache=False, logits_to_keep=len(ids)).logits[0]  # (branch, V)
+                    # some models give the logits of all tokens, whatever is asked for
+                    logits = self.model(**inputs, use_cache=False, logits_to_keep=len(ids)).logits
+                logits = logits[0, -len(ids) :]  # (branch, V)
                 keep = wanted >= 0
                 losses.append(nn.functional.cross_entropy(logits[keep].float(), wanted[keep], reduction="sum"))
         return {"loss": sum(losses[1:], losses[0]), "tokens": (targets >= 0).sum()}
