@@ -50,10 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from vqa_core.predicting import adopt_model, predict_split  # imports torch
 
-    if args.model:
-        adopt_model(run, args.model, settings)
+    vlm = adopt_model(run, args.model, settings) if args.model else None
     run.write_section("predict", settings.to_dict())
-    statuses = predict_split(run, args.split, examples, root, settings, restart=args.restart)
+    statuses = predict_split(run, args.split, examples, root, settings, restart=args.restart, vlm=vlm)
     failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")
     logger.info(
         "Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else ""

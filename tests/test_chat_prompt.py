@@ -8,8 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.tiny import ANSWERS, QUESTIONS, tiny_picture
 from tests.tiny_hub import KINDS, tokenizer_of
-from vqa_core.chat_prompt import ChatPrompt, answer_lead, fixed_text
+from vqa_core.chat_prompt import ChatPrompt, fixed_text
 from vqa_core.files import InputError
+from vqa_core.prompts import prompt_style
 
 
 def sentencepiece_like() -> PreTrainedTokenizerFast:
@@ -92,11 +93,36 @@ def test_a_question_is_cut_to_the_budget_and_the_template_s_text_is_not() -> Non
 
 def test_an_answer_starts_and_ends_as_the_template_has_it() -> None:
     smol, qwen, llava = (processor_of(kind) for kind in ("smolvlm", "qwen2_vl", "llava"))
-    assert (answer_lead(smol), answer_lead(qwen), answer_lead(llava)) == (" ", "", " ")
+    leads = [fixed_text(processor).before_answer for processor in (smol, qwen, llava)]
+    assert leads == [" ", "", " "]
     ends = [fixed_text(processor).end for processor in (smol, qwen, llava)]
     assert ends == ["<end_of_utterance>", "<|im_end|>", ""]
     assert ChatPrompt(llava).end_id == llava.tokenizer.eos_token_id
     assert ChatPrompt(smol).decode(ChatPrompt(smol).answer_ids("dark blue")) == "dark blue"
+
+
+THINKS = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['role'] == 'assistant' %}<think>\n\n</think>\n\n"
+    "{% endif %}{% for c in m['content'] %}{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+BLANK = THINKS.replace("<think>\n\n</think>\n\n", "").replace("assistant\n", "assistant ")
+
+
+@pytest.mark.parametrize("template", [*{kind.template for kind in KINDS.values()}, THINKS, BLANK])
+def test_a_template_is_stored_as_text_that_says_all_of_it(template: str) -> None:
+    made = KINDS["llava"]
+    for image in ("<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>", "<|image|>", "<start_of_image>"):
+        template = template.replace(image, "<image>")
+    processor = made.processor(tokenizer_of(made), template)
+    style = fixed_text(processor)
+    assert prompt_style(style.text) == style
+    now, stored = ChatPrompt(processor, "Be short."), ChatPrompt(processor, "Be short.", style.text)
+    for prompt in (now, stored):
+        prompt.follow([processor.image_token_id])
+    assert now.branch_ids("What?") == stored.branch_ids("What?")
+    assert now.answer_ids("red") == stored.answer_ids("red")
+    assert (now.end_id, now.before_text, now.text("What?")) == (stored.end_id, stored.before_text, stored.text("What?"))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """A whole image-text model is trained with LoRA by the same command; its folder answers as the trained model did."""
 
 import re
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from eval import predict
 from tests.tiny import QUESTIONS, losses, tiny_language_model, tiny_picture, tiny_run, tiny_tokenizer
 from tests.tiny_hub import KINDS, tiny_hub
 from train import finetune
+from vqa_core.capabilities import CAPABILITIES
 from vqa_core.collator import collate
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
@@ -19,7 +23,7 @@ from vqa_core.predicting import adopt_model, build_engine
 from vqa_core.predictions import read_predictions
 from vqa_core.runs import RunDir
 from vqa_core.separate_loss import SeparateRowsLoss
-from vqa_core.stages import Stage, load_llava_folder, load_model_folder, prepare_stage
+from vqa_core.stages import Stage, describe_model_folder, load_llava_folder, load_model_folder, prepare_stage
 from vqa_core.trainer import PackedLoss
 from vqa_core.training_data import BranchEncoder
 
@@ -85,7 +89,7 @@ def test_what_is_no_image_text_model_is_said(tmp_path: Path) -> None:
     def told(name: str) -> str:
         with pytest.raises(InputError) as error:
             predict.main(["--run", str(run.root), "--model", name, *PREDICT])
-        assert not run.model.exists() or "base_model" in (run.model / "vqa.json").read_text()
+        assert not run.model.exists()
         return str(error.value)
 
     language = tmp_path / "language"
@@ -124,6 +128,32 @@ def test_the_loss_is_that_of_the_model_s_own_forward_pass(kind: str, tmp_path: P
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_architecture_that_is_not_in_the_table_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that gives the logits of all tokens, whatever number is asked for, as some do."""
+    base = tiny_hub("internvl", tmp_path / "base")
+    monkeypatch.delitem(CAPABILITIES, "internvl")
+    kind = type(build_hub_model(ModelSettings(base_model=str(base))).model)
+    whole = kind.forward
+
+    @wraps(whole)
+    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:
+        return whole(self, *args, **how)
+
+    monkeypatch.setattr(kind, "forward", forward)
+    run = tiny_run(tmp_path, train_images=8)
+    finetune.main(["--run", str(run.root), "--base-model", str(base), *TRAIN])
+    loss = list(losses(run).values())
+    assert sum(loss[-5:]) < 0.6 * sum(loss[:5])
+    hub = load_model_folder(run.model)
+    assert isinstance(hub, HubModel)
+    assert hub.sharing == "nothing"
+    seen, branch = hub.see(tiny_picture(0)), BranchEncoder(hub.prompt, 256).encode(QUESTIONS[0], "dark blue")[0]
+    batch = collate([pack_onto(hub.prefix_of(seen), [branch])], hub.pad_id)
+    with torch.no_grad():
+        found = float(SeparateRowsLoss(hub)(hub.stacked([seen]), **batch)["loss"])
+        assert found == pytest.approx(own_loss(hub, seen, branch), rel=1e-5)
+
+
 def own_loss(hub: HubModel, seen: HubPicture, branch: Branch) -> float:
     """What transformers makes of labels on the answer."""
     inputs = hub.row_inputs(seen, branch.ids + branch.answer)
@@ -149,6 +179,10 @@ def test_a_hub_id_may_name_its_revision(tmp_path: Path, monkeypatch: pytest.Monk
     asked: dict[str, object] = {}
     monkeypatch.setattr(
         "vqa_core.predicting.check_image_text_model", lambda name, options: asked.update({name: options.revision})
+    )
+    hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("llava", tmp_path / "llava"))))
+    monkeypatch.setattr(
+        "vqa_core.predicting._load", lambda folder, how: replace(hub, settings=describe_model_folder(folder).settings)
     )
     run = tiny_run(tmp_path, test_images=1)
     adopt_model(run, "some-org/some-model@v1.2")

@@ -6,12 +6,18 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import AutoModelForImageTextToText, ViTConfig, ViTModel
+from transformers.quantizers.quantizers_utils import should_convert_module
 
-from tests.tiny import TINY_MODEL, tiny_parts, tiny_vlm
+from tests.tiny import TINY_MODEL, tiny_language_model, tiny_parts, tiny_tokenizer, tiny_vlm
+from tests.tiny_hub import tiny_hub
 from vqa_core import loading, parts, stages
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError, read_json
+from vqa_core.hub_loading import check_image_text_model, load_image_text_model
+from vqa_core.hub_model import build_any
 from vqa_core.loading import LoadOptions, load_in_of, pretrained_keywords
 from vqa_core.stages import Stage, load_model_folder, prepare_stage, save_model_folder
 from vqa_core.vlm import build_vlm, cast_weights
@@ -86,7 +92,7 @@ def test_every_part_is_asked_for_at_its_revision(monkeypatch: pytest.MonkeyPatch
     assert asked == [
         (CLIP, {"revision": "a", "trust_remote_code": False}),
         (CLIP, {"revision": "a", "trust_remote_code": False}),
-        (VICUNA, plain | {"dtype": torch.bfloat16}),
+        (VICUNA, plain | {"dtype": torch.bfloat16, "output_loading_info": True}),
         (VICUNA, plain | {"legacy": True}),
         (VICUNA, plain),
     ]
@@ -183,6 +189,97 @@ def test_options_come_from_the_settings_of_either_stage() -> None:
             ("v1",), "4bit", (VICUNA,)
         )
     assert LoadOptions.of(model) == LoadOptions(("v1",))
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl", "idefics3", "mllama", "gemma3"])
+@pytest.mark.parametrize("load_in", ["4bit", "8bit"])
+def test_of_a_whole_model_the_language_model_alone_is_quantised(
+    kind: str, load_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = str(tiny_hub(kind, tmp_path)), {}
+
+    def stop(*_: Any, **how: Any) -> None:
+        asked.update(how)
+        raise OSError("enough")
+
+    whole = AutoModelForImageTextToText.from_pretrained(folder)
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", stop)
+    with pytest.raises(InputError, match="enough"):
+        load_image_text_model(folder, dtype=torch.float32, attention="sdpa", options=LoadOptions(load_in=load_in))
+    skipped = asked["quantization_config"].llm_int8_skip_modules
+    quantised = {
+        name
+        for name, module in whole.named_modules()
+        if isinstance(module, nn.Linear) and should_convert_module(name, skipped)
+    }
+    language = {id(module) for module in whole.get_decoder().modules()}
+    of_language = {
+        name for name, module in whole.named_modules() if isinstance(module, nn.Linear) and id(module) in language
+    }
+    assert quantised == of_language
+
+
+def without(folder: Path, part: str) -> list[str]:
+    """Take the weights with `part` in their names out of a folder; their names."""
+    (path,) = folder.glob("*.safetensors")
+    tensors = load_file(path)
+    gone = [name for name in tensors if part in name]
+    save_file({name: tensor for name, tensor in tensors.items() if name not in gone}, path, {"format": "pt"})
+    return gone
+
+
+@pytest.mark.parametrize(
+    ("part", "what", "gone"),
+    [
+        ("tower", "vision tower", "layer.1."), ("language-model", "language model", "layers.2.mlp"),
+        ("language-model", "language model", "lm_head"), ("hub", "model", "projector"),
+        ("hub", "model", "lm_head"), ("hub", "model", "vision_tower.encoder.layers.0"),
+    ],
+)  # fmt: skip
+def test_weights_that_are_missing_are_said_and_not_drawn(part: str, what: str, gone: str, tmp_path: Path) -> None:
+    tower, language = tiny_parts(tmp_path)
+    folder = tiny_hub("llava", tmp_path / "hub") if part == "hub" else tmp_path / part
+    number = len(without(folder, gone))
+    assert number
+    settings = (
+        ModelSettings(base_model=str(folder))
+        if part == "hub"
+        else ModelSettings(**TINY_MODEL, vision_tower=str(tower), language_model=str(language))
+    )
+    with pytest.raises(InputError, match=rf"The {what} .* lacks {number} of its weights, such as .*{gone}"):
+        build_any(settings)
+
+
+def test_weights_that_are_tied_or_never_used_may_be_missing(tmp_path: Path) -> None:
+    tiny_language_model(tiny_tokenizer(), tied=True).save_pretrained(tmp_path / "tied")
+    assert not without(tmp_path / "tied", "lm_head")
+    assert parts.load_language_model(str(tmp_path / "tied"), torch.float32)
+    shape = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+    ViTModel(ViTConfig(**shape, intermediate_size=48), add_pooling_layer=False).save_pretrained(tmp_path / "vit")
+    assert parts.load_tower(str(tmp_path / "vit"), torch.float32)
+    tied = tiny_hub("llava", tmp_path / "hub", tie_word_embeddings=True)
+    assert build_any(ModelSettings(base_model=str(tied)))
+
+
+OLD_LLAVA = {"model_type": "llava", "mm_vision_tower": CLIP, "hidden_size": 4096, "mm_hidden_size": 1024}
+
+
+def test_an_original_llava_on_the_hub_is_known_by_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "liuhaotian/llava-7b"
+    cached = tmp_path / "models--liuhaotian--llava-7b"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs/main").write_text("0" * 40)
+    (cached / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (cached / "snapshots" / ("0" * 40) / "config.json").write_text(json.dumps(OLD_LLAVA))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    said = rf"The {{}} '{name}' is an original LLaVA checkpoint. Fetch it with `hf download {name} --local-dir DIR`"
+    with pytest.raises(InputError, match=said.format("model")):
+        check_image_text_model(name)
+    with pytest.raises(InputError, match=said.format("language model")):
+        parts.load_language_model(name, torch.float32)
+    with pytest.raises(InputError, match=said.format("vision tower")):
+        parts.load_tower(name, torch.float32)
 
 
 class Linear4bit(nn.Linear):

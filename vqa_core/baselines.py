@@ -23,21 +23,30 @@ if TYPE_CHECKING:
 def answer_naive(engine: "Engine", batch: "Batch", pixels: list[Tensor]) -> list[list[Generated]]:
     """One question at a time."""
     return [
-        [_generate(engine, [example], [picture])[0] for example in group]
+        [_generate(engine, [example], engine.encode([picture]))[0] for example in group]
         for group, picture in zip(batch.groups, pixels, strict=True)
     ]
+
+
+def answer_each(engine: "Engine", batch: "Batch", pixels: list[Tensor]) -> list[list[Generated]]:
+    """One question at a time, the picture encoded once: the shared engine where the questions can't share a prefix."""
+    answers = []
+    for group, picture in zip(batch.groups, pixels, strict=True):
+        image_tokens = engine.encode([picture])
+        answers.append([_generate(engine, [example], image_tokens)[0] for example in group])
+    return answers
 
 
 def answer_hf_batch(engine: "Engine", batch: "Batch", pixels: list[Tensor]) -> list[list[Generated]]:
     """All questions of the batch as one left-padded batch."""
     pairs = [(e, picture) for group, picture in zip(batch.groups, pixels, strict=True) for e in group]
-    answers = iter(_generate(engine, [e for e, _ in pairs], [picture for _, picture in pairs]))
+    answers = iter(_generate(engine, [e for e, _ in pairs], engine.encode([picture for _, picture in pairs])))
     return [[next(answers) for _ in group] for group in batch.groups]
 
 
 @torch.inference_mode()
-def _generate(engine: "Engine", examples: list[Example], pixels: list[Tensor]) -> list[Generated]:
-    """transformers' `generate` for one question a row, each row with its own copy of the picture."""
+def _generate(engine: "Engine", examples: list[Example], image_tokens: Tensor) -> list[Generated]:
+    """transformers' `generate` for one question a row, each row with its own picture's tokens (R, N, D)."""
     vlm, work = engine.vlm, engine.work
     assert isinstance(vlm, Vlm)
     chosen = Choices(engine.trie, len(examples), vlm.device)
@@ -48,7 +57,7 @@ def _generate(engine: "Engine", examples: list[Example], pixels: list[Tensor]) -
     mask = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts], device=vlm.device)
     with vlm.autocast():
         output = vlm.model.generate(
-            inputs_embeds=vlm.embed(input_ids, vlm.encode_images(torch.stack(pixels))),
+            inputs_embeds=vlm.embed(input_ids, image_tokens),
             attention_mask=mask,
             do_sample=False,
             max_new_tokens=engine.trie.depth if engine.trie else engine.settings.max_new_tokens,
@@ -59,7 +68,6 @@ def _generate(engine: "Engine", examples: list[Example], pixels: list[Tensor]) -
     new = output.tolist()  # without the prompt, which went in as embeddings
     logprobs = torch.stack(chosen.logprobs, dim=1).tolist()  # (R, steps)
     answers = [cut(ids, row, vlm.stop_ids) for ids, row in zip(new, logprobs, strict=True)]
-    work.encodes += len(pixels)
     for ids, answer in zip(prompts, answers, strict=True):
         steps = len(answer.ids) + answer.ended  # forward passes that this question needed
         work.lm_tokens += len(ids) + steps - 1

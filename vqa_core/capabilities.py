@@ -4,7 +4,8 @@
 `vision`    the picture is encoded once; each question is a row of its own, with the picture's tokens before it
 `nothing`   each question is a call of the model's own `generate`: also with an architecture nobody looked at
 
-Every row was read in transformers 5.23 and is held to `generate` by tests/test_hub_model.py.
+Every row was read in transformers 5.23 and is held to `generate` by tests/test_hub_model.py. A LLaVA of parts shares
+`kv` where its language model bears that, else `vision`.
 """
 
 import logging
@@ -57,9 +58,10 @@ CAPABILITIES: dict[str, Capability] = {
     ),
 }
 
-# Language models of plain causal attention over rotary positions, as packed rows need; LLaVA's kind may hold any other.
+# Language models of plain causal attention over rotary positions, as packed rows need; a LLaVA may hold any other.
 _CAUSAL = {"llama", "mistral", "qwen2", "qwen3", "qwen2_vl_text", "qwen2_5_vl_text"}
 _GROWING = {"dynamic", "longrope"}  # rotary frequencies that depend on the longest row of a batch
+ROOM = 1024  # tokens that a question and its answer never take: a window that leaves them is no window
 
 
 def capability_of(config: Any) -> Capability:
@@ -71,23 +73,42 @@ def capability_of(config: Any) -> Capability:
             "own, the picture encoded again for each.", config.model_type,
         )  # fmt: skip
         return Capability("nothing", mask="own")
-    reason = _obstacle(config.get_text_config()) if known.share == "kv" else ""
-    if reason:
-        logger.warning(
-            "The questions about a picture share its encoding only: the language model of this %s %s.",
-            config.model_type, reason,
-        )  # fmt: skip
+    if known.share == "kv" and not _bears_packed_rows(config.model_type, config.get_text_config()):
         return replace(known, share="vision", mask="own")
     return known
 
 
-def _obstacle(text: Any) -> str:
-    """What keeps a language model from packed rows, as a clause; "" for nothing."""
+def sharing_of_parts(text: Any, prefix_tokens: int) -> str:
+    """What the questions share in a LLaVA of parts, from its language model's config; said in the log where not all.
+
+    `prefix_tokens` are those before a question, the picture's among them.
+    """
+    return "kv" if _bears_packed_rows("llava", text, prefix_tokens + ROOM) else "vision"
+
+
+def _bears_packed_rows(kind: str, text: Any, longest: int | None = None) -> bool:
+    reason = _obstacle(text, longest)
+    if reason:
+        logger.warning(
+            "The questions about a picture share its encoding only, each in a row of its own: the language model of "
+            "this %s %s.", kind, reason,
+        )  # fmt: skip
+    return not reason
+
+
+def _obstacle(text: Any, longest: int | None) -> str:
+    """What keeps a language model from packed rows, as a clause; "" for nothing.
+
+    `longest` is the most tokens that a question has in its view; None where that depends on the picture.
+    """
     if text.model_type not in _CAUSAL:
         return f"is of type {text.model_type!r}, which was never checked"
-    layers = getattr(text, "layer_types", None) or []
-    if any(kind != "full_attention" for kind in layers) or getattr(text, "sliding_window", None):
-        return "sees a sliding window only"
+    layers = set(getattr(text, "layer_types", None) or ())
+    if strange := sorted(layers - {"full_attention", "sliding_attention"}):
+        return f"has layers of {strange[0]!r}, which were never checked"
+    window = getattr(text, "sliding_window", None)
+    if window and layers != {"full_attention"} and (longest is None or window < longest):
+        return f"sees a sliding window of {window} tokens only"
     rope = getattr(text, "rope_parameters", None) or {}
     if rope.get("rope_type") in _GROWING:
         return f"has {rope['rope_type']} rotary positions, which depend on the batch"

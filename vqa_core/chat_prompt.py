@@ -6,12 +6,20 @@ follows there.
 """
 
 import copy
+import logging
+from dataclasses import astuple, fields, replace
 from typing import Any
 
+from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
-from vqa_core.prompts import PromptStyle
+from vqa_core.prompts import OWN_TEMPLATE, PLACES, STYLE_NAMES, PromptStyle, prompt_style
+from vqa_core.settings import flag_of
+
+logger = logging.getLogger("vqa")
 
 _QUESTION, _ANSWER = "Q7W3QUESTION", "A5T2ANSWER"  # no template has them
+_OWN = (OWN_TEMPLATE, ModelSettings.prompt_style)
+"""Prompt styles that stand for a whole model's own: what is asked for, or nothing is."""
 
 
 def fixed_text(processor: Any) -> PromptStyle:
@@ -28,20 +36,52 @@ def fixed_text(processor: Any) -> PromptStyle:
             "template does."
         )
     _, _, closing = answered.partition(_ANSWER)
+    tail = answered.partition(_QUESTION)[2].partition(_ANSWER)[0]
     added = _added_tokens(processor.tokenizer)
     end = next((token for token in sorted(added, key=len, reverse=True) if closing.lstrip().startswith(token)), "")
     return PromptStyle(
-        before_image=head, before_question=lead, after_question=after, before_answer="", after_answer="", end=end,
-        shows_question=True,
+        before_image=head, before_question=lead, after_question=after, after_answer="", end=end,
+        # between the prompt and an answer stands a blank with some, nothing with most
+        before_answer=tail.removeprefix(after) if tail.startswith(after) else "", shows_question=True,
     )  # fmt: skip
 
 
-def answer_lead(processor: Any) -> str:
-    """What the template puts between the prompt and an answer: a blank with some, "" with most."""
-    asked, answered = _rendered(processor)
-    prompt = asked.partition(_QUESTION)[2]
-    between = answered.partition(_QUESTION)[2].partition(_ANSWER)[0]
-    return between.removeprefix(prompt) if between.startswith(prompt) else ""
+def check_own_ways(settings: ModelSettings) -> None:
+    """An InputError for a prompt style, or what else only a LLaVA of parts has, beside a whole model."""
+    model = settings.base_model
+    if settings.prompt_style in STYLE_NAMES and settings.prompt_style not in _OWN:
+        raise InputError(
+            f"--prompt-style {settings.prompt_style!r} is not for {model!r}: a whole model is asked with its own chat "
+            "template. Leave it out."
+        )
+    of_both = ("base_model", "revision", "prompt_style", "instruction")
+    for item in fields(settings):
+        if item.name not in of_both and getattr(settings, item.name) != item.default:
+            raise InputError(
+                f"{flag_of(item.name)} is not for --base-model {model}, a whole model, which has parts of its own and "
+                "sees pictures as its own processor makes them. Leave it out."
+            )
+
+
+def with_own_prompt(settings: ModelSettings, processor: Any) -> ModelSettings:
+    """The settings, their prompt style the text of training where they have one, else what the template writes now.
+
+    Says in the log where the template has come to write something else.
+    """
+    if settings.prompt_style in STYLE_NAMES:
+        style = fixed_text(processor)
+        told = not any(place in part for place in PLACES for part in astuple(style)[:4])  # else its text says it not
+        return replace(settings, prompt_style=style.text if told else OWN_TEMPLATE)
+    try:
+        same = fixed_text(processor).text == settings.prompt_style
+    except InputError:
+        same = False
+    if not same:
+        logger.warning(
+            "The chat template of %s writes another prompt now than %r, which the model was given before. That one is "
+            "kept; a new run takes the new one.", settings.base_model, settings.prompt_style,
+        )  # fmt: skip
+    return settings
 
 
 class ChatPrompt:
@@ -50,14 +90,15 @@ class ChatPrompt:
     `before_text` is what the processor is given with a picture; `branch_ids(question)` follow what it makes of that.
     """
 
-    def __init__(self, processor: Any, instruction: str = "") -> None:
-        self.style = fixed_text(processor)
+    def __init__(self, processor: Any, instruction: str = "", style: str | PromptStyle = OWN_TEMPLATE) -> None:
+        """`style`: the text of a template that was written out before; else it is rendered now."""
+        written = style if isinstance(style, PromptStyle) or style == OWN_TEMPLATE else prompt_style(style)
+        self.style = written if isinstance(written, PromptStyle) else fixed_text(processor)
         self.instruction = instruction
         # a copy: the processor's own is called in other threads at the same time
         self.tokenizer = copy.deepcopy(processor.tokenizer)
         self._added = _added_tokens(self.tokenizer)
         self._image = processor.image_token
-        self._answer_lead = answer_lead(processor)
         lead = self.style.before_question
         cut = max((lead.rfind(token) + len(token) for token in self._added if token in lead), default=0)
         self.before_text = self.style.before_image + self._image + lead[:cut]
@@ -118,7 +159,7 @@ class ChatPrompt:
 
     def answer_ids(self, answer: str) -> list[int]:
         """Ids of an answer without its end; text that looks like a special token stays text."""
-        return self._plain_ids(self._answer_lead + answer) if answer else []
+        return self._plain_ids(self.style.before_answer + answer) if answer else []
 
     def decode(self, ids: list[int]) -> str:
         """The text of generated ids, without special tokens and surrounding blanks."""

@@ -80,7 +80,7 @@ def stream_packed(
     work = work if work is not None else Work()
     batch = {name: value.to(vlm.device) for name, value in collate(rows, vlm.pad_id).items()}
     segments = batch["segment_ids"]  # (B, T), grows to (B, K) with the cache
-    cache = DynamicCache(config=vlm.language_model.config)
+    cache = DynamicCache()  # of all tokens: the mask says what is seen, and a window of tokens is none of rows
 
     def forward(embeds: Tensor, queries: Tensor, positions: Tensor) -> Tensor:
         mask = shared_prefix_mask(queries, segments, vlm.attention, embeds.dtype)

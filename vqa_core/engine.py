@@ -200,10 +200,10 @@ class Engine:
 
     def _generate(self, batch: Batch, pixels: list[Picture]) -> list[list[Generated]]:
         if self.settings.engine != "shared":
-            from vqa_core.baselines import ENGINES
-
             if self.vlm.settings.base_model:
                 return self._generate_separately(batch, pixels, share_vision=False)
+            from vqa_core.baselines import ENGINES
+
             return ENGINES[self.settings.engine](self, batch, pixels)
         return self._generate_shared(batch, pixels)
 
@@ -217,6 +217,10 @@ class Engine:
             return generate_packed(self.vlm, rows, image_tokens, self.longest, self.trie, self.work)
 
     def _generate_separately(self, batch: Batch, pixels: list[Picture], *, share_vision: bool) -> list[list[Generated]]:
+        if not self.vlm.settings.base_model:
+            from vqa_core.baselines import answer_each
+
+            return answer_each(self, batch, pixels)
         from vqa_core.separate_rows import answer_separately
 
         return answer_separately(self, batch, pixels, share_vision=share_vision)

@@ -22,16 +22,16 @@ from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example, first_images
 from vqa_core.files import InputError
-from vqa_core.hub_model import HubModel, build_any
+from vqa_core.hub_model import build_any
 from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.metric_log import MetricLog
 from vqa_core.packing import FLASH
 from vqa_core.runs import RunDir
-from vqa_core.separate_loss import SeparateRowsLoss
+from vqa_core.separate_loss import loss_of
 from vqa_core.sharding import spread
 from vqa_core.stages import prepare_stage, save_model_folder, stage_of, start_from, trained_tensors
 from vqa_core.trackers import Tracker
-from vqa_core.trainer import Hooks, PackedLoss, VqaTrainer
+from vqa_core.trainer import Hooks, VqaTrainer
 from vqa_core.training_control import TrainingControl
 from vqa_core.training_data import BranchEncoder, TrainingBatches, TrainingRows, measure_rows
 from vqa_core.vlm import best_device, resolve_precision
@@ -112,7 +112,7 @@ def finetune(
     args = _arguments(run, settings, plan, processes, validates=bool(shown))
     tracker = Tracker(settings.report_to, run, {"model": model_settings.to_dict(), "train": settings.to_dict()})
     metrics = MetricLog(run, tracker, args.max_steps, plan.epochs, after=_step_of(checkpoint)) if _is_first() else None
-    packed = _loss_of(vlm)
+    packed = loss_of(vlm)
     if settings.parallel == "fsdp2":
         units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
         spread(packed, units, args.device)
@@ -186,13 +186,6 @@ def _build(model_settings: ModelSettings, settings: TrainSettings, rows: Trainin
 def _use_tf32(device: torch.device) -> None:
     if device.type == "cuda":  # a processor would take it for leave to round to bf16
         torch.set_float32_matmul_precision("high")
-
-
-def _loss_of(vlm: AnyVlm) -> PackedLoss:
-    if vlm.sharing == "kv":
-        return PackedLoss(vlm, plain=vlm.attention == FLASH)
-    assert isinstance(vlm, HubModel)
-    return SeparateRowsLoss(vlm)
 
 
 def _is_first() -> bool:

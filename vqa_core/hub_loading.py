@@ -1,7 +1,6 @@
 """Whole image-text models by folder or hub id: the one place where they and their processors are loaded."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,18 +9,17 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from vqa_core.files import InputError
-from vqa_core.llava_checkpoint import is_llava_folder
-from vqa_core.loading import AS_IT_IS, LoadOptions, pretrained_keywords, refusal
+from vqa_core.loading import AS_IT_IS, LoadOptions, all_there, pretrained_keywords, refusal, refuse_llava
+
+_SPARE = r"vis\w+\..*\b(pooler|head)\."  # of a vision side, whose patches alone are used
 
 
 def check_image_text_model(name: str, options: LoadOptions = AS_IT_IS) -> Any:
     """The config of an image-text model, a folder or hub id; an InputError where `name` is none, or can't be read."""
     options.check(name)
-    if is_llava_folder(Path(name)):
-        raise InputError(
-            f"{name!r} is an original LLaVA checkpoint. Convert it: python -m train.convert --from {name} --to DIR"
-        )
-    config = _load("model", AutoConfig.from_pretrained, name, **pretrained_keywords(name, options))
+    how = pretrained_keywords(name, options)
+    refuse_llava("model", name, how.get("revision"))
+    config = _load("model", AutoConfig.from_pretrained, name, **how)
     remote = getattr(config, "auto_map", None) or {}
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and "AutoModelForImageTextToText" not in remote:
         raise InputError(
@@ -45,11 +43,28 @@ def load_image_text_model(
             f"{name!r} has no processor for pictures and text (processor_config.json, preprocessor_config.json, "
             "tokenizer.json). Copy them from the model that it was made from."
         )
-    how = pretrained_keywords(name, options, dtype=dtype, quantise=True)
+    whole = None if options.load_in == "full" else beside_language_model(config)
+    how = pretrained_keywords(name, options, dtype=dtype, quantise=True, whole=whole)
     load = AutoModelForImageTextToText.from_pretrained
-    model = _load("model", load, name, config=config, attn_implementation=attention, **how)
+    loaded = _load("model", load, name, config=config, attn_implementation=attention, output_loading_info=True, **how)
+    model = all_there("model", name, loaded, _SPARE)
     model.requires_grad_(False)
     return model.eval(), processor
+
+
+def beside_language_model(config: Any) -> list[str]:
+    """The names of a model's largest modules that are no part of its language model: vision side, projector, head."""
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    language, names, within = model.get_decoder(), [], [("", model)]
+    while within:
+        prefix, module = within.pop()
+        for name, child in module.named_children():
+            if any(part is language for part in child.modules()):
+                within += [] if child is language else [(f"{prefix}{name}.", child)]
+            else:
+                names.append(prefix + name)
+    return sorted(names)
 
 
 def _processor_loader(config: Any) -> Any:

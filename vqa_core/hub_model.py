@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from vqa_core.any_vlm import AnyVlm
 from vqa_core.capabilities import Capability, capability_of
-from vqa_core.chat_prompt import ChatPrompt
+from vqa_core.chat_prompt import ChatPrompt, check_own_ways, with_own_prompt
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.hub_loading import load_image_text_model
@@ -93,7 +93,7 @@ class HubModel:
 
     def asking(self, settings: ModelSettings) -> "HubModel":
         """The same model with the instruction of `settings`; its prompt style is its own chat template."""
-        return _following(replace(self, prompt=ChatPrompt(self.processor, settings.instruction), settings=settings))
+        return _following(replace(self, prompt=_prompt_of(self.processor, settings), settings=settings))
 
     def see(self, image: Image.Image) -> HubPicture:
         """One RGB picture, and the prompt up to the question; an InputError for a shape that the processor refuses."""
@@ -201,8 +201,11 @@ def build_hub_model(
 ) -> HubModel:
     """The model that `settings.base_model` names, frozen and in `eval` mode.
 
-    Raises InputError when it can't be loaded, is no image-text model or has no processor or chat template.
+    Its prompt is that of `settings` where they have the text of one, else what its template writes now; the settings of
+    what comes back have the text. Raises InputError when it can't be loaded, is no image-text model or has no processor
+    or chat template, and for settings that are those of parts.
     """
+    check_own_ways(settings)
     options = options or LoadOptions.of(settings)
     model, processor = load_image_text_model(settings.base_model, dtype=dtype, attention=attention, options=options)
     if load_in_of(model) == "full":  # in few bits it is on its device already
@@ -217,7 +220,8 @@ def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSe
         raise InputError(
             f"A model of type {model.config.model_type!r} can't be asked: its prompts have no token for the picture."
         )
-    prompt = ChatPrompt(processor, settings.instruction)
+    settings = with_own_prompt(settings, processor)
+    prompt = _prompt_of(processor, settings)
     ends = model.generation_config.eos_token_id if model.generation_config else None
     capability = capability_of(model.config)
     attention = str(model.get_decoder().config._attn_implementation)
@@ -236,6 +240,10 @@ def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSe
         image_token_id=int(image_token_id),
     )
     return _following(hub)
+
+
+def _prompt_of(processor: Any, settings: ModelSettings) -> ChatPrompt:
+    return ChatPrompt(processor, settings.instruction, settings.prompt_style)
 
 
 def _following(hub: HubModel) -> HubModel:

@@ -78,7 +78,7 @@ def likeliest(engine: Engine, image: Image.Image, questions: Sequence[str], k: i
         return [[] for _ in questions]
     picture = vlm.see(image)
     row = engine.row_of([Example(str(index), "", "", question) for index, question in enumerate(questions)], picture)
-    cache = DynamicCache(config=vlm.language_model.config)
+    cache = DynamicCache()
     found = [_Found() for _ in questions]
 
     def forward(embeds: Tensor, seen: Tensor, positions: Tensor) -> Tensor:

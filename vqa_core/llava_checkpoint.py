@@ -54,12 +54,16 @@ class LlavaCheckpoint:
 
 
 def is_llava_folder(folder: Path) -> bool:
-    """Whether config.json is an original LLaVA's: the language model's keys are at its top, there are no parts.
+    """Whether a folder's config.json is an original LLaVA's."""
+    path = folder / "config.json"
+    return path.is_file() and is_llava_config(read_json(path))
+
+
+def is_llava_config(config: Any) -> bool:
+    """Whether a config.json is an original LLaVA's: the language model's keys are at its top, there are no parts.
 
     Hugging Face's LLaVA has the same `model_type`; its loader would take such a config for a default 7B model.
     """
-    path = folder / "config.json"
-    config = read_json(path) if path.is_file() else None
     if not isinstance(config, dict) or {"vision_config", "text_config"} & config.keys():
         return False
     return str(config.get("model_type")).startswith("llava")

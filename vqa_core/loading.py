@@ -5,18 +5,20 @@ Nothing is fetched in offline mode (HF_HUB_OFFLINE=1), and a model's own Python 
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import is_bitsandbytes_available
 from transformers.utils.hub import is_offline_mode
 
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError
+from vqa_core.llava_checkpoint import is_llava_config, is_llava_folder
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _QUANTISED = {"Linear4bit": "4bit", "Linear8bitLt": "8bit"}  # bitsandbytes' layers, by name: it need not be installed
@@ -58,13 +60,19 @@ AS_IT_IS = LoadOptions()
 
 
 def pretrained_keywords(
-    name: str, options: LoadOptions = AS_IT_IS, *, dtype: torch.dtype | None = None, quantise: bool = False
+    name: str,
+    options: LoadOptions = AS_IT_IS,
+    *,
+    dtype: torch.dtype | None = None,
+    quantise: bool = False,
+    whole: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of `from_pretrained` for a folder or hub id.
 
     Args:
         dtype: number format of weights; None for what has none (a config, a tokeniser, a processor).
         quantise: whether `load_in` is meant for this model.
+        whole: its modules that are not quantised; None for its head alone.
 
     Raises InputError where it can't be loaded in so few bits: without a CUDA device, or without bitsandbytes.
     """
@@ -74,7 +82,7 @@ def pretrained_keywords(
     if dtype is not None:
         keywords["dtype"] = dtype
     if quantise and options.load_in != "full":
-        keywords |= _quantisation(options.load_in, dtype or torch.float32)
+        keywords |= _quantisation(options.load_in, dtype or torch.float32, whole)
     return keywords
 
 
@@ -95,7 +103,7 @@ def load_in_of(model: nn.Module) -> str:
     return next((bits for kind, bits in _QUANTISED.items() if kind in kinds), "full")
 
 
-def _quantisation(load_in: str, dtype: torch.dtype) -> dict[str, Any]:
+def _quantisation(load_in: str, dtype: torch.dtype, whole: Sequence[str] | None) -> dict[str, Any]:
     """NF4 with doubly quantised constants for 4 bits, as QLoRA has it (arXiv:2305.14314); LLM.int8() for 8 bits."""
     if not torch.cuda.is_available():
         raise InputError(
@@ -107,18 +115,58 @@ def _quantisation(load_in: str, dtype: torch.dtype) -> dict[str, Any]:
             f"--load-in {load_in} needs bitsandbytes, which is not installed: pip install bitsandbytes. "
             "Or leave --load-in out."
         )
+    skip = None if whole is None else list(whole)  # of 4 bits, too
     config = (
         BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=skip,
         )
         if load_in == "4bit"
-        else BitsAndBytesConfig(load_in_8bit=True)
+        else BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
     )
     # each process of torchrun puts the model on its own device, whole
     return {"quantization_config": config, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
+
+
+def refuse_llava(what: str, name: str, revision: str | None = None) -> None:
+    """An InputError for an original LLaVA checkpoint, a folder or on the hub.
+
+    transformers would take it for a LLaVA of its own, with default sizes and weights drawn at random.
+    """
+    if not is_hub_id(name):
+        if is_llava_folder(Path(name)):
+            raise InputError(
+                f"The {what} {name!r} is an original LLaVA checkpoint. Convert it first: "
+                f"python -m train.convert --from {name} --to DIR"
+            )
+        return
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
+    except (OSError, ValueError):  # whoever loads it says why it can't be read
+        return
+    if is_llava_config(config):
+        raise InputError(
+            f"The {what} {name!r} is an original LLaVA checkpoint. Fetch it with `hf download {name} --local-dir DIR` "
+            "and convert it: python -m train.convert --from DIR --to OTHER"
+        )
+
+
+def all_there(what: str, name: str, loaded: tuple[PreTrainedModel, dict[str, Any]], spare: str = "") -> PreTrainedModel:
+    """The model that `from_pretrained` gave with `output_loading_info`.
+
+    An InputError where its files lack weights, which transformers draws at random; `spare` matches those never used.
+    """
+    model, info = loaded
+    missing = sorted(key for key in info["missing_keys"] if not (spare and re.search(spare, key)))
+    if missing:
+        raise InputError(
+            f"The {what} {name!r} lacks {len(missing)} of its weights, such as {missing[0]}: they would be drawn at "
+            "random. Fetch it anew, or give the model that its files were made from."
+        )
+    return model
 
 
 def refusal(what: str, name: str, error: Exception) -> InputError | None:

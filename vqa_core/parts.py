@@ -4,7 +4,6 @@ Every function raises InputError when the part can't be loaded; `options` says w
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,9 +19,10 @@ from transformers import (
 from transformers.image_processing_base import ImageProcessingMixin
 
 from vqa_core.files import InputError
-from vqa_core.llava_checkpoint import is_llava_folder
-from vqa_core.loading import AS_IT_IS, LoadOptions, explain, pretrained_keywords
+from vqa_core.loading import AS_IT_IS, LoadOptions, all_there, explain, pretrained_keywords, refuse_llava
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
+
+_SPARE = r"\b(pooler|head)\.|\bmask_token$"  # of a vision tower, whose patches alone are used, and without a mask
 
 
 def preprocessor_of(tower: str, options: LoadOptions = AS_IT_IS) -> dict[str, Any]:
@@ -57,7 +57,8 @@ def load_language_model(language_model: str, dtype: torch.dtype, options: LoadOp
     """A language model with its head; in 4 or 8 bits where `options` say so."""
     path = resolve_language_model(language_model)
     how = pretrained_keywords(path, options, dtype=dtype, quantise=True)
-    return _load("language model", AutoModelForCausalLM.from_pretrained, path, **how)
+    load = AutoModelForCausalLM.from_pretrained
+    return all_there("language model", path, _load("language model", load, path, output_loading_info=True, **how))
 
 
 def load_tower(tower: str, dtype: torch.dtype, options: LoadOptions = AS_IT_IS) -> PreTrainedModel:
@@ -72,15 +73,12 @@ def load_tower(tower: str, dtype: torch.dtype, options: LoadOptions = AS_IT_IS) 
         raise InputError(
             f"The vision tower {path!r} is of type {config.model_type!r}, which transformers has no model for."
         )
-    return _load("vision tower", load, path, config=config, **how)
+    loaded = _load("vision tower", load, path, config=config, output_loading_info=True, **how)
+    return all_there("vision tower", path, loaded, _SPARE)
 
 
 def _load(what: str, load: Callable[..., Any], path: str, **how: Any) -> Any:
-    if is_llava_folder(Path(path)):  # transformers would take it for another model, with default sizes
-        raise InputError(
-            f"The {what} {path!r} is an original LLaVA checkpoint. Convert it first: "
-            f"python -m train.convert --from {path} --to DIR"
-        )
+    refuse_llava(what, path, how.get("revision"))
     try:
         return load(path, **how)
     except (OSError, ValueError) as error:

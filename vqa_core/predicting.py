@@ -11,6 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vqa_core.any_vlm import AnyVlm
 from vqa_core.attention import choose_attention
 from vqa_core.chat_template import written_out
@@ -24,7 +26,7 @@ from vqa_core.loading import LoadOptions, is_hub_id
 from vqa_core.parts import load_tokenizer
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.priors import AnswerPrior
-from vqa_core.prompts import OWN_TEMPLATE, changed_prompt
+from vqa_core.prompts import OWN_TEMPLATE, STYLE_NAMES, changed_prompt
 from vqa_core.runs import RunDir
 from vqa_core.stages import Stage, describe_model_folder, load_model_folder, write_model_folder
 from vqa_core.vlm import best_device, resolve_precision
@@ -42,10 +44,12 @@ def predict_split(
     settings: PredictSettings,
     *,
     restart: bool = False,
+    vlm: AnyVlm | None = None,
 ) -> Counter[str]:
     """Answer every example that has no answer yet; return how many predictions have which status.
 
-    Whatever kills it and whenever, the same call goes on, and the finished file is the same.
+    Whatever kills it and whenever, the same call goes on, and the finished file is the same. `vlm` is the run's model
+    where that is loaded already.
     """
     path = run.predictions(split)
     meta = _meta(run, examples, settings)
@@ -53,7 +57,7 @@ def predict_split(
         if log.done:
             logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
         if any(example.question_id not in log.done for example in examples):
-            _append(_generate(run, examples, data_root, settings, frozenset(log.done)), len(examples), log)
+            _append(_generate(run, examples, data_root, settings, frozenset(log.done), vlm), len(examples), log)
         statuses = Counter(prediction.status for prediction in log.read().values())
         log.finish([example.question_id for example in examples])
     return statuses
@@ -104,11 +108,12 @@ def _load(folder: Path, settings: PredictSettings) -> AnyVlm:
     return load_model_folder(folder, dtype=dtype, attention=attention, how=settings)
 
 
-def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> None:
+def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> AnyVlm | None:
     """Make a model the run's own: a copy of a model folder, or a note of the image-text model of that folder or hub id.
 
-    A hub id may be ID@REVISION; `how` says whose code may run. Raises InputError if it is neither, or if the run has
-    another model already.
+    A hub id may be ID@REVISION; `how` says whose code may run. The model is loaded before the run has it, and returned;
+    None where the run has it already. Raises InputError if it is neither or can't be loaded, or if the run has another
+    model already.
     """
     folder = source = Path(name)
     copying = run.root / ".model-copy"
@@ -133,19 +138,36 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> N
                 f"{run.model} holds other weights than --model {name}. Leave --model out, use another --run, "
                 f"or remove {run.root} to start over."
             )
-        if changed_prompt(theirs, ours):
+        if source is folder and changed_prompt(theirs, ours):
             raise InputError(
                 f"{run.model} holds the weights of --model {folder} with another prompt. Leave --model out, and ask "
                 "for a prompt with --prompt-style and --instruction, or use another --run."
             )
-        return
-    if source is folder:
-        shutil.copytree(folder, copying)
+        return None
+    try:
+        vlm = _load(source, how or PredictSettings())
+        if source is folder:
+            shutil.copytree(folder, copying)
+        else:  # with the text of its prompt
+            write_model_folder(copying, vlm.settings, Stage("base"), {}, about={})
+    except BaseException:
+        shutil.rmtree(copying, ignore_errors=True)
+        raise
     copying.rename(run.model)
+    if how and how.ray_workers:  # who load it themselves, and may be on this very device
+        del vlm
+        torch.cuda.empty_cache()
+        return None
+    return vlm
 
 
 def _generate(
-    run: RunDir, examples: Sequence[Example], data_root: Path, settings: PredictSettings, done: frozenset[str]
+    run: RunDir,
+    examples: Sequence[Example],
+    data_root: Path,
+    settings: PredictSettings,
+    done: frozenset[str],
+    vlm: AnyVlm | None,
 ) -> Iterator[Prediction]:
     """Predictions of what is not done, from an engine here or from several through Ray."""
     if settings.ray_workers:
@@ -154,7 +176,7 @@ def _generate(
         yield from generate_with_ray(run, settings, data_root, examples, done)
         return
     started = time.monotonic()
-    engine = build_engine(run, settings, data_root)
+    engine = build_engine(run, settings, data_root, vlm)
     logger.info("Loaded %s in %.1f s.", run.model, time.monotonic() - started)
     yield from engine.generate(examples, done)
     logger.info("Encoded %d images.", engine.work.encodes)
@@ -193,6 +215,8 @@ def _meta(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -
     if said := changed_prompt(trained, asked):
         logger.warning("%s", said)
     prompt = {"prompt_style": asked.prompt_style, "instruction": asked.instruction} if said else {}
+    if asked.base_model and asked.prompt_style not in STYLE_NAMES:  # which its template may come to write otherwise
+        prompt["prompt_style"] = asked.prompt_style
     questions = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
     meta = {
         "weights": sha256_of(weights),

@@ -11,8 +11,10 @@ from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 
 IMAGE, QUESTION, ANSWER = PLACES = ("<image>", "<question>", "<answer>")
+REPLY = "<reply>"
+"""Where the learnt text begins, in the text of a style whose blanks before the answer do not say so."""
 OWN_TEMPLATE = "template"
-"""The style that is the language model's own chat template; vqa_core/chat_template.py writes it out."""
+"""The style that is the model's own chat template; chat_template.py and chat_prompt.py write it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class PromptStyle:
     def of(cls, text: str) -> Self:
         """The style that a text spells; an InputError where `<image>`, `<question>`, `<answer>` do not stand in it so.
 
-        `<question>` may be left out, then nothing but blanks stands between the picture and the answer.
+        `<question>` may be left out, then nothing but blanks stands between the picture and the answer. What stands
+        behind a `<reply>` is learnt with the answer; without one the blanks before the answer are.
         """
         before_image, _, rest = text.partition(IMAGE)
         asked, _, closing = rest.partition(ANSWER)
@@ -50,13 +53,16 @@ class PromptStyle:
             )
         if not shows_question and before_question.strip(" "):
             raise InputError(f"--prompt-style {text!r} shows no question: put <question> where it goes.")
-        kept = opening.rstrip(" ")
+        kept, marked, lead = opening.partition(REPLY)
+        if not marked:
+            kept = opening.rstrip(" ")
+            lead = opening[len(kept) :]
         end = closing.lstrip(" ")
         return cls(
             before_image=before_image,
             before_question=before_question if shows_question else kept,
             after_question=kept if shows_question else "",
-            before_answer=opening[len(kept) :],
+            before_answer=lead,
             after_answer=closing[: len(closing) - len(end)],
             end=end,
             shows_question=bool(shows_question),
@@ -67,7 +73,8 @@ class PromptStyle:
         """The text that spells the style."""
         question = QUESTION if self.shows_question else ""
         asked = f"{self.before_image}{IMAGE}{self.before_question}{question}{self.after_question}"
-        return f"{asked}{self.before_answer}{ANSWER}{self.after_answer}{self.end}"
+        told = not asked.endswith(" ") and not self.before_answer.strip(" ")
+        return f"{asked}{'' if told else REPLY}{self.before_answer}{ANSWER}{self.after_answer}{self.end}"
 
 
 _HUMAN, _USER = (
@@ -122,6 +129,8 @@ def prompt_style(name: str) -> PromptStyle:
 def changed_prompt(trained: ModelSettings, used: ModelSettings) -> str:
     """What to tell where a model is used with another prompt than it was trained with; "" where it is the same."""
     styles = trained.prompt_style, used.prompt_style
+    if used.base_model and trained.prompt_style in STYLE_NAMES:  # its own template, which was not written out
+        styles = used.prompt_style, used.prompt_style
     texts = [PROMPT_STYLES[style].text if style in PROMPT_STYLES else style for style in styles]
     other = [f"the prompt style {_shown(styles[0])}, not {_shown(styles[1])}"] if texts[0] != texts[1] else []
     if trained.instruction != used.instruction:

@@ -1,15 +1,65 @@
-"""SeparateRowsLoss: the loss of a model whose questions can't share a prefix, each through its own forward pass."""
+"""The losses of models whose questions can't share a prefix: each question is a row of its own."""
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from vqa_core.any_vlm import AnyVlm
 from vqa_core.hub_model import HubModel, HubPicture
+from vqa_core.packing import FLASH, IGNORE_INDEX, PADDING_SEGMENT, PREFIX_SEGMENT
 from vqa_core.trainer import PackedLoss
 
 
+def loss_of(vlm: AnyVlm) -> PackedLoss:
+    """The module whose `forward` is the loss, by what the model's questions share."""
+    if vlm.sharing == "kv":
+        return PackedLoss(vlm, plain=vlm.attention == FLASH)
+    return SeparateRowsLoss(vlm) if isinstance(vlm, HubModel) else PlainRowsLoss(vlm)
+
+
+class PlainRowsLoss(PackedLoss):
+    """What PackedLoss computes of a Vlm, its packed rows taken apart; the pictures are encoded once."""
+
+    def __init__(self, vlm: AnyVlm) -> None:
+        super().__init__(vlm, plain=True)
+
+    def forward(
+        self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        """Sum of the cross entropies of all targets; arguments and result as PackedLoss has them."""
+        owner, at = _apart(segment_ids)
+        padding = at < 0
+
+        def apart(values: Tensor, fill: int) -> Tensor:
+            return values[owner[:, None], at.clamp(min=0)].masked_fill(padding, fill)
+
+        with self.vlm.autocast():
+            return self._summed(
+                self.vlm.encode_images(pixel_values)[owner],
+                apart(input_ids, self.vlm.pad_id),
+                apart(segment_ids.clamp(max=1), PADDING_SEGMENT),
+                apart(position_ids, 0),
+                apart(targets, IGNORE_INDEX),
+            )
+
+
+def _apart(segments: Tensor) -> tuple[Tensor, Tensor]:
+    """Segments (B, T) of packed rows -> of each of R questions its row (R,) and the places of its tokens in it (R, S).
+
+    The prefix comes first; -1 fills up.
+    """
+    owner, places = [], []
+    for row, of_row in enumerate(segments):
+        for number in range(1, int(of_row.max()) + 1):
+            owner.append(row)
+            places.append(((of_row == PREFIX_SEGMENT) | (of_row == number)).nonzero()[:, 0])
+    return torch.tensor(owner, device=segments.device), pad_sequence(places, batch_first=True, padding_value=-1)
+
+
 class SeparateRowsLoss(PackedLoss):
-    """What PackedLoss computes, a question at a time; the picture is encoded once where the model takes it encoded."""
+    """What PackedLoss computes of a HubModel, a question at a time; the picture is encoded once where that is taken."""
 
     def __init__(self, vlm: HubModel) -> None:
         nn.Module.__init__(self)  # no mask of ours: any attention backend does
@@ -29,7 +79,9 @@ class SeparateRowsLoss(PackedLoss):
                 ids, wanted = input_ids[row, of_branch], targets[row, of_branch]
                 with self.hub.autocast():
                     inputs = self.hub.row_inputs(picture, ids.tolist(), outputs)
-                    logits = self.model(**inputs, use_cache=False, logits_to_keep=len(ids)).logits[0]  # (branch, V)
+                    # some models give the logits of all tokens, whatever is asked for
+                    logits = self.model(**inputs, use_cache=False, logits_to_keep=len(ids)).logits
+                logits = logits[0, -len(ids) :]  # (branch, V)
                 keep = wanted >= 0
                 losses.append(nn.functional.cross_entropy(logits[keep].float(), wanted[keep], reduction="sum"))
         return {"loss": sum(losses[1:], losses[0]), "tokens": (targets >= 0).sum()}

@@ -51,18 +51,24 @@ class PackedLoss(nn.Module):
         Returns:
             `loss`, the sum, and `tokens`, the number of targets.
         """
+        with self.vlm.autocast():
+            return self._summed(self.vlm.encode_images(pixel_values), input_ids, segment_ids, position_ids, targets)
+
+    def _summed(
+        self, image_tokens: Tensor, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        """What `forward` returns, of pictures that are encoded."""
         vlm = self.vlm
-        with vlm.autocast():
-            embeds = vlm.embed(input_ids, vlm.encode_images(pixel_values))  # (B, T, D)
-            if self.plain:
-                mask = plain_mask(segment_ids)  # (B, T)
-            else:
-                mask = shared_prefix_mask(segment_ids, segment_ids, vlm.attention, embeds.dtype)  # (B, 1, T, T)
-            hidden = vlm.language_model(
-                inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
-            ).last_hidden_state  # (B, T, D)
-            keep = targets >= 0
-            logits = self.model.lm_head(hidden[keep]).float()  # (supervised, V)
+        embeds = vlm.embed(input_ids, image_tokens)  # (B, T, D)
+        if self.plain:
+            mask = plain_mask(segment_ids)  # (B, T)
+        else:
+            mask = shared_prefix_mask(segment_ids, segment_ids, vlm.attention, embeds.dtype)  # (B, 1, T, T)
+        hidden = vlm.language_model(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
+        ).last_hidden_state  # (B, T, D)
+        keep = targets >= 0
+        logits = self.model.lm_head(hidden[keep]).float()  # (supervised, V)
         loss = nn.functional.cross_entropy(logits, targets[keep], reduction="sum")
         return {"loss": loss, "tokens": keep.sum()}
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedModel
 
+from vqa_core.capabilities import sharing_of_parts
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
@@ -42,6 +43,8 @@ class Vlm:
     settings: ModelSettings
     image_token_id: int
     image_tokens: int
+    sharing: str = "kv"
+    """What the questions about a picture share, see vqa_core/capabilities.py."""
 
     @property
     def vision_tower(self) -> PreTrainedModel:
@@ -67,11 +70,6 @@ class Vlm:
     @property
     def attention(self) -> str:
         return str(self.model.model.language_model.config._attn_implementation)
-
-    @property
-    def sharing(self) -> str:
-        """What the questions about a picture share, see vqa_core/capabilities.py: all that they can."""
-        return "kv"
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -253,13 +251,15 @@ def assemble(
     model.generation_config = GenerationConfig()  # greedy, no more: a part's own penalties would change answers
     model.requires_grad_(False)
     model.eval()
+    prompt = PromptEncoder(tokenizer, settings.prompt_style, settings.instruction)
     return Vlm(
         model=model.to(best_device()),
-        prompt=PromptEncoder(tokenizer, settings.prompt_style, settings.instruction),
+        prompt=prompt,
         transform=PixelTransform.from_preprocessor(processor, settings.image_side_px, settings.image_aspect),
         settings=settings,
         image_token_id=image_token_id,
         image_tokens=image_tokens,
+        sharing=sharing_of_parts(language.config, len(prompt.prefix_ids) + image_tokens),
     )
 
 
