@@ -295,6 +295,15 @@ def test_lora_goes_to_llava_and_comes_back_as_it_was(parts: dict[str, str], tmp_
     assert (trained.stage, trained.settings) == (after.stage, after.settings)
 
 
+def test_lora_on_every_layer_names_the_layers_that_llava_has_to_put_it_on(
+    parts: dict[str, str], tmp_path: Path
+) -> None:
+    model_folder(tmp_path / "ours", parts, Stage("lora", 2, 4.0), projector="linear")  # as the configs: none named
+    convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava-lora")])
+    everywhere = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+    assert read_json(tmp_path / "llava-lora/adapter_config.json")["target_modules"] == everywhere
+
+
 def test_what_is_there_already_is_not_written_over(parts: dict[str, str], tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "llava", parts, False)
     with pytest.raises(InputError, match="is there already and is not empty"):

@@ -6,6 +6,7 @@ the whole model, whose folder may have `mm_projector.bin` too.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,11 @@ def config_number(folder: Path, config: dict[str, Any], key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InputError(f"{folder / 'config.json'}: {key} has to be a whole number, found {value!r}.")
     return value
+
+
+def lora_targets(names: Iterable[str]) -> tuple[str, ...]:
+    """The linear layers that LoRA matrices of these names are on: `model.layers.0.mlp.up_proj.lora_A.weight`."""
+    return tuple(sorted({name.split(".lora_")[0].rsplit(".", 1)[1] for name in names}))
 
 
 def _known() -> str:

@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, write_json
-from vqa_core.llava_checkpoint import LANGUAGE_TYPES, NON_LORA, PROJECTOR
+from vqa_core.llava_checkpoint import LANGUAGE_TYPES, NON_LORA, PROJECTOR, lora_targets
 from vqa_core.llava_import import copy_tokenizer
 from vqa_core.loading import LoadOptions
 from vqa_core.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
@@ -52,8 +52,9 @@ def export_llava(model: ModelFolder, out: Path) -> str:
         save_file(whole, out / "model.safetensors", metadata={"format": "pt"})
         copy_tokenizer(resolve_language_model(settings.language_model), out)
     elif stage.name == "lora":
-        write_json(out / "adapter_config.json", _adapter_config(stage, settings))
-        torch.save(_lora(tensors), out / "adapter_model.bin")
+        matrices = _lora(tensors)
+        write_json(out / "adapter_config.json", _adapter_config(stage, settings, lora_targets(matrices)))
+        torch.save(matrices, out / "adapter_model.bin")
         torch.save({f"base_model.model.{name}": t for name, t in (projector | embeddings).items()}, out / NON_LORA)
     else:
         torch.save(projector | embeddings, out / PROJECTOR)
@@ -114,7 +115,7 @@ def _grown(weight: Tensor, added: Tensor, settings: ModelSettings) -> Tensor:
     return torch.cat([weight[:rows], added.to(weight.dtype)])
 
 
-def _adapter_config(stage: Stage, settings: ModelSettings) -> dict[str, Any]:
+def _adapter_config(stage: Stage, settings: ModelSettings, targets: tuple[str, ...]) -> dict[str, Any]:
     return {
         "base_model_name_or_path": settings.language_model,
         "bias": "none",
@@ -126,7 +127,7 @@ def _adapter_config(stage: Stage, settings: ModelSettings) -> dict[str, Any]:
         "modules_to_save": None,
         "peft_type": "LORA",
         "r": stage.lora_rank,
-        "target_modules": list(stage.lora_targets),
+        "target_modules": list(targets),  # the stage's own may be none, which means all
         "task_type": "CAUSAL_LM",
     }
 

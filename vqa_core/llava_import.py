@@ -21,7 +21,7 @@ from transformers.utils import cached_file
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, named, write_json
-from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, read_llava
+from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, lora_targets, read_llava
 from vqa_core.loading import LoadOptions
 from vqa_core.parts import language_config, load_tokenizer, load_tower, preprocessor_of, tower_config
 from vqa_core.prompts import OWN_TEMPLATE
@@ -147,8 +147,8 @@ def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
     strange = [name for name in checkpoint.lora if not (name.startswith("model.layers.") and ".lora_" in name)]
     if strange:
         raise InputError(f"{folder}: expected LoRA matrices of model.layers, found {named(sorted(strange))} as well.")
-    targets = {name.split(".lora_")[0].rsplit(".", 1)[1] for name in checkpoint.lora}
-    stage = Stage("lora", config["r"], float(config["lora_alpha"]), config["lora_dropout"], tuple(sorted(targets)))
+    targets = lora_targets(checkpoint.lora)
+    stage = Stage("lora", config["r"], float(config["lora_alpha"]), config["lora_dropout"], targets)
     trained = {
         f"model.language_model.{name.removeprefix('model.')}".replace(".weight", ".default.weight"): tensor
         for name, tensor in checkpoint.lora.items()

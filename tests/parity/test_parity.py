@@ -30,7 +30,7 @@ from vqa_core.files import read_json
 from vqa_core.packing import IGNORE_INDEX
 from vqa_core.parts import load_tokenizer
 from vqa_core.prompts import PromptEncoder
-from vqa_core.stages import Stage, load_model_folder, prepare_stage, save_model_folder
+from vqa_core.stages import Stage, load_model_folder, prepare_stage, save_model_folder, trained_tensors
 from vqa_core.training_data import BranchEncoder
 from vqa_core.vlm import Vlm, build_vlm
 
@@ -44,6 +44,7 @@ STYLES = {
 """Our style -> LLaVA's `--version` in training. A new shared style is a line here."""
 ASKED = {name: theirs for name, theirs in STYLES.items() if name not in ("plain", "v0")} | {"llava_v0": "llava_v0"}
 """Our style -> LLaVA's `--conv-mode`. It asks nothing in `plain`, and in `llava_v0` otherwise than it trains."""
+LORA = Stage("lora", lora_rank=4, lora_alpha=8.0)  # on every layer, as our configs have it
 SAMPLES = [*zip(QUESTIONS, ANSWERS, strict=True), ("Why?\nSay it  shortly.", "none")]
 
 
@@ -62,12 +63,25 @@ def ours(world: World) -> dict[str, Vlm]:
 def taken_back(world: World, ours: dict[str, Vlm]) -> dict[str, Path]:
     """Models of ours written for LLaVA: what was read from it, one trained wholly, and one on the embedded model."""
     folders = {name: world.root / "ours" / name for name in ("linear-square", "mlp3x-pad", "trained-lora", *BOUNDED)}
+
+    def with_lora(name: str) -> Vlm:
+        vlm = load_model_folder(world.root / "ours" / name)
+        prepare_stage(vlm, LORA)
+        generator = torch.Generator().manual_seed(6)
+        for matrix in trained_tensors(vlm).values():  # the second ones start at 0
+            matrix.data += torch.randn(matrix.shape, generator=generator) * 0.1
+        return vlm
+
     whole = load_model_folder(folders["boundaries-no-patch-token"])
     prepare_stage(whole, Stage("full"))
     parts = {"vision_tower": str(world.tower), "image_side_px": 28, "image_aspect": "pad"}
     embedded = build_vlm(ModelSettings(**parts))
     prepare_stage(embedded, Stage("align"))
-    for name, vlm, stage in (("whole", whole, Stage("full")), ("embedded", embedded, Stage("align"))):
+    for name, vlm, stage in (
+        ("whole", whole, Stage("full")),
+        ("embedded", embedded, Stage("align")),
+        ("lora-everywhere", with_lora("linear-square"), LORA),
+    ):
         folders[name] = world.root / "ours" / name
         save_model_folder(folders[name], vlm, stage, about={})
         ours[name] = load_model_folder(folders[name])
@@ -114,7 +128,9 @@ def test_a_checkpoint_of_llava_s_answers_here_as_it_does_there(
     assert_equal_answers(our_answers(ours[name], world.pictures), theirs[name])
 
 
-@pytest.mark.parametrize("name", ["linear-square", "mlp3x-pad", "trained-lora", *BOUNDED, "whole", "embedded"])
+@pytest.mark.parametrize(
+    "name", ["linear-square", "mlp3x-pad", "trained-lora", *BOUNDED, "whole", "embedded", "lora-everywhere"]
+)
 def test_a_model_of_ours_answers_there_as_it_does_here(
     name: str, world: World, ours: dict[str, Vlm], theirs: dict[str, Answers]
 ) -> None:
