@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.converting import round_trip
 from tests.parity.conftest import PROJECTORS, TRAINED, World
 from tests.parity.world import (
     ANSWERS,
@@ -23,7 +24,6 @@ from tests.parity.world import (
     prompts_of,
     run_peer,
 )
-from tests.test_convert import round_trip
 from train.convert import main as convert
 from vqa_core.config import ModelSettings
 from vqa_core.files import read_json

@@ -1,0 +1,132 @@
+"""Models of ours for plain transformers and for LLaVA, on tiny parts; tests/parity/ has LLaVA itself."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
+
+from tests.converting import ALIGN, assert_same_tensors, clip_parts, model_folder
+from tests.parity.world import write_llama_tokenizer
+from tests.tiny import tiny_language_model, tiny_picture, tiny_run
+from train.convert import main as convert
+from train.finetune import main as finetune
+from vqa_core.config import PredictSettings
+from vqa_core.engine import Engine
+from vqa_core.files import InputError, read_json
+from vqa_core.stages import Stage, describe_model_folder
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return clip_parts(tmp_path_factory.mktemp("parts"))
+
+
+@pytest.mark.parametrize("aspect", ["square", "pad", "stretch"])
+@pytest.mark.parametrize("stage", [ALIGN, Stage("lora", lora_rank=2, lora_alpha=4.0)], ids=lambda s: s.name)
+def test_plain_transformers_answers_as_we_do(
+    stage: Stage, aspect: str, parts: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vlm = model_folder(tmp_path / "ours", parts, stage, image_aspect=aspect, instruction="Be short.")
+    convert(["--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf")])
+    assert capsys.readouterr().out == f"Wrote {tmp_path / 'hf'}.\n"
+    model, processor = (
+        kind.from_pretrained(tmp_path / "hf") for kind in (LlavaForConditionalGeneration, AutoProcessor)
+    )
+    row, spare = model.lm_head.weight[[processor.image_token_id, vlm.image_token_id]]
+    assert torch.equal(row, spare)  # never said, as the token that stands for the picture here is never said
+    engine = Engine(vlm, PredictSettings(max_new_tokens=8), tmp_path)
+    answers = set()
+    for number, question in enumerate(("How many?", "Is it dark?", "색은 무엇인가요?")):
+        picture = tiny_picture(number)
+        parts_of_turn = [{"type": "image"}, {"type": "text", "text": question}]
+        text = processor.apply_chat_template([{"role": "user", "content": parts_of_turn}], add_generation_prompt=True)
+        assert text == vlm.prompt.text(question)
+        inputs = processor(images=picture, text=text, return_tensors="pt")
+        assert torch.equal(inputs["pixel_values"], vlm.pixels([picture]))
+        output = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        answer = processor.decode(output, skip_special_tokens=True).strip()
+        assert answer == engine.ask(picture, [question])[0].generated
+        answers.add(answer)
+    assert len(answers) > 1
+
+
+def test_half_precision_is_written_where_it_is_asked_for(parts: dict[str, str], tmp_path: Path) -> None:
+    model_folder(tmp_path / "ours", parts)
+    convert(["--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf"), "--save-dtype", "bf16"])
+    assert {tensor.dtype for tensor in load_file(tmp_path / "hf/model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_plain_transformers_tokenises_llama_s_prompts_as_training_did(
+    parts: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It puts the whole prompt through the tokeniser at once, which then has to set a blank after the picture."""
+    folder = write_llama_tokenizer(tmp_path / "vicuna")
+    tiny_language_model(AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    vlm = model_folder(tmp_path / "ours", parts | {"_name_or_path": str(folder)}, prompt_style="vicuna_v1")
+    convert(["--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf")])
+    assert capsys.readouterr().out == f"Wrote {tmp_path / 'hf'}.\n"
+    processor = AutoProcessor.from_pretrained(tmp_path / "hf")
+    made = processor(images=tiny_picture(0), text=vlm.prompt.text("What shape?"))["input_ids"][0]
+    image = [processor.image_token_id] * vlm.image_tokens
+    assert list(made) == [*vlm.prompt.prefix_ids, *image, *vlm.prompt.branch_ids("What shape?")[0]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"projector": "linear"}, "this model's is linear"),
+        ({"projector": "mlp3x_gelu"}, "this model's is mlp3x_gelu"),
+        ({"projector": "mlp2x_gelu", "image_boundaries": True}, "this model's is mlp2x_gelu with boundary vectors"),
+        ({"image_side_px": 64}, "at --image-side-px 64"),
+    ],
+)
+def test_what_transformers_would_compute_otherwise_is_not_written_for_it(
+    settings: dict[str, Any], says: str, parts: dict[str, str], tmp_path: Path
+) -> None:
+    model_folder(tmp_path / "ours", parts, **settings)
+    with pytest.raises(InputError, match=says):
+        convert(["--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf")])
+    assert not (tmp_path / "hf").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"projector": "pooled_mlp"}, "LLaVA does not have a projector 'pooled_mlp'"),
+        ({"image_side_px": 64, "image_aspect": "stretch"}, "pictures of 64 px, .* 32; nor --image-aspect stretch"),
+    ],
+)
+def test_what_llava_lacks_is_not_written_for_it(
+    settings: dict[str, Any], says: str, parts: dict[str, str], tmp_path: Path
+) -> None:
+    model_folder(tmp_path / "ours", parts, **settings)
+    with pytest.raises(InputError, match=says):
+        convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava")])
+    assert not (tmp_path / "llava").exists()
+
+
+def test_lora_goes_to_llava_and_comes_back_as_it_was(parts: dict[str, str], tmp_path: Path) -> None:
+    stage = Stage("lora", 2, 4.0, 0.1, ("q_proj", "v_proj"))
+    model_folder(tmp_path / "ours", parts, stage, projector="mlp3x_gelu")
+    convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava-lora")])
+    convert(["--from", str(tmp_path / "llava-lora"), "--to", str(tmp_path / "back"), "--prompt-style", "chatml"])
+    before, after = (describe_model_folder(tmp_path / name) for name in ("ours", "back"))
+    assert after.stage == before.stage
+    assert after.settings == before.settings
+    assert_same_tensors(before.tensors(), after.tensors())
+    run = tiny_run(tmp_path)
+    finetune(["--run", str(run.root), "--init-from", str(tmp_path / "back"), "--max-steps", "1"])
+    trained = describe_model_folder(run.model)
+    assert (trained.stage, trained.settings) == (after.stage, after.settings)
+
+
+def test_lora_on_every_layer_names_the_layers_that_llava_has_to_put_it_on(
+    parts: dict[str, str], tmp_path: Path
+) -> None:
+    model_folder(tmp_path / "ours", parts, Stage("lora", 2, 4.0), projector="linear")  # as the configs: none named
+    convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava-lora")])
+    everywhere = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+    assert read_json(tmp_path / "llava-lora/adapter_config.json")["target_modules"] == everywhere
