@@ -4,13 +4,21 @@ import contextlib
 import importlib
 import re
 import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from tests import readme
+from tests.converting import checkpoint, clip_parts
+from tests.tiny import tiny_run
+from train.convert import main as convert
+from train.finetune import main as finetune
 from vqa_core.config import read_config
 from vqa_core.prompts import PromptEncoder, prompt_style
+from vqa_core.stages import describe_model_folder
 from vqa_core.training_data import BranchEncoder
 
 TEXT = (readme.ROOT / "docs/from-llava.md").read_text(encoding="utf-8")
@@ -81,6 +89,45 @@ def test_every_flag_of_ours_is_one_that_a_command_of_its_section_has(
         assert all((readme.ROOT / word).is_file() for word in arguments if word.startswith("configs/"))
     named = {flag for row in rows(section(title)) for flag in re.findall(r"--[a-z][a-z-]*", row[1])}
     assert named <= set().union(*known.values())
+
+
+def test_the_documented_re_training_keeps_what_the_checkpoint_was_trained_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The team's own: trained by transformers 4.31 with start and end; the config's parts are not even here."""
+    monkeypatch.chdir(tmp_path)
+    parts = clip_parts(tmp_path / "parts")
+    old = {"transformers_version": "4.31.0", "image_aspect_ratio": "pad"}
+    checkpoint(tmp_path / "llava/checkpoint-2400", parts, True, **old)
+    tiny_run(tmp_path / "tiny").root.rename("more")
+    _, converting, training = commands(section("Re-training"))
+    here = {"lmsys/vicuna-7b-v1.3": parts["_name_or_path"], "runs/more": "more"}
+    here["configs/dacon-vicuna7b.json"] = str(readme.ROOT / "configs/dacon-vicuna7b.json")
+    convert([here.get(word, word) for word in converting[1:]])
+    small = ["--precision", "fp32", "--max-steps", "1", "--eval-questions", "1", "--report-to", "none"]
+    small += ["--text-token-budget", "256"]
+    given = [here.get(word, word) for word in training[1:]] + small
+    theirs = describe_model_folder(Path("models/dacon")).settings
+    for more in ([], ["--resume", "auto", "--max-steps", "2"]):  # the config is given again, and says no more
+        finetune([*given, *more])
+        assert describe_model_folder(Path("more/model")).settings == theirs
+    assert (theirs.prompt_style, theirs.image_aspect) == ("vicuna_v1_start_end", "pad")
+    assert theirs.language_model == parts["_name_or_path"]
+    log = Path("more/log.txt").read_text()
+    assert "models/dacon keeps its own, whatever " in log
+    assert ", not 'lmsys/vicuna-7b-v1.3'; " in log
+    assert "--image-aspect 'pad', not 'square'; --prompt-style 'vicuna_v1_start_end', not 'vicuna_v1'" in log
+    assert "was trained with" not in log
+
+    finetune([*given, "--restart", "--image-aspect", "square", "--vision-feature-layer", "-1"])
+    settings = describe_model_folder(Path("more/model")).settings
+    assert settings == replace(theirs, image_aspect="square", vision_feature_layer=-1)
+    told = "models/dacon was trained with --vision-feature-layer -2, not -1; --image-aspect 'pad', not 'square'."
+    assert told in Path("more/log.txt").read_text()
+
+    shutil.copy("more/config.json", "again.json")  # a run's own config names the weights, so it is about them
+    finetune(["--run", "more", "--restart", "--config", "again.json"])
+    assert describe_model_folder(Path("more/model")).settings == settings
 
 
 RECIPE = {

@@ -13,7 +13,7 @@ from vqa_core.examples import read_examples
 from vqa_core.files import InputError
 from vqa_core.prompts import OWN_TEMPLATE, STYLE_NAMES
 from vqa_core.runs import RunDir
-from vqa_core.settings import add_arguments
+from vqa_core.settings import add_arguments, differences
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -30,15 +30,36 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _with_those_of(folder: str, sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Parts, prompt, stage and LoRA of a model folder that training starts from, where the config says nothing else."""
+def _of_folder(folder: str) -> dict[str, dict[str, Any]]:
+    """Parts, prompt, stage and LoRA of a model folder that training starts from, as sections of a config."""
     from vqa_core.stages import describe_model_folder  # imports torch
 
     model = describe_model_folder(Path(folder))
     lora = {name: value for name, value in asdict(model.stage).items() if name != "name" and model.stage.lora_rank}
     stage = {} if model.stage.name == "base" else {"stage": model.stage.name}
-    theirs = {"model": model.settings.to_dict(), "train": {**stage, **lora}}
-    return {name: theirs[name] | sections[name] for name in sections}
+    return {"model": model.settings.to_dict(), "train": {**stage, **lora}}
+
+
+def _sections(
+    earlier: dict[str, dict[str, Any]], given: dict[str, dict[str, Any]], args: argparse.Namespace
+) -> tuple[dict[str, dict[str, Any]], str]:
+    """The settings below the flags: what the run said earlier, then a config's; and what to tell of them, or "".
+
+    Weights that training starts from bring their own parts and prompt, which a config of other weights can't know: it
+    wins over them only if it names them itself, as a run's own config does.
+    """
+    sections = {name: earlier.get(name, {}) | given.get(name, {}) for name in ("model", "train")}
+    start = settings_of(TrainSettings, sections, args).init_from
+    if not start:
+        return sections, ""
+    theirs = earlier or _of_folder(start)
+    merged = {name: theirs.get(name, {}) | sections[name] for name in sections}
+    if given.get("train", {}).get("init_from") == start:
+        return merged, ""
+    unheard = {name: value for name, value in given.get("model", {}).items() if name not in args}
+    other = differences(theirs.get("model", {}), unheard)
+    told = f"{start} keeps its own, whatever {args.config} says: {other}. A flag would win." if other else ""
+    return merged | {"model": sections["model"] | theirs.get("model", {})}, told
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,9 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     spelled_out = earlier.get("model", {}).get("prompt_style", OWN_TEMPLATE) not in STYLE_NAMES
     if spelled_out and getattr(args, "prompt_style", "") == OWN_TEMPLATE:
         del args.prompt_style  # the text that it was then
-    sections = {name: earlier.get(name, {}) | given.get(name, {}) for name in ("model", "train")}
-    if not earlier and (start := settings_of(TrainSettings, sections, args).init_from):
-        sections = _with_those_of(start, sections)
+    sections, told = _sections(earlier, given, args)
     model_settings = settings_of(ModelSettings, sections, args)
     settings = settings_of(TrainSettings, sections, args)
     if not run.train.is_file():
@@ -63,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{run.root} is not prepared: {run.train.name} is missing. Run `python -m train.prepare` first."
         )
     log_to(run)
+    if told:
+        logger.warning("%s", told)
     if args.restart:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         run.metrics.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
+from vqa_core.settings import shown
 
 IMAGE, QUESTION, ANSWER = PLACES = ("<image>", "<question>", "<answer>")
 REPLY = "<reply>"
@@ -132,14 +133,10 @@ def changed_prompt(trained: ModelSettings, used: ModelSettings) -> str:
     if used.base_model and trained.prompt_style in STYLE_NAMES:  # its own template, which was not written out
         styles = used.prompt_style, used.prompt_style
     texts = [PROMPT_STYLES[style].text if style in PROMPT_STYLES else style for style in styles]
-    other = [f"the prompt style {_shown(styles[0])}, not {_shown(styles[1])}"] if texts[0] != texts[1] else []
+    other = [f"the prompt style {shown(styles[0])}, not {shown(styles[1])}"] if texts[0] != texts[1] else []
     if trained.instruction != used.instruction:
-        other.append(f"the instruction {_shown(trained.instruction)}, not {_shown(used.instruction)}")
+        other.append(f"the instruction {shown(trained.instruction)}, not {shown(used.instruction)}")
     return f"The model was trained with {', and '.join(other)}: its answers may be worse." if other else ""
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:30]}...{text[-30:]}")
 
 
 class PromptEncoder:

@@ -179,3 +179,14 @@ def flags_between(base: Settings, settings: Settings) -> list[str]:
         else:
             flags += [flag, f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
     return flags
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """`--image-aspect 'pad', not 'square'; ...`: what is otherwise in `ours` than in `theirs`; "" where nothing is."""
+    other = [name for name, value in theirs.items() if ours.get(name) != value]
+    return "; ".join(f"{flag_of(name)} {shown(ours.get(name))}, not {shown(theirs[name])}" for name in other)
+
+
+def shown(value: Any) -> str:
+    """A value for a message, a long text by its ends."""
+    return repr(f"{value[:30]}...{value[-30:]}" if isinstance(value, str) and len(value) > 60 else value)

@@ -21,7 +21,7 @@ from vqa_core.llava_checkpoint import is_llava_folder
 from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.prompts import changed_prompt
 from vqa_core.runs import RunDir
-from vqa_core.settings import resolve
+from vqa_core.settings import differences, resolve
 from vqa_core.sharding import assign, whole
 from vqa_core.vlm import DTYPES, Vlm, cast_weights
 
@@ -198,6 +198,11 @@ def start_from(vlm: AnyVlm, folder: Path) -> None:
     given = describe_model_folder(folder)
     if said := changed_prompt(given.settings, vlm.settings):
         logger.warning("%s", said)
+    theirs, ours = (
+        {**model.to_dict(), "prompt_style": "", "instruction": ""} for model in (given.settings, vlm.settings)
+    )
+    if said := differences(theirs, ours):
+        logger.warning("%s was trained with %s. Leave these settings out to keep its own.", folder, said)
     alone = given.stage.name in ("align", "base")
     base = {name: t for name, t in trained_tensors(vlm).items() if alone and ".multi_modal_projector." not in name}
     load_trained(vlm, base | given.tensors(), folder / "trained.safetensors")
