@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
 
-from tests.converting import ALIGN, assert_same_tensors, clip_parts, model_folder
+from tests.converting import ALIGN, VOCABULARY, assert_same_tensors, clip_parts, model_folder
 from tests.parity.world import write_llama_tokenizer
 from tests.tiny import tiny_language_model, tiny_picture, tiny_run
 from train.convert import main as convert
@@ -16,7 +16,9 @@ from train.finetune import main as finetune
 from vqa_core.config import PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.files import InputError, read_json
+from vqa_core.llava_checkpoint import BOUNDARY_TOKENS
 from vqa_core.stages import Stage, describe_model_folder
+from vqa_core.tensor_files import load_tensors
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +132,47 @@ def test_lora_on_every_layer_names_the_layers_that_llava_has_to_put_it_on(
     convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava-lora")])
     everywhere = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
     assert read_json(tmp_path / "llava-lora/adapter_config.json")["target_modules"] == everywhere
+
+
+def with_boundary_tokens(parts: dict[str, str], folder: Path) -> dict[str, str]:
+    """The parts with a language model like that of a whole LLaVA: its tokeniser ends with LLaVA's own tokens."""
+    tokenizer = AutoTokenizer.from_pretrained(parts["_name_or_path"])
+    tokenizer.add_tokens(["<im_patch>", *BOUNDARY_TOKENS], special_tokens=True)
+    tiny_language_model(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return parts | {"_name_or_path": str(folder)}
+
+
+@pytest.mark.parametrize("stage", ["align", "lora", "full"])
+def test_a_tokeniser_that_has_llava_s_tokens_gets_no_others(
+    stage: str, parts: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grown = with_boundary_tokens(parts, tmp_path / "base")
+    how = Stage(stage, 2, 4.0) if stage == "lora" else Stage(stage)
+    vlm = model_folder(tmp_path / "ours", grown, how, projector="linear", image_boundaries=True)
+    out = tmp_path / "llava-lora"
+    convert(["--from", str(tmp_path / "ours"), "--to-llava", str(out)])
+    assert "size mismatch" not in capsys.readouterr().out
+    config = read_json(out / "config.json")
+    assert (config["vocab_size"], config["mm_use_im_start_end"]) == (VOCABULARY + 3, True)
+    files = {"align": "mm_projector.bin", "lora": "non_lora_trainables.bin", "full": "model.safetensors"}
+    tensors = load_tensors(out / files[stage])
+    (name,) = (name for name in tensors if name.endswith("embed_tokens.weight"))
+    assert torch.equal(tensors[name][:-2], vlm.language_model.embed_tokens.weight[:-2])
+    assert torch.equal(tensors[name][-2:], torch.stack([vlm.projector.start, vlm.projector.end]))
+    heads = [tensor for name, tensor in tensors.items() if name.endswith("lm_head.weight")]
+    assert [torch.equal(head, vlm.model.lm_head.weight) for head in heads] == [True] * (stage == "full")
+
+
+def test_lora_with_boundaries_brings_llava_the_whole_head_which_its_loader_leaves_empty(
+    parts: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vlm = model_folder(tmp_path / "ours", parts, Stage("lora", 2, 4.0), projector="linear", image_boundaries=True)
+    convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava-lora")])
+    assert "size mismatch" not in capsys.readouterr().out
+    tensors = load_tensors(tmp_path / "llava-lora/non_lora_trainables.bin")
+    embeddings, head = (tensors[f"base_model.model.{name}"] for name in ("model.embed_tokens.weight", "lm_head.weight"))
+    assert len(embeddings) == len(head) == VOCABULARY + 2
+    assert torch.equal(head[:-2], vlm.model.lm_head.weight)
+    assert torch.equal(head[-2:], head[:-2].mean(0).expand(2, -1))
+    assert torch.equal(embeddings[-2:], torch.stack([vlm.projector.start, vlm.projector.end]))

@@ -18,6 +18,7 @@ from vqa_core.tensor_files import load_tensors, load_whole
 
 LANGUAGE_TYPES = {"llava": "llama", "llava_llama": "llama", "llava_mistral": "mistral"}
 """LLaVA's `model_type` -> that of its language model. `llava` is 2023's, and Hugging Face's own name for its own."""
+BOUNDARY_TOKENS = ("<im_start>", "<im_end>")
 PROJECTOR, NON_LORA = "mm_projector.bin", "non_lora_trainables.bin"
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 EXPECTED = f"{PROJECTOR}; or {ADAPTERS[1]} and {NON_LORA}; or a whole model (model.safetensors, pytorch_model.bin)"

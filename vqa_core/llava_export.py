@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, write_json
-from vqa_core.llava_checkpoint import LANGUAGE_TYPES, NON_LORA, PROJECTOR, lora_targets
+from vqa_core.llava_checkpoint import BOUNDARY_TOKENS, LANGUAGE_TYPES, NON_LORA, PROJECTOR, lora_targets
 from vqa_core.llava_import import copy_tokenizer
 from vqa_core.loading import LoadOptions
 from vqa_core.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
@@ -24,7 +24,7 @@ from vqa_core.projectors import is_mlp
 from vqa_core.stages import ModelFolder, Stage
 
 _OURS = "model.multi_modal_projector."
-_EMBEDDINGS = "model.embed_tokens.weight"
+_MATRICES = _EMBEDDINGS, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def export_llava(model: ModelFolder, out: Path) -> str:
@@ -38,33 +38,31 @@ def export_llava(model: ModelFolder, out: Path) -> str:
     projector, boundaries = _projector(tensors, settings)
     config = _config(settings)
     out.mkdir(parents=True, exist_ok=True)
-    embeddings: dict[str, Tensor] = {}
-    if boundaries is not None and stage.name != "full":
-        language = load_language_model(settings.language_model, torch.float32, LoadOptions.of(settings))
-        weight = language.get_input_embeddings().weight.detach()
-        embeddings[_EMBEDDINGS] = _grown(weight, boundaries, settings).to(boundaries.dtype)
+    tokenizer = load_tokenizer(settings.language_model, LoadOptions.of(settings))
+    has_tokens = _token_ids(tokenizer) is not None
+    added: dict[str, Tensor] = {}
+    if boundaries is not None:
+        language = _language(tensors) if stage.name == "full" else _matrices(settings, boundaries.dtype)
+        added = _with_boundaries(
+            {name: language[name] for name in _MATRICES if name in language}, boundaries, tokenizer
+        )
+        config["mm_use_im_start_end"] = True
+        if not has_tokens:
+            config["vocab_size"] = len(tokenizer) + 2
     if stage.name == "full":
-        whole = projector | _language(tensors)
-        if boundaries is not None:
-            for name in {_EMBEDDINGS, "lm_head.weight"} & whole.keys():
-                mean = whole[name].float().mean(0, keepdim=True).expand(2, -1).to(whole[name].dtype)
-                whole[name] = _grown(whole[name], boundaries if name == _EMBEDDINGS else mean, settings)
-        save_file(whole, out / "model.safetensors", metadata={"format": "pt"})
+        save_file(projector | _language(tensors) | added, out / "model.safetensors", metadata={"format": "pt"})
         copy_tokenizer(resolve_language_model(settings.language_model), out)
     elif stage.name == "lora":
         matrices = _lora(tensors)
         write_json(out / "adapter_config.json", _adapter_config(stage, settings, lora_targets(matrices)))
         torch.save(matrices, out / "adapter_model.bin")
-        torch.save({f"base_model.model.{name}": t for name, t in (projector | embeddings).items()}, out / NON_LORA)
+        # the head too: where both have to grow, LLaVA's loader leaves both empty for what this file has
+        torch.save({f"base_model.model.{name}": tensor for name, tensor in (projector | added).items()}, out / NON_LORA)
     else:
-        torch.save(projector | embeddings, out / PROJECTOR)
-    if boundaries is not None:
-        config |= {
-            "mm_use_im_start_end": True,
-            "vocab_size": len(load_tokenizer(settings.language_model, LoadOptions.of(settings))) + 2,
-        }
+        added.pop(_HEAD, None)
+        torch.save(projector | added, out / PROJECTOR)
     write_json(out / "config.json", config)
-    return _advice(out, stage, boundaries is not None, settings)
+    return _advice(out, stage, settings, grown=boundaries is not None and not has_tokens)
 
 
 def _refuse_what_llava_lacks(settings: ModelSettings) -> None:
@@ -96,7 +94,7 @@ def _projector(tensors: dict[str, Tensor], settings: ModelSettings) -> tuple[dic
 def _language(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     ours = "model.language_model."
     return {f"model.{name.removeprefix(ours)}": t for name, t in tensors.items() if name.startswith(ours)} | {
-        name: tensor for name, tensor in tensors.items() if name == "lm_head.weight"
+        name: tensor for name, tensor in tensors.items() if name == _HEAD
     }
 
 
@@ -109,10 +107,33 @@ def _lora(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _grown(weight: Tensor, added: Tensor, settings: ModelSettings) -> Tensor:
-    """Rows (V, D) cut to the tokeniser's, whose next two ids become `<im_start>` and `<im_end>`, and two more."""
-    rows = len(load_tokenizer(settings.language_model, LoadOptions.of(settings)))
-    return torch.cat([weight[:rows], added.to(weight.dtype)])
+def _matrices(settings: ModelSettings, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The two matrices (V, D) of the language model as it came."""
+    language = load_language_model(settings.language_model, torch.float32, LoadOptions.of(settings))
+    layers = language.get_input_embeddings(), language.get_output_embeddings()
+    return {name: layer.weight.detach().to(dtype) for name, layer in zip(_MATRICES, layers, strict=True)}
+
+
+def _token_ids(tokenizer: Any) -> list[int] | None:
+    """Ids of `<im_start>` and `<im_end>`; None where the tokeniser does not have them."""
+    vocabulary = tokenizer.get_vocab()
+    return [vocabulary[token] for token in BOUNDARY_TOKENS] if vocabulary.keys() >= set(BOUNDARY_TOKENS) else None
+
+
+def _with_boundaries(matrices: dict[str, Tensor], vectors: Tensor, tokenizer: Any) -> dict[str, Tensor]:
+    """Those of the language model's matrices (V, D) that change where `vectors` (2, D) become rows of the first.
+
+    A tokeniser that has the two tokens, as that of a whole LLaVA, has rows for them. To another LLaVA appends them, so
+    its next two ids become theirs; what the head gets for them is the mean of its rows, as LLaVA gives it.
+    """
+    if ids := _token_ids(tokenizer):
+        return {_EMBEDDINGS: matrices[_EMBEDDINGS].index_copy(0, torch.tensor(ids), vectors.to(matrices[_EMBEDDINGS]))}
+    grown = {}
+    for name, matrix in matrices.items():
+        kept = matrix[: len(tokenizer)]
+        added = vectors if name == _EMBEDDINGS else kept.float().mean(0, keepdim=True).expand(2, -1)
+        grown[name] = torch.cat([kept, added.to(kept)])
+    return grown
 
 
 def _adapter_config(stage: Stage, settings: ModelSettings, targets: tuple[str, ...]) -> dict[str, Any]:
@@ -171,7 +192,7 @@ def _of_transformers_4(config: PreTrainedConfig) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("transformers_version", "layer_types")}
 
 
-def _advice(out: Path, stage: Stage, boundaries: bool, settings: ModelSettings) -> str:
+def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grown: bool) -> str:
     """How llava-torch loads the folder, which goes by its name."""
     words = ("llava", "lora") if stage.name == "lora" else ("llava",)
     missing = [word for word in words if word not in out.name.lower()]
@@ -180,9 +201,9 @@ def _advice(out: Path, stage: Stage, boundaries: bool, settings: ModelSettings) 
         said += (
             f"Load it there with --model-path {out} --model-base {resolve_language_model(settings.language_model)}. "
         )
-    if boundaries and stage.name != "full":
+    if grown and stage.name == "align":
         said += (
             "Its loader can't read im_start and im_end beside a projector (a size mismatch of embed_tokens); "
-            "--pretrain_mm_mlp_adapter can, and so can this workbench."
+            "--pretrain_mm_mlp_adapter with --mm_use_im_patch_token False can, and so can this workbench."
         )
     return said.strip()

@@ -44,7 +44,19 @@ STYLES = {
 """Our style -> LLaVA's `--version` in training. A new shared style is a line here."""
 ASKED = {name: theirs for name, theirs in STYLES.items() if name not in ("plain", "v0")} | {"llava_v0": "llava_v0"}
 """Our style -> LLaVA's `--conv-mode`. It asks nothing in `plain`, and in `llava_v0` otherwise than it trains."""
+ALIGN, FULL = Stage("align"), Stage("full")
 LORA = Stage("lora", lora_rank=4, lora_alpha=8.0)  # on every layer, as our configs have it
+SINCE = {
+    "whole": ("boundaries-no-patch-token", FULL),
+    "whole-with-tokens": ("trained-whole", FULL),
+    "projector-with-tokens": ("trained-whole", ALIGN),
+    "lora-everywhere": ("linear-square", LORA),
+    "lora-boundaries": ("boundaries-no-patch-token", LORA),
+    "lora-with-tokens": ("trained-whole", LORA),
+}
+"""Models of ours that go on from one of LLaVA's. `with-tokens`: its tokeniser has im_start and im_end already."""
+BACK = ["linear-square", "mlp3x-pad", "trained-lora", "trained-whole", *BOUNDED, "embedded", *SINCE]
+"""What is written for LLaVA."""
 SAMPLES = [*zip(QUESTIONS, ANSWERS, strict=True), ("Why?\nSay it  shortly.", "none")]
 
 
@@ -61,28 +73,16 @@ def ours(world: World) -> dict[str, Vlm]:
 
 @pytest.fixture(scope="session")
 def taken_back(world: World, ours: dict[str, Vlm]) -> dict[str, Path]:
-    """Models of ours written for LLaVA: what was read from it, one trained wholly, and one on the embedded model."""
-    folders = {name: world.root / "ours" / name for name in ("linear-square", "mlp3x-pad", "trained-lora", *BOUNDED)}
-
-    def with_lora(name: str) -> Vlm:
-        vlm = load_model_folder(world.root / "ours" / name)
-        prepare_stage(vlm, LORA)
-        generator = torch.Generator().manual_seed(6)
-        for matrix in trained_tensors(vlm).values():  # the second ones start at 0
-            matrix.data += torch.randn(matrix.shape, generator=generator) * 0.1
-        return vlm
-
-    whole = load_model_folder(folders["boundaries-no-patch-token"])
-    prepare_stage(whole, Stage("full"))
+    """Models of ours written for LLaVA: what was read from it, what was trained since, one on the embedded parts."""
+    folders = {name: world.root / "ours" / name for name in BACK}
     parts = {"vision_tower": str(world.tower), "image_side_px": 28, "image_aspect": "pad"}
-    embedded = build_vlm(ModelSettings(**parts))
-    prepare_stage(embedded, Stage("align"))
-    for name, vlm, stage in (
-        ("whole", whole, Stage("full")),
-        ("embedded", embedded, Stage("align")),
-        ("lora-everywhere", with_lora("linear-square"), LORA),
-    ):
-        folders[name] = world.root / "ours" / name
+    built = {"embedded": (build_vlm(ModelSettings(**parts)), ALIGN)}
+    built |= {name: (load_model_folder(world.root / "ours" / of), stage) for name, (of, stage) in SINCE.items()}
+    for name, (vlm, stage) in built.items():
+        prepare_stage(vlm, stage)
+        generator = torch.Generator().manual_seed(6)
+        for tensor in trained_tensors(vlm).values():
+            tensor.data += torch.randn(tensor.shape, generator=generator) * 0.1
         save_model_folder(folders[name], vlm, stage, about={})
         ours[name] = load_model_folder(folders[name])
     written = {name: world.root / "back" / f"llava-{name}" for name in folders}
@@ -94,26 +94,29 @@ def taken_back(world: World, ours: dict[str, Vlm]) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def theirs(world: World, ours: dict[str, Vlm], taken_back: dict[str, Path]) -> dict[str, Answers]:
     """What the peer answers with each of its checkpoints and, named `back-...`, with those written for it."""
-    vocabulary = len(load_tokenizer(str(world.language_model)))
+    bases = {"back-embedded": world.embedded}
+    for name in ("trained-whole", "projector-with-tokens", "lora-with-tokens"):
+        bases[f"back-{name}"] = world.root / "ours/trained-whole-language-model"
     checkpoints = {name: world.checkpoint(name) for name in (*PROJECTORS, *TRAINED)}
     checkpoints |= {f"back-{name}": folder for name, folder in taken_back.items()}
     jobs = []
     for name, folder in checkpoints.items():
         of = name.removeprefix("back-")
         config = read_json(folder / "config.json")
-        start = vocabulary + config["mm_use_im_patch_token"]
-        ids = (start, start + 1) if config["mm_use_im_start_end"] else ()
+        rows = config["vocab_size"]
+        ids = (rows - 2, rows - 1) if config["mm_use_im_start_end"] else ()
         job: dict[str, Any] = {
             "pictures": world.files,
             "prompts": prompts_of(ours[of].prompt, ids),
             "out": world.root / f"{name}.safetensors",
             "new_tokens": NEW_TOKENS,
         }
-        if ids and "whole" not in name:
+        if of in BOUNDED:
             job |= {"do": "answer_by_hand", "language_model": world.language_model, "tower": world.tower}
-            job |= {"checkpoint": folder, "kind": config["mm_projector_type"], "patch_token": start > vocabulary}
+            job |= {"checkpoint": folder, "kind": config["mm_projector_type"]}
+            job |= {"patch_token": config["mm_use_im_patch_token"]}
         else:
-            base = world.embedded if "embedded" in name else None if "whole" in name else world.language_model
+            base = bases.get(name, None if "whole" in name else world.language_model)
             job |= {"do": "answer", "model_path": folder, "model_base": base}
             job |= {"model_name": f"llava-{'lora' if 'lora' in name else ''}"}
         jobs.append(job)
@@ -128,9 +131,7 @@ def test_a_checkpoint_of_llava_s_answers_here_as_it_does_there(
     assert_equal_answers(our_answers(ours[name], world.pictures), theirs[name])
 
 
-@pytest.mark.parametrize(
-    "name", ["linear-square", "mlp3x-pad", "trained-lora", *BOUNDED, "whole", "embedded", "lora-everywhere"]
-)
+@pytest.mark.parametrize("name", BACK)
 def test_a_model_of_ours_answers_there_as_it_does_here(
     name: str, world: World, ours: dict[str, Vlm], theirs: dict[str, Answers]
 ) -> None:
