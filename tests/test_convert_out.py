@@ -17,6 +17,7 @@ from vqa_core.config import PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.files import InputError, read_json
 from vqa_core.llava_checkpoint import BOUNDARY_TOKENS
+from vqa_core.prompts import PROMPT_STYLES
 from vqa_core.stages import Stage, describe_model_folder
 from vqa_core.tensor_files import load_tensors
 
@@ -176,3 +177,26 @@ def test_lora_with_boundaries_brings_llava_the_whole_head_which_its_loader_leave
     assert torch.equal(head[:-2], vlm.model.lm_head.weight)
     assert torch.equal(head[-2:], head[:-2].mean(0).expand(2, -1))
     assert torch.equal(embeddings[-2:], torch.stack([vlm.projector.start, vlm.projector.end]))
+
+
+@pytest.mark.parametrize(
+    ("style", "instruction", "says"),
+    [
+        ("vicuna_v1", "", "Ask it there with --conv-mode vicuna_v1.\n"),
+        ("mistral", "", "Ask it there with --conv-mode mistral_instruct.\n"),
+        (PROMPT_STYLES["llava_v1"].text, "", "Ask it there with --conv-mode llava_v1.\n"),
+        ("vicuna_v1", "Be short.", "vicuna_v1, and 'Be short.' on a line of its own after each question.\n"),
+        (
+            "chatml",
+            "",
+            "LLaVA has no --conv-mode for the prompt of training, 'chatml': its answers may be worse there.\n",
+        ),
+        ("vicuna_v1_start_end", "", "no --conv-mode for the prompt of training, 'vicuna_v1_start_end'"),
+    ],
+)
+def test_it_is_told_how_llava_asks_as_the_model_was_trained(
+    style: str, instruction: str, says: str, parts: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_folder(tmp_path / "ours", parts, prompt_style=style, instruction=instruction)
+    convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava")])
+    assert says in capsys.readouterr().out

@@ -21,10 +21,18 @@ from vqa_core.loading import LoadOptions
 from vqa_core.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
 from vqa_core.projectors import is_mlp
+from vqa_core.prompts import PROMPT_STYLES, prompt_style
+from vqa_core.settings import shown
 from vqa_core.stages import ModelFolder, Stage
 
 _OURS = "model.multi_modal_projector."
 _MATRICES = _EMBEDDINGS, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+CONV_MODES = {
+    "vicuna_v1": "vicuna_v1", "llava_v1": "llava_v1", "llava_v0": "llava_v0", "llama_2": "llama_2",
+    "llava_llama_2": "llava_llama_2", "mistral": "mistral_instruct",
+}  # fmt: skip
+"""Our prompt style -> the `--conv-mode` with which LLaVA asks so; the other styles it has none for."""
 
 
 def export_llava(model: ModelFolder, out: Path) -> str:
@@ -206,4 +214,17 @@ def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grown: bool) ->
             "Its loader can't read im_start and im_end beside a projector (a size mismatch of embed_tokens); "
             "--pretrain_mm_mlp_adapter with --mm_use_im_patch_token False can, and so can this workbench."
         )
-    return said.strip()
+    return said + _asking(settings)
+
+
+def _asking(settings: ModelSettings) -> str:
+    """With which `--conv-mode` LLaVA asks as the model was trained."""
+    style = prompt_style(settings.prompt_style)
+    mode = next((theirs for ours, theirs in CONV_MODES.items() if PROMPT_STYLES[ours] == style), None)
+    if mode is None:
+        return (
+            f"LLaVA has no --conv-mode for the prompt of training, {shown(settings.prompt_style)}: "
+            "its answers may be worse there."
+        )
+    behind = f", and {shown(settings.instruction)} on a line of its own after each question"
+    return f"Ask it there with --conv-mode {mode}{behind if settings.instruction else ''}."

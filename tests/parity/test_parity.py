@@ -27,6 +27,7 @@ from tests.parity.world import (
 from train.convert import main as convert
 from vqa_core.config import ModelSettings
 from vqa_core.files import read_json
+from vqa_core.llava_export import CONV_MODES
 from vqa_core.packing import IGNORE_INDEX
 from vqa_core.parts import load_tokenizer
 from vqa_core.prompts import PromptEncoder
@@ -41,9 +42,7 @@ STYLES = {
     "vicuna_v1": "v1", "llava_v1": "llava_v1", "plain": "plain", "llama_2": "llama_2",
     "llava_llama_2": "llava_llama_2", "mistral": "mistral_instruct", "v0": "llava_v0",
 }  # fmt: skip
-"""Our style -> LLaVA's `--version` in training. A new shared style is a line here."""
-ASKED = {name: theirs for name, theirs in STYLES.items() if name not in ("plain", "v0")} | {"llava_v0": "llava_v0"}
-"""Our style -> LLaVA's `--conv-mode`. It asks nothing in `plain`, and in `llava_v0` otherwise than it trains."""
+"""Our style -> LLaVA's `--version` in training. A new shared style is a line here, and in CONV_MODES if it asks so."""
 ALIGN, FULL = Stage("align"), Stage("full")
 LORA = Stage("lora", lora_rank=4, lora_alpha=8.0)  # on every layer, as our configs have it
 SINCE = {
@@ -153,7 +152,7 @@ def test_a_checkpoint_comes_back_from_here_byte_for_byte(name: str, world: World
 @pytest.fixture(scope="session")
 def texts(world: World) -> dict[str, Any]:
     """What the peer makes of texts, by job, style, and whether it puts im_start and im_end round the picture."""
-    kinds = {"ids_and_labels": (STYLES, {"samples": SAMPLES}), "prompt_ids": (ASKED, {"questions": QUESTIONS})}
+    kinds = {"ids_and_labels": (STYLES, {"samples": SAMPLES}), "prompt_ids": (CONV_MODES, {"questions": QUESTIONS})}
     jobs = [
         {"do": kind, "tokenizer": world.tokenizer, "style": theirs, "start_end": start_end, **what}
         | {"out": world.root / f"{kind}-{style}-{start_end}.json"}
@@ -209,7 +208,7 @@ def test_of_v0_llava_learns_the_answer_and_some_of_the_headers(
 
 
 @pytest.mark.parametrize("start_end", [False, True], ids=["", "start-end"])
-@pytest.mark.parametrize("style", ASKED)
+@pytest.mark.parametrize("style", CONV_MODES)
 def test_prompts_of_asking_are_llava_s(style: str, start_end: bool, world: World, texts: dict[str, Any]) -> None:
     tokenizer = load_tokenizer(str(world.language_model))
     ids = (len(tokenizer), len(tokenizer) + 1) if start_end else ()
