@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from eval.predict import main as predict
 from tests.converting import VOCABULARY, checkpoint, clip_parts, model_folder, round_trip, tensors_of
 from tests.tiny import tiny_run
 from train.convert import main as convert
+from vqa_core import llava_import
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.parts import load_tower
@@ -72,21 +74,28 @@ def test_the_bases_own_chat_template_is_written_out(parts: dict[str, str], tmp_p
     assert describe_model_folder(tmp_path / "model").settings.prompt_style == "Q: <image>\n<question> A:<answer>"
 
 
+def whole_checkpoint(folder: Path, parts: dict[str, str], eyes: dict[str, Tensor]) -> Path:
+    """A whole model: the language model's weights halved, and those of its tower; without a tokeniser."""
+    language = Path(parts["_name_or_path"])
+    checkpoint(folder, parts, False)
+    config = read_json(language / "config.json") | read_json(folder / "config.json") | {"vocab_size": VOCABULARY}
+    write_json(folder / "config.json", config | {"model_type": "llava", "dtype": "float32"})
+    whole = {name: tensor * 0.5 for name, tensor in load_file(language / "model.safetensors").items()}
+    of_llava = {f"model.vision_tower.vision_tower.{name}": tensor for name, tensor in eyes.items()}
+    save_file(whole | of_llava | tensors_of(folder), folder / "model.safetensors")
+    return folder
+
+
 @pytest.mark.parametrize("trained_tower", [False, True])
 def test_a_whole_model_becomes_a_model_folder_and_its_parts(
     trained_tower: bool, parts: dict[str, str], tmp_path: Path
 ) -> None:
     language, tower = Path(parts["_name_or_path"]), Path(parts["mm_vision_tower"])
-    source = checkpoint(tmp_path / "source", parts, False)
-    config = read_json(language / "config.json") | read_json(source / "config.json") | {"vocab_size": VOCABULARY}
-    write_json(source / "config.json", config | {"model_type": "llava", "dtype": "float32"})
-    whole = {name: tensor * 0.5 for name, tensor in load_file(language / "model.safetensors").items()}
     eyes = load_file(tower / "model.safetensors")
     eyes = {
         name: tensor * 0.5 if trained_tower else tensor.half() for name, tensor in eyes.items()
     }  # rounded is no news
-    of_llava = {f"model.vision_tower.vision_tower.{name}": tensor for name, tensor in eyes.items()}
-    save_file(whole | of_llava | tensors_of(source), source / "model.safetensors")
+    source = whole_checkpoint(tmp_path / "source", parts, eyes)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (source / name).write_bytes((language / name).read_bytes())
     convert(["--from", str(source), "--to", str(tmp_path / "out")])
@@ -94,9 +103,28 @@ def test_a_whole_model_becomes_a_model_folder_and_its_parts(
     assert settings.language_model == str(tmp_path / "out-language-model")
     assert settings.vision_tower == str(tmp_path / "out-vision-tower" if trained_tower else tower)
     vlm = load_model_folder(tmp_path / "out")
-    assert torch.equal(vlm.language_model.embed_tokens.weight, whole["model.embed_tokens.weight"])
+    embeddings = load_file(language / "model.safetensors")["model.embed_tokens.weight"]
+    assert torch.equal(vlm.language_model.embed_tokens.weight, embeddings * 0.5)
     for name, tensor in load_tower(str(tower), torch.float32).named_parameters():
         assert torch.equal(vlm.vision_tower.get_parameter(name), tensor * 0.5 if trained_tower else tensor)
+
+
+def test_the_base_s_tokeniser_is_of_the_revision_asked_for(
+    parts: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = whole_checkpoint(tmp_path / "source", parts, {})
+    asked = set()
+
+    def cached(name: str, file: str, revision: str | None = None, **_: object) -> str | None:
+        path = Path(parts["_name_or_path"] if name == "lmsys/vicuna-7b-v1.3" else name, file)
+        asked.add((name, revision))
+        return str(path) if path.is_file() else None
+
+    monkeypatch.setattr(llava_import, "cached_file", cached)
+    base = ["--base", "lmsys/vicuna-7b-v1.3", "--revision", "lmsys/vicuna-7b-v1.3@v1"]
+    convert(["--from", str(source), *base, "--to", str(tmp_path / "out")])
+    assert asked == {(str(source), None), ("lmsys/vicuna-7b-v1.3", "v1")}
+    assert (tmp_path / "out-language-model/tokenizer.json").is_file()
 
 
 @pytest.mark.parametrize(

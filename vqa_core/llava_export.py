@@ -59,7 +59,7 @@ def export_llava(model: ModelFolder, out: Path) -> str:
             config["vocab_size"] = len(tokenizer) + 2
     if stage.name == "full":
         save_file(projector | _language(tensors) | added, out / "model.safetensors", metadata={"format": "pt"})
-        copy_tokenizer(resolve_language_model(settings.language_model), out)
+        copy_tokenizer(resolve_language_model(settings.language_model), out, LoadOptions.of(settings))
     elif stage.name == "lora":
         matrices = _lora(tensors)
         write_json(out / "adapter_config.json", _adapter_config(stage, settings, lora_targets(matrices)))

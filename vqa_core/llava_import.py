@@ -22,7 +22,7 @@ from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, named, write_json
 from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, lora_targets, read_llava
-from vqa_core.loading import LoadOptions
+from vqa_core.loading import LoadOptions, pretrained_keywords
 from vqa_core.parts import language_config, load_tokenizer, load_tower, preprocessor_of, tower_config
 from vqa_core.prompts import OWN_TEMPLATE
 from vqa_core.settings import resolve
@@ -59,7 +59,9 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
     settings = replace(settings, vision_tower=_tower(checkpoint, settings, out))
     if checkpoint.kind == "full":
         settings = replace(settings, language_model=str(_beside(out, "language-model")))
-        _write_language_model(checkpoint, Path(settings.language_model), given.get("language_model"))
+        _write_language_model(
+            checkpoint, Path(settings.language_model), given.get("language_model"), LoadOptions.of(settings)
+        )
     kept = {"", settings.vision_tower, settings.language_model}  # what was written beside it has no revision
     settings = replace(settings, revision=tuple(r for r in settings.revision if r.rpartition("@")[0] in kept))
     if settings.prompt_style == OWN_TEMPLATE:
@@ -156,7 +158,7 @@ def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
     return stage, trained
 
 
-def _write_language_model(checkpoint: LlavaCheckpoint, out: Path, base: str | None) -> None:
+def _write_language_model(checkpoint: LlavaCheckpoint, out: Path, base: str | None, options: LoadOptions) -> None:
     """A Hugging Face folder of the language model. Its tokeniser is the checkpoint's own, or else the base's."""
     of_language = {key: value for key, value in checkpoint.config.items() if not key.startswith(_LLAVA_KEYS)}
     config = AutoConfig.for_model(
@@ -175,17 +177,19 @@ def _write_language_model(checkpoint: LlavaCheckpoint, out: Path, base: str | No
     model.load_state_dict(given, strict=False, assign=True)
     model.tie_weights()
     model.config.dtype = given["model.embed_tokens.weight"].dtype
-    if not copy_tokenizer(str(checkpoint.folder), out) and not (base and copy_tokenizer(base, out)):
+    if not copy_tokenizer(str(checkpoint.folder), out, options) and not (base and copy_tokenizer(base, out, options)):
         raise InputError(f"{checkpoint.folder} has no tokeniser. Name the language model it is of with --base.")
     model.save_pretrained(out)
 
 
-def copy_tokenizer(source: str, out: Path) -> bool:
-    """Copy a model's tokeniser files, from its folder or the hub, as they are; whether there are any.
+def copy_tokenizer(source: str, out: Path, options: LoadOptions) -> bool:
+    """Copy a model's tokeniser files, from its folder or the hub at its revision, as they are; whether there are any.
 
     transformers 5 would write Llama's anew without `tokenizer.model`, which LLaVA reads.
     """
-    found = [cached_file(source, name, _raise_exceptions_for_missing_entries=False) for name in TOKENIZER_FILES]
+    revision = pretrained_keywords(source, options).get("revision")
+    how = {"revision": revision, "_raise_exceptions_for_missing_entries": False}
+    found = [cached_file(source, name, **how) for name in TOKENIZER_FILES]
     out.mkdir(parents=True, exist_ok=True)
     for path in found:
         if path:
