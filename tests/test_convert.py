@@ -127,6 +127,24 @@ def test_the_base_s_tokeniser_is_of_the_revision_asked_for(
     assert (tmp_path / "out-language-model/tokenizer.json").is_file()
 
 
+def test_a_model_s_parts_are_not_written_over_what_lies_beside_it(parts: dict[str, str], tmp_path: Path) -> None:
+    tower = load_file(Path(parts["mm_vision_tower"]) / "model.safetensors")
+    trained = {name: tensor * 0.5 for name, tensor in tower.items()}
+    source = whole_checkpoint(tmp_path / "source", parts, trained)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(parts["_name_or_path"]) / name, source)
+    for what in ("language-model", "vision-tower"):
+        own = tmp_path / f"out-{what}/config.json"
+        write_json(own, {"mine": True})
+        with pytest.raises(InputError, match=f"out-{what} is there already and is not empty. Name another folder"):
+            convert(["--from", str(source), "--to", str(tmp_path / "out")])
+        assert read_json(own) == {"mine": True}
+        assert sorted(path.name for path in tmp_path.iterdir()) == [f"out-{what}", "source"]
+        shutil.rmtree(own.parent)
+    (tmp_path / "out-language-model").mkdir()  # empty, as mkdir leaves it
+    convert(["--from", str(source), "--to", str(tmp_path / "out")])
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vqa_core.commands import run_command
 from vqa_core.config import ModelSettings, TrainSettings
-from vqa_core.files import InputError
+from vqa_core.files import InputError, check_new
 from vqa_core.settings import add_arguments
 
 GIVEN = ("vision_tower", "revision", "prompt_style", "instruction", "image_side_px", "image_aspect")
@@ -58,8 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     given = {name: value for name, value in vars(args).items() if name in (*GIVEN, "language_model")}
     out: Path = args.to or args.to_hf or args.to_llava
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already and is not empty. Name another folder, or remove it.")
+    check_new(out)
 
     from vqa_core.hf_export import export_hf  # these import torch
     from vqa_core.llava_checkpoint import is_llava_folder

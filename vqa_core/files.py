@@ -22,6 +22,12 @@ def named(ids: Sequence[str], most: int = 3) -> str:
     return ", ".join(map(repr, ids[:most])) + more
 
 
+def check_new(folder: Path) -> None:
+    """An InputError for a folder to write that is there already, unless nothing is in it."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already and is not empty. Name another folder, or remove it.")
+
+
 def write_atomically(path: Path, data: str | bytes) -> None:
     """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from transformers.utils import cached_file
 
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
-from vqa_core.files import InputError, named, write_json
+from vqa_core.files import InputError, check_new, named, write_json
 from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, lora_targets, read_llava
 from vqa_core.loading import LoadOptions, pretrained_keywords
 from vqa_core.parts import language_config, load_tokenizer, load_tower, preprocessor_of, tower_config
@@ -50,18 +50,18 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
         given: model settings that win over those of LLaVA's config.json; `language_model` is the base it was trained
             on, `prompt_style` is nowhere in a checkpoint and `v1` of its day unless given.
 
-    vqa.json is written last. Raises InputError when something of the checkpoint can't be had here.
+    vqa.json is written last. Raises InputError when something of the checkpoint can't be had here, or a folder beside
+    `out` is there already.
     """
     checkpoint = read_llava(source)
     _refuse_what_is_not_supported(checkpoint)
     stage, trained = _lora(checkpoint) if checkpoint.lora else (Stage("align"), {})
     settings = _settings(checkpoint, given)
+    language = _beside(out, "language-model") if checkpoint.kind == "full" else None  # known before anything is written
     settings = replace(settings, vision_tower=_tower(checkpoint, settings, out))
-    if checkpoint.kind == "full":
-        settings = replace(settings, language_model=str(_beside(out, "language-model")))
-        _write_language_model(
-            checkpoint, Path(settings.language_model), given.get("language_model"), LoadOptions.of(settings)
-        )
+    if language:
+        settings = replace(settings, language_model=str(language))
+        _write_language_model(checkpoint, language, given.get("language_model"), LoadOptions.of(settings))
     kept = {"", settings.vision_tower, settings.language_model}  # what was written beside it has no revision
     settings = replace(settings, revision=tuple(r for r in settings.revision if r.rpartition("@")[0] in kept))
     if settings.prompt_style == OWN_TEMPLATE:
@@ -137,7 +137,10 @@ def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: int) ->
 
 
 def _beside(out: Path, what: str) -> Path:
-    return (out.parent / f"{out.name}-{what}").resolve()
+    """The folder of a part that is written beside `out`, which must not be there."""
+    folder = (out.parent / f"{out.name}-{what}").resolve()
+    check_new(folder)
+    return folder
 
 
 def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
@@ -202,7 +205,6 @@ def _tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) -> s
     tower, options = settings.vision_tower, LoadOptions.of(settings)
     if not checkpoint.tower:
         return tower
-    target = _beside(out, "vision-tower")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         save_file(checkpoint.tower, folder / "model.safetensors", metadata={"format": "pt"})
@@ -212,5 +214,6 @@ def _tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) -> s
         dtype = next(iter(checkpoint.tower.values())).dtype  # LLaVA rounds the tower to the format of training
         if all(torch.equal(tensor.to(dtype), own[name].to(dtype)) for name, tensor in given.items()):
             return tower
+        target = _beside(out, "vision-tower")
         shutil.copytree(scratch, target, dirs_exist_ok=True)
     return str(target)
