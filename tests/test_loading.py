@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForImageTextToText, ViTConfig, ViTModel
+from transformers import AutoModelForImageTextToText, CLIPConfig, CLIPModel, CLIPTextConfig, ViTConfig, ViTModel
 from transformers.quantizers.quantizers_utils import should_convert_module
 
-from tests.tiny import TINY_MODEL, tiny_language_model, tiny_parts, tiny_tokenizer, tiny_vlm
+from tests.tiny import TINY_MODEL, randomised, tiny_language_model, tiny_parts, tiny_tokenizer, tiny_tower, tiny_vlm
 from tests.tiny_hub import tiny_hub
 from vqa_core import loading, parts, stages
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
@@ -123,6 +123,27 @@ def test_the_revision_is_stored_with_a_model_and_trust_in_code_is_not(names: dic
     assert written["model"]["revision"] == ["main"]
     assert load_model_folder(tmp_path).settings == settings
     assert "trust" not in json.dumps(written)
+
+
+def test_of_a_whole_clip_the_vision_side_is_loaded_weight_for_weight(tmp_path: Path) -> None:
+    """openai/clip-vit-large-patch14 is one: a text side beside the tower, projections, and the positions' numbers."""
+    text = CLIPTextConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    sides = {"text_config": text.to_dict(), "vision_config": tiny_tower("clip").config.to_dict()}
+    clip = randomised(CLIPModel(CLIPConfig(**sides, projection_dim=8)), 5)
+    clip.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["vision_model.embeddings.position_ids"] = torch.arange(17)[None]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert {name.split(".")[0] for name in tensors} > {"text_model", "vision_model", "visual_projection"}
+
+    expected = dict(clip.vision_model.named_parameters())
+    found = dict(parts.load_tower(str(tmp_path), torch.float32).named_parameters())
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    assert parts.tower_config(str(tmp_path)).hidden_size == 24
 
 
 def test_a_part_with_code_of_its_own_is_refused_with_the_flag_that_allows_it(tmp_path: Path) -> None:

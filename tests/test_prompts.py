@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from tests.readme import ROOT
@@ -106,6 +106,51 @@ def test_a_tokeniser_that_puts_a_blank_before_a_text_gets_no_second_one(style: s
     encoder = PromptEncoder(llama_tokenizer(), style)
     ids = [*encoder.answer_ids("red"), encoder.end_id]
     assert "".join(encoder.tokenizer.convert_ids_to_tokens(ids)) == learnt
+
+
+# LLaMA's pieces, by its ids, as far as the prompt below needs them
+LLAMA = {
+    0: "<unk>", 1: "<s>", 2: "</s>", 13: "\n", 263: "▁a", 278: "▁the", 304: "▁to", 322: "▁and", 338: "▁is", 385: "▁an",
+    319: "▁A", 450: "▁The", 568: "ite", 1001: "ER", 1248: "▁pol", 1404: "▁user", 1546: "▁between", 1724: "▁What",
+    1799: "SS", 2654: "▁red", 2927: "▁color", 3148: "▁US", 3593: "▁bus", 4076: "▁gives", 5155: "▁questions",
+    5618: "What", 6089: "▁answers", 8444: "▁helpful", 9047: "IST", 12758: "▁curious", 13173: "▁detailed",
+    13563: "▁chat", 13566: "ANT", 20255: "▁assistant", 21082: "▁intelligence", 23116: "▁artificial", 29871: "▁",
+    29879: "s", 29889: ".", 29892: ",", 29901: ":", 29915: "'", 29973: "?",
+}  # fmt: skip
+SYSTEM = [
+    1, 319, 13563, 1546, 263, 12758, 1404, 322, 385, 23116, 21082, 20255, 29889, 450, 20255, 4076, 8444, 29892, 13173,
+    29892, 322, 1248, 568, 6089, 304, 278, 1404, 29915, 29879, 5155, 29889, 3148, 1001, 29901,
+]  # fmt: skip
+ASKED = [2927, 338, 278, 3593, 29973, 319, 1799, 9047, 13566, 29901]  # color is the bus? ASSISTANT:
+
+
+def llama_pieces() -> PreTrainedTokenizerFast:
+    """LLaMA's tokeniser with the pieces of one prompt; as the real one, it puts a blank before every text."""
+    vocabulary = [(LLAMA.get(number, f"<{number}>"), -1.0 if number in LLAMA else -99.0) for number in range(32_000)]
+    backend = Tokenizer(models.Unigram(vocabulary, unk_id=0))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+@pytest.mark.parametrize(
+    ("style", "before", "behind", "boundaries", "count"),
+    [
+        ("vicuna_v1_start_end", SYSTEM, [1724, *ASKED], 2, 50),  # what transformers 4.31 made of the team's prompts
+        ("vicuna_v1", [*SYSTEM, 29871], [29871, 13, 5618, *ASKED], 0, 51),
+        ("vicuna_v1", [*SYSTEM, 29871], [29871, 13, 5618, *ASKED], 2, 53),  # 4.37 leaves the blanks
+    ],
+)
+def test_llama_s_ids_are_those_of_llava(
+    style: str, before: list[int], behind: list[int], boundaries: int, count: int
+) -> None:
+    """Counted by LLaVA itself: the picture is one id, so is each of im_start and im_end, here vectors and no ids."""
+    encoder = PromptEncoder(llama_pieces(), style)
+    answer = [*encoder.answer_ids("red"), encoder.end_id]
+    assert encoder.prefix_ids == before
+    assert encoder.branch_ids("What color is the bus?") == (behind, 0)
+    assert answer == [2654, 2]
+    assert len(before) + 1 + boundaries + len(behind) + len(answer) == count
 
 
 @pytest.mark.parametrize("style", [name for name, style in PROMPT_STYLES.items() if style.shows_question])
