@@ -36,7 +36,7 @@ CONV_MODES = {
 
 
 def export_llava(model: ModelFolder, out: Path) -> str:
-    """Write the folder; return what its reader has to know, a sentence or nothing.
+    """Write the folder; return what its reader has to know, in sentences.
 
     Raises InputError for what LLaVA has no word for: another projector, tower, or way to make a square.
     """
@@ -46,31 +46,30 @@ def export_llava(model: ModelFolder, out: Path) -> str:
     projector, boundaries = _projector(tensors, settings)
     config = _config(settings)
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(settings.language_model, LoadOptions.of(settings))
-    has_tokens = _token_ids(tokenizer) is not None
     added: dict[str, Tensor] = {}
+    grows = False
     if boundaries is not None:
+        tokenizer = load_tokenizer(settings.language_model, LoadOptions.of(settings))
         language = _language(tensors) if stage.name == "full" else _matrices(settings, boundaries.dtype)
-        added = _with_boundaries(
-            {name: language[name] for name in _MATRICES if name in language}, boundaries, tokenizer
-        )
+        wanted = (_EMBEDDINGS,) if stage.name == "align" else _MATRICES
+        matrices = {name: language[name] for name in wanted if name in language}
+        added = _with_boundaries(matrices, boundaries, tokenizer)
         config["mm_use_im_start_end"] = True
-        if not has_tokens:
+        if grows := _token_ids(tokenizer) is None:
             config["vocab_size"] = len(tokenizer) + 2
     if stage.name == "full":
         save_file(projector | _language(tensors) | added, out / "model.safetensors", metadata={"format": "pt"})
         copy_tokenizer(resolve_language_model(settings.language_model), out, LoadOptions.of(settings))
     elif stage.name == "lora":
-        matrices = _lora(tensors)
-        write_json(out / "adapter_config.json", _adapter_config(stage, settings, lora_targets(matrices)))
-        torch.save(matrices, out / "adapter_model.bin")
+        lora = _lora(tensors)
+        write_json(out / "adapter_config.json", _adapter_config(stage, settings, lora_targets(lora)))
+        torch.save(lora, out / "adapter_model.bin")
         # the head too: where both have to grow, LLaVA's loader leaves both empty for what this file has
         torch.save({f"base_model.model.{name}": tensor for name, tensor in (projector | added).items()}, out / NON_LORA)
     else:
-        added.pop(_HEAD, None)
         torch.save(projector | added, out / PROJECTOR)
     write_json(out / "config.json", config)
-    return _advice(out, stage, settings, grown=boundaries is not None and not has_tokens)
+    return _advice(out, stage, settings, grows=grows)
 
 
 def _refuse_what_llava_lacks(settings: ModelSettings) -> None:
@@ -200,7 +199,7 @@ def _of_transformers_4(config: PreTrainedConfig) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("transformers_version", "layer_types")}
 
 
-def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grown: bool) -> str:
+def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grows: bool) -> str:
     """How llava-torch loads the folder, which goes by its name."""
     words = ("llava", "lora") if stage.name == "lora" else ("llava",)
     missing = [word for word in words if word not in out.name.lower()]
@@ -209,7 +208,7 @@ def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grown: bool) ->
         said += (
             f"Load it there with --model-path {out} --model-base {resolve_language_model(settings.language_model)}. "
         )
-    if grown and stage.name == "align":
+    if grows and stage.name == "align":
         said += (
             "Its loader can't read im_start and im_end beside a projector (a size mismatch of embed_tokens); "
             "--pretrain_mm_mlp_adapter with --mm_use_im_patch_token False can, and so can this workbench."
