@@ -11,7 +11,7 @@ from eval import score
 from train.prepare import main
 from vqa_core.competition import read_competition
 from vqa_core.conversations import write_conversations, write_questions
-from vqa_core.examples import Example, read_examples, write_examples
+from vqa_core.examples import ColumnMap, Example, read_examples, write_examples
 from vqa_core.exchange.exporting import EXPORTS, export_run
 from vqa_core.exchange.importing import Sources, import_data, is_foreign
 from vqa_core.exchange.parquet import write_parquet
@@ -249,10 +249,38 @@ def test_the_same_sources_are_imported_once_and_a_folder_of_others_is_left_alone
     before = (out / "train.csv").stat()
     assert import_data(Sources([str(source)], images=pictures), out) == out
     assert (out / "train.csv").stat() == before
-    write_conversations(source, [Example("U", "0", "sub/0.png", "Q", "A")])
-    for folder in (out, pictures):
+    write_conversations(tmp_path / "other.json", [Example("T", "0", "sub/0.png", "Q", "A")])
+    for other, folder in ((tmp_path / "other.json", out), (source, pictures)):
         with pytest.raises(InputError, match="was made from something else"):
-            import_data(Sources([str(source)], images=pictures), folder)
+            import_data(Sources([str(other)], images=pictures), folder)
+
+
+def test_sources_that_changed_are_imported_again_but_never_over_changes_made_by_hand(
+    pictures: Path, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "output.json", tmp_path / "out"
+    for name in ("T", "Another"):
+        write_conversations(source, [Example(name, "0", "sub/0.png", "Q", "A")])
+        import_data(Sources([str(source)], images=pictures), out)
+        assert [row.question_id for row in read_competition(out).train] == [name]
+    write_conversations(source, [Example("The third", "0", "sub/0.png", "Q", "A")])
+    for changed in (out / "train.csv", out / "solution.csv", out / "image/mine.png"):
+        before = changed.read_bytes() if changed.exists() else None
+        changed.write_bytes((before or b"") + b"mine")
+        with pytest.raises(InputError, match=r"was changed by hand.*--data .*move it away"):
+            import_data(Sources([str(source)], images=pictures), out)
+        changed.write_bytes(before) if before else changed.unlink()
+    import_data(Sources([str(source)], images=pictures), out)
+    assert [row.question_id for row in read_competition(out).train] == ["The third"]
+    assert (pictures / "sub/0.png").is_file()
+
+
+def test_a_source_json_of_someone_elses_is_no_import(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "source.json").write_text('{"camera": "mine"}')
+    (pictures / "train.csv").write_text("key,image_id,question,answer\n1,sub/0.png,Q,A\n")
+    assert read_competition(pictures, ColumnMap("key")).train[0].question_id == "1"
+    with pytest.raises(InputError, match="was made from something else"):
+        import_data(Sources([str(tmp_path / "output.json")], images=pictures), pictures)
 
 
 def test_only_what_is_no_competition_folder_is_imported(pictures: Path, tmp_path: Path) -> None:

@@ -14,14 +14,13 @@ from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
+from vqa_core.examples import ColumnMap
 from vqa_core.exchange.exporting import EXPORTS, export_run
 from vqa_core.exchange.importing import Sources, import_data, is_foreign
 from vqa_core.files import InputError
-from vqa_core.prepare import column_map, count_images, prepare
+from vqa_core.prepare import column_map, column_settings, count_images, prepare
 from vqa_core.runs import RunDir
 from vqa_core.settings import add_arguments
-
-COLUMNS = ("question_id_column", "image_id_column", "question_column", "answer_column", "image_column")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -74,7 +73,7 @@ def _prepare(run: RunDir, args: argparse.Namespace) -> None:
     if args.test_data or len(args.data) > 1 or is_foreign(source):
         sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
         source, data_dir = str(import_data(sources, data_dir)), None
-        settings = replace(settings, **{name: getattr(DataSettings(), name) for name in COLUMNS})
+        settings = replace(settings, **column_settings(ColumnMap()))
     elif args.images or args.test_images:
         raise InputError(f"--images goes with JSON files; the images of {source} are found in it by their ids.")
     splits = prepare(run, source, settings, data_dir=data_dir, tell=lambda report: print(report.text(), flush=True))

@@ -54,9 +54,9 @@ def read_competition(
     columns = columns or ColumnMap()
     root = _root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
     competition = Competition(root)
-    if (root / ORIGIN).is_file():
+    if origin := origin_of(root):
         columns = ColumnMap()
-        competition.imported.extend(read_json(root / ORIGIN)["findings"])
+        competition.imported.extend(origin["findings"])
     files = ImageFiles(root)
     for split in splits:
         if not (root / f"{split}.csv").is_file():
@@ -85,6 +85,12 @@ def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
     for image_id, paths in competition.ambiguous.items():
         raise InputError(f"Image {image_id!r} could be any of {', '.join(paths)}. Remove all but one.")
     return competition
+
+
+def origin_of(root: Path) -> dict[str, Any]:
+    """What `vqa_core.exchange` noted about a folder that it wrote; nothing of any other folder."""
+    noted = read_json(root / ORIGIN) if (root / ORIGIN).is_file() else None
+    return noted if isinstance(noted, dict) and {"made_from", "findings"} <= noted.keys() else {}
 
 
 def dataset_root(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vqa_core.competition import SOLUTION, Competition, read_competition
@@ -46,6 +46,11 @@ def column_map(settings: DataSettings) -> ColumnMap:
         answer=settings.answer_column,
         image=settings.image_column,
     )
+
+
+def column_settings(columns: ColumnMap) -> dict[str, str]:
+    """The settings that name `columns`; the inverse of `column_map`."""
+    return {f"{name}_column": column for name, column in asdict(columns).items()}
 
 
 def prepare(

@@ -7,7 +7,8 @@ their hash: one that comes with every one of its questions becomes one file.
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,21 @@ LOST = "rows whose picture cannot be read from where the dataset says it is"
 UNPICTURED = "rows without a picture"
 
 
-def read_dataset(source: str, columns: ColumnMap, pictures: Path) -> Iterator[tuple[str, SplitData]]:
+def read_dataset(
+    source: str, columns: ColumnMap, pictures: Path, asked: Callable[[str], bool] = lambda split: False
+) -> Iterator[tuple[str, SplitData]]:
     """Yield (name, questions) of each split that `source` names; pictures are written into the folder `pictures`.
+
+    A split that `asked` holds for is to be answered: it may lack the answer column.
 
     A list in the answer column, or in a column `answers`, is all answers; the commonest is the training answer. Without
     a column of ids (the default `ID`, or `question_id`) rows are numbered; without image ids pictures are called by
     their hash. Raises InputError where the dataset or a column is not there, or a value is no text or number.
     """
     for split, rows in _open(source).items():
-        yield split, _Rows(split, rows, columns, pictures, _folder(source)).read()
+        lacks = asked(split) and columns.answer not in rows.features
+        here = replace(columns, answer=ColumnMap().answer) if lacks else columns
+        yield split, _Rows(split, rows, here, pictures, _folder(source)).read()
 
 
 def is_dataset(source: str) -> bool:
