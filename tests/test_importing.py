@@ -117,6 +117,29 @@ def test_an_exported_run_comes_back_as_it_was(kind: str, pictures: Path, tmp_pat
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("kind", ["parquet", "vqav2"])
+def test_an_answer_that_is_not_the_commonest_of_its_references_comes_back(
+    kind: str, pictures: Path, tmp_path: Path
+) -> None:
+    given = {"1": ("t shirt", ["tshirt", "tshirt", "t-shirt"]), "2": ("b", ["a", "a", "b"]), "3": ("x y", ["xy"])}
+    rows = [Example(key, "0", "sub/0.png", f"Q{key}", answer) for key, (answer, _) in given.items()]
+    references = {key: answers for key, (_, answers) in given.items()}
+    for again in range(2):
+        run = RunDir(tmp_path / f"run{again}")
+        run.write_section("dataset", {"root": str(pictures if not again else tmp_path / "out0")})
+        items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
+        if not again:
+            (pictures / "annotations.json").write_text(json.dumps({"annotations": items}))
+        write_examples(run.train, rows)
+        write_examples(run.val, [])
+        write_examples(run.test, [])
+        folder, _ = export_run(run, kind)
+        out = import_data(Sources([str(folder)], images=run.data_root()), tmp_path / f"out{again}")
+        rows = read_competition(out).train
+        assert [(row.question_id, row.answer) for row in rows] == [(key, answer) for key, (answer, _) in given.items()]
+        assert read_annotations(out / "annotations.json") == references
+
+
 def test_an_export_replaces_no_folder_of_other_things(pictures: Path, tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     run.write_section("dataset", {"root": str(pictures)})

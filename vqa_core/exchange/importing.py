@@ -92,7 +92,8 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         if known:
             _write_csv(building / SOLUTION, ("ID", "answer"), known)
         references = train.references | test.references
-        if any(len(answers) > 1 for answers in references.values()):
+        answered = {row.question_id: row.answer for row in (*train.examples, *test.examples)}
+        if any(answers != [answered.get(key)] for key, answers in references.items()):
             items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
             write_json(building / ANNOTATIONS, {"annotations": items})
         left_out = train.left_out + test.left_out
