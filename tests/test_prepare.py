@@ -263,7 +263,7 @@ def test_stopped_before_any_of_its_renames_a_run_is_never_half_trusted(
 
     other = prepare(RunDir(tmp_path / "other"), str(folder), DataSettings(val_fraction=0.5))
     outcomes = []
-    for at in range(12):
+    for at in range(13):
         run = RunDir(tmp_path / f"run-{at}")
         prepare(run, str(folder), DataSettings(val_fraction=0.25))
         with monkeypatch.context() as patch:

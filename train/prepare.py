@@ -15,7 +15,7 @@ from pathlib import Path
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
 from vqa_core.examples import ColumnMap
-from vqa_core.exchange.exporting import EXPORTS, export_run
+from vqa_core.exchange.exporting import EXPORTS, export_run, unanswered_of
 from vqa_core.exchange.importing import Sources, import_data, is_foreign
 from vqa_core.files import InputError
 from vqa_core.prepare import column_map, column_settings, count_images, prepare
@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder, files = export_run(run, args.export, args.export_to)
         log_to(run)
         logger.info(f"Exported to {folder}: {', '.join(files)}.")
+        if unanswered := len(unanswered_of(run)):
+            logger.info(f"Rows with an empty answer in it, which this run does not train on: {unanswered:,}.")
         if args.export != "parquet":
             logger.info(f"Image paths in it are relative to {run.data_root()}.")
 
