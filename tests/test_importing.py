@@ -291,7 +291,11 @@ def test_only_what_is_no_competition_folder_is_imported(pictures: Path, tmp_path
         ("a.json", '{"questions": [{"question_id": 1}]}', "question 0: expected question_id, image_id and question"),
         ("a.json", '[{"id": "0"}]', 'conversation 1: expected a list of turns under "conversations"'),
         ("a.jsonl", '{"question_id": "0", "text": "Q"}\n', "Name it with --test-data"),
-        ("a.json", '[{"id": "\\ud800", "image": "a", "conversations": '
+        ("a.json", "[]", "a.json: there is no question in it"),
+        ("a.jsonl", "", "a.jsonl: there is no question in it"),
+        ("a.json", '[{"id": "0", "image": "gone/b.png", "conversations": '
+         '[{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}]', "('gone/b.png').*--images"),
+        ("a.json", '[{"id": "\\ud800", "image": "a.json", "conversations": '
          '[{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}]', "half a character"),
     ],
 )  # fmt: skip

@@ -47,7 +47,7 @@ def read_competition(
 ) -> Competition:
     """Read `SPLIT.csv` of every split asked for, `sample_submission.csv` where there is one, and find the images.
 
-    The files may lie one level down, as they do where a zip wraps them in a folder. Test examples carry no answer
+    The files may lie further down, as they do where a zip wraps them in a folder. Test examples carry no answer
     even where test.csv has a column for it. Raises InputError where a required CSV file or a column is missing, and
     for whatever `read_table` refuses.
     """
@@ -102,7 +102,10 @@ def dataset_root(folder: Path) -> Path:
 
 
 def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
-    """`folder`, or the one folder in it that holds the required files (any wanted one, where none is required)."""
+    """`folder`, or the one folder in it that holds the required files (any wanted one, where none is required).
+
+    A folder with nothing in it but one folder is passed over.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
 
@@ -120,6 +123,8 @@ def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
         raise InputError(
             f"{folder} holds several datasets: {', '.join(map(str, inner))}. Name one of them with --data."
         )
+    if len(names) == 1 and (folder / names[0]).is_dir():
+        return _root(folder / names[0], required, wanted)  # such as a zip's own folder within one named after it
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "nothing"
     raise InputError(f"{folder} does not hold {' and '.join(required) or ' or '.join(wanted)}; it holds {shown}.")
 

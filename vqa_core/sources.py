@@ -1,6 +1,7 @@
 """What `--data` may name: a competition folder, a zip of one, the embedded `easy-vqa`, or other people's formats."""
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 from vqa_core.archives import extract_zip
 from vqa_core.easy_vqa import write_easy_vqa
@@ -39,5 +40,15 @@ def data_folder(
         return path
     if not path.exists():
         raise InputError(f"--data {source} does not exist. Name a folder, a zip, or {EASY_VQA}.")
+    if path.suffix.lower() != ".zip" and not is_zipfile(path):
+        raise InputError(
+            f"--data {source} is neither a folder nor a zip, and no JSON or parquet file. Name the folder that it lies "
+            "in."
+        )
     with Meter("Unpacking", "B") as meter:
-        return extract_zip(path, data_dir, progress=meter.at)
+        folder = extract_zip(path, data_dir, progress=meter.at)
+    if is_foreign(str(folder)):
+        raise InputError(
+            f"{source} holds no train.csv and test.csv, but data of another form: --data {folder} reads it."
+        )
+    return folder

@@ -21,7 +21,7 @@ from vqa_core.exchange.hf_dataset import HUB, is_dataset, read_dataset
 from vqa_core.exchange.llava import read_conversation_records, read_question_records
 from vqa_core.exchange.split_data import SplitData
 from vqa_core.exchange.vqav2 import read_vqav2
-from vqa_core.files import InputError, read_json, read_json_lines, sha256_of, write_atomically, write_json
+from vqa_core.files import InputError, named, read_json, read_json_lines, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder
 from vqa_core.references import ANNOTATIONS
 
@@ -62,7 +62,7 @@ def is_foreign(source: str) -> bool:
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
     if path.is_dir() and any(map(any, tables)):
         return False
-    return is_dataset(source) or any(path.glob("*.json*") if path.is_dir() else [path.suffix in _JSON])
+    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else path.suffix in _JSON)
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
@@ -149,7 +149,9 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
             if paths:
                 place = folders[where]
                 assert place is not None  # there is a file, so there is one beside it
-                found[where].add(_below(f"image/{names[where]}", _read_files(paths, place, where)))
+                read = _read_files(paths, place, where)
+                _refuse_no_picture(read, place, "--test-images" if where == "test" and sources.data else "--images")
+                found[where].add(_below(f"image/{names[where]}", read))
                 _link(building / "image" / names[where], place)
     unanswered = [row for row in found["train"].examples if row.answer is None]
     for row in unanswered:
@@ -175,7 +177,7 @@ def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
             rows = list(read_json_lines(path))
             if rows and "conversations" in rows[0]:
                 data.add(read_conversation_records(rows, str(path), images))
-            elif role == "train":
+            elif rows and role == "train":
                 raise InputError(f"{path} holds questions without answers. Name it with --test-data.")
             else:
                 data.add(read_question_records(rows, str(path), images))
@@ -192,7 +194,19 @@ def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
     if annotations and not questions:
         raise InputError(f"{annotations[0]} has answers and no questions. Name the file of its questions too.")
     data.add(read_vqav2(questions, annotations, images))
+    if not data.examples and not data.left_out:
+        raise InputError(f"{', '.join(map(str, paths[:3]))}: there is no question in it. Name a file that has some.")
     return data
+
+
+def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
+    """Raise InputError where there are questions, and of all their pictures not one is below `images`."""
+    sought = [row.image or row.image_id for row in data.examples]
+    if sought and not any(row.image and (images / row.image).is_file() for row in data.examples):
+        raise InputError(
+            f"None of the images ({named(list(dict.fromkeys(sought)))}) is found in {images}. Name the folder that "
+            f"their paths are relative to with {flag}."
+        )
 
 
 def _below(folder: str, data: SplitData) -> SplitData:
@@ -214,10 +228,9 @@ def _json_files(source: str) -> list[Path]:
     """A file, or the JSON files of a folder."""
     path = Path(source)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in _JSON)
-        if not files:
-            raise InputError(f"--data {source} cannot be read with other sources: it holds no JSON and no dataset.")
-        return files
+        if files := _json_of(path):
+            return files
+        raise InputError(f"--data {source} cannot be read with other sources: it holds no JSON and no dataset.")
     if not path.is_file():
         raise InputError(f"--data {source} does not exist. Name a file, a folder, or a dataset of the hub as hub:NAME.")
     if path.suffix not in _JSON:
@@ -225,6 +238,11 @@ def _json_files(source: str) -> list[Path]:
             f"--data {source} cannot be read together with other sources: it is no JSON, JSONL or dataset."
         )
     return [path]
+
+
+def _json_of(folder: Path) -> list[Path]:
+    """The JSON files of a folder, hidden ones left out: a zip that was unpacked has one."""
+    return sorted(file for file in folder.iterdir() if file.suffix in _JSON and not file.name.startswith("."))
 
 
 def _beside(sources: Sequence[str]) -> Path | None:
