@@ -87,8 +87,9 @@ def test_a_question_is_cut_to_the_budget_and_the_template_s_text_is_not() -> Non
     short, cut = prompt.branch_ids(QUESTIONS[3], budget=len(whole) - 5)
     assert (none, cut, len(short)) == (0, 5, len(whole) - 5)
     assert prompt.tokenizer.decode(short).endswith("<|im_end|>\n<|im_start|>assistant\n")
-    with pytest.raises(InputError, match="--text-token-budget"):
-        prompt.branch_ids(QUESTIONS[3], budget=1)
+    own, cut = prompt.branch_ids(QUESTIONS[3], budget=1)
+    assert prompt.tokenizer.decode(own) == prompt.tokenizer.decode(whole).replace(QUESTIONS[3], "")
+    assert len(own) + cut == len(whole)
 
 
 def test_an_answer_starts_and_ends_as_the_template_has_it() -> None:

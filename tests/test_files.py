@@ -79,7 +79,11 @@ def test_json_survives_with_every_text_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b'{"a": 1,\n}', "not valid JSON.*line 2"), (b"\xff\xfe{", "not valid JSON"), (b"", "not valid JSON")],
+    [
+        (b'{"a": 1,\n}', "not valid JSON.*line 2"),
+        (b"\xff\xfe{", "is not UTF-8 .byte 0xff.*Save it as UTF-8"),
+        (b"", "not valid JSON"),
+    ],
 )
 def test_json_that_is_none_is_said_with_its_place(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
@@ -91,6 +95,9 @@ def test_json_that_is_none_is_said_with_its_place(content: bytes, says: str, tmp
 
 def test_a_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
+    (tmp_path / "korean.jsonl").write_bytes('{"a": 1}\n{"a": "한국어"}\n'.encode("cp949"))
+    with pytest.raises(InputError, match=r"korean.jsonl is not UTF-8 \(byte 0xc7"):
+        list(read_json_lines(tmp_path / "korean.jsonl"))
     for bad, says in (('{"a"', "line 3: not valid JSON"), ("[1]", "line 3: expected an object, found list")):
         path.write_text(f'{{"a": 1}}\n\n{bad}\n')
         with pytest.raises(InputError, match=says):

@@ -1,5 +1,6 @@
 """Datasets on disk: any split and column, pictures as their bytes, pictures that come twice written once."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from vqa_core.competition import read_competition
 from vqa_core.examples import ColumnMap, Example
 from vqa_core.exchange.importing import Sources, import_data
 from vqa_core.exchange.parquet import write_parquet
-from vqa_core.files import InputError
+from vqa_core.files import InputError, read_json
 from vqa_core.references import read_annotations
 
 
@@ -71,6 +72,36 @@ def test_rows_without_ids_are_numbered_and_lost_pictures_told(pictures: list[str
         "rows without a picture: 1",
         "rows whose picture cannot be read from where the dataset says it is: 1",
     ]
+
+
+def test_lists_of_one_picture_are_that_picture_and_rows_with_several_are_told(
+    pictures: list[str], tmp_path: Path
+) -> None:
+    lists = [pictures[:1], pictures, [], None]
+    rows = {"question_id": ["a", "b", "c", "d"], "images": lists, "question": ["Q"] * 4, "answer": ["A", "B", "C", "D"]}
+    for number, kind in enumerate((datasets.List, datasets.LargeList)):
+        source = save(tmp_path / f"set{number}", {"train": rows}, images=kind(datasets.Image()))
+        folder = import_data(Sources([source], columns=ColumnMap(image="images")), tmp_path / f"out{number}")
+        read = read_competition(folder)
+        assert [row.question_id for row in read.train] == ["a", "c", "d"]
+        assert (folder / read.train[0].image).read_bytes() == Path(pictures[0]).read_bytes()
+        assert [case["message"] for case in read.imported] == [
+            "left out, kept in left_out.json: rows with several pictures, and every question here is about one: 1",
+            "rows without a picture: 2",
+        ]
+        (kept,) = read_json(folder / "left_out.json")
+        assert kept["record"] == {"question_id": "b", "pictures": 2, "question": "Q", "answer": "B"}
+
+
+def test_nan_and_none_are_no_answer_and_the_word_nan_is_one(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"question_id": ["a", "b", "c"], "image": [pictures[0]] * 3, "question": ["Q"] * 3}
+    for number, answers in enumerate(([2.5, math.nan, None], ["nan", "None", None])):
+        source = save(tmp_path / f"set{number}", {"train": rows | {"answer": answers}}, image=datasets.Image())
+        read = read_competition(import_data(Sources([source]), tmp_path / f"out{number}"))
+        assert [row.answer for row in read.train] == [["2.5"], ["nan", "None"]][number]
+    source = save(tmp_path / "lists", {"train": rows | {"answers": [["a", None], [None], []]}}, image=datasets.Image())
+    read = read_competition(import_data(Sources([source]), tmp_path / "out"))
+    assert [(row.question_id, row.answer) for row in read.train] == [("a", "a")]
 
 
 def test_a_missing_column_or_split_or_dataset_is_named(pictures: list[str], tmp_path: Path) -> None:

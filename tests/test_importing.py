@@ -11,9 +11,10 @@ from eval import score
 from train.prepare import main
 from vqa_core.competition import read_competition
 from vqa_core.conversations import write_conversations, write_questions
-from vqa_core.examples import Example, read_examples, write_examples
+from vqa_core.examples import ColumnMap, Example, read_examples, write_examples
 from vqa_core.exchange.exporting import EXPORTS, export_run
 from vqa_core.exchange.importing import Sources, import_data, is_foreign
+from vqa_core.exchange.llava import TWICE
 from vqa_core.exchange.parquet import write_parquet
 from vqa_core.exchange.vqav2 import write_vqav2
 from vqa_core.files import InputError
@@ -96,7 +97,7 @@ def test_ids_and_texts_come_through_every_format_to_the_letter(
     assert read.sample_ids == [row.question_id for row in test]
     for before, after in zip(train, read.train):
         assert (folder / after.image).read_bytes() == (pictures / before.image).read_bytes()
-    assert read.imported == []
+    assert set(told(folder)) == ({TWICE} if write is write_llava else set())  # a question that has `<image>` as text
 
 
 @pytest.mark.parametrize("kind", EXPORTS)
@@ -115,6 +116,29 @@ def test_an_exported_run_comes_back_as_it_was(kind: str, pictures: Path, tmp_pat
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     export_run(run, kind)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["parquet", "vqav2"])
+def test_an_answer_that_is_not_the_commonest_of_its_references_comes_back(
+    kind: str, pictures: Path, tmp_path: Path
+) -> None:
+    given = {"1": ("t shirt", ["tshirt", "tshirt", "t-shirt"]), "2": ("b", ["a", "a", "b"]), "3": ("x y", ["xy"])}
+    rows = [Example(key, "0", "sub/0.png", f"Q{key}", answer) for key, (answer, _) in given.items()]
+    references = {key: answers for key, (_, answers) in given.items()}
+    for again in range(2):
+        run = RunDir(tmp_path / f"run{again}")
+        run.write_section("dataset", {"root": str(pictures if not again else tmp_path / "out0")})
+        items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
+        if not again:
+            (pictures / "annotations.json").write_text(json.dumps({"annotations": items}))
+        write_examples(run.train, rows)
+        write_examples(run.val, [])
+        write_examples(run.test, [])
+        folder, _ = export_run(run, kind)
+        out = import_data(Sources([str(folder)], images=run.data_root()), tmp_path / f"out{again}")
+        rows = read_competition(out).train
+        assert [(row.question_id, row.answer) for row in rows] == [(key, answer) for key, (answer, _) in given.items()]
+        assert read_annotations(out / "annotations.json") == references
 
 
 def test_an_export_replaces_no_folder_of_other_things(pictures: Path, tmp_path: Path) -> None:
@@ -181,46 +205,6 @@ def test_of_ten_answers_the_commonest_is_trained_on_and_all_are_there_to_score_w
     assert "exact match: 0.0000" in shown  # against the training answer
 
 
-HUMAN, GPT = {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}
-CONVERSATIONS = [
-    {"id": "a", "image": "sub/0.png", "conversations": [
-        {"from": "human", "value": "What?\n<image>"}, {"from": "gpt", "value": "001"},
-        {"from": "human", "value": "And now?"}, {"from": "gpt", "value": "none"}]},
-    {"id": 7, "image": "/elsewhere/pictures/sub/1.png", "conversations": [
-        GPT, {"from": "human", "value": "<image>\n Q "}, {"from": "gpt", "value": ""}]},
-    {"image": ["sub/2.png"], "conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "x"}]},
-    {"id": "text", "conversations": [HUMAN, GPT]},
-    {"id": "two", "image": ["a", "b"], "conversations": [HUMAN, GPT]},
-    {"id": "same", "image": "sub/0.png", "conversations": [HUMAN, HUMAN]},
-    {"id": "open", "image": "sub/0.png", "conversations": [{"from": "human", "value": "<image>\nQ"}]},
-]  # fmt: skip
-
-
-def test_conversations_of_any_shape_are_taken_apart_and_what_has_no_place_is_told_and_kept(
-    pictures: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "mix.json").write_text(json.dumps(CONVERSATIONS))
-    folder = import_data(Sources([str(tmp_path / "mix.json")], images=pictures), tmp_path / "out")
-    read = read_competition(folder)
-    linked = "image/linked/sub"
-    assert read.train == [
-        Example("a", "sub/0.png", f"{linked}/0.png", "What?", "001"),
-        Example("a#2", "sub/0.png", f"{linked}/0.png", "And now?", "none"),
-        Example("7", "sub/1.png", f"{linked}/1.png", " Q ", ""),
-        Example("mix_3", "sub/2.png", f"{linked}/2.png", "Why?", "x"),
-    ]
-    counts = told(folder)
-    assert len(counts) == 10
-    assert set(counts.values()) == {1}
-    kept = json.loads((folder / "left_out.json").read_text())
-    assert [case["record"].get("id", case["record"].get("question_id")) for case in kept] == [
-        "text",
-        "two",
-        "same",
-        "open",
-    ]
-
-
 def test_train_and_test_may_come_from_different_files_and_folders(pictures: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -249,10 +233,38 @@ def test_the_same_sources_are_imported_once_and_a_folder_of_others_is_left_alone
     before = (out / "train.csv").stat()
     assert import_data(Sources([str(source)], images=pictures), out) == out
     assert (out / "train.csv").stat() == before
-    write_conversations(source, [Example("U", "0", "sub/0.png", "Q", "A")])
-    for folder in (out, pictures):
+    write_conversations(tmp_path / "other.json", [Example("T", "0", "sub/0.png", "Q", "A")])
+    for other, folder in ((tmp_path / "other.json", out), (source, pictures)):
         with pytest.raises(InputError, match="was made from something else"):
-            import_data(Sources([str(source)], images=pictures), folder)
+            import_data(Sources([str(other)], images=pictures), folder)
+
+
+def test_sources_that_changed_are_imported_again_but_never_over_changes_made_by_hand(
+    pictures: Path, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "output.json", tmp_path / "out"
+    for name in ("T", "Another"):
+        write_conversations(source, [Example(name, "0", "sub/0.png", "Q", "A")])
+        import_data(Sources([str(source)], images=pictures), out)
+        assert [row.question_id for row in read_competition(out).train] == [name]
+    write_conversations(source, [Example("The third", "0", "sub/0.png", "Q", "A")])
+    for changed in (out / "train.csv", out / "solution.csv", out / "image/mine.png"):
+        before = changed.read_bytes() if changed.exists() else None
+        changed.write_bytes((before or b"") + b"mine")
+        with pytest.raises(InputError, match=r"was changed by hand.*--data .*move it away"):
+            import_data(Sources([str(source)], images=pictures), out)
+        changed.write_bytes(before) if before else changed.unlink()
+    import_data(Sources([str(source)], images=pictures), out)
+    assert [row.question_id for row in read_competition(out).train] == ["The third"]
+    assert (pictures / "sub/0.png").is_file()
+
+
+def test_a_source_json_of_someone_elses_is_no_import(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "source.json").write_text('{"camera": "mine"}')
+    (pictures / "train.csv").write_text("key,image_id,question,answer\n1,sub/0.png,Q,A\n")
+    assert read_competition(pictures, ColumnMap("key")).train[0].question_id == "1"
+    with pytest.raises(InputError, match="was made from something else"):
+        import_data(Sources([str(tmp_path / "output.json")], images=pictures), pictures)
 
 
 def test_only_what_is_no_competition_folder_is_imported(pictures: Path, tmp_path: Path) -> None:
@@ -279,7 +291,11 @@ def test_only_what_is_no_competition_folder_is_imported(pictures: Path, tmp_path
         ("a.json", '{"questions": [{"question_id": 1}]}', "question 0: expected question_id, image_id and question"),
         ("a.json", '[{"id": "0"}]', 'conversation 1: expected a list of turns under "conversations"'),
         ("a.jsonl", '{"question_id": "0", "text": "Q"}\n', "Name it with --test-data"),
-        ("a.json", '[{"id": "\\ud800", "image": "a", "conversations": '
+        ("a.json", "[]", "a.json: there is no question in it"),
+        ("a.jsonl", "", "a.jsonl: there is no question in it"),
+        ("a.json", '[{"id": "0", "image": "gone/b.png", "conversations": '
+         '[{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}]', "('gone/b.png').*--images"),
+        ("a.json", '[{"id": "\\ud800", "image": "a.json", "conversations": '
          '[{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}]', "half a character"),
     ],
 )  # fmt: skip

@@ -131,6 +131,25 @@ def test_a_zip_with_a_wrapping_folder_is_prepared(folder: Path, tmp_path: Path) 
     assert len(read_examples(run.train)) + len(read_examples(run.val)) == 36
 
 
+def test_a_zip_within_folders_is_prepared_and_one_of_another_form_says_how_to_read_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "deep.zip", "w") as archive:
+        for path in folder.rglob("*"):
+            archive.write(path, Path("open/data") / path.relative_to(folder))
+    main(["--data", str(tmp_path / "deep.zip"), "--run", str(tmp_path / "deep")])
+    assert RunDir(tmp_path / "deep").data_root() == tmp_path / "deep.extracted/open/data"
+    with zipfile.ZipFile(tmp_path / "json.zip", "w") as archive:
+        archive.writestr("train.json", "[]")
+    with pytest.raises(InputError, match=r"data of another form: --data .*json\.extracted reads it"):
+        main(["--data", str(tmp_path / "json.zip"), "--run", str(tmp_path / "json")])
+    with pytest.raises(InputError, match=r"train\.csv is neither a folder nor a zip.*Name the folder"):
+        main(["--data", str(folder / "train.csv"), "--run", str(tmp_path / "csv")])
+    (tmp_path / "half.zip").write_bytes((tmp_path / "deep.zip").read_bytes()[:300])
+    with pytest.raises(InputError, match=r"half\.zip is not a zip file"):
+        main(["--data", str(tmp_path / "half.zip"), "--run", str(tmp_path / "half")])
+
+
 def test_settings_come_from_the_config_and_flags_win(folder: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text('{"data": {"val_fraction": 0.5, "split_seed": 3}}')
@@ -263,7 +282,7 @@ def test_stopped_before_any_of_its_renames_a_run_is_never_half_trusted(
 
     other = prepare(RunDir(tmp_path / "other"), str(folder), DataSettings(val_fraction=0.5))
     outcomes = []
-    for at in range(12):
+    for at in range(13):
         run = RunDir(tmp_path / f"run-{at}")
         prepare(run, str(folder), DataSettings(val_fraction=0.25))
         with monkeypatch.context() as patch:

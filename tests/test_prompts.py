@@ -242,11 +242,12 @@ def test_a_budget_cuts_the_question_and_leaves_the_prompt_round_it(style: str) -
     assert encoder.branch_ids(question, budget=len(whole)) == (whole, 0)
 
 
-def test_a_budget_too_small_for_the_prompt_itself_is_refused() -> None:
+def test_a_budget_too_small_for_the_prompt_itself_cuts_the_question_away_and_no_more() -> None:
     encoder = PromptEncoder(tiny_tokenizer(), "chatml")
-    own = len(prompt_ids(encoder, "", images=0))
-    with pytest.raises(InputError, match=f"own text takes {own} tokens. Raise --text-token-budget"):
-        encoder.branch_ids("How many?", budget=3)
+    whole = encoder.branch_ids("How many?")[0]
+    asked = len(encoder.tokenizer("How many?", add_special_tokens=False)["input_ids"])
+    ids, cut = encoder.branch_ids("How many?", budget=3)
+    assert (len(ids), cut) == (len(whole) - asked, asked)
 
 
 def test_an_unknown_style_is_answered_with_the_known_ones() -> None:

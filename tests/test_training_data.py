@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,24 @@ def test_boundary_vectors_count_as_the_two_tokens_that_llava_had_for_them(prompt
     assert BranchEncoder(prompt, needed, boundaries=True).encode(long, "3")[1] == 2
 
 
-def test_an_answer_that_leaves_no_room_for_the_prompt_is_refused(prompt: PromptEncoder) -> None:
-    with pytest.raises(InputError, match="--text-token-budget"):
-        BranchEncoder(prompt, 40).encode("How many?", "dark blue and " * 20)
+@pytest.mark.parametrize("boundaries", [False, True])
+def test_answers_that_leave_the_prompt_no_room_are_named_all_at_once_with_the_budget_that_holds_them(
+    boundaries: bool, prompt: PromptEncoder
+) -> None:
+    answers = {"a": "3", "b": "dark blue and " * 20, "c": "dark " * 60, "d": "none"}
+    rows = rows_of([Example(name, name, "i.png", "How many?", answer) for name, answer in answers.items()])
+    with pytest.raises(InputError, match=r"2 of 4 questions \('b', 'c'\).*--text-token-budget 60 even") as raised:
+        measure_rows(rows, BranchEncoder(prompt, 60, boundaries=boundaries))
+    (needed,) = re.findall(r"Raise --text-token-budget to (\d+)", str(raised.value))
+    longest = len(prompt.answer_ids(answers["b"])) + 1
+    assert f"the longest takes {needed} tokens, {longest} of them its answer" in str(raised.value)
+    assert measure_rows(rows, BranchEncoder(prompt, int(needed), boundaries=boundaries)).questions_cut == 0
+    assert measure_rows(rows, BranchEncoder(prompt, int(needed) - 1, boundaries=boundaries)).questions_cut == 1
+
+
+def test_a_style_without_a_question_takes_any_answer() -> None:
+    rows = rows_of([Example("a", "i", "i.png", "How many?", "dark blue and " * 20)])
+    assert measure_rows(rows, BranchEncoder(PromptEncoder(tiny_tokenizer(), "plain"), 40)).questions_cut == 0
 
 
 @pytest.mark.parametrize(("style", "ended"), [("plain", 1), ("v0", 1), ("bare", 0)])

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
-from vqa_core.exchange.exporting import EXPORTS, export_run
-from vqa_core.exchange.importing import Sources, import_data, is_foreign
-from vqa_core.files import InputError
-from vqa_core.prepare import column_map, count_images, prepare
+from vqa_core.data_report import DataReport
+from vqa_core.examples import ColumnMap
+from vqa_core.exchange.exporting import EXPORTS, export_run, unanswered_of
+from vqa_core.exchange.importing import LEFT_OUT, Sources, import_data, is_foreign
+from vqa_core.files import InputError, read_json
+from vqa_core.prepare import column_map, column_settings, count_images, prepare
 from vqa_core.runs import RunDir
 from vqa_core.settings import add_arguments
-
-COLUMNS = ("question_id_column", "image_id_column", "question_column", "answer_column", "image_column")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder, files = export_run(run, args.export, args.export_to)
         log_to(run)
         logger.info(f"Exported to {folder}: {', '.join(files)}.")
+        if unanswered := len(unanswered_of(run)):
+            logger.info(f"Rows with an empty answer in it, which this run does not train on: {unanswered:,}.")
         if args.export != "parquet":
             logger.info(f"Image paths in it are relative to {run.data_root()}.")
 
@@ -74,14 +76,23 @@ def _prepare(run: RunDir, args: argparse.Namespace) -> None:
     if args.test_data or len(args.data) > 1 or is_foreign(source):
         sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
         source, data_dir = str(import_data(sources, data_dir)), None
-        settings = replace(settings, **{name: getattr(DataSettings(), name) for name in COLUMNS})
+        settings = replace(settings, **column_settings(ColumnMap()))
     elif args.images or args.test_images:
         raise InputError(f"--images goes with JSON files; the images of {source} are found in it by their ids.")
-    splits = prepare(run, source, settings, data_dir=data_dir, tell=lambda report: print(report.text(), flush=True))
+    splits = prepare(run, source, settings, data_dir=data_dir, tell=_show)
     log_to(run)
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
         logger.info(f"{name}: {len(examples):,} questions of {count_images(examples):,} images.")
     logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {run.root}")
+
+
+def _show(report: DataReport) -> None:
+    print(report.text(), flush=True)
+    left_out = Path(report.root) / LEFT_OUT
+    if left_out.is_file():
+        print(
+            f"Records left out: {len(read_json(left_out)):,}. {left_out} has them, each with the reason.\n", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -141,7 +141,8 @@ class ChatPrompt:
     def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
         """Ids of one question's chunk, and how many of the question's tokens were cut to stay within `budget`.
 
-        Text in a question that looks like a special token stays text.
+        The text round the question is never cut, though it be longer than `budget`. Text in a question that looks like
+        a special token stays text.
         """
         if not any(token in question for token in self._added):
             ids = self._behind(self._lead + question + self._tail())
@@ -149,12 +150,7 @@ class ChatPrompt:
                 return ids, 0
         head, tail = self._behind(self._lead), self._behind(self._tail())
         body = self._plain_ids(question)
-        room = len(body) if budget is None else budget - len(head) - len(tail)
-        if room < 0:
-            raise InputError(
-                "The text token budget leaves no room for a question: the chat template's own text takes "
-                f"{len(head) + len(tail)} tokens. Raise --text-token-budget."
-            )
+        room = len(body) if budget is None else max(0, budget - len(head) - len(tail))
         return head + body[:room] + tail, max(0, len(body) - room)
 
     def answer_ids(self, answer: str) -> list[int]:

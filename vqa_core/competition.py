@@ -47,16 +47,16 @@ def read_competition(
 ) -> Competition:
     """Read `SPLIT.csv` of every split asked for, `sample_submission.csv` where there is one, and find the images.
 
-    The files may lie one level down, as they do where a zip wraps them in a folder. Test examples carry no answer
+    The files may lie further down, as they do where a zip wraps them in a folder. Test examples carry no answer
     even where test.csv has a column for it. Raises InputError where a required CSV file or a column is missing, and
     for whatever `read_table` refuses.
     """
     columns = columns or ColumnMap()
     root = _root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
     competition = Competition(root)
-    if (root / ORIGIN).is_file():
+    if origin := origin_of(root):
         columns = ColumnMap()
-        competition.imported.extend(read_json(root / ORIGIN)["findings"])
+        competition.imported.extend(origin["findings"])
     files = ImageFiles(root)
     for split in splits:
         if not (root / f"{split}.csv").is_file():
@@ -87,6 +87,12 @@ def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
     return competition
 
 
+def origin_of(root: Path) -> dict[str, Any]:
+    """What `vqa_core.exchange` noted about a folder that it wrote; nothing of any other folder."""
+    noted = read_json(root / ORIGIN) if (root / ORIGIN).is_file() else None
+    return noted if isinstance(noted, dict) and {"made_from", "findings"} <= noted.keys() else {}
+
+
 def dataset_root(folder: Path) -> Path:
     """Where a dataset's CSV files lie: `folder`, or the one folder in it that has a train.csv or a test.csv.
 
@@ -96,7 +102,10 @@ def dataset_root(folder: Path) -> Path:
 
 
 def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
-    """`folder`, or the one folder in it that holds the required files (any wanted one, where none is required)."""
+    """`folder`, or the one folder in it that holds the required files (any wanted one, where none is required).
+
+    A folder with nothing in it but one folder is passed over.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
 
@@ -114,6 +123,8 @@ def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
         raise InputError(
             f"{folder} holds several datasets: {', '.join(map(str, inner))}. Name one of them with --data."
         )
+    if len(names) == 1 and (folder / names[0]).is_dir():
+        return _root(folder / names[0], required, wanted)  # such as a zip's own folder within one named after it
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "nothing"
     raise InputError(f"{folder} does not hold {' and '.join(required) or ' or '.join(wanted)}; it holds {shown}.")
 

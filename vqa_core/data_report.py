@@ -44,11 +44,12 @@ class DataReport:
 
 def usable(examples: Iterable[Example], problems: Mapping[str, str]) -> list[Example]:
     """The examples one can train on: their image was found and has nothing wrong, and their answer is not empty."""
-    return [
-        example
-        for example in examples
-        if example.image and example.image not in problems and (example.answer or "").strip()
-    ]
+    return [example for example in seen(examples, problems) if (example.answer or "").strip()]
+
+
+def seen(examples: Iterable[Example], problems: Mapping[str, str]) -> list[Example]:
+    """The examples whose image was found and has nothing wrong."""
+    return [example for example in examples if example.image and example.image not in problems]
 
 
 def examine(competition: Competition, problems: Mapping[str, str]) -> DataReport:

@@ -61,7 +61,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from None
+    except json.JSONDecodeError as error:
         raise InputError(f"{path} is not valid JSON: {error}.") from None
 
 
@@ -77,16 +79,27 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path} does not exist.")
     with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}, line {number}: not valid JSON ({error}).") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}, line {number}: expected an object, found {type(row).__name__}.")
-            yield row
+        try:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _object(path, number, line)
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, error) from None
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {number}: not valid JSON ({error}).") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{path}, line {number}: expected an object, found {type(row).__name__}.")
+    return row
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
+    byte = f"0x{error.object[error.start]:02x}"
+    return InputError(f"{path} is not UTF-8 (byte {byte}: {error.reason}). Save it as UTF-8.")
 
 
 def sha256_of(path: Path) -> str:

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vqa_core.competition import SOLUTION, Competition, read_competition
 from vqa_core.config import DataSettings
 from vqa_core.conversations import write_conversations, write_questions
-from vqa_core.data_report import DataReport, examine, usable
+from vqa_core.data_report import DataReport, examine, seen, usable
 from vqa_core.examples import ColumnMap, Example, split_by_image, write_examples
 from vqa_core.files import InputError, write_json
 from vqa_core.images import check_images
@@ -48,6 +48,11 @@ def column_map(settings: DataSettings) -> ColumnMap:
     )
 
 
+def column_settings(columns: ColumnMap) -> dict[str, str]:
+    """The settings that name `columns`; the inverse of `column_map`."""
+    return {f"{name}_column": column for name, column in asdict(columns).items()}
+
+
 def prepare(
     run: RunDir,
     source: str,
@@ -74,16 +79,25 @@ def prepare(
     if not rows:
         raise InputError(f"{competition.root} has no row to train on: none has both a usable image and an answer.")
     splits = Splits(*split_by_image(rows, settings.val_fraction, settings.split_seed), competition.test)
-    _write(run, splits, settings, competition, source)
+    unanswered = [row for row in seen(competition.train, problems) if not (row.answer or "").strip()]
+    _write(run, splits, unanswered, settings, competition, source)
     return splits
 
 
-def _write(run: RunDir, splits: Splits, settings: DataSettings, competition: Competition, source: str) -> None:
+def _write(
+    run: RunDir,
+    splits: Splits,
+    unanswered: list[Example],
+    settings: DataSettings,
+    competition: Competition,
+    source: str,
+) -> None:
     fingerprint = splits.fingerprint
     _keep_from_mixing(run, fingerprint)
     write_examples(run.train, splits.train)
     write_examples(run.val, splits.val)
     write_examples(run.test, splits.test)
+    write_examples(run.unanswered, unanswered)
     write_conversations(run.llava / "output.json", splits.train)
     write_questions(run.llava / "test.jsonl", splits.test)
     write_rows(splits.train, run.rows)

@@ -162,7 +162,8 @@ class PromptEncoder:
     def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
         """Ids of one question's chunk, and how many of the question's tokens were cut to stay within `budget`.
 
-        Text in a question that looks like a special token stays text.
+        The text round the question is never cut, though it be longer than `budget`. Text in a question that looks like
+        a special token stays text.
         """
         if not self.style.shows_question:
             return [], 0
@@ -173,12 +174,7 @@ class PromptEncoder:
                 return ids, 0
         head, tail = self._ids(self.style.before_question), self._ids(self._tail())
         body = self.tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        room = len(body) if budget is None else budget - len(head) - len(tail)
-        if room < 0:
-            raise InputError(
-                "The text token budget leaves no room for a question: the prompt's own text takes "
-                f"{len(self.prefix_ids) + len(head) + len(tail)} tokens. Raise --text-token-budget."
-            )
+        room = len(body) if budget is None else max(0, budget - len(head) - len(tail))
         return head + body[:room] + tail, max(0, len(body) - room)
 
     def answer_ids(self, answer: str) -> list[int]:

@@ -42,6 +42,11 @@ class RunDir:
         return self.root / "test.jsonl"
 
     @property
+    def unanswered(self) -> Path:
+        """Training rows with an empty answer, of which nothing is learnt: kept to leave with an export."""
+        return self.root / "unanswered.jsonl"
+
+    @property
     def rows(self) -> Path:
         """The training rows, one an image, as `vqa_core.rows` opens them."""
         return self.root / "rows"

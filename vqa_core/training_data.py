@@ -31,7 +31,8 @@ class BranchEncoder:
 
     def __init__(self, prompt: Prompt, text_token_budget: int, *, boundaries: bool = False) -> None:
         # LLaVA 1.0 counted the prompt, the image as one token, its <im_start> and <im_end>, the answer and its end
-        self.budget = text_token_budget - len(prompt.prefix_ids) - (3 if boundaries else 1)
+        self.around = len(prompt.prefix_ids) + (3 if boundaries else 1)
+        self.text_token_budget, self.budget = text_token_budget, text_token_budget - self.around
         self.prompt = prompt
         self.encode = lru_cache(maxsize=1 << 18)(self._encode)
 
@@ -40,6 +41,10 @@ class BranchEncoder:
         answer_ids = [*self.prompt.answer_ids(answer), self.prompt.end_id]
         ids, cut = self.prompt.branch_ids(question, budget=self.budget - len(answer_ids))
         return Branch(ids, answer_ids), cut
+
+    def fits(self, branch: Branch) -> bool:
+        """Whether a branch keeps to the budget: all that can be cut is the question, and a style may show none."""
+        return not branch.ids or len(branch.ids) + len(branch.answer) <= self.budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,13 @@ class RowLengths:
 def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     """Tokenise every question once.
 
-    Raises InputError, with their number, for answers that become no token: such samples train nothing.
+    Raises InputError, with their number, for answers that become no token: such samples train nothing; and for those
+    that leave the prompt no room within the text budget.
     """
     lengths: list[list[int]] = []
     unsupervised: list[str] = []
+    too_long: list[str] = []
+    needed = needed_by_answer = 0  # tokens of the longest of them
     questions = questions_cut = tokens_cut = answers_ended = 0
     for index in range(len(rows)):
         row = rows[index]
@@ -69,6 +77,10 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             branch, cut = encoder.encode(question, answer)
             if len(branch.answer) < 2:
                 unsupervised.append(question_id)
+            if not encoder.fits(branch):
+                too_long.append(question_id)
+                whole = encoder.around + len(branch.ids) + cut + len(branch.answer)
+                needed, needed_by_answer = max((needed, needed_by_answer), (whole, len(branch.answer)))
             answers_ended += encoder.prompt.end_id in branch.answer[:-1]
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
@@ -77,6 +89,13 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
         raise InputError(
             f"{len(unsupervised)} of {questions} questions ({named(unsupervised)}) have an answer that is no token: "
             "there is nothing to learn from them. Give them answers or leave the rows out of train.csv."
+        )
+    if too_long:
+        raise InputError(
+            f"{len(too_long)} of {questions} questions ({named(too_long)}) are too long for --text-token-budget "
+            f"{encoder.text_token_budget} even with the question cut away: the longest takes {needed} tokens, "
+            f"{needed_by_answer} of them its answer. Raise --text-token-budget to {needed}, or shorten the answers or "
+            "leave the rows out of train.csv."
         )
     return RowLengths(lengths, questions, questions_cut, tokens_cut, answers_ended)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vqa_core.conversations import write_conversations, write_questions
-from vqa_core.examples import Example
+from vqa_core.examples import Example, read_examples
 from vqa_core.exchange.parquet import write_parquet
 from vqa_core.exchange.vqav2 import write_vqav2
 from vqa_core.files import InputError
@@ -22,12 +22,17 @@ References = Mapping[str, list[str]]
 def export_run(run: RunDir, kind: str, folder: Path | None = None) -> tuple[Path, list[str]]:
     """Write the run's splits as `kind`, one of EXPORTS, into `folder` (default `RUN/export/KIND`); name the files.
 
-    Splits without questions are left out; test questions leave without answers. A `folder` that holds anything but an
+    Splits without questions are left out; test questions leave without answers. Rows with an empty answer, which the
+    run does not train on, leave with the other questions of their image. A `folder` that holds anything but an
     earlier export is refused, as it is replaced as a whole.
     """
     folder = folder or run.root / "export" / kind
     root, references = run.data_root(), own_annotations(run) or {}
-    splits = {split: examples for split in ("train", "val", "test") if (examples := run.examples(split))}
+    found = {split: run.examples(split) for split in ("train", "val", "test")}
+    held_out = {row.image_id for row in found["val"]}
+    for row in unanswered_of(run):
+        found["val" if row.image_id in held_out else "train"].append(row)
+    splits = {split: examples for split, examples in found.items() if examples}
     names = {f"{split}{end}" for split in (*SPLITS, *SPLITS.values()) for end in _ENDS}
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     others = [name for name in held if name not in names]
@@ -38,6 +43,11 @@ def export_run(run: RunDir, kind: str, folder: Path | None = None) -> tuple[Path
             EXPORTS[kind](building, split, examples, root, references)
         written = sorted(path.name for path in building.iterdir())
     return folder, written
+
+
+def unanswered_of(run: RunDir) -> list[Example]:
+    """The rows with an empty answer that `export_run` adds; none of a run that knows of none."""
+    return read_examples(run.unanswered) if run.unanswered.is_file() else []
 
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}  # our name, and the one that `datasets` knows

@@ -7,7 +7,8 @@ their hash: one that comes with every one of its questions becomes one file.
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,28 @@ SOURCE = re.compile(
 """`hub:NAME[:CONFIG][@REVISION][#SPLIT]` or `PATH[#SPLIT]`."""
 ANSWERS = "answers"  # the column that VQAv2's copies on the hub, and our own exports, keep all answers in
 NUMBERED = "rows without an id, called by split and row"
+SEVERAL_PICTURES = "rows with several pictures, and every question here is about one"
 LOST = "rows whose picture cannot be read from where the dataset says it is"
 UNPICTURED = "rows without a picture"
 
 
-def read_dataset(source: str, columns: ColumnMap, pictures: Path) -> Iterator[tuple[str, SplitData]]:
+def read_dataset(
+    source: str, columns: ColumnMap, pictures: Path, asked: Callable[[str], bool] = lambda split: False
+) -> Iterator[tuple[str, SplitData]]:
     """Yield (name, questions) of each split that `source` names; pictures are written into the folder `pictures`.
 
-    A list in the answer column, or in a column `answers`, is all answers; the commonest is the training answer. Without
-    a column of ids (the default `ID`, or `question_id`) rows are numbered; without image ids pictures are called by
-    their hash. Raises InputError where the dataset or a column is not there, or a value is no text or number.
+    A split that `asked` holds for is to be answered: it may lack the answer column.
+
+    A list in the answer column, or in a column `answers`, is all answers; the commonest is trained on where no other
+    column has the answer. None and NaN are no answer. Without a column of ids (the default `ID`, or `question_id`) rows
+    are numbered; without image ids pictures are called by their hash. A list in the image column may have one picture;
+    rows with several are left out. Raises InputError where the dataset or a column is not there, or a value is no text
+    or number.
     """
     for split, rows in _open(source).items():
-        yield split, _Rows(split, rows, columns, pictures, _folder(source)).read()
+        lacks = asked(split) and columns.answer not in rows.features
+        here = replace(columns, answer=ColumnMap().answer) if lacks else columns
+        yield split, _Rows(split, rows, here, pictures, _folder(source)).read()
 
 
 def is_dataset(source: str) -> bool:
@@ -103,8 +113,12 @@ class _Rows:
         }
         self.labels = getattr(features.get(self.names["answer"]), "names", None)  # a ClassLabel's
         image = self.names["image"]
-        stored = isinstance(features[image], datasets.Image)
-        self.rows = rows.cast_column(image, datasets.Image(decode=False)) if stored else rows
+        as_bytes: Any = datasets.Image(decode=False)
+        if isinstance(features[image], datasets.List | datasets.LargeList):
+            stored, as_bytes = features[image].feature, type(features[image])(as_bytes)
+        else:
+            stored = features[image]
+        self.rows = rows.cast_column(image, as_bytes) if isinstance(stored, datasets.Image) else rows
 
     def _column(self, features: Any, name: str, flag: str, default: str = "", *others: str) -> str:
         """The column called `name`; for the `default` name also one of the others, or "" where there is none."""
@@ -130,24 +144,30 @@ class _Rows:
         if not self.names["question_id"]:
             question_id = default_id
             self.data.note(NUMBERED, question_id)
-        picture, digest = self._picture(row[self.names["image"]], question_id)
-        image_id = self._text(row, "image_id", default_id) if self.names["image_id"] else digest
         answers = self._answers(row, default_id)
         answer = row.get(self.names["answer"])
         if self.labels and isinstance(answer, int):
             answer = self.labels[answer] if answer >= 0 else None  # -1 is a hidden label
-        elif isinstance(answer, list | dict):
+        elif isinstance(answer, list | dict) or _is_nothing(answer):
             answer = None
         chosen = None if answer is None else _as_text(answer, f"{default_id}, {self.names['answer']!r}")
+        if answers and chosen is None:
+            chosen = commonest(answers)
+        question = self._text(row, "question", default_id) or ""
+        shown = row[self.names["image"]]
+        if isinstance(shown, list) and len(shown) > 1:
+            record = {"question_id": question_id, "pictures": len(shown), "question": question, "answer": chosen}
+            return self.data.leave_out(SEVERAL_PICTURES, question_id, record)
+        picture, digest = self._picture(shown[0] if isinstance(shown, list) and shown else shown, question_id)
+        image_id = self._text(row, "image_id", default_id) if self.names["image_id"] else digest
         if answers:
             self.data.references[question_id] = answers
-            chosen = commonest(answers, chosen) if chosen is None or chosen in answers else chosen
-        question = self._text(row, "question", default_id) or ""
         self.data.examples.append(Example(question_id, image_id or "", picture, question, chosen))
+        return None
 
     def _text(self, row: Mapping[str, Any], field: str, place: str) -> str | None:
         name = self.names[field]
-        return _as_text(row[name], f"{place}, {name!r}") if name and row[name] is not None else None
+        return _as_text(row[name], f"{place}, {name!r}") if name and not _is_nothing(row[name]) else None
 
     def _answers(self, row: Mapping[str, Any], place: str) -> list[str]:
         """All answers of a row: texts, VQA's objects with `answer`, or one object of lists."""
@@ -157,11 +177,12 @@ class _Rows:
                 value = value.get("answer")
             if isinstance(value, list):
                 items = [item.get("answer") if isinstance(item, dict) else item for item in value]
-                return [_as_text(item, f"{place}, {name!r}") for item in items]
+                return [_as_text(item, f"{place}, {name!r}") for item in items if not _is_nothing(item)]
         return []
 
     def _picture(self, value: Any, question_id: str) -> tuple[str, str]:
         """Name and hash of the file a row's picture was written to; two empty texts where there is none."""
+        value = None if _is_nothing(value) or value == [] else value
         stored = value if isinstance(value, dict) else {"bytes": value} if isinstance(value, bytes) else {"path": value}
         data, path = stored.get("bytes"), stored.get("path")
         if data is None and path is None:
@@ -187,6 +208,11 @@ def _suffix(data: bytes) -> str:
             return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{(image.format or '').lower()}")
     except Exception:  # as in open_image: the data report says what is wrong with it
         return ""
+
+
+def _is_nothing(value: Any) -> bool:
+    """None, or the NaN that pandas puts where a cell is empty."""
+    return value is None or value != value
 
 
 def _as_text(value: Any, place: str) -> str:

@@ -8,19 +8,20 @@ by JSON files stay where they are, behind a link; those inside a dataset are wri
 
 import csv
 import io
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vqa_core.competition import ORIGIN, SAMPLE, SOLUTION
+from vqa_core.competition import ORIGIN, SAMPLE, SOLUTION, origin_of
 from vqa_core.examples import ColumnMap, Example
 from vqa_core.exchange.hf_dataset import HUB, is_dataset, read_dataset
 from vqa_core.exchange.llava import read_conversation_records, read_question_records
 from vqa_core.exchange.split_data import SplitData
 from vqa_core.exchange.vqav2 import read_vqav2
-from vqa_core.files import InputError, read_json, read_json_lines, write_atomically, write_json
+from vqa_core.files import InputError, named, read_json, read_json_lines, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder
 from vqa_core.references import ANNOTATIONS
 
@@ -61,23 +62,25 @@ def is_foreign(source: str) -> bool:
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
     if path.is_dir() and any(map(any, tables)):
         return False
-    return is_dataset(source) or any(path.glob("*.json*") if path.is_dir() else [path.suffix in _JSON])
+    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else path.suffix in _JSON)
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
-    """Write the competition folder (default `data/NAME.imported`) and return it; one of the same making is kept.
+    """Write the competition folder and return it: `data/NAME.imported`, or `NAME-asked` where all is asked.
 
-    Of a folder or dataset in `data`, files or splits with the word `test` in their name are to be answered, all others
-    to be trained on. Answers in `test_data` become the solution. Raises InputError where a source cannot be read, and
-    where `folder` was made from something else.
+    One of the same making is kept; one of the same sources, read otherwise or changed since, is made anew. Of a folder
+    or dataset in `data`, files or splits with the word `test` in their name are to be answered, all others to be
+    trained on. Answers in `test_data` become the solution. Raises InputError where a source cannot be read, and where
+    `folder` was made from something else or changed by hand.
     """
-    folder = folder or Path("data") / f"{_name((*sources.data, *sources.test_data)[0])}.imported"
+    name = _name((*sources.data, *sources.test_data)[0])
+    folder = folder or Path("data") / (f"{name}.imported" if sources.data else f"{name}-asked.imported")
     made_from = sources.record()
     if folder.exists():
-        origin = folder / ORIGIN
-        if origin.is_file() and read_json(origin)["made_from"] == made_from:
+        origin = origin_of(folder)
+        if origin.get("made_from") == made_from:
             return folder
-        raise InputError(f"{folder} exists and was made from something else. Remove it, or name another by --data-dir.")
+        _refuse_others(folder, origin, made_from)
     with replaced_folder(folder) as building:
         train, test = _read(sources, building)
         if sources.data:
@@ -89,15 +92,41 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         if known:
             _write_csv(building / SOLUTION, ("ID", "answer"), known)
         references = train.references | test.references
-        if any(len(answers) > 1 for answers in references.values()):
+        answered = {row.question_id: row.answer for row in (*train.examples, *test.examples)}
+        if any(answers != [answered.get(key)] for key, answers in references.items()):
             items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
             write_json(building / ANNOTATIONS, {"annotations": items})
         left_out = train.left_out + test.left_out
         if left_out:
             write_json(building / LEFT_OUT, left_out)
         findings = train.findings() + test.findings()
-        write_json(building / ORIGIN, {"made_from": made_from, "findings": findings})
+        write_json(building / ORIGIN, {"made_from": made_from, "findings": findings, "contents": _contents(building)})
     return folder
+
+
+def columns_of_import(folder: Path) -> ColumnMap | None:
+    """The columns that the datasets in `folder` were read by; None of a folder that was not imported."""
+    origin = origin_of(folder)
+    return ColumnMap(**origin["made_from"]["columns"]) if origin else None
+
+
+def _refuse_others(folder: Path, origin: dict[str, Any], made_from: dict[str, Any]) -> None:
+    """Raise InputError unless all that is in `folder` was written here, of the sources that `made_from` names."""
+    sources = [origin.get("made_from", {}).get(key) for key in ("data", "test_data")]
+    if "contents" not in origin or sources != [made_from["data"], made_from["test_data"]]:
+        raise InputError(f"{folder} exists and was made from something else. Remove it, or name another by --data-dir.")
+    if origin["contents"] != _contents(folder):
+        raise InputError(
+            f"{folder} was changed by hand, and so was what it was made from. To use it as it is, read it with --data "
+            f"{folder}; to make it again, move it away."
+        )
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    """JSON-ready: what stands in `folder` beside ORIGIN, to tell whether anyone added or changed anything."""
+    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != ORIGIN}
+    pictures = sum(len(names) + len(folders) for _, folders, names in os.walk(folder / "image"))
+    return {"files": files, "pictures": pictures}
 
 
 def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
@@ -109,23 +138,31 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
         files: dict[str, list[Path]] = {"train": [], "test": []}
         for source in given:
             if is_dataset(source):
-                for split, data in read_dataset(source, sources.columns, building / "image"):
-                    found["test" if role == "test" or _TEST.search(split) else "train"].add(_below("image", data))
+                asked = (lambda split: True) if role == "test" else _asked
+                for split, data in read_dataset(source, sources.columns, building / "image", asked):
+                    found["test" if asked(split) else "train"].add(_below("image", data))
                 continue
             for path in _json_files(source):
-                to_answer = role == "test" or (Path(source).is_dir() and _TEST.search(path.name.lower()))
+                to_answer = role == "test" or (Path(source).is_dir() and _asked(path.name.lower()))
                 files["test" if to_answer else "train"].append(path)
         for where, paths in files.items():
             if paths:
                 place = folders[where]
                 assert place is not None  # there is a file, so there is one beside it
-                found[where].add(_below(f"image/{names[where]}", _read_files(paths, place, where)))
+                read = _read_files(paths, place, where)
+                _refuse_no_picture(read, place, "--test-images" if where == "test" and sources.data else "--images")
+                found[where].add(_below(f"image/{names[where]}", read))
                 _link(building / "image" / names[where], place)
     unanswered = [row for row in found["train"].examples if row.answer is None]
     for row in unanswered:
         found["train"].leave_out(UNANSWERED, row.question_id, asdict(row))
     found["train"].examples = [row for row in found["train"].examples if row.answer is not None]
     return found["train"], found["test"]
+
+
+def _asked(name: str) -> bool:
+    """Whether a split or file of that name is to be answered."""
+    return _TEST.search(name) is not None
 
 
 def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
@@ -140,7 +177,7 @@ def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
             rows = list(read_json_lines(path))
             if rows and "conversations" in rows[0]:
                 data.add(read_conversation_records(rows, str(path), images))
-            elif role == "train":
+            elif rows and role == "train":
                 raise InputError(f"{path} holds questions without answers. Name it with --test-data.")
             else:
                 data.add(read_question_records(rows, str(path), images))
@@ -157,7 +194,19 @@ def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
     if annotations and not questions:
         raise InputError(f"{annotations[0]} has answers and no questions. Name the file of its questions too.")
     data.add(read_vqav2(questions, annotations, images))
+    if not data.examples and not data.left_out:
+        raise InputError(f"{', '.join(map(str, paths[:3]))}: there is no question in it. Name a file that has some.")
     return data
+
+
+def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
+    """Raise InputError where there are questions, and of all their pictures not one is below `images`."""
+    sought = [row.image or row.image_id for row in data.examples]
+    if sought and not any(row.image and (images / row.image).is_file() for row in data.examples):
+        raise InputError(
+            f"None of the images ({named(list(dict.fromkeys(sought)))}) is found in {images}. Name the folder that "
+            f"their paths are relative to with {flag}."
+        )
 
 
 def _below(folder: str, data: SplitData) -> SplitData:
@@ -179,10 +228,9 @@ def _json_files(source: str) -> list[Path]:
     """A file, or the JSON files of a folder."""
     path = Path(source)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in _JSON)
-        if not files:
-            raise InputError(f"--data {source} cannot be read with other sources: it holds no JSON and no dataset.")
-        return files
+        if files := _json_of(path):
+            return files
+        raise InputError(f"--data {source} cannot be read with other sources: it holds no JSON and no dataset.")
     if not path.is_file():
         raise InputError(f"--data {source} does not exist. Name a file, a folder, or a dataset of the hub as hub:NAME.")
     if path.suffix not in _JSON:
@@ -190,6 +238,11 @@ def _json_files(source: str) -> list[Path]:
             f"--data {source} cannot be read together with other sources: it is no JSON, JSONL or dataset."
         )
     return [path]
+
+
+def _json_of(folder: Path) -> list[Path]:
+    """The JSON files of a folder, hidden ones left out: a zip that was unpacked has one."""
+    return sorted(file for file in folder.iterdir() if file.suffix in _JSON and not file.name.startswith("."))
 
 
 def _beside(sources: Sequence[str]) -> Path | None:

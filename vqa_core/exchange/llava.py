@@ -17,6 +17,8 @@ from vqa_core.files import InputError
 
 LATER = "later turns of a conversation, each now a question of its own that does not see the turns before it"
 MOVED = "`<image>` taken out of a question's midst or end: the picture always comes first, as in LLaVA"
+LATE = "`<image>` in a later turn, taken out: every question of a conversation is asked about its picture"
+TWICE = "`<image>` more than once in a question: the first is the picture, the others stay as text"
 UNSHOWN = "conversations that name an image and never show it, asked about it all the same"
 BY_TAIL = "absolute image paths, sought by their end below the images folder"
 OPENED_BY_GPT = "conversations opened by gpt, whose first turn is dropped as LLaVA drops it"
@@ -98,6 +100,8 @@ def _read(record: Any, place: str, default_id: str, data: SplitData, pictures: P
         question_id = base if at == 0 else f"{base}#{at // 2 + 1}"
         if at:
             data.note(LATER, question_id)
+        if at and IMAGE_TOKEN in texts[at]:
+            data.note(LATE, question_id)
         answer = texts[at + 1] if at + 1 < len(texts) else None
         question = _question(texts[at], question_id, data)
         data.examples.append(Example(question_id, image_id, picture, question, answer))
@@ -106,11 +110,14 @@ def _read(record: Any, place: str, default_id: str, data: SplitData, pictures: P
 
 def _question(text: str, question_id: str, data: SplitData) -> str:
     """The question without its `<image>`; in front it goes with its line end and nothing else changes."""
+    if text.count(IMAGE_TOKEN) > 1:
+        data.note(TWICE, question_id)
     if text.startswith(f"{IMAGE_TOKEN}\n"):
         return text.removeprefix(f"{IMAGE_TOKEN}\n")
     if IMAGE_TOKEN in text:
-        data.note(MOVED, question_id)
-        return text.replace(IMAGE_TOKEN, "").strip()
+        if not text.startswith(IMAGE_TOKEN):
+            data.note(MOVED, question_id)
+        return text.replace(IMAGE_TOKEN, "", 1).strip()
     return text
 
 

@@ -55,8 +55,7 @@ class SplitData:
         ]
 
 
-def commonest(answers: Sequence[str], chosen: str | None = None) -> str:
-    """The answer given most often: of several, `chosen` if it is one of them, else the one given first."""
+def commonest(answers: Sequence[str]) -> str:
+    """The answer given most often, of several the one given first; what is learnt where the source names none."""
     counts = Counter(answers)
-    most = max(counts.values())
-    return chosen if chosen is not None and counts[chosen] == most else next(a for a in counts if counts[a] == most)
+    return max(counts, key=lambda answer: counts[answer])

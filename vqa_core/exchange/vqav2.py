@@ -23,13 +23,13 @@ Key = Callable[[str], int | str]
 
 
 def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: Path) -> SplitData:
-    """The questions of the files, with the commonest of their answers where the annotation files know any.
+    """The questions of the files, each with its `multiple_choice_answer`, or else the commonest of its answers.
 
     All answers stay in `references`. Pictures are sought below `images` by the key `image`, by COCO's file names, by
     the id. Raises InputError for a malformed file or an id that stands twice among the annotations.
     """
     data = SplitData()
-    chosen: dict[str, str | None] = {}
+    chosen: dict[str, Any] = {}
     for path in annotations:
         content = read_json(path)
         found = parse_annotations(content, path)
@@ -51,8 +51,9 @@ def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: P
                 ) from None
             if not isinstance(question, str):
                 raise InputError(f"{path}, question {number}: the question is {question!r}; a text was expected.")
-            answers = data.references.get(question_id)
-            answer = commonest(answers, chosen[question_id]) if answers else None
+            answers, answer = data.references.get(question_id), chosen.get(question_id)
+            if not isinstance(answer, str):
+                answer = commonest(answers) if answers else None
             image = item.get("image")
             picture = image if isinstance(image, str) else _picture(files, image_id, names)
             data.examples.append(Example(question_id, image_id, picture, question, answer))
