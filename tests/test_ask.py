@@ -55,7 +55,8 @@ def view(workspace: Workspace, tmp_path: Path, request: pytest.FixtureRequest) -
 
 
 def asked(workspace: Workspace, view: dict[str, str], text: str, t: Words = EN) -> list[list[Any]]:
-    return list(tab.ask(workspace, t, view, text, "tiny"))
+    """The view and the scene of each time that something came."""
+    return [[coming["view"], *coming["scene"]] for (coming,) in tab.ask(workspace, t, view, text, "tiny")]
 
 
 def test_answers_stream_and_end_with_what_the_api_answers(workspace: Workspace, view: dict[str, str]) -> None:
@@ -85,7 +86,7 @@ def test_what_is_drawn_is_what_was_answered(workspace: Workspace, view: dict[str
     assert [bar["share"] for bar in bars] == [each["probability"] for each in kept["likeliest"]]
     assert all(0 <= bar["share"] <= 1 for bar in bars)
     assert drawn[TABLE]["rows"] == [[QUESTIONS[0], kept["answer"], percent(kept["probability"]), "tiny"]]
-    assert drawn[RESULT].visible
+    assert drawn[RESULT]["visible"]
     assert view["q"] == QUESTIONS[0]
     assert view["run"] == "tiny"
 
@@ -113,7 +114,7 @@ def test_earlier_answers_on_the_same_picture_stay_and_can_be_looked_at(
     assert "at" not in asked(workspace, looked, QUESTIONS[3])[-1][0]
     cleaned, *drawn = tab.forgotten(workspace, EN, looked)
     assert drawn[TABLE]["rows"] == []
-    assert not drawn[RESULT].visible
+    assert not drawn[RESULT]["visible"]
     assert "at" not in cleaned
 
 

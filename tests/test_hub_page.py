@@ -29,7 +29,8 @@ def test_a_question_is_answered_and_drawn(kind: str, tmp_path: Path, monkeypatch
     workspace = Workspace(tmp_path / "runs", tmp_path / "data")
     tiny_picture(0).save(tmp_path / "picture.png")
     view = tab.uploaded(workspace, EN, {"run": "hub"}, str(tmp_path / "picture.png"))[0]
-    *_, (view, _, table, _, bars, whole, seen, prompt, _) = tab.ask(workspace, EN, view, "\n".join(QUESTIONS), "hub")
+    *_, (last,) = tab.ask(workspace, EN, view, "\n".join(QUESTIONS), "hub")
+    _, table, _, bars, whole, seen, prompt, _ = last["scene"]
     assert [row[0] for row in table["rows"]] == list(QUESTIONS)
     assert "…" not in [row[1] for row in table["rows"]]
     assert bool(bars["rows"]) == (kind == "smolvlm")

@@ -1,6 +1,7 @@
 """Ask: questions about one picture. The answer streams; then the likeliest ones, and what the model was given."""
 
 import functools
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,14 @@ NAME = "ask"
 PREVIEW, SMALL = 1024, 340  # pixels of the longest side of a picture as it is shown; a smaller one is enlarged
 LONGEST_Q = 500  # characters of a question that an address carries
 
-UNCHANGED = [gr.skip()] * 6  # what of the scene stands below the answers
+# What comes is drawn only where the page still shows the picture it was asked about: meanwhile another may have been
+# chosen. What stands in a view beside the picture is the reader's too, but for what was asked.
+ARRIVE = """(coming, view) => {
+  const of = (each) => JSON.stringify(%s.map((name) => each?.[name] ?? ""));
+  if (!coming.view || of(coming.view) !== of(view)) return [];
+  const { at, ...kept } = view;
+  return [coming.begins ? coming.view : at === undefined ? undefined : kept, ...coming.scene.map((part) => part ?? undefined)];
+}""" % json.dumps(SOURCES)
 
 Values = list[Any]
 
@@ -101,11 +109,13 @@ def build(page: Page) -> Tab:
 
     page.wire(answers.select, answer_clicked, [view], [view, *scene])
     wire(forget.click, forgotten, [view], [view, *scene])
-    once = {"trigger_mode": "once", "concurrency_limit": 8, "concurrency_id": "ask"}
+    coming = gr.JSON({}, visible="hidden", elem_id="ask-coming")
+    several = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "ask"}
     ask_ = functools.partial(gr.on, [submit.click, question.submit])
-    wire(ask_, ask, [view, question, run], [view, *scene], **once)
+    wire(ask_, ask, [view, question, run], [coming], **several)
     taken = page.wire(examples.select, example_clicked, [view], [view, picture, examples, question, *scene])
-    wire(taken.success, ask, [view, question, run], [view, *scene], **once)
+    wire(taken.success, ask, [view, question, run], [coming], **several)
+    page.wire(coming.change, None, [coming, view], [view, *scene], js=ARRIVE)
     return Tab(NAME, view, outputs, show)
 
 
@@ -130,14 +140,14 @@ def draw(workspace: Workspace, t: Words, view: View) -> Values:
     except InputError:
         subject = None
     if subject is None:
-        return [t("ask.no_picture_yet"), {"rows": []}, gr.Column(visible=False), {"rows": []}, {}, {}, "", ""]
+        return [t("ask.no_picture_yet"), {"rows": []}, gr.update(visible=False), {"rows": []}, {}, {}, "", ""]
     answers = workspace.asked.answers(subject.key)
     chosen = chosen_of(view, answers)
     whole, seen = seen_pictures(t, subject, chosen) if chosen else ({}, {})
     return [
         told(t, chosen, answers),
         answer_table(t, answers),
-        gr.Column(visible=chosen is not None),
+        gr.update(visible=chosen is not None),
         likeliest_bars(t, chosen),
         whole,
         seen,
@@ -147,7 +157,11 @@ def draw(workspace: Workspace, t: Words, view: View) -> Values:
 
 
 def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iterator[Values]:
-    """Answer the questions of `text` about the view's picture; the answers grow as they come."""
+    """Answer the questions of `text` about the view's picture; the answers grow as they come.
+
+    Yields [{"view": that of the question, "begins": whether it is told for the first time, "scene": values of the
+    scene, None for what stays}], which ARRIVE draws.
+    """
     text = text or ""
     view = moved(view, run=run, q=text if len(text) <= LONGEST_Q else None, at=None)
     subject = subject_of(workspace, view)
@@ -157,24 +171,28 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     image = open_image(subject.path)
     models, before = workspace.models, workspace.asked.answers(subject.key)
 
-    def growing(status: str, coming: Sequence[str]) -> Values:
+    def growing(status: str, coming: Sequence[str], *, begins: bool = False) -> Values:
         table = answer_table(t, before, list(zip(questions, coming, strict=True)))
-        return [view, status, table, *UNCHANGED]
+        return [{"view": view, "begins": begins, "scene": [status, table]}]
+
+    def whole() -> Values:
+        return [{"view": view, "begins": False, "scene": draw(workspace, t, view)}]
 
     ready = models.ready(run)
     status = "ask.loading" if not ready else "ask.waiting" if models.busy else "ask.answering"
-    yield growing(t(status), [""] * len(questions))
-    stream = answering(workspace, models, image, questions, run)
-    try:
-        while True:
-            yield growing(t("ask.answering"), next(stream))
-    except StopIteration as stop:
-        answered = stop.value
-    except Exception:
-        yield [view, *draw(workspace, t, view)]
-        raise
-    workspace.asked.add(subject.key, answered)
-    yield [view, *draw(workspace, t, view)]
+    yield growing(t(status), [""] * len(questions), begins=True)
+    with workspace.asked.once((subject.key, run, *questions)) as first:
+        if first:
+            stream = answering(workspace, models, image, questions, run)
+            try:
+                while True:
+                    yield growing(t("ask.answering"), next(stream))
+            except StopIteration as stop:
+                workspace.asked.add(subject.key, stop.value)
+            except Exception:
+                yield whole()
+                raise
+    yield whole()
 
 
 def uploaded(workspace: Workspace, t: Words, view: View, path: str | None) -> Values:

@@ -9,7 +9,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,22 @@ class Asked:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._asking: dict[tuple[str, ...], threading.Event] = {}
+
+    @contextlib.contextmanager
+    def once(self, what: tuple[str, ...]) -> Iterator[bool]:
+        """Whether `what` may be asked now: a second click waits for the first one's answer and asks nothing."""
+        mine = threading.Event()
+        going = self._asking.setdefault(what, mine)
+        if going is not mine:
+            going.wait()
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            del self._asking[what]
+            mine.set()
 
     def keep(self, path: Path) -> str:
         """Copy a picture that was uploaded; returns its id."""
