@@ -37,11 +37,12 @@ LONGEST_Q = 500  # characters of a question that an address carries
 # What comes is drawn only where the page still shows the picture it was asked about: meanwhile another may have been
 # chosen. What stands in a view beside the picture is the reader's too, but for what was asked.
 ARRIVE = """(coming, view) => {
-  const of = (each) => JSON.stringify(%s.map((name) => each?.[name] ?? ""));
+  const of = (each) => JSON.stringify(SOURCES.map((name) => each?.[name] ?? ""));
   if (!coming.view || of(coming.view) !== of(view)) return [];
   const { at, ...kept } = view;
-  return [coming.begins ? coming.view : at === undefined ? undefined : kept, ...coming.scene.map((part) => part ?? undefined)];
-}""" % json.dumps(SOURCES)
+  const now = coming.begins ? coming.view : at === undefined ? undefined : kept;
+  return [now, ...coming.scene.map((part) => part ?? undefined)];
+}""".replace("SOURCES", json.dumps(SOURCES))
 
 Values = list[Any]
 
