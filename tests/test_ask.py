@@ -18,7 +18,7 @@ from ui.asking import Answered, answer
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings
-from vqa_core.files import InputError
+from vqa_core.files import InputError, read_json, write_json
 from vqa_core.images import open_image
 from vqa_core.pixels import PixelTransform
 from vqa_core.prepare import prepare
@@ -266,13 +266,21 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
 def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: Path) -> None:
     run = RunDir(workspace.runs / "tiny")
     assert about(EN, workspace.models, "tiny").startswith(EN("ask.about_unknown", stage=EN("ask.stage_align")))
-    before = run.config.read_bytes()
+    before, made = run.config.read_bytes(), read_json(run.model / "vqa.json")
     try:
         run.write_section("train", {})
         run.write_section("dataset", run.read_config()["dataset"] | {"source": "<img src=x onerror=alert(1)>"})
         questions = run.read_config()["dataset"]["questions"]["train"]
         line = about(EN, workspace.models, "tiny")
-        assert f"Trained on <img src=x onerror=alert(1)>: {questions} of its" in line
+        assert (
+            f"Trained on <img src=x onerror=alert(1)>: ? questions seen, repeats counted, drawn from {questions} of its"
+            in line
+        )
+        # stopped at step 8 of what would have been 1,000, the weights of step 6 kept
+        write_json(
+            run.model / "vqa.json", made | {"trained": {"steps": 8, "step": 6, "epochs": 0.1, "questions": 4000}}
+        )
+        assert "3,000 questions seen" in about(EN, workspace.models, "tiny")
         assert "about 3 images" in line
         assert EN("ask.guesses") in line
         for nonsense in ('{"train": 1, "dataset": []}', '{"train": 1, "dataset": {"questions": "many"}}', "[", "[]"):
@@ -280,6 +288,7 @@ def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: 
             assert about(KO, workspace.models, "tiny")
     finally:
         run.config.write_bytes(before)
+        write_json(run.model / "vqa.json", made)
 
 
 @pytest.mark.parametrize(
