@@ -27,7 +27,7 @@ from vqa_core.stages import Stage, prepare_stage, save_model_folder
 from vqa_core.vlm import build_vlm
 
 EN, KO = Words("en"), Words("ko")
-STATUS, TABLE, RESULT, BARS, WHOLE, SEEN, PROMPT, JSON = range(8)  # of what `draw` returns
+STATUS, TABLE, RESULT, BARS, WHOLE, SEEN, PROMPT, JSON, NOTICES = range(9)  # of what `draw` returns
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_what_is_drawn_is_what_was_answered(workspace: Workspace, view: dict[str
 
 def test_a_reload_shows_the_same(workspace: Workspace, view: dict[str, str]) -> None:
     after, *drawn = asked(workspace, view, f"{QUESTIONS[0]}\n{QUESTIONS[1]}")[-1]
-    again = tab.shown(workspace, EN, after)[-8:]
+    again = tab.shown(workspace, EN, after)[-9:]
     assert again[TABLE:RESULT] + again[BARS:] == drawn[TABLE:RESULT] + drawn[BARS:]
     preview, question = tab.shown(workspace, EN, after)[0], tab.shown(workspace, EN, after)[2]
     assert preview.size[0] > 0
@@ -184,23 +184,34 @@ def test_what_is_no_picture_is_refused(content: bytes, workspace: Workspace, tmp
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    ("nonsense", "said"),
     [
-        {"picture": "../../etc/passwd"},
-        {"picture": "0" * 32},
-        {"example": "-1"},
-        {"example": "<script>"},
-        {"data": "nowhere", "sample": "5"},
-        {"sample": "9" * 5000},
-        {"sample": "²"},
-        {"at": "99999", "run": "../x", "q": "\x00", "page": "-3"},
+        ({"picture": "../../etc/passwd"}, "not kept any more"),
+        ({"picture": "0" * 32}, "not kept any more"),
+        ({"example": "-1"}, "no example '-1'"),
+        ({"example": "<script>"}, "no example '<script>'"),
+        ({"data": "nowhere", "sample": "5"}, "no dataset 'nowhere'"),
+        ({"sample": "9" * 5000}, "no sample"),
+        ({"sample": "²"}, "no sample '²'"),
+        ({"of": "gone", "sample": "TEST_0"}, "no run 'gone'"),
+        ({"at": "99999", "run": "../x", "q": "\x00", "page": "-3"}, "no trained model ../x"),
+        ({"run": "gone", "picture": "0" * 32}, "no trained model gone"),
+        ({"page": "-3"}, ""),
     ],
 )
-def test_a_view_of_nonsense_shows_a_tab_that_works(nonsense: dict[str, str], workspace: Workspace) -> None:
+def test_what_of_an_address_is_gone_is_told_and_left_out_of_the_next(
+    nonsense: dict[str, str], said: str, workspace: Workspace
+) -> None:
     for t in (EN, KO):
         drawn = tab.shown(workspace, t, nonsense)
-        assert drawn[-8:][STATUS] == t("ask.no_picture_yet")
+        assert drawn[-9:][STATUS] == t("ask.no_picture_yet")
         assert drawn[3].value == "tiny"
+        notice = drawn[-9:][NOTICES]
+        assert said in (notice.get("title", "") if t is EN else said)
+        assert bool(notice) == bool(said)
+    after, *drawn = tab.answer_chosen(workspace, EN, nonsense, "0")
+    assert not after.keys() & {"picture", "example", "sample", "run"}
+    assert drawn[NOTICES] == {}
 
 
 @pytest.mark.parametrize("at", ["-1", "7", "x", "²", "9" * 5000])

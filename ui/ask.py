@@ -13,6 +13,7 @@ from ui.ask_examples import ask_examples
 from ui.ask_model import about
 from ui.ask_scene import (
     SOURCES,
+    Subject,
     answer_table,
     as_json,
     chosen_of,
@@ -25,6 +26,7 @@ from ui.ask_scene import (
 from ui.asking import answering, checked, lines_of
 from ui.parts import Page, Tab, View, moved, view_of
 from ui.picture_input import PictureInput
+from ui.sentences import sentence
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.files import InputError
@@ -51,6 +53,7 @@ def build(page: Page) -> Tab:
     """Draw and wire the tab."""
     t, workspace = page.t, page.workspace
     view = view_of(NAME)
+    notices = widgets.progress("ask-notices", t("ask.notices"))
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             picture = PictureInput(
@@ -60,6 +63,9 @@ def build(page: Page) -> Tab:
             )  # fmt: skip
             gr.Markdown(f"### {t('ask.examples')}", visible=bool(ask_examples()))
             examples = widgets.gallery("ask-examples", t("ask.examples"))
+            widgets.links(
+                "ask-to-explore", t("ask.to_explore"), to=[{"text": t("ask.to_explore"), "view": {"tab": "explore"}}]
+            )
         with gr.Column(min_width=320):
             run = gr.Dropdown(label=t("ask.model"), choices=[], allow_custom_value=True, elem_id="ask-run")
             trained_on = widgets.facts("ask-about", t("ask.model"))  # a text of a run, so no Markdown
@@ -89,7 +95,7 @@ def build(page: Page) -> Tab:
                 forget = gr.Button(t("ask.forget"), size="sm", elem_id="ask-forget")
 
     model = [run, trained_on, to_train, submit]
-    scene = [status, answers, result, bars, whole, seen, prompt, code]
+    scene = [status, answers, result, bars, whole, seen, prompt, code, notices]
     outputs = [picture, examples, question, *model, *scene]
     show = functools.partial(shown, workspace, t)
 
@@ -100,7 +106,7 @@ def build(page: Page) -> Tab:
     arrived = wire(picture.upload, uploaded, [view, picture], [view, picture, examples, *scene])
     page.wire(arrived.failure, lambda: [None], None, [picture])  # what was refused is not shown either
     wire(picture.clear, cleared, [view], [view, examples, *scene])
-    wire(run.input, run_chosen, [view, run], [view, *model])
+    wire(run.input, run_chosen, [view, run], [view, *model, notices])
 
     def answer_clicked(view: View, event: gr.EventData) -> Values:  # Gradio reads the annotation: no partial
         return answer_chosen(workspace, t, view, str(event.key))
@@ -136,12 +142,10 @@ def shown(workspace: Workspace, t: Words, view: View) -> Values:
 
 def draw(workspace: Workspace, t: Words, view: View) -> Values:
     """The answers about the view's picture, and the one that it looks at."""
-    try:
-        subject = subject_of(workspace, view)
-    except InputError:
-        subject = None
+    subject, told_of = _there(workspace, t, view)
+    notices = {"title": told_of[0], "text": " ".join(told_of[1:])} if told_of else {}
     if subject is None:
-        return [t("ask.no_picture_yet"), {"rows": []}, gr.update(visible=False), {"rows": []}, {}, {}, "", ""]
+        return [t("ask.no_picture_yet"), {"rows": []}, gr.update(visible=False), {"rows": []}, {}, {}, "", "", notices]
     answers = workspace.asked.answers(subject.key)
     chosen = chosen_of(view, answers)
     whole, seen = seen_pictures(t, subject, chosen) if chosen else ({}, {})
@@ -154,6 +158,7 @@ def draw(workspace: Workspace, t: Words, view: View) -> Values:
         seen,
         chosen.prompt if chosen else "",
         as_json(answers),
+        notices,
     ]
 
 
@@ -201,13 +206,13 @@ def uploaded(workspace: Workspace, t: Words, view: View, path: str | None) -> Va
     if not path:
         raise InputError("This is no picture that was uploaded. Choose a file.")
     open_image(Path(path))  # refuses it, by its header before anything is decoded
-    view = _about_picture(view, picture=workspace.asked.keep(Path(path)))
+    view = _whole(workspace, t, _about_picture(view, picture=workspace.asked.keep(Path(path))))
     return [view, _preview(workspace, view), _examples(workspace, view), *draw(workspace, t, view)]
 
 
 def cleared(workspace: Workspace, t: Words, view: View) -> Values:
     """No picture any more."""
-    view = _about_picture(view)
+    view = _whole(workspace, t, _about_picture(view))
     return [view, _examples(workspace, view), *draw(workspace, t, view)]
 
 
@@ -216,33 +221,51 @@ def example_chosen(workspace: Workspace, t: Words, view: View, key: str) -> Valu
     view = _about_picture(view, example=key)
     subject_of(workspace, view)  # refuses a key that there is not
     text = ask_examples()[key].questions
-    view = moved(view, q=text)
+    view = _whole(workspace, t, moved(view, q=text))
     drawn = draw(workspace, t, view)
     return [view, _preview(workspace, view), _examples(workspace, view), text, *drawn]
 
 
 def run_chosen(workspace: Workspace, t: Words, view: View, run: str) -> Values:
     """Ask another model from here on."""
-    view = moved(view, run=run)
+    view = _whole(workspace, t, moved(view, run=run))
     name = _model(workspace, view)
     if name:
         workspace.models.warm(name)
-    return [view, *_draw_model(workspace, t, name)]
+    return [view, *_draw_model(workspace, t, name), {}]
 
 
 def answer_chosen(workspace: Workspace, t: Words, view: View, key: str) -> Values:
     """Look at an earlier answer."""
-    view = moved(view, at=key)
+    view = _whole(workspace, t, moved(view, at=key))
     return [view, *draw(workspace, t, view)]
 
 
 def forgotten(workspace: Workspace, t: Words, view: View) -> Values:
     """Remove the answers about the picture."""
+    view = _whole(workspace, t, moved(view, at=None))
     subject = subject_of(workspace, view)
     if subject:
         workspace.asked.forget(subject.key)
-    view = moved(view, at=None)
     return [view, *draw(workspace, t, view)]
+
+
+def _there(workspace: Workspace, t: Words, view: View) -> tuple[Subject | None, list[str]]:
+    """The picture that a view names, and what of the view is gone, each told in a sentence."""
+    notices = []
+    if view.get("run", "") not in ("", *workspace.models.names()):
+        notices.append(t("ask.no_run", run=view["run"]))
+    try:
+        return subject_of(workspace, view), notices
+    except InputError as error:
+        return None, [*notices, sentence(str(error), t)]
+
+
+def _whole(workspace: Workspace, t: Words, view: View) -> View:
+    """The view without what is gone."""
+    subject, _ = _there(workspace, t, view)
+    kept = view if subject else _about_picture(view)
+    return kept if kept.get("run") in workspace.models.names() else moved(kept, run=None)
 
 
 def _about_picture(view: View, **source: str) -> View:

@@ -100,6 +100,11 @@ def corner() -> gr.HTML:
     return _widget("corner", {}, "corner", "", None)
 
 
-def links(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML:
-    """Links within the page. Value: {"links": [{"text": ..., "view": {"tab": ..., "run": ...}}]}."""
-    return _widget("links", {"links": []}, elem_id, label, classes)
+def links(
+    elem_id: str, label: str, classes: list[str] | None = None, *, to: list[dict[str, Any]] | None = None
+) -> gr.HTML:
+    """Links within the page, at first those of `to`.
+
+    Value: {"links": [{"text": ..., "view": {"tab": ..., "run": ...}}]}.
+    """
+    return _widget("links", {"links": to or []}, elem_id, label, classes)
