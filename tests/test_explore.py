@@ -16,6 +16,7 @@ from ui.parts import Page, View
 from ui.wiring import Wiring
 from ui.words import LANGUAGES, Words
 from ui.workspace import Workspace
+from vqa_core import data_selection
 from vqa_core.files import InputError
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.tags import Tags
@@ -75,6 +76,17 @@ def test_a_filter_is_set_by_one_click_and_taken_away_by_the_next(workspace: Work
     assert explore.toggled(view, "split", "val") == {"run": "one"}
     assert explore.cleared(view | {"q": "x", "answer": "no"}) == {"run": "one"}
     assert explore.with_run(view | {"tag": "ambiguous", "q": "is"}, "") == {"q": "is"}
+
+
+def test_a_list_that_is_not_whole_says_how_many_are_missing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = drawn(workspace, run="one", q="i")["answer"]["value"]["rows"]
+    assert all("key" in row for row in whole)
+    monkeypatch.setattr(data_selection, "SHOWN", 2)
+    rows = drawn(workspace, run="one", q="is")["answer"]["value"]["rows"]
+    assert [row["key"] for row in rows[:2]]
+    assert rows[2:] == [{"label": f"… and {len(whole) - 2} more: search for one"}]
 
 
 @pytest.mark.parametrize("answer", ["", '"', '""', "yes", '"yes"', " ", "001"])

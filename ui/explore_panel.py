@@ -96,6 +96,8 @@ def draw_counts(t: Words, scene: Scene) -> Drawn:
             }
             for value, count in sorted(counts, key=partial(_rank, ORDER.get(facet, ())))
         ]
+        if selection.more[facet]:
+            rows.append({"label": t("explore.more", more=f"{selection.more[facet]:,}")})
         drawn[facet] = shown({"rows": rows, "title": t(f"explore.{facet}")} if rows else {})
     most = max(selection.per_image.values(), default=0)
     sizes: list[Bar] = [
