@@ -64,7 +64,11 @@ def matrix(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTM
 
 
 def picture(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML:
-    """One picture, in full. Value: {"src": ..., "alt": ..., "caption": ...} or {}."""
+    """One picture, in full.
+
+    Value: {"src": ..., "alt": ..., "caption": ..., "broken": text where it can't be shown, "whole": its address at its
+    own size, with "to_whole": text of the link to it} or {}; the last three may be left out.
+    """
     return _widget("picture", {}, elem_id, label, classes)
 
 
