@@ -265,13 +265,13 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
     assert subject
     asked(workspace, view, QUESTIONS[0])
     (given,) = workspace.asked.answers(subject.key)
-    whole, seen = seen_pictures(EN, subject, given)  # the picture is 50 x 40
+    whole, seen = seen_pictures(workspace, EN, subject, given)  # the picture is 50 x 40
     assert "50 × 40" in whole["caption"]
     assert "20 %" in whole["caption"]
     assert "32 × 32" in seen["caption"]
     assert whole["src"].startswith("data:image/webp;base64,")
     padded = Answered(**asdict(given) | {"pixels": given.pixels | {"aspect": "pad"}})
-    assert EN("ask.padded") in seen_pictures(EN, subject, padded)[0]["caption"]
+    assert EN("ask.padded") in seen_pictures(workspace, EN, subject, padded)[0]["caption"]
 
 
 def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def draw(workspace: Workspace, t: Words, view: View) -> Values:
         return [t("ask.no_picture_yet"), {"rows": []}, gr.update(visible=False), {"rows": []}, {}, {}, "", "", notices]
     answers = workspace.asked.answers(subject.key)
     chosen = chosen_of(view, answers)
-    whole, seen = seen_pictures(t, subject, chosen) if chosen else ({}, {})
+    whole, seen = seen_pictures(workspace, t, subject, chosen) if chosen else ({}, {})
     return [
         told(t, chosen, answers),
         answer_table(t, answers),
@@ -189,7 +189,8 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     yield growing(t(status), [""] * len(questions), begins=True)
     with workspace.asked.once((subject.key, run, *questions)) as first:
         if first:
-            stream = answering(workspace, models, image, questions, run)
+            keep = functools.partial(workspace.asked.keep_seen, subject.key)
+            stream = answering(workspace, models, image, questions, run, keep=keep)
             try:
                 while True:
                     yield growing(t("ask.answering"), next(stream))
