@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from PIL import Image
 
 from tests.browser import Server, open_tab, ready
 from tests.tiny import TINY_MODEL, tiny_competition, tiny_parts, tiny_picture
@@ -19,6 +20,12 @@ from vqa_core.vlm import build_vlm
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+PUT_ON_CLIPBOARD = """async () => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 33, height: 21 });
+    canvas.getContext('2d').fillRect(3, 3, 9, 9);
+    const blob = await new Promise((done) => canvas.toBlob(done, 'image/png'));
+    await navigator.clipboard.write([new ClipboardItem({ 'image/png': blob })]);
+}"""
 ANSWER_MS = 120_000  # the first one loads torch and the model, on a machine that may be busy
 
 
@@ -100,3 +107,87 @@ def test_an_answer_that_comes_after_another_picture_was_chosen_stays_with_its_ow
     ready(page)
     assert rows.count() == 0
     assert "picture" not in place(page)
+
+
+def test_a_picture_comes_by_paste_by_camera_as_an_example_or_from_explore(page: "Page", server: Server) -> None:
+    from playwright.sync_api import expect
+
+    rows = page.locator("#ask-answers tbody tr")
+    picture = page.locator("#ask-picture img[src]:not([src=''])")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    open_tab(page, server, "ask", run="tiny")
+    page.evaluate(PUT_ON_CLIPBOARD)
+    page.click("#ask-picture button[aria-label='Paste from clipboard']")
+    expect(picture).to_be_visible()
+    ready(page)
+    pasted = place(page)["picture"]
+    with Image.open(server.runs / ".page/asked" / pasted / "picture") as image:
+        assert image.size == (33, 21)
+
+    page.click("#ask-picture button[aria-label='Remove Image']")
+    ready(page)
+    page.click("#ask-picture button[aria-label='Capture from camera']")
+    page.click("#ask-picture button:has-text('Webcam')")
+    page.wait_for_function("document.querySelector('#ask-picture video').videoWidth > 0")
+    page.click("#ask-picture button[aria-label='capture photo']")
+    page.wait_for_function("new URLSearchParams(location.search).has('picture')")
+    ready(page)
+    assert place(page)["picture"] != pasted
+
+    page.locator("#ask-examples .wb-cell").nth(3).click()
+    expect(rows).to_have_count(3)  # its three questions, asked at once
+    expect(rows.first).to_contain_text("%", timeout=ANSWER_MS)
+    ready(page)
+    assert place(page)["example"] == "28"
+    assert "picture" not in place(page)
+    assert page.input_value("#ask-question textarea").count("\n") == 2
+
+    page.get_by_role("link", name="Or choose a sample in Explore").click()
+    page.locator("#explore-gallery .wb-cell").first.click(timeout=ANSWER_MS)
+    page.get_by_role("link", name="Ask about this picture").click()
+    page.locator("#ask-picture").wait_for()
+    ready(page)
+    assert place(page)["sample"] == "0"
+    expect(picture).to_be_visible()
+    expect(rows).to_have_count(0)
+
+
+def test_earlier_answers_are_looked_at_copied_and_forgotten(page: "Page", server: Server, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    rows = page.locator("#ask-answers tbody tr")
+    open_tab(page, server, "ask", run="gone", picture="0" * 32)
+    notice = page.locator("#ask-notices")
+    expect(notice).to_contain_text("There is no trained model gone")
+    expect(notice).to_contain_text("This picture is not kept any more")
+    upload(page, tmp_path / "c.png", 3)
+    expect(notice).to_be_hidden()
+    for number, question in enumerate(("first?", "second?"), start=1):
+        page.fill("#ask-question textarea", question)
+        page.keyboard.press("Enter")
+        expect(rows).to_have_count(number)
+        expect(rows.first).to_contain_text("%", timeout=ANSWER_MS)
+        ready(page)
+    assert place(page)["run"] == "tiny"
+    likeliest = page.locator("#ask-likeliest h3")
+    expect(likeliest).to_contain_text("second?")
+    rows.last.locator("button").click()
+    expect(likeliest).to_contain_text("first?")
+    ready(page)
+    assert place(page)["at"] == "0"
+    page.reload()
+    ready(page)
+    expect(likeliest).to_contain_text("first?")
+
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    page.locator("#ask-json-box > button").click()
+    page.locator("#ask-json-box button[aria-label='Copy'], #ask-json-box button[title*='opy']").first.click()
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text.includes('second?'))")
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert [each["question"] for each in copied] == ["first?", "second?"]
+
+    page.click("#ask-forget")
+    expect(rows).to_have_count(0)
+    expect(page.locator("#ask-likeliest")).to_be_hidden()
+    ready(page)
+    assert kept(server, place(page)["picture"]) == []
