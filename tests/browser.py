@@ -50,6 +50,8 @@ FLAGS = (
     # the browser's own calls home
     *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
     *("--disable-domain-reliability", "--no-pings"),
+    # a camera that needs no device and asks nobody
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 )
 START_S = 120  # importing Gradio takes 4 s on an idle machine

@@ -18,7 +18,7 @@ from ui.asking import Answered, answer
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings
-from vqa_core.files import InputError
+from vqa_core.files import InputError, read_json, write_json
 from vqa_core.images import open_image
 from vqa_core.pixels import PixelTransform
 from vqa_core.prepare import prepare
@@ -27,7 +27,7 @@ from vqa_core.stages import Stage, prepare_stage, save_model_folder
 from vqa_core.vlm import build_vlm
 
 EN, KO = Words("en"), Words("ko")
-STATUS, TABLE, RESULT, BARS, WHOLE, SEEN, PROMPT, JSON = range(8)  # of what `draw` returns
+STATUS, TABLE, RESULT, BARS, WHOLE, SEEN, PROMPT, JSON, NOTICES = range(9)  # of what `draw` returns
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,8 @@ def view(workspace: Workspace, tmp_path: Path, request: pytest.FixtureRequest) -
 
 
 def asked(workspace: Workspace, view: dict[str, str], text: str, t: Words = EN) -> list[list[Any]]:
-    return list(tab.ask(workspace, t, view, text, "tiny"))
+    """The view and the scene of each time that something came."""
+    return [[coming["view"], *coming["scene"]] for (coming,) in tab.ask(workspace, t, view, text, "tiny")]
 
 
 def test_answers_stream_and_end_with_what_the_api_answers(workspace: Workspace, view: dict[str, str]) -> None:
@@ -85,14 +86,14 @@ def test_what_is_drawn_is_what_was_answered(workspace: Workspace, view: dict[str
     assert [bar["share"] for bar in bars] == [each["probability"] for each in kept["likeliest"]]
     assert all(0 <= bar["share"] <= 1 for bar in bars)
     assert drawn[TABLE]["rows"] == [[QUESTIONS[0], kept["answer"], percent(kept["probability"]), "tiny"]]
-    assert drawn[RESULT].visible
+    assert drawn[RESULT]["visible"]
     assert view["q"] == QUESTIONS[0]
     assert view["run"] == "tiny"
 
 
 def test_a_reload_shows_the_same(workspace: Workspace, view: dict[str, str]) -> None:
     after, *drawn = asked(workspace, view, f"{QUESTIONS[0]}\n{QUESTIONS[1]}")[-1]
-    again = tab.shown(workspace, EN, after)[-8:]
+    again = tab.shown(workspace, EN, after)[-9:]
     assert again[TABLE:RESULT] + again[BARS:] == drawn[TABLE:RESULT] + drawn[BARS:]
     preview, question = tab.shown(workspace, EN, after)[0], tab.shown(workspace, EN, after)[2]
     assert preview.size[0] > 0
@@ -113,7 +114,7 @@ def test_earlier_answers_on_the_same_picture_stay_and_can_be_looked_at(
     assert "at" not in asked(workspace, looked, QUESTIONS[3])[-1][0]
     cleaned, *drawn = tab.forgotten(workspace, EN, looked)
     assert drawn[TABLE]["rows"] == []
-    assert not drawn[RESULT].visible
+    assert not drawn[RESULT]["visible"]
     assert "at" not in cleaned
 
 
@@ -183,23 +184,34 @@ def test_what_is_no_picture_is_refused(content: bytes, workspace: Workspace, tmp
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    ("nonsense", "said"),
     [
-        {"picture": "../../etc/passwd"},
-        {"picture": "0" * 32},
-        {"example": "-1"},
-        {"example": "<script>"},
-        {"data": "nowhere", "sample": "5"},
-        {"sample": "9" * 5000},
-        {"sample": "²"},
-        {"at": "99999", "run": "../x", "q": "\x00", "page": "-3"},
+        ({"picture": "../../etc/passwd"}, "not kept any more"),
+        ({"picture": "0" * 32}, "not kept any more"),
+        ({"example": "-1"}, "no example '-1'"),
+        ({"example": "<script>"}, "no example '<script>'"),
+        ({"data": "nowhere", "sample": "5"}, "no dataset 'nowhere'"),
+        ({"sample": "9" * 5000}, "no sample"),
+        ({"sample": "²"}, "no sample '²'"),
+        ({"of": "gone", "sample": "TEST_0"}, "no run 'gone'"),
+        ({"at": "99999", "run": "../x", "q": "\x00", "page": "-3"}, "no trained model ../x"),
+        ({"run": "gone", "picture": "0" * 32}, "no trained model gone"),
+        ({"page": "-3"}, ""),
     ],
 )
-def test_a_view_of_nonsense_shows_a_tab_that_works(nonsense: dict[str, str], workspace: Workspace) -> None:
+def test_what_of_an_address_is_gone_is_told_and_left_out_of_the_next(
+    nonsense: dict[str, str], said: str, workspace: Workspace
+) -> None:
     for t in (EN, KO):
         drawn = tab.shown(workspace, t, nonsense)
-        assert drawn[-8:][STATUS] == t("ask.no_picture_yet")
+        assert drawn[-9:][STATUS] == t("ask.no_picture_yet")
         assert drawn[3].value == "tiny"
+        notice = drawn[-9:][NOTICES]
+        assert said in (notice.get("title", "") if t is EN else said)
+        assert bool(notice) == bool(said)
+    after, *drawn = tab.answer_chosen(workspace, EN, nonsense, "0")
+    assert not after.keys() & {"picture", "example", "sample", "run"}
+    assert drawn[NOTICES] == {}
 
 
 @pytest.mark.parametrize("at", ["-1", "7", "x", "²", "9" * 5000])
@@ -253,25 +265,33 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
     assert subject
     asked(workspace, view, QUESTIONS[0])
     (given,) = workspace.asked.answers(subject.key)
-    whole, seen = seen_pictures(EN, subject, given)  # the picture is 50 x 40
+    whole, seen = seen_pictures(workspace, EN, subject, given)  # the picture is 50 x 40
     assert "50 × 40" in whole["caption"]
     assert "20 %" in whole["caption"]
     assert "32 × 32" in seen["caption"]
     assert whole["src"].startswith("data:image/webp;base64,")
     padded = Answered(**asdict(given) | {"pixels": given.pixels | {"aspect": "pad"}})
-    assert EN("ask.padded") in seen_pictures(EN, subject, padded)[0]["caption"]
+    assert EN("ask.padded") in seen_pictures(workspace, EN, subject, padded)[0]["caption"]
 
 
 def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: Path) -> None:
     run = RunDir(workspace.runs / "tiny")
     assert about(EN, workspace.models, "tiny").startswith(EN("ask.about_unknown", stage=EN("ask.stage_align")))
-    before = run.config.read_bytes()
+    before, made = run.config.read_bytes(), read_json(run.model / "vqa.json")
     try:
         run.write_section("train", {})
         run.write_section("dataset", run.read_config()["dataset"] | {"source": "<img src=x onerror=alert(1)>"})
         questions = run.read_config()["dataset"]["questions"]["train"]
         line = about(EN, workspace.models, "tiny")
-        assert f"Trained on <img src=x onerror=alert(1)>: {questions} of its" in line
+        assert (
+            f"Trained on <img src=x onerror=alert(1)>: ? questions seen, repeats counted, drawn from {questions} of its"
+            in line
+        )
+        # stopped at step 8 of what would have been 1,000, the weights of step 6 kept
+        write_json(
+            run.model / "vqa.json", made | {"trained": {"steps": 8, "step": 6, "epochs": 0.1, "questions": 4000}}
+        )
+        assert "3,000 questions seen" in about(EN, workspace.models, "tiny")
         assert "about 3 images" in line
         assert EN("ask.guesses") in line
         for nonsense in ('{"train": 1, "dataset": []}', '{"train": 1, "dataset": {"questions": "many"}}', "[", "[]"):
@@ -279,6 +299,7 @@ def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: 
             assert about(KO, workspace.models, "tiny")
     finally:
         run.config.write_bytes(before)
+        write_json(run.model / "vqa.json", made)
 
 
 @pytest.mark.parametrize(

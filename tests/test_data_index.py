@@ -18,7 +18,7 @@ from vqa_core.competition import read_competition
 from vqa_core.data_index import DataIndex, open_index
 from vqa_core.data_index_writer import fingerprint, index_dataset
 from vqa_core.data_report import examine
-from vqa_core.data_selection import FACETS, PAGE, Filter, select
+from vqa_core.data_selection import FACETS, PAGE, SHOWN, Filter, select
 from vqa_core.examples import ColumnMap, Example
 from vqa_core.files import InputError
 from vqa_core.images import check_images
@@ -246,6 +246,24 @@ def test_an_empty_train_csv_has_an_index_without_rows(tmp_path: Path) -> None:
     assert (empty.rows, empty.images, selection.pages, selection.per_image) == (0, 0, 1, {})
     with pytest.raises(InputError, match="no image 0"):
         empty.image(0)
+
+
+def test_values_past_the_most_frequent_are_counted_and_a_search_finds_them(tmp_path: Path) -> None:
+    rows = [f"{number},i,what?,word{number // 2 if number < 4 else number}\n" for number in range(SHOWN + 9)]
+    (tmp_path / "train.csv").write_text("ID,image_id,question,answer\n" + "".join(rows))
+    index = made(tmp_path, tmp_path)
+    everything = select(index, Filter())
+    answers = SHOWN + 7
+    assert (len(everything.counts["answer"]), everything.more["answer"]) == (SHOWN, 7)
+    last = f"word{SHOWN + 8}"
+    assert last not in dict(everything.counts["answer"])
+    chosen = select(index, Filter(answer=last))
+    assert dict(chosen.counts["answer"])[last] == 1
+    assert len(chosen.counts["answer"]) + chosen.more["answer"] == answers
+    absent = select(index, Filter(answer="nothing"))
+    assert len(absent.counts["answer"]) - 1 + absent.more["answer"] == answers
+    found = select(index, Filter(text=last))
+    assert (found.counts["answer"], found.more["answer"]) == ([(last, 1)], 0)
 
 
 def test_a_run_adds_its_validation_split_its_tags_and_its_predictions(tmp_path: Path) -> None:

@@ -130,12 +130,38 @@ def test_a_killed_build_is_told_and_tried_again_when_asked(workspace: Workspace,
     ready(datasets, dataset)
 
 
+def zipped(folder: Path, path: Path, train_images: int) -> str:
+    """A zip at `path` of a new competition folder `folder`."""
+    tiny_competition(folder, train_images=train_images, test_images=1)
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*"):
+            archive.write(file, file.relative_to(folder.parent))
+    return str(path)
+
+
+def images(workspace: Workspace, dataset: Dataset) -> int:
+    wait(lambda: workspace.datasets.get(dataset.key).root is not None)
+    ready(workspace.datasets, workspace.datasets.get(dataset.key))
+    return workspace.datasets.index(dataset.key).images
+
+
+def test_another_zip_of_the_same_name_is_another_dataset(workspace: Workspace, tmp_path: Path) -> None:
+    datasets = workspace.datasets
+    first = datasets.open(zipped(tmp_path / "one", tmp_path / "a/open.zip", 2))
+    waiting = datasets.open(zipped(tmp_path / "two", tmp_path / "b/open.zip", 3))  # the first may not be unpacked yet
+    assert (images(workspace, first), images(workspace, waiting)) == (3, 4)
+    assert datasets.open(str(tmp_path / "a/open.zip")) == datasets.get(first.key), "opened again, nothing new"
+    again = datasets.open(zipped(tmp_path / "three", tmp_path / "a/open.zip", 5))  # fetched anew at the same place
+    assert images(workspace, again) == 6
+    assert images(workspace, first) == 3
+    assert [dataset.name for dataset in datasets.all()] == ["open", "open-2", "open-3"]
+    (workspace.data / "open/.extracted.json").write_text("[")
+    assert datasets.open(str(tmp_path / "b/open.zip")).key == waiting.key
+
+
 def test_a_zip_is_unpacked_below_data(workspace: Workspace, tmp_path: Path) -> None:
-    folder = tiny_competition(tmp_path / "open", train_images=2, test_images=1)
-    with zipfile.ZipFile(tmp_path / "한글 open.zip", "w") as archive:
-        for path in folder.rglob("*"):
-            archive.write(path, path.relative_to(tmp_path))
-    dataset = workspace.datasets.open(str(tmp_path / "한글 open.zip"))
+    dataset = workspace.datasets.open(zipped(tmp_path / "open", tmp_path / "한글 open.zip", 2))
     assert (dataset.root, dataset.name) == (None, "한글 open")
     wait(lambda: workspace.datasets.get(dataset.key).root is not None)
     dataset = workspace.datasets.get(dataset.key)

@@ -2,20 +2,25 @@
 
 import shutil
 import time
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
-from tests.tiny import tiny_run
+from tests.tiny import tiny_competition, tiny_run
 from ui import explore
+from ui.datasets import Sight
 from ui.explore_panel import draw_sample
 from ui.explore_scene import Scene, quoted, scene_of, unquoted
+from ui.index_job import IndexState
 from ui.parts import Page, View
 from ui.wiring import Wiring
 from ui.words import LANGUAGES, Words
 from ui.workspace import Workspace
+from vqa_core import data_selection
+from vqa_core.examples import ColumnMap
 from vqa_core.files import InputError
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.tags import Tags
@@ -77,6 +82,17 @@ def test_a_filter_is_set_by_one_click_and_taken_away_by_the_next(workspace: Work
     assert explore.with_run(view | {"tag": "ambiguous", "q": "is"}, "") == {"q": "is"}
 
 
+def test_a_list_that_is_not_whole_says_how_many_are_missing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = drawn(workspace, run="one", q="i")["answer"]["value"]["rows"]
+    assert all("key" in row for row in whole)
+    monkeypatch.setattr(data_selection, "SHOWN", 2)
+    rows = drawn(workspace, run="one", q="is")["answer"]["value"]["rows"]
+    assert [row["key"] for row in rows[:2]]
+    assert rows[2:] == [{"label": f"… and {len(whole) - 2} more: search for one"}]
+
+
 @pytest.mark.parametrize("answer", ["", '"', '""', "yes", '"yes"', " ", "001"])
 def test_every_answer_can_be_an_address(answer: str) -> None:
     assert quoted(answer)
@@ -95,6 +111,7 @@ def test_a_sample_shows_all_its_questions_and_what_the_run_said(workspace: Works
     assert {row[3][2:] for row in rows} == {"75.0%"}
     assert {row[-1] for row in rows} == {"Ambiguous", ""}
     assert "/picture/2048/" in shown["picture"]["value"]["src"]
+    assert "/picture/16383/" in shown["picture"]["value"]["whole"]
     [ask, _] = shown["links"]["links"]
     number = int(ask["view"]["sample"])
     assert workspace.datasets.image_path(ask["view"]["data"], number) == workspace.run("one").data_root() / image
@@ -144,6 +161,26 @@ def test_a_damaged_file_of_a_run_is_told_and_the_data_shown(workspace: Workspace
         assert keys(explore.draw(workspace, T, here))
     finally:
         run.tags.write_text(kept, encoding="utf-8")
+
+
+def test_every_column_that_a_dataset_may_name_has_a_field(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "runs", tmp_path / "data")
+    folder = tiny_competition(tmp_path / "odd", train_images=2, test_images=1)
+    typed = [f" {field.name}" for field in fields(ColumnMap)]
+    view = explore.opened(workspace, {}, str(folder), *typed)
+    assert asdict(workspace.datasets.get(view["data"]).columns) == {name.strip(): name for name in typed}
+    with gr.Blocks(analytics_enabled=False):
+        parts = explore.layout(T)
+    assert [parts[name].placeholder for name in explore.FIELDS[1:]] == list(asdict(ColumnMap()).values())
+
+
+def test_what_went_wrong_unforeseen_says_where_its_log_is(workspace: Workspace) -> None:
+    here = scene(workspace)
+    assert here.dataset is not None
+    failed = replace(here, sight=Sight(None, IndexState("failed")))
+    text = explore.draw(workspace, T, failed)["status"]["value"]["text"]
+    assert f"indexes/{here.dataset.key}/log.txt" in text
+    assert (workspace.cache / "indexes" / here.dataset.key / "log.txt").is_file()
 
 
 def test_without_a_dataset_there_is_one_button(tmp_path: Path) -> None:

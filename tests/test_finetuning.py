@@ -124,6 +124,10 @@ def test_the_time_limit_ends_a_training_with_a_validated_model(tmp_path: Path) -
     assert 1 <= outcome.step < 1000
     assert outcome.metrics["questions"] == 9
     assert (run.model / "trained.safetensors").is_file()
+    trained = read_json(run.model / "vqa.json")["trained"]
+    most = int(TINY_TRAIN["batch_questions"])
+    assert trained["steps"] == outcome.step
+    assert outcome.step <= trained["questions"] <= outcome.step * most, "those of the steps done, not of the plan"
 
 
 def test_gradient_checkpointing_trains_the_same_weights(tmp_path: Path) -> None:

@@ -214,6 +214,16 @@ def test_a_picture_of_any_shape_is_taken_or_refused_by_name(kind: str, size: tup
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_tiles_of_a_picture_are_what_the_model_is_given(kind: str) -> None:
+    model = hub(kind)
+    plain = Image.new("RGB", (64, 64), (200, 100, 30))
+    tiles = model.tiles(model.see(plain))
+    assert bool(tiles) != kind.startswith("qwen")
+    for tile in tiles:
+        assert max(abs(a - b) for a, b in zip(tile.getpixel((tile.width // 2, tile.height // 2)), (200, 100, 30))) <= 1
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_pictures_may_be_seen_in_several_threads(kind: str) -> None:
     model, pictures = hub(kind), [picture(number % 4) for number in range(24)]
     alone = [model.see(image).prefix for image in pictures[:4]]

@@ -12,6 +12,7 @@ from ui.ask_model import about
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.config import DataSettings
+from vqa_core.images import open_image
 from vqa_core.predicting import adopt_model
 from vqa_core.prepare import prepare
 from vqa_core.runs import RunDir
@@ -19,7 +20,7 @@ from vqa_core.runs import RunDir
 EN = Words("en")
 
 
-@pytest.mark.parametrize("kind", ["smolvlm", "gemma3"])
+@pytest.mark.parametrize("kind", ["smolvlm", "gemma3", "qwen2_vl"])
 def test_a_question_is_answered_and_drawn(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunDir(tmp_path / "runs" / "hub")
     prepare(run, str(tiny_competition(tmp_path / "data", train_images=3, test_images=2)), DataSettings())
@@ -29,11 +30,17 @@ def test_a_question_is_answered_and_drawn(kind: str, tmp_path: Path, monkeypatch
     workspace = Workspace(tmp_path / "runs", tmp_path / "data")
     tiny_picture(0).save(tmp_path / "picture.png")
     view = tab.uploaded(workspace, EN, {"run": "hub"}, str(tmp_path / "picture.png"))[0]
-    *_, (view, _, table, _, bars, whole, seen, prompt, _) = tab.ask(workspace, EN, view, "\n".join(QUESTIONS), "hub")
+    *_, (last,) = tab.ask(workspace, EN, view, "\n".join(QUESTIONS), "hub")
+    _, table, _, bars, whole, seen, prompt, *_ = last["scene"]
     assert [row[0] for row in table["rows"]] == list(QUESTIONS)
     assert "…" not in [row[1] for row in table["rows"]]
-    assert bool(bars["rows"]) == (kind == "smolvlm")
+    assert bool(bars["rows"]) == (kind != "gemma3")
+    assert bars["empty"] == EN("ask.not_searched" if kind == "gemma3" else "ask.none_likely")
     assert "50 × 40" in whole["caption"]
-    assert seen == {}
+    assert (EN("ask.not_shown") in whole["caption"]) == (seen == {}) == (kind == "qwen2_vl")
+    if seen:
+        assert ("tiles of" in seen["caption"]) == (kind == "smolvlm")
+        path = workspace.pictures.path(*(part(text) for part, text in zip((int, str, str), seen["src"].split("/")[2:])))
+        assert open_image(path).width > 16
     assert "<image>" in prompt
     assert about(EN, workspace.models, "hub")

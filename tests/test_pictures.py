@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from ui import pictures as module
-from ui.pictures import FULL, THUMB, Pictures, add_routes
+from ui.pictures import FULL, THUMB, WHOLE, Pictures, add_routes
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def photo(path: Path, size: tuple[int, int] = (600, 300), **options: object) -> 
     return path
 
 
-@pytest.mark.parametrize(("side", "size"), [(THUMB, (256, 128)), (FULL, (600, 300))])
+@pytest.mark.parametrize(("side", "size"), [(THUMB, (256, 128)), (FULL, (2048, 1024)), (WHOLE, (3000, 1500))])
 def test_a_picture_is_served_as_webp_of_the_size_asked_for(tmp_path, pictures, get, side, size) -> None:
-    reply = get(pictures.url(photo(tmp_path / "한글 & 사진.jpg"), side))
+    reply = get(pictures.url(photo(tmp_path / "한글 & 사진.jpg", (3000, 1500)), side))
     assert (reply.status_code, reply.headers["content-type"]) == (200, "image/webp")
     with Image.open(io.BytesIO(reply.content)) as image:
         assert (image.format, image.size) == ("WEBP", size)

@@ -1,6 +1,7 @@
 """Ask: questions about one picture. The answer streams; then the likeliest ones, and what the model was given."""
 
 import functools
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ui.ask_examples import ask_examples
 from ui.ask_model import about
 from ui.ask_scene import (
     SOURCES,
+    Subject,
     answer_table,
     as_json,
     chosen_of,
@@ -24,6 +26,7 @@ from ui.ask_scene import (
 from ui.asking import answering, checked, lines_of
 from ui.parts import Page, Tab, View, moved, view_of
 from ui.picture_input import PictureInput
+from ui.sentences import sentence
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.files import InputError
@@ -33,7 +36,15 @@ NAME = "ask"
 PREVIEW, SMALL = 1024, 340  # pixels of the longest side of a picture as it is shown; a smaller one is enlarged
 LONGEST_Q = 500  # characters of a question that an address carries
 
-UNCHANGED = [gr.skip()] * 6  # what of the scene stands below the answers
+# What comes is drawn only where the page still shows the picture it was asked about: meanwhile another may have been
+# chosen. What stands in a view beside the picture is the reader's too, but for what was asked.
+ARRIVE = """(coming, view) => {
+  const of = (each) => JSON.stringify(SOURCES.map((name) => each?.[name] ?? ""));
+  if (!coming.view || of(coming.view) !== of(view)) return [];
+  const { at, ...kept } = view;
+  const now = coming.begins ? coming.view : at === undefined ? undefined : kept;
+  return [now, ...coming.scene.map((part) => part ?? undefined)];
+}""".replace("SOURCES", json.dumps(SOURCES))
 
 Values = list[Any]
 
@@ -42,6 +53,7 @@ def build(page: Page) -> Tab:
     """Draw and wire the tab."""
     t, workspace = page.t, page.workspace
     view = view_of(NAME)
+    notices = widgets.progress("ask-notices", t("ask.notices"))
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             picture = PictureInput(
@@ -51,6 +63,9 @@ def build(page: Page) -> Tab:
             )  # fmt: skip
             gr.Markdown(f"### {t('ask.examples')}", visible=bool(ask_examples()))
             examples = widgets.gallery("ask-examples", t("ask.examples"))
+            widgets.links(
+                "ask-to-explore", t("ask.to_explore"), to=[{"text": t("ask.to_explore"), "view": {"tab": "explore"}}]
+            )
         with gr.Column(min_width=320):
             run = gr.Dropdown(label=t("ask.model"), choices=[], allow_custom_value=True, elem_id="ask-run")
             trained_on = widgets.facts("ask-about", t("ask.model"))  # a text of a run, so no Markdown
@@ -80,7 +95,7 @@ def build(page: Page) -> Tab:
                 forget = gr.Button(t("ask.forget"), size="sm", elem_id="ask-forget")
 
     model = [run, trained_on, to_train, submit]
-    scene = [status, answers, result, bars, whole, seen, prompt, code]
+    scene = [status, answers, result, bars, whole, seen, prompt, code, notices]
     outputs = [picture, examples, question, *model, *scene]
     show = functools.partial(shown, workspace, t)
 
@@ -91,7 +106,7 @@ def build(page: Page) -> Tab:
     arrived = wire(picture.upload, uploaded, [view, picture], [view, picture, examples, *scene])
     page.wire(arrived.failure, lambda: [None], None, [picture])  # what was refused is not shown either
     wire(picture.clear, cleared, [view], [view, examples, *scene])
-    wire(run.input, run_chosen, [view, run], [view, *model])
+    wire(run.input, run_chosen, [view, run], [view, *model, notices])
 
     def answer_clicked(view: View, event: gr.EventData) -> Values:  # Gradio reads the annotation: no partial
         return answer_chosen(workspace, t, view, str(event.key))
@@ -101,11 +116,13 @@ def build(page: Page) -> Tab:
 
     page.wire(answers.select, answer_clicked, [view], [view, *scene])
     wire(forget.click, forgotten, [view], [view, *scene])
-    once = {"trigger_mode": "once", "concurrency_limit": 8, "concurrency_id": "ask"}
+    coming = gr.JSON({}, visible="hidden", elem_id="ask-coming")
+    several = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "ask"}
     ask_ = functools.partial(gr.on, [submit.click, question.submit])
-    wire(ask_, ask, [view, question, run], [view, *scene], **once)
+    wire(ask_, ask, [view, question, run], [coming], **several)
     taken = page.wire(examples.select, example_clicked, [view], [view, picture, examples, question, *scene])
-    wire(taken.success, ask, [view, question, run], [view, *scene], **once)
+    wire(taken.success, ask, [view, question, run], [coming], **several)
+    page.wire(coming.change, None, [coming, view], [view, *scene], js=ARRIVE)
     return Tab(NAME, view, outputs, show)
 
 
@@ -125,29 +142,32 @@ def shown(workspace: Workspace, t: Words, view: View) -> Values:
 
 def draw(workspace: Workspace, t: Words, view: View) -> Values:
     """The answers about the view's picture, and the one that it looks at."""
-    try:
-        subject = subject_of(workspace, view)
-    except InputError:
-        subject = None
+    subject, told_of = _there(workspace, t, view)
+    notices = {"title": told_of[0], "text": " ".join(told_of[1:])} if told_of else {}
     if subject is None:
-        return [t("ask.no_picture_yet"), {"rows": []}, gr.Column(visible=False), {"rows": []}, {}, {}, "", ""]
+        return [t("ask.no_picture_yet"), {"rows": []}, gr.update(visible=False), {"rows": []}, {}, {}, "", "", notices]
     answers = workspace.asked.answers(subject.key)
     chosen = chosen_of(view, answers)
-    whole, seen = seen_pictures(t, subject, chosen) if chosen else ({}, {})
+    whole, seen = seen_pictures(workspace, t, subject, chosen) if chosen else ({}, {})
     return [
         told(t, chosen, answers),
         answer_table(t, answers),
-        gr.Column(visible=chosen is not None),
+        gr.update(visible=chosen is not None),
         likeliest_bars(t, chosen),
         whole,
         seen,
         chosen.prompt if chosen else "",
         as_json(answers),
+        notices,
     ]
 
 
 def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iterator[Values]:
-    """Answer the questions of `text` about the view's picture; the answers grow as they come."""
+    """Answer the questions of `text` about the view's picture; the answers grow as they come.
+
+    Yields [{"view": that of the question, "begins": whether it is told for the first time, "scene": values of the
+    scene, None for what stays}], which ARRIVE draws.
+    """
     text = text or ""
     view = moved(view, run=run, q=text if len(text) <= LONGEST_Q else None, at=None)
     subject = subject_of(workspace, view)
@@ -157,24 +177,29 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     image = open_image(subject.path)
     models, before = workspace.models, workspace.asked.answers(subject.key)
 
-    def growing(status: str, coming: Sequence[str]) -> Values:
+    def growing(status: str, coming: Sequence[str], *, begins: bool = False) -> Values:
         table = answer_table(t, before, list(zip(questions, coming, strict=True)))
-        return [view, status, table, *UNCHANGED]
+        return [{"view": view, "begins": begins, "scene": [status, table]}]
+
+    def whole() -> Values:
+        return [{"view": view, "begins": False, "scene": draw(workspace, t, view)}]
 
     ready = models.ready(run)
     status = "ask.loading" if not ready else "ask.waiting" if models.busy else "ask.answering"
-    yield growing(t(status), [""] * len(questions))
-    stream = answering(workspace, models, image, questions, run)
-    try:
-        while True:
-            yield growing(t("ask.answering"), next(stream))
-    except StopIteration as stop:
-        answered = stop.value
-    except Exception:
-        yield [view, *draw(workspace, t, view)]
-        raise
-    workspace.asked.add(subject.key, answered)
-    yield [view, *draw(workspace, t, view)]
+    yield growing(t(status), [""] * len(questions), begins=True)
+    with workspace.asked.once((subject.key, run, *questions)) as first:
+        if first:
+            keep = functools.partial(workspace.asked.keep_seen, subject.key)
+            stream = answering(workspace, models, image, questions, run, keep=keep)
+            try:
+                while True:
+                    yield growing(t("ask.answering"), next(stream))
+            except StopIteration as stop:
+                workspace.asked.add(subject.key, stop.value)
+            except Exception:
+                yield whole()
+                raise
+    yield whole()
 
 
 def uploaded(workspace: Workspace, t: Words, view: View, path: str | None) -> Values:
@@ -182,13 +207,13 @@ def uploaded(workspace: Workspace, t: Words, view: View, path: str | None) -> Va
     if not path:
         raise InputError("This is no picture that was uploaded. Choose a file.")
     open_image(Path(path))  # refuses it, by its header before anything is decoded
-    view = _about_picture(view, picture=workspace.asked.keep(Path(path)))
+    view = _whole(workspace, t, _about_picture(view, picture=workspace.asked.keep(Path(path))))
     return [view, _preview(workspace, view), _examples(workspace, view), *draw(workspace, t, view)]
 
 
 def cleared(workspace: Workspace, t: Words, view: View) -> Values:
     """No picture any more."""
-    view = _about_picture(view)
+    view = _whole(workspace, t, _about_picture(view))
     return [view, _examples(workspace, view), *draw(workspace, t, view)]
 
 
@@ -197,33 +222,51 @@ def example_chosen(workspace: Workspace, t: Words, view: View, key: str) -> Valu
     view = _about_picture(view, example=key)
     subject_of(workspace, view)  # refuses a key that there is not
     text = ask_examples()[key].questions
-    view = moved(view, q=text)
+    view = _whole(workspace, t, moved(view, q=text))
     drawn = draw(workspace, t, view)
     return [view, _preview(workspace, view), _examples(workspace, view), text, *drawn]
 
 
 def run_chosen(workspace: Workspace, t: Words, view: View, run: str) -> Values:
     """Ask another model from here on."""
-    view = moved(view, run=run)
+    view = _whole(workspace, t, moved(view, run=run))
     name = _model(workspace, view)
     if name:
         workspace.models.warm(name)
-    return [view, *_draw_model(workspace, t, name)]
+    return [view, *_draw_model(workspace, t, name), {}]
 
 
 def answer_chosen(workspace: Workspace, t: Words, view: View, key: str) -> Values:
     """Look at an earlier answer."""
-    view = moved(view, at=key)
+    view = _whole(workspace, t, moved(view, at=key))
     return [view, *draw(workspace, t, view)]
 
 
 def forgotten(workspace: Workspace, t: Words, view: View) -> Values:
     """Remove the answers about the picture."""
+    view = _whole(workspace, t, moved(view, at=None))
     subject = subject_of(workspace, view)
     if subject:
         workspace.asked.forget(subject.key)
-    view = moved(view, at=None)
     return [view, *draw(workspace, t, view)]
+
+
+def _there(workspace: Workspace, t: Words, view: View) -> tuple[Subject | None, list[str]]:
+    """The picture that a view names, and what of the view is gone, each told in a sentence."""
+    notices = []
+    if view.get("run", "") not in ("", *workspace.models.names()):
+        notices.append(t("ask.no_run", run=view["run"]))
+    try:
+        return subject_of(workspace, view), notices
+    except InputError as error:
+        return None, [*notices, sentence(str(error), t)]
+
+
+def _whole(workspace: Workspace, t: Words, view: View) -> View:
+    """The view without what is gone."""
+    subject, _ = _there(workspace, t, view)
+    kept = view if subject else _about_picture(view)
+    return kept if kept.get("run") in workspace.models.names() else moved(kept, run=None)
 
 
 def _about_picture(view: View, **source: str) -> View:

@@ -14,6 +14,7 @@ from ui.ask_examples import ask_examples
 from ui.asked import id_of
 from ui.asking import Answered
 from ui.parts import View
+from ui.pictures import FULL
 from ui.widgets import Bar
 from ui.words import Words
 from ui.workspace import Workspace
@@ -94,7 +95,11 @@ def likeliest_bars(t: Words, chosen: Answered | None) -> dict[str, Any]:
         }
         for each in chosen.likeliest
     ]
-    return {"rows": rows, "title": t("ask.likeliest", question=chosen.question), "empty": t("ask.none_likely")}
+    return {
+        "rows": rows,
+        "title": t("ask.likeliest", question=chosen.question),
+        "empty": t("ask.none_likely" if chosen.searched else "ask.not_searched"),
+    }
 
 
 def told(t: Words, chosen: Answered | None, answers: Sequence[Answered]) -> str:
@@ -112,12 +117,16 @@ def told(t: Words, chosen: Answered | None, answers: Sequence[Answered]) -> str:
     return " ".join(parts)
 
 
-def seen_pictures(t: Words, subject: Subject, chosen: Answered) -> tuple[dict[str, str], dict[str, str]]:
-    """The whole picture with what is cut off in the dark, and the square that the model sees."""
+def seen_pictures(
+    workspace: Workspace, t: Words, subject: Subject, chosen: Answered
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The whole picture with what is cut off in the dark, and the square that the model sees, or its tiles."""
     image = open_image(subject.path)
-    if not chosen.pixels:  # a model with a processor of its own: its tiles are no one square
+    if "side" not in chosen.pixels:  # a model with a processor of its own
         size = t("ask.size", width=image.width, height=image.height)
-        return {"src": _inline(fitted(image, SIDE)), "alt": t("ask.whole_alt"), "caption": size}, {}
+        tiles = _tiles(workspace, t, subject, chosen.pixels)
+        caption = size if tiles else f"{size} {t('ask.not_shown')}"
+        return {"src": _inline(fitted(image, SIDE)), "alt": t("ask.whole_alt"), "caption": caption}, tiles
     transform = PixelTransform(**chosen.pixels)
     left, top, right, bottom = transform.kept(image.size)
     share = 1 - (right - left) * (bottom - top) / (image.width * image.height)
@@ -141,6 +150,16 @@ def seen_pictures(t: Words, subject: Subject, chosen: Answered) -> tuple[dict[st
         {"src": _inline(whole), "alt": t("ask.whole_alt"), "caption": caption},
         {"src": _inline(fitted(square, SIDE)), "alt": t("ask.seen_alt"), "caption": seen},
     )
+
+
+def _tiles(workspace: Workspace, t: Words, subject: Subject, kept: dict[str, Any]) -> dict[str, str]:
+    """What the model's own processor made of the picture; {} where nothing of it is kept."""
+    if not kept:
+        return {}
+    path = workspace.asked.seen(subject.key, kept["seen"])
+    facts = {name: kept[name] for name in ("tiles", "width", "height")}
+    caption = t("ask.one_tile" if kept["tiles"] == 1 else "ask.several_tiles", **facts)
+    return {"src": workspace.pictures.url(path, FULL), "alt": t("ask.seen_label"), "caption": caption}
 
 
 def fitted(image: Image.Image, side: int) -> Image.Image:

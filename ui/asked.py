@@ -2,21 +2,30 @@
 
 <folder>/<id>/picture        the file as it came, where it was uploaded; the id is the start of its hash
               answers.jsonl  one answer a line
+              <hash>.webp    what a model's own processor made of it
 """
 
 import contextlib
+import hashlib
+import io
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from ui.asking import Answered
 from vqa_core.files import InputError, write_atomically
 from vqa_core.images import image_hash
 
+GAP, SHEET = 8, 2048  # pixels between tiles, and of the longest side of all together
 KEPT = 200  # pictures; the one untouched for longest goes first
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -26,6 +35,22 @@ class Asked:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._asking: dict[tuple[str, ...], threading.Event] = {}
+
+    @contextlib.contextmanager
+    def once(self, what: tuple[str, ...]) -> Iterator[bool]:
+        """Whether `what` may be asked now: a second click waits for the first one's answer and asks nothing."""
+        mine = threading.Event()
+        going = self._asking.setdefault(what, mine)
+        if going is not mine:
+            going.wait()
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            del self._asking[what]
+            mine.set()
 
     def keep(self, path: Path) -> str:
         """Copy a picture that was uploaded; returns its id."""
@@ -60,6 +85,29 @@ class Asked:
         with (folder / "answers.jsonl").open("a", encoding="utf-8") as file:
             file.write("".join("\n" + json.dumps(asdict(each), ensure_ascii=False) for each in answers))
         os.utime(folder)
+
+    def keep_seen(self, key: str, tiles: Sequence[Image.Image]) -> dict[str, Any]:
+        """Keep the tiles (RGB, of one size) that a processor made of a picture, side by side: `seen` names the file.
+
+        The other facts are how many they are, and the width and height of one; {} where there are none.
+        """
+        if not tiles:
+            return {}
+        wide, high = tiles[0].size
+        across = math.ceil(math.sqrt(len(tiles)))
+        sheet = Image.new("RGB", (across * (wide + GAP) - GAP, -(-len(tiles) // across) * (high + GAP) - GAP), "white")
+        for at, tile in enumerate(tiles):
+            sheet.paste(tile, (at % across * (wide + GAP), at // across * (high + GAP)))
+        sheet.thumbnail((SHEET, SHEET))
+        bytes_ = io.BytesIO()
+        sheet.save(bytes_, "WEBP", quality=90)
+        name = hashlib.sha256(bytes_.getvalue()).hexdigest()[:32]
+        write_atomically(self.folder / key / f"{name}.webp", bytes_.getvalue())
+        return {"seen": name, "tiles": len(tiles), "width": wide, "height": high}
+
+    def seen(self, key: str, name: str) -> Path:
+        """Where `keep_seen` keeps what it named so."""
+        return self.folder / key / f"{name}.webp"
 
     def forget(self, key: str) -> None:
         """Remove the answers about a picture."""

@@ -1,7 +1,7 @@
 """Asking: questions about one picture, answered by one of the page's models; for the tab and for the API alike."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,8 @@ class Answered:
     `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
     `seconds` is the time that all questions asked together took, without loading the model and without `likeliest`;
     `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
-    PixelTransform, {} where it has a processor of its own; `asked` the time in seconds since 1970; `status` and
-    `detail` are a Prediction's.
+    PixelTransform, or where it has a processor of its own what was kept of its tiles; `asked` the time in seconds since
+    1970; `status` and `detail` are a Prediction's. `searched` is whether `likeliest` were looked for.
     """
 
     question: str
@@ -41,6 +41,7 @@ class Answered:
     run: str
     pixels: dict[str, Any]
     asked: float
+    searched: bool = True
 
 
 def answer(
@@ -59,18 +60,32 @@ def answer(
 
 
 def answering(
-    workspace: "Workspace", models: "Models", image: Image.Image, questions: Sequence[str], run: str, *, k: int = 5
+    workspace: "Workspace",
+    models: "Models",
+    image: Image.Image,
+    questions: Sequence[str],
+    run: str,
+    *,
+    k: int = 5,
+    keep: Callable[[Sequence[Image.Image]], dict[str, Any]] = lambda _: {},
 ) -> Generator[list[str], None, list[Answered]]:
-    """As `answer`; yields the answers so far after each token."""
+    """As `answer`; yields the answers so far after each token.
+
+    `keep` gets the tiles that a processor of the model's own made of the picture, and gives what is to be kept of them.
+    """
     questions = checked(questions)
     with models.engine(run) as engine:
+        from vqa_core.hub_model import HubModel
         from vqa_core.likeliest import likeliest
         from vqa_core.vlm import Vlm
 
         asked, started = time.time(), time.perf_counter()
         predictions = yield from engine.stream(image, questions)
         seconds = round(time.perf_counter() - started, 3)
-        candidates = likeliest(engine, image, questions, k)
+        candidates, vlm = likeliest(engine, image, questions, k), engine.vlm
+        pixels = asdict(vlm.transform) if isinstance(vlm, Vlm) else {}
+        if isinstance(vlm, HubModel):
+            pixels = keep(vlm.tiles(vlm.see(image)))
         return [
             Answered(
                 question=question,
@@ -82,8 +97,9 @@ def answering(
                 status=prediction.status,
                 detail=prediction.detail,
                 run=run,
-                pixels=asdict(engine.vlm.transform) if isinstance(engine.vlm, Vlm) else {},
+                pixels=pixels,
                 asked=asked,
+                searched=vlm.sharing == "kv",
             )
             for question, prediction, found in zip(questions, predictions, candidates, strict=True)
         ]

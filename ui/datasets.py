@@ -6,6 +6,7 @@ the page, which `datasets.json` remembers.
 
 import contextlib
 import hashlib
+import itertools
 import re
 import threading
 import zipfile
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ui.index_job import IndexJob, IndexState
+from vqa_core.archives import unpacked_from
 from vqa_core.competition import dataset_root
 from vqa_core.config import DataSettings
 from vqa_core.data_index import DataIndex, open_index
 from vqa_core.data_index_writer import fingerprint
 from vqa_core.examples import ColumnMap
-from vqa_core.files import InputError, read_json, write_json
+from vqa_core.files import InputError, read_json, sha256_of, write_json
 from vqa_core.prepare import column_map
 from vqa_core.runs import RunDir, list_runs
 from vqa_core.sources import EASY_VQA
@@ -108,7 +110,8 @@ class Datasets:
         return there[0] if there else None
 
     def open(self, text: str, columns: ColumnMap | None = None) -> Dataset:
-        """Remember the dataset that a person named: a folder, a zip, or `easy-vqa`; a zip goes below `data`.
+        """Remember the dataset that a person named: a folder, a zip, or `easy-vqa`; a zip goes below `data`,
+        beside another of its name.
 
         `columns` are the columns' names where they are not those that a run has, or the usual ones. Raises InputError
         where there is no such folder or file, or it holds no dataset.
@@ -126,7 +129,7 @@ class Datasets:
             folder = path
             dataset_root(path)
         elif zipfile.is_zipfile(path):
-            folder = self.data / path.name.removesuffix(path.suffix)
+            folder = self._folder_for(path.resolve())
             entry["source"] = str(path.resolve())
         else:
             raise InputError(f"{text} is neither a folder nor a zip file. Type the path of one.")
@@ -182,6 +185,20 @@ class Datasets:
         if not image.path:
             raise InputError(f"Image {image.image_id!r} has no file in {index.root}.")
         return index.root / image.path
+
+    def _folder_for(self, path: Path) -> Path:
+        """Where a zip is or will be unpacked: below `data`, by its name, numbered where another's data has that."""
+        name, remembered, digest = path.name.removesuffix(path.suffix), self._remembered(), ""
+        for number in itertools.count(1):
+            folder = self.data / (name if number == 1 else f"{name}-{number}")
+            if not folder.exists():
+                if remembered.get(str(folder.resolve()), {}).get("source", str(path)) == str(path):
+                    break
+            else:
+                digest = digest or sha256_of(path)
+                if unpacked_from(folder) == digest:
+                    break
+        return folder
 
     @property
     def _file(self) -> Path:

@@ -6,7 +6,7 @@ import gradio as gr
 
 from ui.error_panels import answer_label, percent, slice_label
 from ui.error_scene import PAGE, Scene
-from ui.pictures import FULL, THUMB
+from ui.pictures import FULL, THUMB, WHOLE
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.error_analysis import Answers
@@ -126,7 +126,16 @@ def _detail(workspace: Workspace, t: Words, scene: Scene) -> dict[str, Any]:
     mine = (scene.tags or {}).get(example.question_id, [])
     return {
         "detail": gr.Column(visible=True),
-        "picture": {"src": src, "alt": example.question, "caption": example.image_id} if src else {},
+        "picture": {
+            "src": src,
+            "whole": address(workspace, answers, place, WHOLE),
+            "to_whole": t("explore.to_whole"),
+            "alt": example.question,
+            "caption": example.image_id,
+            "broken": t("explore.broken", image=example.image_id),
+        }
+        if src
+        else {},
         "facts": _facts(t, scene, answers, place),
         "same_image": _same_image(t, scene, answers, place),
         "links": {"links": _links(t, answers, place)},

@@ -1,6 +1,6 @@
 """Explore: looking through a dataset of any size, by text and by kind, and at one sample with all its questions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,9 @@ from vqa_core.sources import EASY_VQA
 NAME = "explore"
 FIELDS = ("path", *(f"column_{name}" for name in COLUMNS))
 TO_TOP = "() => document.querySelector('#explore-top')?.scrollIntoView({ block: 'nearest' })"
-TURNING = ("gallery", "page", "page_of", "page_previous", "page_next")
-SAMPLE = ("place", "previous", "next", "picture", "no_file", "facts", "links")
+STATE = ("timer", "status")  # the data may have changed: then its index is made anew, and the timer draws it
+TURNING = ("gallery", "page", "page_of", "page_previous", "page_next", *STATE)
+SAMPLE = ("place", "previous", "next", "picture", "no_file", "facts", "links", *STATE)
 OPENING = ("browse", "detail", *SAMPLE)
 FOUND = ("browse", "detail", "notices", "found", "clear", *TURNING, "pager", *BARS, "per_image")
 Parts = dict[str, Any]
@@ -70,46 +71,47 @@ def _wire_filters(page: Page, parts: Parts, view: gr.JSON) -> None:
     spends time on every one, changed or not."""
     workspace, t = page.workspace, page.t
 
-    def look(names: Sequence[str], change: Callable[..., View], *given: Any) -> list[Any]:
+    def look(names: Sequence[str], change: Callable[..., View], stamp: str, *given: Any) -> list[Any]:
         scene = scene_of(workspace, t, change(*given))
-        drawn = draw(workspace, t, scene)
+        drawn = draw(workspace, t, scene) | caught_up(t, scene, stamp)
         return [scene.view, *(drawn.get(name, gr.skip()) for name in names)]
 
     found = [view, *(parts[name] for name in FOUND)]
     search = partial(look, FOUND, searched)  # the box is no output: one may have typed on
-    box = [view, parts["search"]]
+    box = [parts["stamp"], view, parts["search"]]
     page.wire(parts["search"].input, search, box, found, trigger_mode="always_last")
     page.wire(parts["search"].submit, search, box, found)
     for facet in (*BARS, "finding"):
 
-        def picked(view: View, event: gr.EventData, facet: str = facet) -> list[Any]:
-            return look(FOUND, toggled, view, facet, str(event.key))
+        def picked(stamp: str, view: View, event: gr.EventData, facet: str = facet) -> list[Any]:
+            return look(FOUND, toggled, stamp, view, facet, str(event.key))
 
-        page.wire(parts["findings" if facet == "finding" else facet].select, picked, view, found)
+        clicked = parts["findings" if facet == "finding" else facet].select
+        page.wire(clicked, picked, [parts["stamp"], view], found)
     names = ("search", *FOUND)
     outputs = [view, *(parts[name] for name in names)]
-    page.wire(parts["clear"].click, partial(look, names, cleared), view, outputs)
+    page.wire(parts["clear"].click, partial(look, names, cleared), [parts["stamp"], view], outputs)
 
 
 def _wire_moves(page: Page, parts: Parts, view: gr.JSON) -> None:
     """From page to page and from sample to sample."""
     workspace, t = page.workspace, page.t
 
-    def move(names: Sequence[str], change: Callable[..., View], view: View, *given: Any) -> list[Any]:
+    def move(names: Iterable[str], change: Callable[..., View], stamp: str, view: View, *given: Any) -> list[Any]:
         scene = scene_of(workspace, t, change(scene_of(workspace, t, view), *given))
-        drawn = draw_pictures(workspace, t, scene) | draw_sample(workspace, t, scene)
+        drawn = draw_pictures(workspace, t, scene) | draw_sample(workspace, t, scene) | caught_up(t, scene, stamp)
         return [scene.view, *(drawn[name] for name in names)]
 
-    def seen(view: View, event: gr.EventData) -> list[Any]:
-        return move(OPENING, lambda scene: moved(scene.view, sample=str(event.key)), view)
+    def seen(stamp: str, view: View, event: gr.EventData) -> list[Any]:
+        return move(OPENING, lambda scene: moved(scene.view, sample=str(event.key)), stamp, view)
 
-    def wire(event: Any, names: Sequence[str], change: Callable[..., View], *given: Any) -> Any:
+    def wire(event: Any, names: Iterable[str], change: Callable[..., View], *given: Any) -> Any:
         outputs = [view, *(parts[name] for name in names)]
-        return page.wire(event, partial(move, names, change), [view, *given], outputs)
+        return page.wire(event, partial(move, names, change), [parts["stamp"], view, *given], outputs)
 
     opening = [view, *(parts[name] for name in OPENING)]
-    page.wire(parts["gallery"].select, seen, view, opening).success(None, None, None, js=TO_TOP)
-    wire(parts["back"].click, (*OPENING, *TURNING), lambda scene: moved(scene.view, sample=None))
+    page.wire(parts["gallery"].select, seen, [parts["stamp"], view], opening).success(None, None, None, js=TO_TOP)
+    wire(parts["back"].click, dict.fromkeys((*OPENING, *TURNING)), lambda scene: moved(scene.view, sample=None))
     for name, step in (("previous", -1), ("next", 1)):
         wire(parts[name].click, SAMPLE, partial(beside, step))
     for name, step in (("page_previous", -1), ("page_next", 1)):
@@ -142,6 +144,12 @@ def draw(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
         | draw_counts(t, scene)
         | draw_report(t, scene)
     )
+
+
+def caught_up(t: Words, scene: Scene, stamp: str) -> Drawn:
+    """The state of the dataset; where the page, drawn at `stamp`, is behind it, the timer is set off to draw it all."""
+    drawn = draw_state(t, scene)
+    return {"status": drawn["status"], "timer": gr.Timer(active=True) if scene.stamp != stamp else drawn["timer"]}
 
 
 def with_data(view: View, key: str) -> View:

@@ -1,5 +1,6 @@
 """Where the parts of the Explore tab stand."""
 
+from dataclasses import fields
 from typing import Any
 
 import gradio as gr
@@ -9,7 +10,7 @@ from ui.widgets import bars, facts, gallery, links, picture, progress
 from ui.words import Words
 from vqa_core.examples import ColumnMap
 
-COLUMNS = ("question_id", "image_id", "question", "answer")
+COLUMNS = tuple(field.name for field in fields(ColumnMap))
 
 
 class _Parts(dict[str, Any]):

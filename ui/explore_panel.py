@@ -8,7 +8,7 @@ import gradio as gr
 
 from ui.explore_scene import Scene, quoted
 from ui.parts import moved
-from ui.pictures import FULL
+from ui.pictures import FULL, WHOLE
 from ui.sentences import sentence
 from ui.widgets import Bar, Cell
 from ui.words import Words
@@ -65,13 +65,17 @@ def draw_sample(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
         return drawn
     place = selection.position(image.number)
     told = {"place": f"{place + 1:,}", "images": f"{len(selection.images):,}"} if place is not None else {}
-    src = workspace.pictures.url(index.root / image.path, FULL) if image.path else ""
+    sides = {"src": FULL, "whole": WHOLE}
+    shown_at = {
+        name: workspace.pictures.url(index.root / image.path, side) for name, side in sides.items() if image.path
+    }
+    words = {"to_whole": t("explore.to_whole"), "broken": t("explore.broken", image=image.path)}
     return drawn | {
         "place": t("explore.place", **told) if told else t("explore.no_place"),
         "previous": gr.Button(interactive=selection.beside(image.number, -1) is not None),
         "next": gr.Button(interactive=selection.beside(image.number, 1) is not None),
-        "picture": shown({"src": src, "alt": image.image_id, "caption": image.path} if src else {}),
-        "no_file": shown({} if src else {"title": t("explore.no_file", image=image.image_id), "mark": "wrong"}),
+        "picture": shown({**shown_at, **words, "alt": image.image_id, "caption": image.path} if shown_at else {}),
+        "no_file": shown({} if shown_at else {"title": t("explore.no_file", image=image.image_id), "mark": "wrong"}),
         "facts": _facts(t, scene, image),
         "links": {"links": _links(t, scene, image)},
     }
@@ -96,6 +100,8 @@ def draw_counts(t: Words, scene: Scene) -> Drawn:
             }
             for value, count in sorted(counts, key=partial(_rank, ORDER.get(facet, ())))
         ]
+        if selection.more[facet]:
+            rows.append({"label": t("explore.more", more=f"{selection.more[facet]:,}")})
         drawn[facet] = shown({"rows": rows, "title": t(f"explore.{facet}")} if rows else {})
     most = max(selection.per_image.values(), default=0)
     sizes: list[Bar] = [
@@ -161,8 +167,9 @@ def draw_state(t: Words, scene: Scene) -> Drawn:
         return drawn
     status: dict[str, Any] = {"title": t(f"explore.stage_{state.stage}")}
     if failed:
+        unknown = t("explore.failed_unknown", log=f"indexes/{scene.dataset.key if scene.dataset else ''}/log.txt")
         drawn |= {"open_box": gr.Accordion(open=True), "path": str(scene.dataset.folder) if scene.dataset else ""}
-        status |= {"mark": "wrong", "text": sentence(state.error, t) if state.error else t("explore.failed_unknown")}
+        status |= {"mark": "wrong", "text": sentence(state.error, t) if state.error else unknown}
     else:
         status["share"] = state.done / state.total if state.total else None
         if state.total:

@@ -5,6 +5,7 @@ is WebP that we have encoded, at the size asked for, kept on disk so that the se
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import io
@@ -21,8 +22,7 @@ from PIL import Image
 from vqa_core.files import InputError, write_atomically
 from vqa_core.images import ImageError, open_image
 
-THUMB, FULL = 256, 2048  # longest side in pixels
-SIDES = (THUMB, FULL)
+THUMB, FULL, WHOLE = 256, 2048, 16_383  # longest side in pixels; WHOLE is what a WebP may have
 SMALL = 128  # pixels of the longest side up to which nothing is lost
 KEPT_FOR_S = 7 * 86_400  # in the browser
 KEPT_BYTES = 1 << 30  # on disk; past it the oldest quarter goes
@@ -40,6 +40,7 @@ class Pictures:
             key.chmod(0o600)
         self._key = key.read_bytes()
         self._decoding = threading.BoundedSemaphore(AT_ONCE)
+        self._whole = threading.Lock()  # 50 million pixels take 470 MB until they are encoded
         self._counting = threading.Lock()
         self._bytes: int | None = None  # on disk, once counted
 
@@ -61,14 +62,18 @@ class Pictures:
         digest = hashlib.sha256(stamp.encode("utf-8", "surrogateescape")).hexdigest()
         kept = self.folder / digest[:2] / f"{digest[2:34]}.webp"
         if not kept.is_file():
-            with self._decoding:
-                image = open_image(path, side=side)
-                image.thumbnail((side, side), Image.Resampling.LANCZOS)
-            bytes_ = io.BytesIO()
-            # a drawing of few pixels: lossy WebP would smear its flat colours, and lossless costs a few kB
-            image.save(bytes_, "WEBP", quality=85, method=0, lossless=max(image.size) <= SMALL)
-            self._keep(kept, bytes_.getvalue())
+            with self._whole if side > FULL else contextlib.nullcontext():
+                self._keep(kept, self._encode(path, side))
         return kept
+
+    def _encode(self, path: Path, side: int) -> bytes:
+        with self._decoding:
+            image = open_image(path, side=side)
+            image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        bytes_ = io.BytesIO()
+        # a drawing of few pixels: lossy WebP would smear its flat colours, and lossless costs a few kB
+        image.save(bytes_, "WEBP", quality=85, method=0, lossless=max(image.size) <= SMALL)
+        return bytes_.getvalue()
 
     def _keep(self, kept: Path, data: bytes) -> None:
         """Write a file that can be made again: whole or not there, but not pressed to the disk."""

@@ -64,7 +64,11 @@ def matrix(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTM
 
 
 def picture(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML:
-    """One picture, in full. Value: {"src": ..., "alt": ..., "caption": ...} or {}."""
+    """One picture, in full.
+
+    Value: {"src": ..., "alt": ..., "caption": ..., "broken": text where it can't be shown, "whole": its address at its
+    own size, with "to_whole": text of the link to it} or {}; the last three may be left out.
+    """
     return _widget("picture", {}, elem_id, label, classes)
 
 
@@ -100,6 +104,11 @@ def corner() -> gr.HTML:
     return _widget("corner", {}, "corner", "", None)
 
 
-def links(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML:
-    """Links within the page. Value: {"links": [{"text": ..., "view": {"tab": ..., "run": ...}}]}."""
-    return _widget("links", {"links": []}, elem_id, label, classes)
+def links(
+    elem_id: str, label: str, classes: list[str] | None = None, *, to: list[dict[str, Any]] | None = None
+) -> gr.HTML:
+    """Links within the page, at first those of `to`.
+
+    Value: {"links": [{"text": ..., "view": {"tab": ..., "run": ...}}]}.
+    """
+    return _widget("links", {"links": to or []}, elem_id, label, classes)

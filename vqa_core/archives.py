@@ -67,6 +67,15 @@ def extract_zip(
     return target
 
 
+def unpacked_from(target: Path) -> str:
+    """The hash of the zip that `extract_zip` unpacked to `target`; "" where it did not, or its note is damaged."""
+    try:
+        marker = read_json(target / _MARKER)
+    except InputError:
+        return ""
+    return str(marker.get("sha256", "")) if isinstance(marker, dict) else ""
+
+
 def _is_empty(target: Path) -> bool:
     return target.is_dir() and not any(target.iterdir())
 

@@ -32,6 +32,11 @@ class Plan:
     def questions(self) -> int:
         return sum(len(row.questions) for batch in self.batches for row in batch)
 
+    def first(self, batches: int) -> "Plan":
+        """What the first `batches` of them are."""
+        kept = self.batches[:batches]
+        return Plan(kept, self.epochs * len(kept) / max(len(self.batches), 1))
+
 
 def plan_batches(lengths: Sequence[Sequence[int]], settings: TrainSettings, processes: int = 1) -> Plan:
     """Plan `epochs` passes, or as many as `max_steps` takes.

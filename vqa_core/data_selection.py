@@ -47,7 +47,8 @@ class Selection:
         first: the first question's row that passes, for each of them, (images,).
         questions: how many questions pass.
         counts: by facet its values, the most frequent first, each with the number of questions that have it and pass
-            all the *other* filters.
+            all the *other* filters; at most SHOWN of them, and the one that is chosen.
+        more: by facet how many further values there are.
         per_image: number of questions (passing or not) -> how many of the images have so many.
     """
 
@@ -55,6 +56,7 @@ class Selection:
     first: NDArray[np.int32]
     questions: int
     counts: Mapping[str, Counts]
+    more: Mapping[str, int]
     per_image: Mapping[int, int]
 
     @property
@@ -102,14 +104,16 @@ def _select(index: DataIndex, wanted: Filter, layer: RunLayer) -> Selection:
     starts = np.flatnonzero(np.diff(image[rows], prepend=-1))
     images = image[rows[starts]]
     sizes = np.bincount(np.bincount(image, minlength=index.images)[images])
+    counted = {
+        name: facet.counts(passing(but=name) if name in masks else everything, chosen.get(name))
+        for name, facet in facets.items()
+    }
     return Selection(
         images=images.astype(np.int32),
         first=rows[starts].astype(np.int32),
         questions=len(rows),
-        counts={
-            name: facet.counts(passing(but=name) if name in masks else everything, chosen.get(name))
-            for name, facet in facets.items()
-        },
+        counts={name: counts for name, (counts, _) in counted.items()},
+        more={name: more for name, (_, more) in counted.items()},
         per_image={size: int(count) for size, count in enumerate(sizes) if count},
     )
 
@@ -145,14 +149,18 @@ class _Coded:
         code = self.code_of(value)
         return np.zeros(len(self.codes), np.bool_) if code is None else self.codes == code
 
-    def counts(self, rows: Mask, chosen: str | None) -> Counts:
+    def counts(self, rows: Mask, chosen: str | None) -> tuple[Counts, int]:
+        """The most frequent values, and how many further ones there are."""
         sizes = np.bincount(self.codes[rows].astype(np.int64) + 1)[1:]
         codes = [int(code) for code in np.argsort(-sizes, kind="stable")[:SHOWN] if sizes[code]]
         texts = self.texts_of(codes)
         shown = [(texts[code], int(sizes[code])) for code in codes]
+        more = int(np.count_nonzero(sizes)) - len(shown)
         if chosen is not None and chosen not in texts.values():
-            shown.append((chosen, int(np.count_nonzero(rows & self.having(chosen)))))
-        return shown
+            size = int(np.count_nonzero(rows & self.having(chosen)))
+            shown.append((chosen, size))
+            more -= size > 0
+        return shown, more
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,7 @@ class _Sets:
     def having(self, value: str) -> Mask:
         return self.rows_by_value.get(value, np.zeros(self.rows, np.bool_))
 
-    def counts(self, rows: Mask, chosen: str | None) -> Counts:
+    def counts(self, rows: Mask, chosen: str | None) -> tuple[Counts, int]:
+        """All the values: there are few."""
         sizes = {name: int(np.count_nonzero(which & rows)) for name, which in self.rows_by_value.items()}
-        return [(name, size) for name, size in sizes.items() if size or name == chosen]
+        return [(name, size) for name, size in sizes.items() if size or name == chosen], 0

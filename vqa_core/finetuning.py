@@ -139,8 +139,9 @@ def finetune(
     best, tensors = _best(run, state)
     found = {} if state.best_metric is None else {"accuracy": state.best_metric, "questions": len(shown)}
     if trainer.is_world_process_zero():
+        done = plan.first(step * settings.accumulate * processes)  # the time limit may have ended it sooner
         about = {
-            "trained": {"steps": step, "step": best, "epochs": round(plan.epochs, 4), "questions": plan.questions},
+            "trained": {"steps": step, "step": best, "epochs": round(done.epochs, 4), "questions": done.questions},
             "validation": found,
             "precision": str(vlm.dtype).removeprefix("torch."),
             "attention": vlm.attention,

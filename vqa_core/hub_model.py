@@ -104,6 +104,20 @@ class HubModel:
         pixels = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
         return HubPicture(Prefix(ids[0].tolist(), self._axes(ids, pixels)), pixels, of_tokens, image)
 
+    def tiles(self, picture: HubPicture) -> list[Image.Image]:
+        """What the processor made of a picture, as pictures again; [] where it gives no (..., 3, height, width)."""
+        pixels = picture.pixels.get("pixel_values")
+        if pixels is None or pixels.ndim < 4 or pixels.shape[-3] != 3:
+            return []
+        how = self.processor.image_processor
+        tiles = pixels.float().reshape(-1, *pixels.shape[-3:]).permute(0, 2, 3, 1)  # (tiles, height, width, 3)
+        tiles = tiles[tiles.flatten(1).any(1)]  # what only fills up their number is 0
+        if getattr(how, "do_normalize", True):
+            tiles = tiles * torch.tensor(how.image_std) + torch.tensor(how.image_mean)
+        if getattr(how, "do_rescale", True):
+            tiles = tiles * 255
+        return [Image.fromarray(tile.round().clip(0, 255).byte().numpy()) for tile in tiles]
+
     def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
         """What the processor makes of a text with one picture, a batch of one on the CPU.
 

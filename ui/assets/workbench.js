@@ -135,9 +135,15 @@
     },
     picture(value, _pick, label) {
       if (!value.src) return [];
-      return [make("figure", {},
-        make("img", { src: value.src, alt: value.alt || label }),
-        value.caption ? make("figcaption", {}, value.caption) : null)];
+      const image = make("img", { src: value.src, alt: value.alt || label });
+      const whole = (...inside) => make("a", { href: value.whole, target: "_blank", rel: "noopener" }, ...inside);
+      const figure = make("figure", {}, value.whole ? whole(image) : image,
+        value.caption ? make("figcaption", {}, value.caption) : null,
+        value.whole ? make("p", {}, whole(value.to_whole)) : null);
+      if (value.broken) image.addEventListener("error", () => {
+        figure.replaceChildren(make("p", { class: "wb-empty", role: "alert" }, value.broken));
+      });
+      return [figure];
     },
     facts(value, pick, label) {
       if (!value.rows?.length) return [value.empty ? make("p", { class: "wb-empty" }, value.empty) : null];
