@@ -1,6 +1,7 @@
 """Wiring: every handler is hooked up here, so that none is a public endpoint and none fails without a sentence."""
 
 import functools
+import html
 import inspect
 import logging
 import secrets
@@ -26,17 +27,20 @@ def unexpected(error: Exception, t: Words, where: str, key: str = "common.unexpe
     return gr.Error(t(key, reference=reference), title=t("common.error"), duration=None, print_exception=False)
 
 
-def explained(handler: Handler, t: Words, *, alone: bool = False) -> Handler:
-    """`handler`, its errors as toasts in the reader's language; with `alone` its one value is taken out of its list.
+def explained(handler: Handler, t: Words, *, alone: bool = False, as_html: bool = False) -> Handler:
+    """`handler`, its errors as sentences in the reader's language; with `alone` its one value is taken out of its list.
 
-    An InputError is told as it is; anything else becomes a reference number, its trace going to the log.
+    An InputError is told as it is; anything else becomes a reference number, its trace going to the log. `as_html`
+    is for who shows the sentence as HTML, which a name or a path in it must not become.
     """
 
     def told(error: Exception) -> gr.Error:
         if isinstance(error, gr.Error):
             return error
         if isinstance(error, InputError):
-            return gr.Error(sentence(str(error), t), title=t("common.not_possible"), duration=15, print_exception=False)
+            text = sentence(str(error), t)
+            text = html.escape(text) if as_html else text
+            return gr.Error(text, title=t("common.not_possible"), duration=15, print_exception=False)
         return unexpected(error, t, getattr(handler, "__qualname__", repr(handler)))
 
     if _streams(handler):
@@ -75,7 +79,8 @@ class Wiring:
 
     A handler whose outputs are a list returns a list, be it of one. Only what yields goes through Gradio's queue: the
     queue takes two requests more, and an event that joins it while the answer to another ends is never answered
-    (Gradio 6.31: the server closes the stream of messages that the browser still takes for open).
+    (Gradio 6.31: the server closes the stream of messages that the browser still takes for open). Gradio shows errors
+    of its queue, as HTML; those of the other events ui/assets/workbench.js shows, as text.
     """
 
     t: Words
@@ -91,7 +96,8 @@ class Wiring:
         queue = handler is not None and _streams(handler)
         options = {"api_visibility": "private", "show_progress": "hidden", "queue": queue} | options
         alone = isinstance(outputs, list) and len(outputs) == 1
-        return event(explained(handler, self.t, alone=alone) if handler else None, inputs, outputs, **options)
+        told = explained(handler, self.t, alone=alone, as_html=bool(options["queue"])) if handler else None
+        return event(told, inputs, outputs, **options)
 
     def each(self, events: Sequence[Callable[..., Any]], *args: Any, **options: Any) -> None:
         """The same handler for several events."""

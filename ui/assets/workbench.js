@@ -277,23 +277,48 @@
     event.preventDefault();
   });
 
+  // ---- errors: Gradio shows those of its queue alone; what other events are refused is told here, as text ----
+  const MOST_TOASTS = 4;
+  const toast = ({ error, title, duration }) => {
+    const shelf = document.querySelector("#wb-toasts") ?? document.body.appendChild(make("div", { id: "wb-toasts" }));
+    const same = [...shelf.children].find((shown) => shown.querySelector("p").textContent === error);
+    if (same) same.remove(); // a timer may say it again and again
+    const shown = make("div", { class: "wb-toast", role: "alert" },
+      make("strong", {}, title ?? ""), make("p", {}, error),
+      make("button", { type: "button", "aria-label": facts.keys.close, title: facts.keys.close, onclick: () => shown.remove() }, "×"));
+    shelf.append(shown);
+    while (shelf.children.length > MOST_TOASTS) shelf.firstChild.remove();
+    if (duration) setTimeout(() => shown.remove(), duration * 1000);
+  };
+  const send = window.fetch;
+  window.fetch = async (input, options) => {
+    const reply = await send(input, options);
+    if (!reply.ok && new URL(input?.url ?? input, location.href).pathname.includes("/gradio_api/run/"))
+      reply.clone().json().then((told) => { if (typeof told.error === "string") toast(told); }, () => {});
+    return reply;
+  };
+
   // Gradio takes the language of its own words from the browser; here the page's address decides it.
   for (const [name, value] of [["language", facts.language], ["languages", [facts.language]]])
     Object.defineProperty(navigator, name, { get: () => value, configurable: true });
   document.documentElement.lang = facts.language;
 
-  // What Gradio itself says in English whatever the language: names of its buttons.
+  // What Gradio itself says in English whatever the language: names of its buttons, and how its own toasts begin.
   const said = (element) => {
     for (const name of ["aria-label", "title"]) {
       const text = element.getAttribute(name);
       if (text && Object.hasOwn(facts.gradio, text) && !element.closest(".wb-widget")) element.setAttribute(name, facts.gradio[text]);
     }
+    if (!element.matches(".toast-title, .toast-message-text")) return;
+    const node = [...element.childNodes].find((child) => child.nodeType === 3 && child.nodeValue.trim());
+    const start = node && Object.keys(facts.gradio).find((text) => node.nodeValue.startsWith(text));
+    if (start) node.nodeValue = `${facts.gradio[start]} `; // Gradio goes on with what stands behind it
   };
   if (Object.keys(facts.gradio).length)
     new MutationObserver((records) => {
       for (const { target, addedNodes, type } of records) {
         if (type === "attributes") said(target);
-        for (const node of addedNodes) if (node.nodeType === 1) [node, ...node.querySelectorAll("[aria-label],[title]")].forEach(said);
+        for (const node of addedNodes) if (node.nodeType === 1) [node, ...node.querySelectorAll("[aria-label],[title],.toast-title,.toast-message-text")].forEach(said);
       }
     }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-label", "title"] });
 
