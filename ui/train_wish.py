@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +117,8 @@ def with_columns(chosen: Sections, source: Source | None) -> Sections:
     """The settings with the columns that the dataset is known to have."""
     if source is None or source.columns is None:
         return chosen
-    columns = source.columns
-    named = replace(
-        _data(chosen),
-        question_id_column=columns.question_id,
-        image_id_column=columns.image_id,
-        question_column=columns.question,
-        answer_column=columns.answer,
-    )
-    return chosen | {"data": named}
+    named = {f"{field}_column": column for field, column in asdict(source.columns).items()}
+    return chosen | {"data": replace(_data(chosen), **named)}
 
 
 def about_preset(t: Words, name: str) -> str:
