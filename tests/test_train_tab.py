@@ -233,7 +233,24 @@ def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> No
     assert "157 M parameters, 554 k trained" in rows["Memory"][1]
     assert rows["Time"] == ["unknown", "No run here trained such a model yet: the time shows after the first steps."]
     rows = {row[0]: row[1:] for row in plan(workspace, form, wish(workspace, form, data="easy-vqa"))["figures"]["rows"]}
-    assert rows["Steps"][0] == "unknown"
+    assert rows["Steps"][1].startswith("The plan of batches for 36,"), "of the package, before it is written"
+
+
+def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(
+    workspace: Workspace, form: Form
+) -> None:
+    values = wish(workspace, form)
+    at = 4 + [part.elem_id for part in form.components].index("train-question-column")
+    values[at] = "text"
+    drawn = plan(workspace, form, values, KO)
+    assert (drawn["command"], drawn["go"].interactive) == ("", False)
+    title = drawn["there"]["title"]
+    assert "'text'" in title
+    assert "열" in title
+    assert "has no column" not in title
+    with pytest.raises(InputError, match="'text'"):
+        start_wish(workspace, T, form, values)
+    assert not workspace.jobs.list()
 
 
 def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ _NAME = re.compile(r"[^\W_][\w.-]*")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A dataset: what `--data` and `--data-dir` are given, the folder it is or will be, and its columns if known."""
+    """A dataset: what `--data` and `--data-dir` are given, the folder it is or will be, and its columns if known.
+
+    `dataset` is its key among the workspace's datasets, "" where it is not one yet.
+    """
 
     key: str
     name: str
@@ -39,6 +42,7 @@ class Source:
     root: Path
     data_dir: str = ""
     columns: ColumnMap | None = None
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,15 @@ def sources(workspace: Workspace) -> dict[str, Source]:
     found = {EASY_VQA: Source(EASY_VQA, EASY_VQA, EASY_VQA, own, "" if usual else shown_path(own))}
     for dataset in workspace.datasets.all():
         root = dataset.root or dataset.folder
-        if root.resolve() == own.resolve() or (dataset.root and not (root / "train.csv").is_file()):
+        if root.resolve() == own.resolve():
+            found[EASY_VQA] = replace(found[EASY_VQA], dataset=dataset.key)
+            continue
+        if dataset.root and not (root / "train.csv").is_file():
             continue
         folder = shown_path(dataset.folder)
         given = EASY_VQA if dataset.source == EASY_VQA else shown_path(Path(dataset.source))
         argument, data_dir = (folder, "") if dataset.root else (given, folder)
-        found[dataset.key] = Source(dataset.key, dataset.name, argument, root, data_dir, dataset.columns)
+        found[dataset.key] = Source(dataset.key, dataset.name, argument, root, data_dir, dataset.columns, dataset.key)
     return found
 
 

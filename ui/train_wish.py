@@ -12,7 +12,7 @@ from gradio.utils import get_upload_folder
 from ui.form import BY_HAND, Form, Sections
 from ui.jobs import shown_command
 from ui.sentences import sentence
-from ui.train_estimates import estimates
+from ui.train_estimates import estimates, rows_of
 from ui.train_plan import (
     CHOICE_NEEDED,
     Held,
@@ -102,8 +102,9 @@ def _there(t: Words, name: str, there: Held) -> dict[str, Any]:
 def start_wish(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]) -> str:
     """Start what the form says and return the run's name."""
     data, preset, _, way = values[:FIELDS]
-    chosen, source = form.read(values[FIELDS:]), source_of(workspace, t, data)
-    return start(workspace, t, name_of(workspace, t, values), source, preset, chosen, way or "")
+    chosen, source, name = form.read(values[FIELDS:]), source_of(workspace, t, data), name_of(workspace, t, values)
+    rows_of(workspace, name, source, held(workspace, name, source, _data(chosen)), _data(chosen))  # or it says why not
+    return start(workspace, t, name, source, preset, chosen, way or "")
 
 
 def fill(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]) -> list[Any]:
