@@ -9,6 +9,7 @@ import gradio as gr
 from ui import train_watch
 from ui.form import Form
 from ui.parts import Page, Tab, View, moved, view_of
+from ui.predicting import has_model
 from ui.train_plan import (
     KINDS,
     LONGEST_NAME,
@@ -37,6 +38,7 @@ from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.part_sizes import PROJECTOR_KINDS
 from vqa_core.prompts import STYLE_NAMES
+from vqa_core.runs import list_runs
 from vqa_core.sources import EASY_VQA
 
 NAME = "train"
@@ -58,7 +60,7 @@ def build(page: Page) -> Tab:
     view = view_of(NAME)
     asked = gr.Textbox(visible="hidden", elem_id="train-asked")  # when the tab was opened
     file = gr.DownloadButton(visible="hidden", elem_id="train-config-file")
-    run = gr.Dropdown(run_choices(workspace, t), value="", label=t("train.run"), min_width=220, elem_id="train-run")
+    run = gr.Dropdown(run_choices(workspace, t, {}), value="", label=t("train.run"), min_width=220, elem_id="train-run")
     lost = progress("train-lost", t("train.run"))
     watch = train_watch.watch_section(page, view)
     with gr.Column(elem_id="train-new") as new:
@@ -187,10 +189,11 @@ def _form(t: Words) -> Form:
     return form
 
 
-def run_choices(workspace: Workspace, t: Words) -> list[tuple[str, str]]:
-    """A new run, or one of those there are or that a job is about to make."""
-    made = [job.run for job in workspace.jobs.list() if job.kind == "train" and job.run]
-    return [(t("train.new"), ""), *((name, name) for name in dict.fromkeys([*workspace.run_names(), *made]))]
+def run_choices(workspace: Workspace, t: Words, view: View) -> list[tuple[str, str]]:
+    """A new run, or one of those there are, or that a job is about to make, or failed to: of those the view's only."""
+    made = [*(job.run for job in workspace.jobs.active(kind="train")), train_watch.watched(workspace, view)]
+    names = filter(None, dict.fromkeys([*workspace.run_names(), *made]))
+    return [(t("train.new"), ""), *((name, name) for name in names)]
 
 
 def data_choices(workspace: Workspace) -> list[tuple[str, str]]:
@@ -202,7 +205,7 @@ def data_choices(workspace: Workspace) -> list[tuple[str, str]]:
 
 def draw_head(workspace: Workspace, t: Words, view: View) -> list[Any]:
     """Which run is looked at, or that a new one is made, and what of the form the address decides."""
-    name, choices = view.get("run", ""), run_choices(workspace, t)
+    name, choices = view.get("run", ""), run_choices(workspace, t, view)
     known = name in {value for _, value in choices}
     watching = bool(train_watch.watched(workspace, view))
     wish = wish_of(workspace, t, view)
@@ -211,7 +214,7 @@ def draw_head(workspace: Workspace, t: Words, view: View) -> list[Any]:
         gr.Dropdown(choices, value=name if known else ""),
         {"title": wrong[0], "text": " ".join(wrong[1:]), "mark": "wrong"} if wrong else {},
         gr.Column(visible=not watching),
-        gr.Column(visible=len(choices) == 1),
+        gr.Column(visible=not any(has_model(run) for run in list_runs(workspace.runs))),
         gr.update(choices=data_choices(workspace), value=wish.data),
         wish.preset,
         wish.name,

@@ -69,7 +69,8 @@ def watched(workspace: Workspace, view: View) -> str:
         run = RunDir(workspace.runs / name)
         if run.metrics.is_file() or run.checkpoints.is_dir() or run.model.is_dir():
             return name
-    return name if name and last_job(workspace, name) else ""
+    job = last_job(workspace, name) if name else None
+    return name if job and job.status != "done" else ""  # a run that was made, and is gone, was deleted
 
 
 def source_of_run(workspace: Workspace, name: str) -> str:
