@@ -14,11 +14,10 @@ from vqa_core.estimates import (
     estimate_memory,
     estimate_seconds,
     estimate_steps,
-    lengths_of_data,
-    lengths_of_run,
     measured_pace,
 )
 from vqa_core.files import InputError, read_json, write_json, write_json_lines
+from vqa_core.lengths import lengths_of_data, lengths_of_run
 from vqa_core.part_sizes import language_sizes, projector_sizes, tower_sizes
 from vqa_core.rows import open_rows
 from vqa_core.runs import RunDir

@@ -141,3 +141,17 @@ def test_both_languages_take_the_same_values() -> None:
     for texts in json.loads((FOLDER / "jobs.json").read_text(encoding="utf-8")).values():
         named = {language: set(re.findall(r"{(\w+)}", texts[language])) for language in LANGUAGES}
         assert named["en"] == named["ko"]
+
+
+def test_an_expected_error_is_in_the_note_in_the_readers_language(jobs: Jobs) -> None:
+    said = "runs/a has no questions of the split 'val': val.jsonl is not there. "
+    said += "Write it with `python -m train.prepare --data DIR --run runs/a`."
+    job = jobs.start("train", "a", [("-c", f"import sys; print('error: an old one'); sys.exit({'error: ' + said!r})")])
+    while (job := jobs.get(job.id)).active:
+        time.sleep(0.05)
+    assert "end of the log" in facts(jobs, EN, job)["note"], "an unexpected one is in the log only"
+    job = replace(job, exit_code=2)
+    assert facts(jobs, EN, job)["note"] == said
+    note = facts(jobs, KO, job)["note"]
+    assert "runs/a" in note
+    assert "is not there" not in note

@@ -176,7 +176,7 @@ def test_a_model_without_checkpoints_is_not_written_over_either(workspace: Works
 def test_other_data_are_put_under_an_untrained_run_only_when_asked(workspace: Workspace, form: Form) -> None:
     run = prepared(workspace, val_fraction=0.3)
     drawn = plan(workspace, form, wish(workspace, form))
-    assert "other data or another split (data/toy), and never trained" in drawn["there"]["title"]
+    assert "other data or another split (data/toy)" in drawn["there"]["title"]
     assert [value for _, value in drawn["ways"].choices] == ["anew"]
     assert drawn["command"] == ""
     assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
@@ -184,6 +184,49 @@ def test_other_data_are_put_under_an_untrained_run_only_when_asked(workspace: Wo
     drawn = plan(workspace, form, wish(workspace, form, way="anew"))
     assert drawn["there"]["title"].endswith("Choose another name.")
     assert (drawn["ways"].choices, drawn["command"]) == ([], "")
+
+
+def test_a_folder_with_files_that_are_no_runs_is_not_free(workspace: Workspace, form: Form) -> None:
+    run = RunDir(workspace.runs / "a")
+    (run.root / "notes.txt").parent.mkdir(parents=True)
+    assert plan(workspace, form, wish(workspace, form))["there"] == {}, "an empty folder is"
+    (run.root / "notes.txt").write_text("mine", encoding="utf-8")
+    drawn = plan(workspace, form, wish(workspace, form))
+    assert "files that are not a run's" in drawn["there"]["title"]
+    assert ([way for _, way in drawn["ways"].choices], drawn["command"]) == (["anew"], "")
+    assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
+    write_json_lines(run.predictions("test"), [{}])
+    assert plan(workspace, form, wish(workspace, form, way="anew"))["there"]["title"].endswith("Choose another name.")
+
+
+def test_data_that_changed_in_place_are_other_data(workspace: Workspace, form: Form) -> None:
+    prepared(workspace)
+    table = workspace.data / "toy" / "train.csv"
+    table.touch()
+    assert plan(workspace, form, wish(workspace, form))["there"]["title"].startswith("a is prepared with this data")
+    table.write_bytes(table.read_bytes().rstrip().rpartition(b"\n")[0] + b"\n")
+    drawn = plan(workspace, form, wish(workspace, form))
+    assert "the data have changed since" in drawn["there"]["title"]
+    assert [way for _, way in drawn["ways"].choices] == ["anew"]
+
+
+def test_a_run_that_was_deleted_is_not_offered_and_the_quick_demo_is(workspace: Workspace) -> None:
+    job = workspace.jobs.start("train", "gone", [("-c", "raise SystemExit(1)")])
+    assert ("gone", "gone") in train.run_choices(workspace, T, {}) or not workspace.jobs.get(job.id).active
+    wait(lambda: not workspace.jobs.active())
+    assert train.run_choices(workspace, T, {}) == [("New run", "")]
+    assert ("gone", "gone") in train.run_choices(workspace, T, {"run": "gone"}), "it shows why it was not made"
+    workspace.jobs.start("train", "gone", [("-c", "")])
+    wait(lambda: not workspace.jobs.active())
+    assert train.run_choices(workspace, T, {"run": "gone"}) == [("New run", "")]
+    drawn = train.draw_head(workspace, T, {"run": "gone"})
+    assert drawn[1]["title"].startswith("There is no run")
+    assert drawn[2].visible
+    assert drawn[3].visible
+    prepared(workspace)  # not trained
+    assert train.draw_head(workspace, T, {})[3].visible
+    write_json(RunDir(workspace.runs / "a").model / "vqa.json", {})
+    assert not train.draw_head(workspace, T, {})[3].visible
 
 
 def test_a_run_that_a_job_works_on_is_left_alone(workspace: Workspace, form: Form) -> None:
@@ -233,7 +276,24 @@ def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> No
     assert "157 M parameters, 554 k trained" in rows["Memory"][1]
     assert rows["Time"] == ["unknown", "No run here trained such a model yet: the time shows after the first steps."]
     rows = {row[0]: row[1:] for row in plan(workspace, form, wish(workspace, form, data="easy-vqa"))["figures"]["rows"]}
-    assert rows["Steps"][0] == "unknown"
+    assert rows["Steps"][1].startswith("The plan of batches for 36,"), "of the package, before it is written"
+
+
+def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(
+    workspace: Workspace, form: Form
+) -> None:
+    values = wish(workspace, form)
+    at = 4 + [part.elem_id for part in form.components].index("train-question-column")
+    values[at] = "text"
+    drawn = plan(workspace, form, values, KO)
+    assert (drawn["command"], drawn["go"].interactive) == ("", False)
+    title = drawn["there"]["title"]
+    assert "'text'" in title
+    assert "열" in title
+    assert "has no column" not in title
+    with pytest.raises(InputError, match="'text'"):
+        start_wish(workspace, T, form, values)
+    assert not workspace.jobs.list()
 
 
 def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form, tmp_path: Path) -> None:

@@ -115,6 +115,10 @@ class JobFolder:
         """When the runner last showed that it lives, in seconds since the epoch."""
         return (self.root / "state.json").stat().st_mtime
 
+    def last_sign(self) -> float:
+        """When anything of the job last showed that it lived: a command may outlive its runner, and prints."""
+        return max(self.heartbeat(), self.log.stat().st_mtime)
+
     def alive(self, state: State) -> bool:
         """Whether the job's runner, or failing that its command, lives."""
         if state.runner is None:

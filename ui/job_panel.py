@@ -15,10 +15,13 @@ import gradio as gr
 
 from ui.jobs import Job, Jobs
 from ui.parts import Page
+from ui.sentences import sentence
 from ui.widgets import progress
 from ui.words import Words
+from vqa_core.files import InputError
 
 LOG_LINES = 40
+WRONG_INPUT = 2  # what a command exits with that has said `error: ` and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,19 @@ def _note(jobs: Jobs, t: Words, job: Job) -> str:
         ahead = [_name(t, other) for other in reversed(jobs.active()) if other.id < job.id]
         return t("jobs.ahead", jobs=", ".join(ahead)) if ahead else t("jobs.next_in_line")
     if job.status == "failed":
+        if job.exit_code == WRONG_INPUT and (said := _error(jobs, job)):
+            return sentence(said, t)
         return t("jobs.why_killed" if _signal(job) == "SIGKILL" else "jobs.why_failed")
     if job.status == "crashed":
         return t("jobs.why_crashed")
     return t("jobs.leave") if job.active else ""
+
+
+def _error(jobs: Jobs, job: Job) -> str:
+    """What the job's command said last, from its `error: ` on; "" where it said nothing of the kind."""
+    try:
+        log = jobs.log_tail(job.id, LOG_LINES)
+    except InputError:  # forgotten meanwhile
+        return ""
+    _, mark, said = f"\n{log}".rpartition("\nerror: ")
+    return said.strip() if mark else ""

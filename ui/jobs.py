@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 KEPT = 50  # finished jobs
 STOP_S = 2.0  # what a queued job's runner may take to see that it is to stop
 PATIENCE_S = 60.0  # what a command may take to save and exit before it is killed
+LATE_S = 5.0  # how long after the last sign of life of a job that was killed a file of it may be dated
 ACTIVE = ("queued", "running", "stopping")
 
 
@@ -54,6 +55,10 @@ class Job:
     @property
     def active(self) -> bool:
         return self.status in ACTIVE
+
+    def before(self, moment: float) -> bool:
+        """Whether it was over by then: what was written at that moment, in seconds since the epoch, is not its work."""
+        return self.ended is not None and moment > self.ended + LATE_S
 
     @property
     def shown(self) -> str:
@@ -174,7 +179,7 @@ class Jobs:
             status=status,
             exit_code=state.exit_code,
             started=state.started,
-            ended=folder.heartbeat() if lost else state.ended,
+            ended=folder.last_sign() if lost else state.ended,
             progress=read_progress(folder.tail(state.log_from)) if state.started else None,
             at=state.at,
         )

@@ -28,7 +28,7 @@ from ui.widgets import Bar, bars, gallery, links, picture
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.config import PredictSettings
-from vqa_core.files import InputError
+from vqa_core.files import InputError, changed_s
 from vqa_core.runs import RunDir
 from vqa_core.watching import count_lines
 
@@ -167,7 +167,7 @@ def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, re
     done, total = (count_lines(run.predictions(split)), questions_of(run, split)) if here else (0, 0)
     scored = _score(run, split) if here and not active and done == total else None
     began = job.started or job.created if active and job else 0.0
-    cells = newest_cells(workspace, t, run, split) if changed_at(run, split) >= began else []
+    cells = newest_cells(workspace, t, run, split) if changed_s(run.predictions(split)) >= began else []
     see = [{"text": t("predict.to_errors"), "view": {"tab": "errors", "run": name, "split": split}}]
     return [
         gr.Column(visible=not works and not active),
@@ -190,16 +190,8 @@ def is_live(workspace: Workspace, view: View) -> bool:
     if job is not None and job.active:
         return True
     run = RunDir(workspace.runs / name)
-    fresh = time.time() - changed_at(run, split) < STILL_WRITTEN_S
+    fresh = time.time() - changed_s(run.predictions(split)) < STILL_WRITTEN_S
     return fresh and count_lines(run.predictions(split)) < questions_of(run, split)
-
-
-def changed_at(run: RunDir, split: str) -> float:
-    """When the answers last changed, in seconds since the epoch; -1 where there are none."""
-    try:
-        return run.predictions(split).stat().st_mtime
-    except OSError:
-        return -1.0
 
 
 def changed(

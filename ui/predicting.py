@@ -9,7 +9,7 @@ from ui.jobs import ROOT, Job
 from ui.parts import View
 from ui.workspace import Workspace
 from vqa_core.config import PredictSettings, settings_of
-from vqa_core.files import InputError, read_json
+from vqa_core.files import InputError, changed_s, read_json
 from vqa_core.runs import RunDir
 from vqa_core.settings import flag_of
 from vqa_core.watching import count_lines
@@ -81,11 +81,10 @@ def run_and_split(workspace: Workspace, view: View) -> tuple[str, str]:
 
 
 def last_job(workspace: Workspace, name: str, split: str) -> Job | None:
-    """The newest job that answers this split of the run."""
-    for job in workspace.jobs.list():
-        if job.run == name and any(_answers(command, split) for command in job.commands):
-            return job
-    return None
+    """The newest job that answers this split of the run; None where somebody has answered since without the page."""
+    jobs = (job for job in workspace.jobs.list() if job.run == name)
+    job = next((job for job in jobs if any(_answers(command, split) for command in job.commands)), None)
+    return None if job and job.before(changed_s(RunDir(workspace.runs / name).predictions(split))) else job
 
 
 def has_model(run: RunDir) -> bool:

@@ -9,6 +9,7 @@ import gradio as gr
 from ui import train_watch
 from ui.form import Form
 from ui.parts import Page, Tab, View, moved, view_of
+from ui.predicting import has_model
 from ui.train_plan import (
     KINDS,
     LONGEST_NAME,
@@ -18,6 +19,7 @@ from ui.train_plan import (
     sources,
     start_quick_demo,
 )
+from ui.train_view import FIRST_PRESET, kept, kept_name, redrawn, wish_of
 from ui.train_wish import (
     DEFAULTS,
     FIELDS,
@@ -36,10 +38,10 @@ from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.part_sizes import PROJECTOR_KINDS
 from vqa_core.prompts import STYLE_NAMES
+from vqa_core.runs import list_runs
 from vqa_core.sources import EASY_VQA
 
 NAME = "train"
-FIRST_PRESET = "demo-quick"
 ORDINARY = (
     "stage", "epochs", "max_steps", "max_minutes", "batch_questions", "learning_rate", "lora_rank", "eval_every",
 )  # fmt: skip
@@ -56,10 +58,9 @@ def build(page: Page) -> Tab:
     """Draw and wire the tab."""
     t, workspace, wire = page.t, page.workspace, page.wire
     view = view_of(NAME)
-    asked = gr.Textbox(visible="hidden", elem_id="train-asked")  # when the tab was opened, and the address's preset
-    filled = gr.Textbox(visible="hidden", elem_id="train-filled")  # the preset that the form was filled from
+    asked = gr.Textbox(visible="hidden", elem_id="train-asked")  # when the tab was opened
     file = gr.DownloadButton(visible="hidden", elem_id="train-config-file")
-    run = gr.Dropdown(run_choices(workspace, t), value="", label=t("train.run"), min_width=220, elem_id="train-run")
+    run = gr.Dropdown(run_choices(workspace, t, {}), value="", label=t("train.run"), min_width=220, elem_id="train-run")
     lost = progress("train-lost", t("train.run"))
     watch = train_watch.watch_section(page, view)
     with gr.Column(elem_id="train-new") as new:
@@ -101,50 +102,59 @@ def build(page: Page) -> Tab:
     def consider(*values: Any) -> list[Any]:
         return draw_plan(workspace, t, form, values)
 
-    def opened(asked: str, filled: str, *values: Any) -> list[Any]:
-        wanted = asked.partition(" ")[2]
-        if wanted in ("", filled):  # the form is the reader's: what is typed into it stays
-            return [gr.skip()] * (2 + len(form.components)) + consider(*values)
-        return [wanted, *fill(workspace, t, form, [values[0], wanted, *values[2:]])]
+    def edited(view: View, *values: Any) -> list[Any]:
+        return [kept(workspace, form, view, values), *consider(*values)]
+
+    def named(view: View, *values: Any) -> list[Any]:
+        """Of the form no more than the name, which the page itself may have filled in before it fills in the rest."""
+        return [kept_name(workspace, view, values[2]), *consider(*values)]
+
+    def opened(view: View, *values: Any) -> list[Any]:
+        drawn = redrawn(workspace, t, form, view, values)
+        if drawn is None:
+            return [*[gr.skip()] * (1 + len(form.components)), *consider(*values)]
+        return [about_preset(t, values[1]), *drawn, *consider(*values[:FIELDS], *drawn)]
 
     def choose_preset(view: View, *values: Any) -> list[Any]:
-        return [moved(view, preset=values[1]), values[1], *fill(workspace, t, form, values)]
+        about, *drawn = fill(workspace, t, form, values)
+        chosen = [*values[:FIELDS], *drawn[: len(form.components)]]
+        return [kept(workspace, form, view, chosen), about, *drawn]
 
-    def choose_data(*values: Any) -> list[Any]:
-        kept = list(values)
+    def choose_data(view: View, *values: Any) -> list[Any]:
+        chosen = list(values)
         source = sources(workspace).get(values[0])
         if source and source.columns:
-            kept[FIELDS:] = form.shown(with_columns(form.read(values[FIELDS:]), source))
-        return [*kept[FIELDS:], *consider(*kept)]
+            chosen[FIELDS:] = form.shown(with_columns(form.read(values[FIELDS:]), source))
+        return [kept(workspace, form, view, chosen), *chosen[FIELDS:], *consider(*chosen)]
 
     def take_free_name(*values: Any) -> list[Any]:
-        free = free_name(workspace, name_of(workspace, t, values))
-        return [free, *consider(*values[:2], free, *values[3:])]
+        return [free_name(workspace, name_of(workspace, t, values))]  # its change is told of as if it had been typed
 
     def start_clicked(view: View, *values: Any) -> list[Any]:
         return go_to(moved(view, run=start_wish(workspace, t, form, values)))
 
     def load(view: View, path: str, *values: Any) -> list[Any]:
         drawn = loaded(t, form, path)
-        plan = consider(values[0], DEFAULTS, *values[2:FIELDS], *drawn)
-        return [moved(view, preset=""), "", DEFAULTS, t("train.about_file"), *drawn, *plan]
+        chosen = [values[0], DEFAULTS, *values[2:FIELDS], *drawn]
+        return [kept(workspace, form, view, chosen), DEFAULTS, t("train.about_file"), *drawn, *consider(*chosen)]
 
     def save_clicked(*values: Any) -> list[Any]:
         return [saved_config(form, name_of(workspace, t, values), values[FIELDS:])]
 
     everything = [view, *outputs]
-    wire(run.input, lambda view, run: go_to(moved(view, run=run)), [view, run], everything)
+    wire(run.input, lambda view, run: go_to(moved(view, run=run, data="", name="")), [view, run], everything)
     wire(watch.again.click, lambda view: go_to(moved(view, run="")), [view], everything)
     wire(watch.resume.click, lambda view: go_to(train_watch.resume(workspace, t, view)), [view], everything)
     wire(demo.click, lambda view: go_to(moved(view, run=start_quick_demo(workspace, t))), [view], everything)
     wire(go.click, start_clicked, [view, *chosen], everything)
-    edits = [*form.edits, name.change, ways.input]
-    wire(partial(gr.on, edits), consider, chosen, plan, trigger_mode="always_last")
-    wire(asked.change, opened, [asked, filled, *chosen], [filled, about, *form.components, *plan])
-    wire(preset.input, choose_preset, [view, *chosen], [view, filled, about, *form.components, *plan])
-    wire(data.input, choose_data, chosen, [*form.components, *plan])
-    wire(other.click, take_free_name, chosen, [name, *plan])
-    wire(upload.upload, load, [view, upload, *chosen], [view, filled, preset, about, *form.components, *plan])
+    wire(partial(gr.on, form.edits), edited, [view, *chosen], [view, *plan], trigger_mode="always_last")
+    wire(name.change, named, [view, *chosen], [view, *plan], trigger_mode="always_last")
+    wire(ways.input, consider, chosen, plan)
+    wire(asked.change, opened, [view, *chosen], [about, *form.components, *plan])
+    wire(preset.input, choose_preset, [view, *chosen], [view, about, *form.components, *plan])
+    wire(data.input, choose_data, [view, *chosen], [view, *form.components, *plan])
+    wire(other.click, take_free_name, chosen, [name])
+    wire(upload.upload, load, [view, upload, *chosen], [view, preset, about, *form.components, *plan])
     saved = wire(save.click, save_clicked, chosen, [file])
     wire(saved.success, None, None, None, js=CLICK)
     assert len(plan) == PLAN
@@ -179,10 +189,11 @@ def _form(t: Words) -> Form:
     return form
 
 
-def run_choices(workspace: Workspace, t: Words) -> list[tuple[str, str]]:
-    """A new run, or one of those there are or that a job is about to make."""
-    made = [job.run for job in workspace.jobs.list() if job.kind == "train" and job.run]
-    return [(t("train.new"), ""), *((name, name) for name in dict.fromkeys([*workspace.run_names(), *made]))]
+def run_choices(workspace: Workspace, t: Words, view: View) -> list[tuple[str, str]]:
+    """A new run, or one of those there are, or that a job is about to make, or failed to: of those the view's only."""
+    made = [*(job.run for job in workspace.jobs.active(kind="train")), train_watch.watched(workspace, view)]
+    names = filter(None, dict.fromkeys([*workspace.run_names(), *made]))
+    return [(t("train.new"), ""), *((name, name) for name in names)]
 
 
 def data_choices(workspace: Workspace) -> list[tuple[str, str]]:
@@ -194,20 +205,18 @@ def data_choices(workspace: Workspace) -> list[tuple[str, str]]:
 
 def draw_head(workspace: Workspace, t: Words, view: View) -> list[Any]:
     """Which run is looked at, or that a new one is made, and what of the form the address decides."""
-    name, choices = view.get("run", ""), run_choices(workspace, t)
+    name, choices = view.get("run", ""), run_choices(workspace, t, view)
     known = name in {value for _, value in choices}
     watching = bool(train_watch.watched(workspace, view))
-    preset = view.get("preset", "")
-    preset = preset if preset in presets() or preset == DEFAULTS else ""
-    prepared = known and name and not watching  # prepared, not trained: the form is about it
-    data = train_watch.source_of_run(workspace, name) if prepared else ""
+    wish = wish_of(workspace, t, view)
+    wrong = [t("train.no_such_run", run=name[:80])] * (not known) + [*wish.wrong]
     return [
         gr.Dropdown(choices, value=name if known else ""),
-        {"title": t("train.no_such_run", run=name[:80]), "mark": "wrong"} if name and not known else {},
+        {"title": wrong[0], "text": " ".join(wrong[1:]), "mark": "wrong"} if wrong else {},
         gr.Column(visible=not watching),
-        gr.Column(visible=len(choices) == 1),
-        gr.update(choices=data_choices(workspace), value=data) if data else gr.update(choices=data_choices(workspace)),
-        preset or gr.skip(),
-        name if prepared else gr.skip(),
-        f"{time.time_ns()} {preset}",
+        gr.Column(visible=not any(has_model(run) for run in list_runs(workspace.runs))),
+        gr.update(choices=data_choices(workspace), value=wish.data),
+        wish.preset,
+        wish.name,
+        str(time.time_ns()),
     ]

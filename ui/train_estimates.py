@@ -4,22 +4,21 @@ from typing import Any
 
 from ui.form import Sections
 from ui.job_panel import duration
+from ui.train_lengths import lengths_of_source
 from ui.train_plan import Held, Source
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
 from vqa_core.estimates import (
-    Lengths,
     Memory,
     Steps,
     estimate_memory,
     estimate_seconds,
     estimate_steps,
-    lengths_of_data,
-    lengths_of_run,
     measured_pace,
 )
 from vqa_core.files import InputError
+from vqa_core.lengths import Lengths, lengths_of_run
 from vqa_core.machine_memory import Free, free_memory
 from vqa_core.part_sizes import language_sizes, tower_sizes
 from vqa_core.runs import RunDir, list_runs
@@ -31,16 +30,20 @@ START_S = 15  # seconds that loading the libraries and the model takes, about
 def estimates(
     workspace: Workspace, t: Words, name: str, source: Source, there: Held, chosen: Sections
 ) -> dict[str, Any]:
-    """The value of a facts widget: steps, memory and time, each with its basis."""
+    """The value of a facts widget: steps, memory and time, each with its basis.
+
+    Raises InputError where the data can't be read as the settings say: no training could be, either.
+    """
     data, model, train = chosen["data"], chosen["model"], chosen["train"]
     assert isinstance(data, DataSettings)
     assert isinstance(model, ModelSettings)
     assert isinstance(train, TrainSettings)
-    lengths, why = _lengths(workspace, t, name, source, there, data)
+    known = rows_of(workspace, name, source, there, data)
+    lengths = known or ()
     steps = estimate_steps(lengths, train) if lengths else None
     memory, free = estimate_memory(model, train, lengths), free_memory()
     rows = [
-        _steps_row(t, steps, train, lengths, why),
+        _steps_row(t, steps, train, lengths, t("train.no_rows" if known is not None else "train.data_not_there")),
         _memory_row(t, memory, free, model, train),
         _time_row(workspace, t, steps, model, train, data, lengths),
     ]
@@ -49,24 +52,20 @@ def estimates(
     return {"head": head, "rows": rows, "marks": ["", "wrong" if tight else "", ""]}
 
 
-def _lengths(
-    workspace: Workspace, t: Words, name: str, source: Source, there: Held, data: DataSettings
-) -> tuple[Lengths, str]:
-    """The training rows, and why there are none."""
+def rows_of(workspace: Workspace, name: str, source: Source, there: Held, data: DataSettings) -> Lengths | None:
+    """The training rows; None where the data are not unpacked yet. Raises InputError where they can't be trained on."""
     try:
         if there.kind in ("prepared", "trained"):
-            return lengths_of_run(RunDir(workspace.runs / name)), ""
-        if not source.root.is_dir():
-            return (), t("train.data_not_there")
-        return lengths_of_data(source.root, data), ""
-    except (InputError, OSError) as error:
-        return (), str(error)
+            return lengths_of_run(RunDir(workspace.runs / name))
+        return lengths_of_source(workspace, source, data)
+    except OSError as error:
+        raise InputError(f"The data can't be read: {error}.") from None
 
 
 def _steps_row(t: Words, steps: Steps | None, train: TrainSettings, lengths: Lengths, why: str) -> list[str]:
     if steps is None:
         known = t("train.steps_limit", steps=f"{train.max_steps:,}") if train.max_steps else t("train.unknown")
-        return [t("train.steps"), known, why or t("train.no_rows")]
+        return [t("train.steps"), known, why]
     key = "train.steps_exact" if steps.exact else "train.steps_about"
     text = t(key, steps=f"{steps.steps:,}", questions=f"{steps.questions:,}", epochs=f"{steps.epochs:.3g}")
     of = {"rows": f"{sum(map(len, lengths)):,}", "images": f"{len(lengths):,}"}

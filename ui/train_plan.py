@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from vqa_core.checkpoints import steps_below
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config, settings_of
 from vqa_core.examples import ColumnMap
 from vqa_core.files import InputError, read_json
+from vqa_core.prepare import tables_of
 from vqa_core.runs import RunDir
 from vqa_core.settings import flags_between
 from vqa_core.sources import EASY_VQA
@@ -20,7 +21,13 @@ from vqa_core.sources import EASY_VQA
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 KINDS = {"data": DataSettings, "model": ModelSettings, "train": TrainSettings}
 LONGEST_NAME = 64
-CHOICE_NEEDED = ("other", "trained", "trained_other", "busy")  # kinds of Held that a start does not go over by itself
+CHOICE_NEEDED = (
+    "files",
+    "other",
+    "trained",
+    "trained_other",
+    "busy",
+)  # kinds of Held that a start does not go over by itself
 QUICK_DEMO = ("demo-quick", {"max_steps": 30, "max_minutes": 6.0, "log_every": 1, "eval_every": 10,
                              "eval_questions": 200})  # fmt: skip
 """A preset and what is changed of it: under two minutes on two free cores, and six at most on busy ones."""
@@ -31,7 +38,10 @@ _NAME = re.compile(r"[^\W_][\w.-]*")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A dataset: what `--data` and `--data-dir` are given, the folder it is or will be, and its columns if known."""
+    """A dataset: what `--data` and `--data-dir` are given, the folder it is or will be, and its columns if known.
+
+    `dataset` is its key among the workspace's datasets, "" where it is not one yet.
+    """
 
     key: str
     name: str
@@ -39,14 +49,16 @@ class Source:
     root: Path
     data_dir: str = ""
     columns: ColumnMap | None = None
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """What a run's folder holds beside the wish to train in it.
 
-    `kind` is "free" (nothing), "prepared" (this data, not trained), "other" (other data, not trained), "trained" (with
-    this data), "trained_other" or "busy" (a job works on it). `ways` are what may be done then, beside another name.
+    `kind` is "free" (nothing), "files" (some that no stage of a run has written, or only notes and answers), "prepared"
+    (this data, not trained), "other" (other data, not trained), "trained" (with this data), "trained_other" or "busy"
+    (a job works on it). `ways` are what may be done then, beside another name.
     """
 
     kind: str
@@ -78,12 +90,15 @@ def sources(workspace: Workspace) -> dict[str, Source]:
     found = {EASY_VQA: Source(EASY_VQA, EASY_VQA, EASY_VQA, own, "" if usual else shown_path(own))}
     for dataset in workspace.datasets.all():
         root = dataset.root or dataset.folder
-        if root.resolve() == own.resolve() or (dataset.root and not (root / "train.csv").is_file()):
+        if root.resolve() == own.resolve():
+            found[EASY_VQA] = replace(found[EASY_VQA], dataset=dataset.key)
+            continue
+        if dataset.root and not (root / "train.csv").is_file():
             continue
         folder = shown_path(dataset.folder)
         given = EASY_VQA if dataset.source == EASY_VQA else shown_path(Path(dataset.source))
         argument, data_dir = (folder, "") if dataset.root else (given, folder)
-        found[dataset.key] = Source(dataset.key, dataset.name, argument, root, data_dir, dataset.columns)
+        found[dataset.key] = Source(dataset.key, dataset.name, argument, root, data_dir, dataset.columns, dataset.key)
     return found
 
 
@@ -120,7 +135,8 @@ def held(workspace: Workspace, name: str, source: Source, data: DataSettings) ->
     config = run.read_config() if run.config.is_file() else {}
     record = config.get("dataset")
     if not isinstance(record, dict):
-        return Held("trained_other" if made else "free")
+        used = made or run.predictions("test").parent.exists()
+        return Held("trained_other") if used else Held("files", ("anew",)) if _holds_files(run.root) else Held("free")
     counted = record.get("questions")
     questions = counted.get("train") if isinstance(counted, dict) else 0
     facts: dict[str, Any] = {
@@ -128,13 +144,20 @@ def held(workspace: Workspace, name: str, source: Source, data: DataSettings) ->
         "questions": questions if isinstance(questions, int) else 0,
         "step": steps[-1][0] if steps else 0,
     }
-    if not (_same_folder(record.get("root"), source.root) and _same_settings(config.get("data"), data)):
+    same = _same_folder(record.get("root"), source.root) and _same_settings(config.get("data"), data)
+    if not same or ("tables" in record and record["tables"] != tables_of(source.root)):
         # predictions too were made with the old data: train.prepare refuses to put other data under them
         used = made or run.predictions("test").parent.exists()
         return Held("trained_other", (), **facts) if used else Held("other", ("anew",), **facts)
     if not made:
         return Held("prepared", (), **facts)
     return Held("trained", ("resume", "restart") if can_resume(run) else ("restart",), **facts)
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether there is anything in the folder that a preparing which was stopped has not left there."""
+    left = ("config.json", "data_report.json", "train.jsonl", "val.jsonl", "test.jsonl", "llava", "rows", "log.txt")
+    return folder.is_dir() and any(path.name not in left and path.name[0] != "." for path in folder.iterdir())
 
 
 def _same_folder(recorded: Any, root: Path) -> bool:

@@ -15,7 +15,7 @@ from ui.train_plan import can_resume, checked_name, checkpoint_progress, resume_
 from ui.widgets import curve, links, progress
 from ui.words import Words
 from ui.workspace import Workspace
-from vqa_core.files import InputError
+from vqa_core.files import InputError, changed_s
 from vqa_core.runs import RunDir
 
 STILL_WRITTEN_S = 60.0  # metrics changed within this time are being written, by whomever
@@ -69,7 +69,8 @@ def watched(workspace: Workspace, view: View) -> str:
         run = RunDir(workspace.runs / name)
         if run.metrics.is_file() or run.checkpoints.is_dir() or run.model.is_dir():
             return name
-    return name if name and last_job(workspace, name) else ""
+    job = last_job(workspace, name) if name else None
+    return name if job and job.status != "done" else ""  # a run that was made, and is gone, was deleted
 
 
 def source_of_run(workspace: Workspace, name: str) -> str:
@@ -82,8 +83,9 @@ def source_of_run(workspace: Workspace, name: str) -> str:
 
 
 def last_job(workspace: Workspace, name: str) -> Job | None:
-    """The newest job that trains the run."""
-    return next((job for job in workspace.jobs.list() if job.run == name and job.kind == "train"), None)
+    """The newest job that trains the run; None where somebody has trained it since without the page."""
+    job = next((job for job in workspace.jobs.list() if job.run == name and job.kind == "train"), None)
+    return None if job and job.before(changed_s(RunDir(workspace.runs / name).metrics)) else job
 
 
 def values(workspace: Workspace, t: Words, name: str, job: Job | None, known: str) -> list[Any]:
@@ -92,8 +94,8 @@ def values(workspace: Workspace, t: Words, name: str, job: Job | None, known: st
         return [gr.Column(visible=False), {}, gr.Button(visible=False), {"links": []}, *[{}] * len(CURVES), "",
                 gr.Timer(active=False)]  # fmt: skip
     run = RunDir(workspace.runs / name)
-    active = job is not None and job.active
-    reached = None if active else checkpoint_progress(run)
+    active = job.active if job else being_written(run)  # what was written before a job ended is that job's
+    reached = None if job and job.active else checkpoint_progress(run)
     onward = [] if active or not (run.model / "vqa.json").is_file() else onward_links(t, name)
     steps = _steps(job, reached)
     stamp = f"{curves_stamp(run)}:{steps}"
@@ -101,11 +103,11 @@ def values(workspace: Workspace, t: Words, name: str, job: Job | None, known: st
     return [
         gr.Column(visible=True),
         {} if job else standing_of(t, run),
-        _resume_button(t, run, reached),
+        _resume_button(t, run, None if active else reached),
         {"links": onward},
         *curves,
         stamp,
-        gr.Timer(active=active or being_written(run)),
+        gr.Timer(active=active),
     ]
 
 
@@ -135,10 +137,7 @@ def standing_of(t: Words, run: RunDir) -> dict[str, Any]:
 def being_written(run: RunDir) -> bool:
     """Whether somebody, a person in a terminal perhaps, trains the run right now."""
     reached = checkpoint_progress(run)
-    try:
-        recent = time.time() - run.metrics.stat().st_mtime < STILL_WRITTEN_S
-    except OSError:
-        return False
+    recent = time.time() - changed_s(run.metrics) < STILL_WRITTEN_S
     return recent and not (reached and reached[0] >= reached[1])
 
 
@@ -151,6 +150,8 @@ def resume(workspace: Workspace, t: Words, view: View) -> View:
     """Go on with the run of the view from its newest checkpoint; an InputError where there is nothing to go on with."""
     name = checked_name(t, view.get("run", ""))
     run = RunDir(workspace.runs / name)
+    if last_job(workspace, name) is None and being_written(run):
+        raise InputError(t("train.busy_elsewhere", run=name))
     if not can_resume(run):
         raise InputError(t("train.nothing_to_resume", run=name))
     workspace.jobs.start("train", name, [resume_command(shown_path(run.root))])

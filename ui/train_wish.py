@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from gradio.utils import get_upload_folder
 from ui.form import BY_HAND, Form, Sections
 from ui.jobs import shown_command
 from ui.sentences import sentence
-from ui.train_estimates import estimates
+from ui.train_estimates import estimates, rows_of
 from ui.train_plan import (
     CHOICE_NEEDED,
     Held,
@@ -102,8 +102,9 @@ def _there(t: Words, name: str, there: Held) -> dict[str, Any]:
 def start_wish(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]) -> str:
     """Start what the form says and return the run's name."""
     data, preset, _, way = values[:FIELDS]
-    chosen, source = form.read(values[FIELDS:]), source_of(workspace, t, data)
-    return start(workspace, t, name_of(workspace, t, values), source, preset, chosen, way or "")
+    chosen, source, name = form.read(values[FIELDS:]), source_of(workspace, t, data), name_of(workspace, t, values)
+    rows_of(workspace, name, source, held(workspace, name, source, _data(chosen)), _data(chosen))  # or it says why not
+    return start(workspace, t, name, source, preset, chosen, way or "")
 
 
 def fill(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]) -> list[Any]:
@@ -117,15 +118,8 @@ def with_columns(chosen: Sections, source: Source | None) -> Sections:
     """The settings with the columns that the dataset is known to have."""
     if source is None or source.columns is None:
         return chosen
-    columns = source.columns
-    named = replace(
-        _data(chosen),
-        question_id_column=columns.question_id,
-        image_id_column=columns.image_id,
-        question_column=columns.question,
-        answer_column=columns.answer,
-    )
-    return chosen | {"data": named}
+    named = {f"{field}_column": column for field, column in asdict(source.columns).items()}
+    return chosen | {"data": replace(_data(chosen), **named)}
 
 
 def about_preset(t: Words, name: str) -> str:

@@ -6,7 +6,7 @@ data_index_writer.py writes the file; data_selection.py filters, counts and page
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,6 +124,16 @@ class DataIndex:
         """The questions or answers of some numbers; numbers that no text has are left out."""
         with closing(self._connect()) as database:
             return dict(_in(database, "select number, text from texts where number", numbers))
+
+    def each_text(self) -> Iterator[tuple[int, str]]:
+        """Number and text of every question and answer, one at a time."""
+        with closing(self._connect()) as database:
+            yield from database.execute("select number, text from texts")
+
+    def each_image_with_a_file(self) -> Iterator[tuple[int, str]]:
+        """Number and id of every image of which a file was found, one at a time."""
+        with closing(self._connect()) as database:
+            yield from database.execute("select number, id from images where length(path) > 0 order by number")
 
     def number_of(self, text: str) -> int | None:
         """The number of exactly this question or answer; None if nobody asks or gives it."""

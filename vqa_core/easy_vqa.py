@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from vqa_core.examples import Example
 from vqa_core.files import InputError, read_json
 from vqa_core.folders import replaced_folder
 from vqa_core.progress import metered
@@ -49,6 +50,16 @@ def write_easy_vqa(folder: Path) -> None:
             shutil.copyfile(path, building / name)
         for name, text in tables.items():
             (building / name).write_text(text, encoding="utf-8", newline="")
+
+
+def train_examples() -> list[Example]:
+    """The training questions as the written folder has them; an InputError where the package is not installed."""
+    rows = enumerate(read_json(_package_data() / "train" / "questions.json"))
+    named = ((number, _image_id("train", image), question, answer) for number, (question, answer, image) in rows)
+    return [
+        Example(f"TRAIN_{number:05d}", image, f"image/train/{image}.png", question, answer)
+        for number, image, question, answer in named
+    ]
 
 
 def _package_data() -> Path:

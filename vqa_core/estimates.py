@@ -4,34 +4,25 @@ Nothing is loaded: steps come from the plan that training itself makes, memory f
 what earlier runs on this machine wrote into metrics.jsonl.
 """
 
-import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from vqa_core.batches import plan_batches
-from vqa_core.competition import read_competition
-from vqa_core.config import DataSettings, ModelSettings, TrainSettings
-from vqa_core.data_report import usable
-from vqa_core.examples import Example, group_by_image, read_examples, split_by_image
+from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, read_json_lines
+from vqa_core.lengths import Lengths
 from vqa_core.machine_memory import multiplies_bf16
 from vqa_core.part_sizes import language_sizes, projector_sizes, tower_sizes
-from vqa_core.prepare import column_map
 from vqa_core.runs import RunDir
 
 PLANNED = 400_000  # rows of a plan; what is longer is planned for one epoch and multiplied
 LIBRARIES = (500_000_000, 900_000_000)  # bytes that Python, torch and transformers take with no model
 QUANTISED = {"8bit": 1.0, "4bit": 4.127 / 8}  # bytes a weight, QLoRA's constants of the constants included
 TYPICAL = 16.0  # tokens of a question with its answer
-_WORDS = re.compile(r"\w+|[^\w\s]")
-
-Lengths = tuple[tuple[int, ...], ...]
-"""Of each training row (image) the tokens of each of its questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +68,6 @@ class Pace:
     seconds: tuple[float, float, float]
     steps: int
     validation_s: float
-
-
-def lengths_of(examples: Iterable[Example]) -> Lengths:
-    """Rows as training has them, a word or sign counting as a token; a test says how far off that is."""
-    return tuple(
-        tuple(len(_WORDS.findall(f"{e.question} {e.answer}")) + 3 for e in group) for group in group_by_image(examples)
-    )
-
-
-def lengths_of_run(run: RunDir) -> Lengths:
-    """The rows of a prepared run; an InputError where there are none."""
-    if not run.train.is_file():
-        run.examples("train")  # says so
-    return _lengths_of_file(run.train, *_stamp(run.train))
-
-
-def lengths_of_data(root: Path, settings: DataSettings) -> Lengths:
-    """The rows that preparing the competition folder `root` would give, if no image file turns out to be damaged."""
-    csv = root / "train.csv"
-    return _lengths_of_data(root, settings, *(_stamp(csv) if csv.is_file() else (0, 0)))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
-
-
-@lru_cache(maxsize=8)
-def _lengths_of_file(path: Path, _changed: int, _size: int) -> Lengths:
-    return lengths_of(read_examples(path))
-
-
-@lru_cache(maxsize=4)
-def _lengths_of_data(root: Path, settings: DataSettings, _changed: int, _size: int) -> Lengths:
-    competition = read_competition(root, column_map(settings), splits=("train",))
-    rows = usable(competition.train, {})
-    return lengths_of(split_by_image(rows, settings.val_fraction, settings.split_seed)[0])
 
 
 @lru_cache(maxsize=32)

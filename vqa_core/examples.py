@@ -1,7 +1,7 @@
 """Example: one question about one image. Reading, writing, splitting and grouping them."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,8 +41,14 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
 
 def read_examples(path: Path) -> list[Example]:
     """Read what `write_examples` wrote."""
+    return list(iterate_examples(path))
+
+
+def iterate_examples(path: Path) -> Iterator[Example]:
+    """What `read_examples` reads, one at a time."""
     try:
-        return [Example(**row) for row in read_json_lines(path)]
+        for row in read_json_lines(path):
+            yield Example(**row)
     except TypeError as error:
         raise InputError(
             f"{path} does not hold examples ({error}). Write it again with `python -m train.prepare`."
@@ -54,15 +60,20 @@ def split_by_image(examples: Sequence[Example], val_fraction: float, seed: int) 
 
     Each side gets at least one image when `val_fraction` is above 0 and there are two images or more.
     """
-    image_ids = sorted({example.image_id for example in examples})
-    random.Random(seed).shuffle(image_ids)
-    count = round(len(image_ids) * val_fraction)
-    if val_fraction > 0 and len(image_ids) > 1:
-        count = min(max(count, 1), len(image_ids) - 1)
-    held_out = set(image_ids[:count])
-    train = [example for example in examples if example.image_id not in held_out]
-    val = [example for example in examples if example.image_id in held_out]
+    left_out = held_out({example.image_id for example in examples}, val_fraction, seed)
+    train = [example for example in examples if example.image_id not in left_out]
+    val = [example for example in examples if example.image_id in left_out]
     return train, val
+
+
+def held_out(image_ids: Collection[str], val_fraction: float, seed: int) -> set[str]:
+    """The images, of those of the usable rows, that `split_by_image` puts on the side of `val`."""
+    shuffled = sorted(image_ids)
+    random.Random(seed).shuffle(shuffled)
+    count = round(len(shuffled) * val_fraction)
+    if val_fraction > 0 and len(shuffled) > 1:
+        count = min(max(count, 1), len(shuffled) - 1)
+    return set(shuffled[:count])
 
 
 def group_by_image(examples: Iterable[Example]) -> list[list[Example]]:

@@ -115,3 +115,11 @@ def stamp_of(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return stat.st_mtime_ns, stat.st_size
+
+
+def changed_s(path: Path) -> float:
+    """When a file last changed, in seconds since the epoch; -1 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return -1.0

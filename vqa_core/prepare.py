@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from vqa_core.competition import SOLUTION, Competition, read_competition
@@ -10,11 +11,13 @@ from vqa_core.config import DataSettings
 from vqa_core.conversations import write_conversations, write_questions
 from vqa_core.data_report import DataReport, examine, seen, usable
 from vqa_core.examples import ColumnMap, Example, split_by_image, write_examples
-from vqa_core.files import InputError, write_json
+from vqa_core.files import InputError, sha256_of, stamp_of, write_json
 from vqa_core.images import check_images
 from vqa_core.rows import write_rows
 from vqa_core.runs import RunDir
 from vqa_core.sources import data_folder
+
+TABLES = ("train.csv", "test.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,21 @@ def _write(
         "has_solution": (competition.root / SOLUTION).is_file(),
         "questions": {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
         "fingerprint": fingerprint,
+        "tables": tables_of(competition.root),
     }
     run.write_section("data", settings.to_dict())
     run.write_section("dataset", record)
+
+
+def tables_of(root: Path) -> dict[str, str]:
+    """Hex SHA-256 of each table that a run is prepared from: cheaper than the fingerprint to see a change."""
+    found = (root / name for name in TABLES)
+    return {path.name: _sha256(path, *stamp_of(path)) for path in found if path.is_file()}
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: Path, _changed: int, _size: int) -> str:
+    return sha256_of(path)
 
 
 def _keep_from_mixing(run: RunDir, fingerprint: str) -> None:
