@@ -60,10 +60,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     app = build_server(Workspace(args.runs, args.data), mcp=args.mcp)
     limited = UploadLimit(app, uploads, {path: Words(language) for language, path in PATHS.items()})
     guarded = Guard(limited, hosts=[*_names(args.host), *args.allow_host], password=password)
-    server = uvicorn.Server(uvicorn.Config(guarded, log_level="warning", timeout_graceful_shutdown=5))
+    # No proxy_headers: whoever asks over the loopback could name another address for each wrong password.
+    config = uvicorn.Config(guarded, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False)
+    server, address = uvicorn.Server(config), _address(args.host, args.port)
     if args.open is not None:
-        threading.Timer(1, _show, [f"http://{args.host}:{args.port}/{args.open}"]).start()
-    print(f"VQA workbench: http://{args.host}:{args.port}  (Ctrl-C stops the page; jobs go on)", flush=True)
+        threading.Timer(1, _show, [f"{address}/{args.open}"]).start()
+    print(f"VQA workbench: {address}  (Ctrl-C stops the page; jobs go on)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     uploads.close()
@@ -82,6 +84,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--open", metavar="QUERY", help="show the page in a browser too, at ?tab=... or at ?")
     parser.add_argument("--mcp", action="store_true", help="offer the reading endpoints as MCP tools too")
     return parser.parse_args(argv)
+
+
+def _address(host: str, port: int) -> str:
+    """What a browser is given; an IPv6 address stands in brackets there."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _show(address: str) -> None:

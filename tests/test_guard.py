@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,24 @@ def test_six_hundred_guesses_are_not_looked_at_and_cost_no_memory() -> None:
         ask(guard, authorization=basic("me:wrong"), address=str(number))
     assert guard.door
     assert len(guard.door._wrong) == ADDRESSES
+
+
+def test_a_guesser_who_names_another_address_each_time_is_one_guesser(tmp_path: Path, serve: Serve) -> None:
+    server = serve(tmp_path / "runs", tmp_path / "data", env={"VQA_AUTH": "me:right"})
+    statuses = []
+    for guess in range(WRONG_A_MINUTE + 5):
+        named = {"X-Forwarded-For": f"192.0.2.{guess}", "X-Forwarded-Proto": "https"}
+        asked = urllib.request.Request(server.url, headers={"Authorization": basic(f"me:{guess}"), **named})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked, timeout=30)
+        statuses.append(refused.value.code)
+    assert statuses == [401] * WRONG_A_MINUTE + [429] * 5
+
+
+def test_the_address_of_an_ipv6_host_is_one_that_a_browser_can_open(tmp_path: Path) -> None:
+    probe = "import app; print(app._address('::1', 7860), app._address('localhost', 7860))"
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.stdout.split() == ["http://[::1]:7860", "http://localhost:7860"], done.stderr
 
 
 def app(*args: str, **env: str) -> subprocess.CompletedProcess[str]:

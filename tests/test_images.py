@@ -3,6 +3,8 @@
 import contextlib
 import io
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.processes import ROOT
 from vqa_core.files import InputError
 from vqa_core.images import ImageError, check_image, image_hash, open_image
 
@@ -88,6 +91,41 @@ def test_32_bit_integers_are_scaled() -> None:
     beyond = encoded(Image.fromarray(np.array([[0, 50_000, 100_000]], dtype=np.int32)), "TIFF")
     assert np.asarray(open_image(within))[0, :, 0].tolist() == [0, 128, 255]
     assert np.asarray(open_image(beyond))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("size", [(1030, 3), (2, 2050), (1024, 1024)])
+def test_a_picture_of_several_parts_is_scaled_as_one(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, size[::-1], dtype=np.uint16)
+    image = open_image(encoded(Image.fromarray(values), "PNG"))
+    assert (np.asarray(image) == np.round(values / 257).astype(np.uint8)[..., None]).all()
+    floats = values.astype(np.float32) - 1000
+    low, high = floats.min(), floats.max()
+    image = open_image(encoded(Image.fromarray(floats), "TIFF"))
+    off = np.asarray(image)[..., 0] - (floats - low) / (high - low) * 255
+    assert np.abs(off).max() <= 0.501
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from vqa_core.images import open_image
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+print(*open_image(Path(sys.argv[1])).size, peak() - before)
+"""
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA"])
+def test_a_small_file_of_just_below_the_limit_takes_no_more_memory_than_its_pixels(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    Image.new(mode, (7000, 7000)).save(path)
+    assert path.stat().st_size < 300_000
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], cwd=ROOT, check=True, capture_output=True, text=True)
+    width, height, grown = map(int, done.stdout.split())
+    assert (width, height) == (7000, 7000)
+    # Pillow has 4 bytes a pixel of RGB and of RGBA: 196 MB of what comes and as much of what leaves
+    assert grown < 450e6
 
 
 def test_cmyk_jpeg_is_seen_in_its_colours() -> None:

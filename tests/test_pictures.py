@@ -1,10 +1,12 @@
 """Pictures leave the server re-encoded, under addresses that only it can make: ui/pictures.py."""
 
+import ast
 import base64
 import io
 import os
 import time
 from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
+from tests.processes import ROOT
 from ui import pictures as module
-from ui.pictures import FULL, THUMB, WHOLE, Pictures, add_routes
+from ui.pictures import AT_ONCE, FULL, THUMB, WHOLE, Pictures, add_routes
 
 
 @pytest.fixture
@@ -134,3 +137,35 @@ def test_kept_pictures_stay_below_a_number_of_bytes(
         assert sum(path.stat().st_size for path in (tmp_path / "kept").rglob("*.webp")) <= size * 8
         os.utime(last, (number, number))
     assert last.is_file(), "the newest stays"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "ui").glob("*.py")), ids=lambda file: file.stem)
+def test_the_page_decodes_a_few_pictures_at_a_time_wherever_it_does(file: Path) -> None:
+    def unheld(node: ast.AST, held: bool) -> list[int]:
+        if isinstance(node, ast.With):
+            held = held or any(ast.unparse(item.context_expr) == "DECODING" for item in node.items)
+        decodes = isinstance(node, ast.Call) and ast.unparse(node.func) in ("open_image", "check_image")
+        below = [line for child in ast.iter_child_nodes(node) for line in unheld(child, held)]
+        return below + ([node.lineno] if decodes and not held else [])  # type: ignore[attr-defined]
+
+    assert not unheld(ast.parse(file.read_text(encoding="utf-8")), held=False)
+
+
+def test_no_more_pictures_are_decoded_at_once_than_there_are_slots(
+    tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, most, decode = [], [], module.open_image
+
+    def slow(path: Path, **options: int) -> Image.Image:
+        inside.append(path)
+        most.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        return decode(path, **options)
+
+    monkeypatch.setattr(module, "open_image", slow)
+    paths = [photo(tmp_path / f"{number}.png") for number in range(3 * AT_ONCE)]
+    others = Pictures(tmp_path / "of another workspace")
+    with ThreadPool(len(paths)) as pool:
+        pool.starmap(lambda kept, path: kept.encoded(path, THUMB), zip([pictures, others] * len(paths), paths))
+    assert max(most) == AT_ONCE

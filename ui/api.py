@@ -15,6 +15,7 @@ from PIL import Image
 from ui.asking import answer
 from ui.jobs import Job, shown_command
 from ui.parts import Page
+from ui.pictures import DECODING
 from ui.predicting import SPLITS, score_of, settings_used, start_prediction
 from ui.submit import checked, offered, write_submission
 from ui.wiring import explained
@@ -148,7 +149,8 @@ class Endpoints:
         texts = [text_of(question, "question") for question in questions]
         models = self.workspace.models
         name = text_of(run, "run") or next(iter(models.names()), "")
-        image: Image.Image = open_image(picture)
+        with DECODING:
+            image: Image.Image = open_image(picture)
         return [asdict(found) for found in answer(self.workspace, models, image, texts, name)]
 
 

@@ -26,6 +26,7 @@ from ui.ask_scene import (
 from ui.asking import answering, checked, lines_of
 from ui.parts import Page, Tab, View, moved, view_of
 from ui.picture_input import PictureInput
+from ui.pictures import DECODING
 from ui.sentences import sentence
 from ui.words import Words
 from ui.workspace import Workspace
@@ -174,7 +175,8 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     if subject is None:
         raise InputError("There is no picture. Upload or paste one, or choose an example.")
     questions = checked(lines_of(text))
-    image = open_image(subject.path)
+    with DECODING:
+        image = open_image(subject.path)
     models, before = workspace.models, workspace.asked.answers(subject.key)
 
     def growing(status: str, coming: Sequence[str], *, begins: bool = False) -> Values:
@@ -206,7 +208,8 @@ def uploaded(workspace: Workspace, t: Words, view: View, path: str | None) -> Va
     """Keep the picture that came, and start its history."""
     if not path:
         raise InputError("This is no picture that was uploaded. Choose a file.")
-    open_image(Path(path))  # refuses it, by its header before anything is decoded
+    with DECODING:
+        open_image(Path(path))  # refuses it, by its header before anything is decoded
     view = _whole(workspace, t, _about_picture(view, picture=workspace.asked.keep(Path(path))))
     return [view, _preview(workspace, view), _examples(workspace, view), *draw(workspace, t, view)]
 
@@ -296,10 +299,11 @@ def _preview(workspace: Workspace, view: View) -> Any:
         subject = subject_of(workspace, view)
         if subject is None:
             return None
-        image = open_image(subject.path)
+        with DECODING:
+            image = open_image(subject.path)
+            return fitted(image, SMALL if max(image.size) < SMALL else PREVIEW)
     except InputError:
         return None
-    return fitted(image, SMALL if max(image.size) < SMALL else PREVIEW)
 
 
 def _examples(workspace: Workspace, view: View) -> dict[str, Any]:

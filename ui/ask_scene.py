@@ -14,7 +14,7 @@ from ui.ask_examples import ask_examples
 from ui.asked import id_of
 from ui.asking import Answered
 from ui.parts import View
-from ui.pictures import FULL
+from ui.pictures import DECODING, FULL
 from ui.widgets import Bar
 from ui.words import Words
 from ui.workspace import Workspace
@@ -121,7 +121,13 @@ def seen_pictures(
     workspace: Workspace, t: Words, subject: Subject, chosen: Answered
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The whole picture with what is cut off in the dark, and the square that the model sees, or its tiles."""
-    image = open_image(subject.path)
+    with DECODING:
+        return _seen(workspace, t, subject, chosen, open_image(subject.path))
+
+
+def _seen(
+    workspace: Workspace, t: Words, subject: Subject, chosen: Answered, image: Image.Image
+) -> tuple[dict[str, str], dict[str, str]]:
     if "side" not in chosen.pixels:  # a model with a processor of its own
         size = t("ask.size", width=image.width, height=image.height)
         tiles = _tiles(workspace, t, subject, chosen.pixels)

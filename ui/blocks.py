@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj_with_meta, is_http_url_like  # type: ignore[import-untyped]
 
+from ui.pictures import DECODING
 from ui.sentences import sentence
 from ui.wiring import unexpected
 from ui.words import Words
@@ -71,6 +72,7 @@ def uploads_in(value: Any) -> Iterator[Path]:
 
 
 def _check_picture(path: Path) -> None:
-    problem = check_image(path)
+    with DECODING:  # where the header settles nothing it is decoded
+        problem = check_image(path)
     if problem:
         raise ImageError(path.name, problem)

@@ -26,7 +26,9 @@ THUMB, FULL, WHOLE = 256, 2048, 16_383  # longest side in pixels; WHOLE is what 
 SMALL = 128  # pixels of the longest side up to which nothing is lost
 KEPT_FOR_S = 7 * 86_400  # in the browser
 KEPT_BYTES = 1 << 30  # on disk; past it the oldest quarter goes
-AT_ONCE = max(2, (os.cpu_count() or 2) // 2)  # pictures decoded at a time: each may take 300 MB
+AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
+DECODING = threading.BoundedSemaphore(AT_ONCE)
+"""Held while the page has a picture decoded in full, which may take 400 MB. One a process, and not to be held twice."""
 
 
 class Pictures:
@@ -39,7 +41,6 @@ class Pictures:
             write_atomically(key, secrets.token_bytes(32))
             key.chmod(0o600)
         self._key = key.read_bytes()
-        self._decoding = threading.BoundedSemaphore(AT_ONCE)
         self._whole = threading.Lock()  # 50 million pixels take 470 MB until they are encoded
         self._counting = threading.Lock()
         self._bytes: int | None = None  # on disk, once counted
@@ -67,7 +68,7 @@ class Pictures:
         return kept
 
     def _encode(self, path: Path, side: int) -> bytes:
-        with self._decoding:
+        with DECODING:
             image = open_image(path, side=side)
             image.thumbnail((side, side), Image.Resampling.LANCZOS)
         bytes_ = io.BytesIO()

@@ -6,7 +6,7 @@ What the bytes are decides, never the file's suffix. No picture is decoded befor
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -32,6 +32,7 @@ _UPRIGHT = {  # EXIF 2.3, tag Orientation: what turns each value into 1
 }
 _ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # last bytes of a whole file, but for a little padding
 _TAIL = 32
+_PART = 1024  # pixels of a side of the parts in which samples are computed with
 
 # Ours is the stricter limit, and it refuses where Pillow's default only warns.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -51,7 +52,7 @@ def open_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT, side: in
     With `side` a JPEG may come at a half, a quarter or an eighth of its size, each side of at least `side` pixels: a
     thumbnail needs no more, and takes a fraction of the time.
 
-    Transparency is put on white. 16-bit samples are divided by 257, floating point is scaled as `_to_8_bit` says.
+    Transparency is put on white. 16-bit samples are divided by 257, floating point is scaled as `_scale` says.
     Raises ImageError for a missing, foreign, oversized, damaged or truncated picture.
     """
     name = str(source) if isinstance(source, Path) else "The picture"
@@ -153,28 +154,61 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _to_8_bit(image).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    # A copy even of RGB, so that what is returned no longer hangs on the open file.
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    deep = image.mode == "F" or image.mode.startswith("I")
+    if not (deep or image.has_transparency_data):
+        # A copy even of RGB, so that what is returned no longer hangs on the open file.
+        return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    scale = _scale(image) if deep else (0.0, 1.0)
+    rgb = Image.new("RGB", image.size)
+    for box in _boxes(image):  # all at once would take several copies of up to 8 bytes a sample
+        part = image.crop(box)
+        rgb.paste(_to_8_bit(part, *scale) if deep else _on_white(part), box)
+    return rgb
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Grey of modes I;16, I or F to 8 bits; Pillow's own conversion would clip all of it to white or black.
+def _boxes(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Squares of at most _PART pixels a side that cover a picture."""
+    for top in range(0, image.height, _PART):
+        for left in range(0, image.width, _PART):
+            yield left, top, min(left + _PART, image.width), min(top + _PART, image.height)
 
-    Integers of 0 to 65535 are divided by 257. Floats of 0 to 1 are multiplied by 255 and floats of 0 to 255 kept.
-    Anything else is stretched from its smallest to its largest finite value; NaN becomes black.
+
+def _on_white(image: Image.Image) -> Image.Image:
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _scale(image: Image.Image) -> tuple[float, float]:
+    """The samples of a grey picture of modes I;16, I or F that become 0 and 255.
+
+    Pillow's own conversion would clip nearly all of them to white or black. Integers of 0 to 65535 are divided by 257.
+    Floats of 0 to 1 are multiplied by 255 and floats of 0 to 255 kept. Anything else is stretched from its smallest to
+    its largest finite value.
     """
-    values = np.asarray(image).astype(np.float64 if image.mode == "I" else np.float32)  # (height, width)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if image.mode.startswith("I;16"):
+        return 0.0, 65535.0
+    low, high = np.inf, -np.inf
+    for box in _boxes(image):
+        values = _samples(image.crop(box))
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:  # none is finite
+        low = high = 0.0
     if image.mode != "F" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    elif image.mode == "F" and low >= 0 and high <= 255:
-        low, high = 0.0, 1.0 if high <= 1 else 255.0
-    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255.0 / max(high - low, 1e-12))
+        return 0.0, 65535.0
+    if image.mode == "F" and low >= 0 and high <= 255:
+        return 0.0, 1.0 if high <= 1 else 255.0
+    return low, high
+
+
+def _to_8_bit(image: Image.Image, low: float, high: float) -> Image.Image:
+    """Grey of modes I;16, I or F to 8 bits, `low` to black and `high` to white; NaN becomes black."""
+    values = np.nan_to_num(_samples(image), nan=low, posinf=high, neginf=low)
+    scaled = (values - low) * (255.0 / max(high - low, 1e-12))
     return Image.fromarray(np.round(scaled).clip(0, 255).astype(np.uint8))
+
+
+def _samples(image: Image.Image) -> np.ndarray:
+    """(height, width), as floats that hold each sample exactly."""
+    return np.asarray(image).astype(np.float64 if image.mode == "I" else np.float32)
