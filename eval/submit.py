@@ -15,7 +15,7 @@ from vqa_core.predictions import read_predictions
 from vqa_core.prepare import column_map
 from vqa_core.runs import RunDir
 from vqa_core.submission import submission_of, write_submission
-from vqa_core.submissions import keep_submission
+from vqa_core.submissions import keep_submission, writing
 
 DATA_FILES = ("train.csv", "test.csv", "sample_submission.csv")
 
@@ -48,17 +48,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     predictions_file = run.predictions("test")
     predictions = read_predictions(predictions_file)
     submission, warnings = submission_of(run, data, predictions, allow_failed=args.allow_failed)
-    write_submission(out, submission)
-    card = write_card(
-        out,
-        run,
-        data_files=data_files,
-        predictions=predictions,
-        predictions_file=predictions_file,
-        warnings=warnings,
-        command=["python", "-m", "eval.submit", *(sys.argv[1:] if argv is None else argv)],
-    )
-    keep_submission(run, out)
+    with writing(run):
+        write_submission(out, submission)
+        card = write_card(
+            out,
+            run,
+            data_files=data_files,
+            predictions=predictions,
+            predictions_file=predictions_file,
+            warnings=warnings,
+            command=["python", "-m", "eval.submit", *(sys.argv[1:] if argv is None else argv)],
+        )
+        keep_submission(run, out)
     for warning in warnings:
         print(f"warning: {warning}")
     print(f"{out}: {len(submission.rows)} answers, checked against sample_submission.csv. Card: {card}")

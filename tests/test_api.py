@@ -23,6 +23,7 @@ from tests.test_predict import write_model
 from tests.tiny import tiny_competition, tiny_parts, tiny_picture
 from ui import tools
 from ui.api import PUBLIC
+from ui.guard import TOOLS_LIMIT
 from ui.page import build_page
 from ui.workspace import Workspace
 from vqa_core.config import DataSettings
@@ -177,7 +178,7 @@ def test_below_the_tools_there_is_no_page_and_no_upload(server: Server) -> None:
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(request, timeout=60)
     large = urllib.request.Request(f"{server.url}/tools/gradio_api/mcp/", b"{}", headers())
-    large.add_header("Content-Length", str(tools.REQUEST_LIMIT + 1))
+    large.add_header("Content-Length", str(TOOLS_LIMIT + 1))
     with pytest.raises(urllib.error.HTTPError, match="413"):
         urllib.request.urlopen(large, timeout=60)
 
@@ -201,7 +202,10 @@ def test_the_tools_only_look_and_answer_with_a_password_set(server: Server) -> N
 
     file = io.BytesIO()
     tiny_picture(0).save(file, "PNG")
-    image = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    image, large = (
+        "data:image/png;base64," + base64.b64encode(file.getvalue() + padding).decode()
+        for padding in (b"", bytes(10 << 20))
+    )
 
     async def talk() -> tuple[list[str], list[tuple[bool, str]]]:
         address = f"{server.url}/tools/gradio_api/mcp/"
@@ -216,6 +220,7 @@ def test_the_tools_only_look_and_answer_with_a_password_set(server: Server) -> N
             await session.initialize()
             names = [tool.name for tool in (await session.list_tools()).tools]
             calls = [
+                ("ask", {"image": large, "question": "what shape is it?", "run": "mine"}),
                 ("ask", {"image": image, "question": "what shape is it?", "run": "mine"}),
                 ("ask", {"image": "/etc/hostname", "question": "?"}),
                 ("score", {"run": "nowhere"}),
@@ -226,8 +231,8 @@ def test_the_tools_only_look_and_answer_with_a_password_set(server: Server) -> N
 
     names, told = asyncio.run(talk())
     assert sorted(names) == ["ask", "ask_many", "job_status", "score"]
-    assert [error for error, _ in told] == [False, True, True, True]
+    assert [error for error, _ in told] == [False, False, True, True, True]
     for (_, text), part in zip(
-        told, ['"question": "what shape is it?"', "data URL", "no run 'nowhere'", "Unknown tool"]
+        told, [*['"question": "what shape is it?"'] * 2, "data URL", "no run 'nowhere'", "Unknown tool"]
     ):
         assert part in text

@@ -15,7 +15,7 @@ import pytest
 
 from tests.browser import Serve, free_port
 from tests.processes import ROOT, environment
-from ui.guard import ADDRESSES, BODY_LIMIT, HEADERS, KNOWN, WRONG_A_MINUTE, Guard
+from ui.guard import ADDRESSES, BODY_LIMIT, HEADERS, KNOWN, TOOLS, TOOLS_LIMIT, WRONG_A_MINUTE, Guard
 
 Reply = tuple[int, dict[str, str]]
 
@@ -133,6 +133,14 @@ def test_a_body_says_its_length_and_is_short() -> None:
     assert ask(guard, path, "POST", content_length=str(BODY_LIMIT + 1))[0] == 413
     assert ask(guard, path, "POST", content_length="-1")[0] == 413
     assert ask(guard, path, "POST", content_length=str(BODY_LIMIT))[0] == 200
+
+
+def test_an_assistant_s_request_may_hold_a_picture() -> None:
+    guard = Guard(answers)
+    for path in (TOOLS, f"{TOOLS}/", f"{TOOLS}/http"):
+        assert ask(guard, path, "POST", content_length=str(TOOLS_LIMIT))[0] == 200
+        assert ask(guard, path, "POST", content_length=str(TOOLS_LIMIT + 1))[0] == 413
+    assert ask(guard, f"{TOOLS}x", "POST", content_length=str(TOOLS_LIMIT))[0] == 413
 
 
 def test_websockets_are_closed() -> None:

@@ -5,13 +5,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
-from tests.processes import command
+from tests.processes import TIMEOUT_S, command
 from tests.workspaces import answered_run, easy_competition
 from ui import newest, past, predict, predicting, submit
 from ui.jobs import Job
@@ -23,7 +24,7 @@ from vqa_core.config import PredictSettings
 from vqa_core.files import InputError, write_json
 from vqa_core.predictions import Prediction, PredictionLog
 from vqa_core.runs import RunDir
-from vqa_core.submissions import list_submissions, set_public_score
+from vqa_core.submissions import list_submissions, set_public_score, writing
 
 T = Words("en")
 Draw = Callable[[View], dict[str, Any]]
@@ -239,6 +240,27 @@ def test_what_is_downloaded_is_what_the_command_writes(
     facts = drawing(workspace)({"run": "mine"})["predict-written"]["rows"]
     assert facts[0][1] == str(len(run.examples("test")))
     assert facts[1][1].startswith(kept.id.rpartition("-")[2])
+
+
+def test_two_who_download_at_once_get_the_same_bytes_one_after_the_other(run: RunDir) -> None:
+    run.submission.unlink()
+    with ThreadPool(2) as pool:
+        with writing(run):  # a third, in a terminal
+            coming = pool.map_async(submit.write_submission, [run, run])
+            coming.wait(6)  # a command takes 3 s
+            assert not coming.ready()
+            assert not run.submission.exists()
+            with pytest.raises(InputError, match="Try again in a moment"):
+                submit.write_submission(run)
+        first, second = coming.get(TIMEOUT_S)
+    assert first == second
+    assert first.path.read_bytes() == run.submission.read_bytes()
+
+
+def test_a_submission_that_takes_too_long_is_told_in_a_sentence(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "PATIENCE_S", 0.01)
+    with pytest.raises(InputError, match=r"`python -m eval\.submit --run .*mine`"):
+        submit.write_submission(run)
 
 
 def test_missing_answers_are_counted_and_nothing_is_written(run: RunDir) -> None:

@@ -28,6 +28,8 @@ LOCAL = ("localhost", "127.0.0.1", "[::1]")
 WRONG_A_MINUTE, MINUTE_S = 10, 60.0
 ADDRESSES = 1000  # whose wrong passwords are remembered
 BODY_LIMIT = 8 << 20  # bytes of a request that is no upload
+TOOLS = "/tools/gradio_api/mcp"  # where assistants send pictures in the request itself
+TOOLS_LIMIT = 48 << 20  # bytes: a picture of 30 MB as text
 KNOWN = "vqa-known"  # the cookie of a browser that has given the right password
 CLOSED = re.compile(
     r"(?:/ko)?/(?:monitoring|login|logout|svelte|pwa_icon|gradio_api/(?:proxy=|file=\w+:|file/|runs\b|run-history|deep_link|"
@@ -100,8 +102,9 @@ class Guard:
             return PlainTextResponse("There is nothing here.", 404)
         if not reads and scope["path"].removeprefix("/ko") != "/gradio_api/upload":
             length = headers.get("content-length", "")
-            if not length.isdecimal() or int(length) > BODY_LIMIT:
-                return PlainTextResponse("A request says how long it is, and is no longer than 8 MB.", 413)
+            limit = TOOLS_LIMIT if re.fullmatch(f"{TOOLS}(/.*)?", scope["path"]) else BODY_LIMIT
+            if not length.isdecimal() or int(length) > limit:
+                return PlainTextResponse(f"A request says how long it is, and is no longer than {limit >> 20} MB.", 413)
         return None
 
 

@@ -1,9 +1,9 @@
 """The submission of a run: what the doctor says of it, and the button that writes and downloads it."""
 
 import os
-import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,14 +21,16 @@ from ui.sentences import sentence
 from ui.widgets import facts
 from ui.words import Words
 from vqa_core.card import card_path
-from vqa_core.files import InputError, read_json, sha256_of, stamp_of
+from vqa_core.files import InputError, read_json, sha256_of, stamp_of, write_atomically
 from vqa_core.predictions import read_predictions
 from vqa_core.runs import RunDir
 from vqa_core.submission import submission_of
-from vqa_core.submissions import KeptSubmission, keep_submission
+from vqa_core.submissions import KeptSubmission, keep_submission, writing
 from vqa_core.watching import count_lines
 
 PATIENCE_S = 600.0  # the card has the hash of every file of the model
+AT_ONCE = 2  # commands that write one, of any run
+_WRITING = threading.BoundedSemaphore(AT_ONCE)
 CLICK = "() => { document.querySelector('#predict-file').click(); }"
 
 
@@ -87,29 +89,44 @@ def submit_command(run: RunDir) -> tuple[str, ...]:
 def write_submission(run: RunDir) -> KeptSubmission:
     """Run the command that writes submission.csv, wait for it, and return the submission as it is kept.
 
-    Raises InputError with the command's own sentence where it refuses.
+    Raises InputError with the command's own sentence where it refuses, where others are writing, or after PATIENCE_S.
     """
+    if not _WRITING.acquire(blocking=False):
+        raise InputError("other submissions are being written. Try again in a moment.")
+    try:
+        done = _run_command(run)
+        if done.returncode == 2 and done.stderr.startswith("error: "):
+            raise InputError(done.stderr.removeprefix("error: ").strip())
+        if done.returncode:
+            raise RuntimeError(f"eval.submit ended with {done.returncode}: {done.stderr[-2000:]}")
+        with writing(run):
+            return keep_submission(run, run.submission)
+    finally:
+        _WRITING.release()
+
+
+def _run_command(run: RunDir) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, *submit_command(run)],
-        env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE_S,
-    )
-    if done.returncode == 2 and done.stderr.startswith("error: "):
-        raise InputError(done.stderr.removeprefix("error: ").strip())
-    if done.returncode:
-        raise RuntimeError(f"eval.submit ended with {done.returncode}: {done.stderr[-2000:]}")
-    return keep_submission(run, run.submission)
+    try:
+        return subprocess.run(
+            [sys.executable, *submit_command(run)],
+            env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"writing the submission of {run.name!r} took longer than {PATIENCE_S:.0f} seconds and was stopped. "
+            f"Write it in a terminal: `python -m eval.submit --run {run.root}`."
+        ) from None
 
 
 def offered(path: Path) -> str:
     """A copy called submission.csv in Gradio's own folder, which is the only one it serves files from."""
     copy = Path(get_upload_folder()) / "submissions" / path.stem / "submission.csv"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, copy)
+    write_atomically(copy, path.read_bytes())  # another may be downloading the same one
     return str(copy)
 
 

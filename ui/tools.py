@@ -6,7 +6,9 @@ are not queued: Gradio would call itself over HTTP then, without the password th
 
 import base64
 import binascii
+import functools
 import importlib.util
+import inspect
 import json
 import threading
 from typing import Any
@@ -14,12 +16,13 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 from gradio.events import api
-from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ui.api import Endpoints, Record, text_of
 from ui.blocks import PageBlocks
+from ui.guard import TOOLS as PROTOCOL
+from ui.guard import TOOLS_LIMIT
 from ui.wiring import explained
 from ui.words import Words
 from ui.workspace import Workspace
@@ -28,7 +31,6 @@ from vqa_core.files import InputError
 TOOLS = ("ask", "ask_many", "job_status", "score")
 PATH = "/tools"  # an assistant is given http://127.0.0.1:7860/tools/gradio_api/mcp/
 AT_ONCE = 4  # questions that may wait for the model
-REQUEST_LIMIT = 48 << 20  # bytes: a picture of 30 MB as text
 
 
 class Tools:
@@ -92,27 +94,33 @@ def mount_tools(app: FastAPI, workspace: Workspace) -> None:
     with PageBlocks(t, title=t("common.title"), analytics_enabled=False) as blocks:
         for name in TOOLS:
             api(explained(getattr(tools, name), t), api_name=name, queue=False)
+    _allow_pictures()
     app.add_middleware(OnlyMcp)
     gr.mount_gradio_app(
         app, blocks, path=PATH, footer_links=[], run_history=False, show_error=False, ssr_mode=False, mcp_server=True
     )
 
 
+def _allow_pictures() -> None:
+    """Let the protocol's own package take what the guard lets through: newer ones refuse more than 4 MB."""
+    from gradio.mcp import GradioMCPServer
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager as Manager
+
+    if "max_request_body_size" in inspect.signature(Manager).parameters:
+        sized = functools.partial(Manager, max_request_body_size=TOOLS_LIMIT)
+        GradioMCPServer.StreamableHTTPSessionManager = staticmethod(sized)  # type: ignore[assignment,misc]
+
+
 class OnlyMcp:
-    """ASGI middleware: of what lies below PATH only the protocol is served, no page and no uploads, in bounded size."""
+    """ASGI middleware: of what lies below PATH only the protocol is served, no page and no uploads."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        length = Headers(scope=scope).get("content-length", "0") if scope["type"] == "http" else "0"
-        if path != PATH and not path.startswith(f"{PATH}/"):
-            await self.app(scope, receive, send)
-        elif not path.startswith(f"{PATH}/gradio_api/mcp"):
+        if (path == PATH or path.startswith(f"{PATH}/")) and not path.startswith(PROTOCOL):
             await PlainTextResponse("Not found", 404)(scope, receive, send)
-        elif not length.isdecimal() or int(length) > REQUEST_LIMIT:
-            await PlainTextResponse("Too large", 413)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

@@ -1,5 +1,7 @@
 """Files that are either wholly there or not there: atomic writes, JSON lines, hashes, the common error."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -42,6 +44,17 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file `path`, made where it is not there, against other threads and processes; wait for it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -6,6 +6,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from vqa_core.card import card_path
 from vqa_core.comparison import Comparison, compare
-from vqa_core.files import InputError, named, read_json, sha256_of, write_atomically, write_json
+from vqa_core.files import InputError, locked, named, read_json, sha256_of, write_atomically, write_json
 from vqa_core.predictions import Prediction
 from vqa_core.runs import RunDir
 from vqa_core.submission import ANSWER, ID
@@ -35,6 +36,11 @@ class KeptSubmission:
     @property
     def created(self) -> datetime:
         return datetime.strptime(self.id.partition("-")[0], TIME).replace(tzinfo=UTC)
+
+
+def writing(run: RunDir) -> AbstractContextManager[None]:
+    """One at a time writes the submission of a run, looks at it and keeps it; others wait."""
+    return locked(run.root / ".submission.lock")
 
 
 def keep_submission(run: RunDir, submission: Path) -> KeptSubmission:

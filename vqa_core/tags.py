@@ -1,13 +1,9 @@
 """Tags: what a person thinks of single questions, kept in the run's `tags.json`."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vqa_core.files import InputError, read_json, write_json
+from vqa_core.files import InputError, locked, read_json, write_json
 from vqa_core.runs import RunDir
 
 TAGS = ("wrong_label", "ambiguous", "bad_image", "model_error", "interesting")
@@ -36,7 +32,7 @@ class Tags:
         """
         if tag not in TAGS:
             raise InputError(f"tag {tag!r} is not known; choose from {', '.join(TAGS)}.")
-        with self._locked():
+        with locked(self.run.root / ".tags.lock"):  # not the file itself, which every change replaces
             everything = self._all()
             mine = everything.setdefault(self._table, {})
             had = mine.get(question_id, [])
@@ -61,16 +57,6 @@ class Tags:
                 "it away to start anew."
             )
         return dict(content)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold `.tags.lock`: not the file itself, which every change replaces."""
-        handle = os.open(self.run.root / ".tags.lock", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def _place(tag: str) -> int:
