@@ -9,12 +9,28 @@ from typing import Any
 import pytest
 
 from tests.browser import browser, open_page, page, serve  # noqa: F401
+from tests.namespace import cut_off
 
 # Before anything imports torch or transformers; child processes inherit it.
 os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
 
+# So does the network: from here on there is only loopback, for browsers and programs that no hook can see, too.
+NOT_CUT_OFF = cut_off()
+
 LOCAL_HOSTS = {"", "localhost", "localhost.localdomain", "::1", "::", "0.0.0.0"}
 _outside: list[str] = []
+
+
+def pytest_configure() -> None:
+    if NOT_CUT_OFF and os.environ.get("CI", "").lower() in ("true", "1"):
+        raise pytest.UsageError(f"with CI=true the tests run without a network, which can't be had: {NOT_CUT_OFF}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Said even with `-q`: what a green run has not shown."""
+    if NOT_CUT_OFF:
+        terminalreporter.section("the network was there")
+        terminalreporter.line(f"The tests ran with the network there, as it can't be cut off here: {NOT_CUT_OFF}.")
 
 
 def _watch(event: str, args: tuple[Any, ...]) -> None:

@@ -5,21 +5,18 @@
 FOLDER is to hold nothing; a workspace is made in it. Prints one JSON object: what was seen.
 """
 
-import fcntl
 import json
 import shutil
-import socket
-import struct
 import sys
 from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import FLAGS, Server, chromium, open_tab, ready, watch_of, watched
+from tests.namespace import raise_loopback, reaches_outside
 from tests.workspaces import easy_workspace
 from ui.page import TABS
 
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 ANSWER_S = 240  # importing torch and loading the model, on a busy machine
 
 
@@ -52,24 +49,6 @@ def main(folder: Path) -> None:
         found["log"] = server.log
         browser.close()
     print(json.dumps(found))
-
-
-def raise_loopback() -> None:
-    """`ip link set lo up`, where there is no `ip`."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
-        flags = struct.unpack("16sH14x", asked)[1]
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
-
-
-def reaches_outside() -> bool:
-    """Whether any way leads out of this namespace."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 53))
-        except OSError:
-            return False
-    return True
 
 
 def unroutable() -> int:

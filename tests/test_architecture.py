@@ -22,6 +22,7 @@ LATE = {
     "app": {"huggingface_hub"},
     "vqa_core.rows": {"datasets"},
     "vqa_core.benchmarks.page": {"playwright"},
+    "vqa_core.benchmarks.page_server": {"playwright"},
     "ui.models": {"torch", "transformers"},
     "vqa_core.exchange.hf_dataset": {"datasets"},
     "vqa_core.exchange.parquet": {"datasets", "pyarrow"},

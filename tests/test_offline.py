@@ -2,9 +2,15 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.browser import unavailable
+from tests.conftest import NOT_CUT_OFF
+from tests.processes import ROOT, environment
 
 
 def test_a_connection_outside_is_refused_and_remembered(outside_connections: list[str]) -> None:
@@ -31,3 +37,29 @@ def test_loopback_and_unix_sockets_work(tmp_path: Path) -> None:
 def test_hub_and_trackers_are_told_to_stay_offline() -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert os.environ["WANDB_MODE"] == "offline"
+
+
+def test_no_way_leads_out_of_the_namespace_that_all_programs_of_the_tests_run_in() -> None:
+    if NOT_CUT_OFF:
+        unavailable(f"the network can't be cut off here: {NOT_CUT_OFF}.")
+    code = "from tests.namespace import reaches_outside; print(reaches_outside())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"  # a process of its own, where no audit hook refuses
+
+
+REFUSED = """
+import sys, tests.namespace as namespace
+def refuse(flags): raise OSError(1, "unshare: not allowed")
+namespace._unshare = refuse
+import pytest
+sys.exit(pytest.main(["-q", "tests/test_offline.py::test_hub_and_trackers_are_told_to_stay_offline"]))
+"""
+
+
+@pytest.mark.parametrize(("ci", "status", "told"), [("true", 4, "with CI=true"), ("", 0, "ran with the network there")])
+def test_where_the_network_stays_that_is_said_and_ci_fails(ci: str, status: int, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED], cwd=ROOT, env=environment() | {"CI": ci}, capture_output=True, text=True
+    )
+    assert (done.returncode, told in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
+    assert "unshare: not allowed" in done.stdout + done.stderr
