@@ -64,3 +64,14 @@ def test_the_pictures_untouched_for_longest_go_first(tmp_path: Path, monkeypatch
     asked.add(keys[0], [ANSWER])
     keys.append(asked.keep(write_picture(tmp_path / "2.png", 2)))
     assert {folder.name for folder in asked.folder.iterdir()} == {keys[0], keys[2]}
+
+
+def test_the_bytes_of_kept_pictures_are_limited_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(tmp_path / "asked")
+    paths = [write_picture(tmp_path / f"{seed}.png", seed) for seed in range(3)]
+    monkeypatch.setattr(module, "KEPT_BYTES", sum(path.stat().st_size for path in paths[1:]))
+    keys = [asked.keep(path) for path in paths]
+    assert {folder.name for folder in asked.folder.iterdir()} == set(keys[1:])
+    monkeypatch.setattr(module, "KEPT_BYTES", 1)
+    last = asked.keep(write_picture(tmp_path / "3.png", 3))
+    assert {folder.name for folder in asked.folder.iterdir()} == {last}, "the newest stays"

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,18 +8,21 @@ import gradio as gr
 import pytest
 
 from tests.answered import answered
+from tests.tiny import tiny_picture
 from tests.workspaces import easy_workspace
 from ui import errors
 from ui.ask_scene import subject_of
 from ui.error_moves import CHOICES, CLICKS, PICKS
 from ui.error_panels import percent
 from ui.error_scene import PAGE, read_scene
+from ui.newest import newest_cells, picture_of
 from ui.parts import Page, View, moved
 from ui.wiring import Wiring
 from ui.words import LANGUAGES, Words
 from ui.workspace import Workspace
 from vqa_core.error_analysis import answers_of
-from vqa_core.files import read_json, write_json
+from vqa_core.examples import write_examples
+from vqa_core.files import InputError, read_json, write_json
 from vqa_core.predictions import read_predictions
 from vqa_core.tags import TAGS, Tags
 
@@ -257,6 +261,23 @@ def test_whatever_an_address_says_the_tab_is_drawn(easy: Workspace) -> None:
         assert draw(easy, dict.fromkeys([*NAMES, "form"], "\0"), Words(language)).keys() == parts
     for view in ({"run": "x"}, {"split": "x"}):
         assert "x" in draw(easy, FIRST | view)["notices"]["empty"]
+
+
+@pytest.mark.parametrize("name", ["{outside}", "../secret.png", "image/../../secret.png", "", "image/\0.png"])
+def test_no_file_of_a_run_shows_a_picture_outside_its_dataset(name: str, tmp_path: Path) -> None:
+    tiny_picture(0).save(tmp_path / "secret.png")
+    run = answered(tmp_path / "runs" / "a", [("a", "is it?", "yes", "no", 0.5)])
+    run.write_section("dataset", {"root": str(tmp_path / "data")})
+    image = name.format(outside=tmp_path / "secret.png")
+    write_examples(run.val, [replace(example, image=image) for example in run.examples("val")])
+    workspace = Workspace(tmp_path / "runs", tmp_path)
+    drawn = draw(workspace, {"show": "all", "sample": "q0"})
+    assert [cell["src"] for cell in drawn["gallery"]["cells"]] == [""]
+    assert drawn["picture"] == {}
+    assert [cell["src"] for cell in newest_cells(workspace, T, run, "val")] == [""]
+    assert picture_of(workspace, T, run, "val", "q0") == {}
+    with pytest.raises(InputError, match="is gone"):
+        subject_of(workspace, {"of": "a", "split": "val", "sample": "q0"})
 
 
 def test_a_damaged_file_is_a_sentence_not_a_trace(tmp_path: Path) -> None:

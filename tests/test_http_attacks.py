@@ -152,12 +152,39 @@ def test_an_upload_lands_in_the_folder_of_uploads(server: Server, name: str) -> 
     assert status != 200 or Path(json.loads(body)[0]).read_bytes() == b"mine"
 
 
-def test_large_uploads_are_refused(server: Server) -> None:
-    assert upload(server, "large.png", bytes(31 << 20))[0] == 413
-    status, _, body = upload(server, "larger.png", bytes(65 << 20), "/ko")
-    assert (status, body.decode()) == (413, "64 MB보다 큰 업로드는 받지 않습니다.")
-    kept = [path for path in (server.runs / ".page" / "uploads").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in kept) < 1 << 20, "nothing of them is kept"
+def form(*files: bytes) -> bytes:
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\n'
+    return b"".join(head + data + b"\r\n" for data in files) + b"--b--\r\n"
+
+
+def uploaded(server: Server) -> list[Path]:
+    return [path for path in (server.runs / ".page" / "uploads").rglob("*") if path.is_file() and path.name != "lock"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "files", "told"),
+    [
+        ("", [bytes(31 << 20)], "Files of more than 30 MB are refused."),
+        ("/ko", [bytes(31 << 20)], "30 MB보다 큰 파일은 받지 않습니다."),
+        ("/ko", [bytes(1 << 20), bytes(31 << 20)], "30 MB보다 큰 파일은 받지 않습니다."),
+        ("/ko", [bytes(65 << 20)], "64 MB보다 큰 업로드는 받지 않습니다."),
+        ("", [b"%d" % number for number in range(21)], "Uploads of more than 20 files at once are refused."),
+    ],
+)
+def test_large_uploads_are_refused(server: Server, prefix: str, files: list[bytes], told: str) -> None:
+    before = uploaded(server)
+    kind = {"content_type": "multipart/form-data; boundary=b"}
+    status, _, body = request(server, "POST", f"{prefix}/gradio_api/upload", form(*files), **kind)
+    assert (status, body.decode()) == (413, told)
+    assert uploaded(server) == before, "nothing of them is kept"
+
+
+def test_several_files_may_be_more_together_than_one_alone(server: Server) -> None:
+    kind = {"content_type": "multipart/form-data; boundary=b"}
+    files = [bytes([number]) * (3 << 20) for number in range(20)]
+    status, _, body = request(server, "POST", "/gradio_api/upload", form(*files), **kind)
+    assert status == 200
+    assert [Path(path).stat().st_size for path in json.loads(body)] == [3 << 20] * 20
 
 
 def test_uploads_of_a_killed_server_are_swept_when_the_next_one_starts(server: Server) -> None:

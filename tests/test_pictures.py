@@ -119,6 +119,12 @@ def test_a_file_that_is_gone_is_not_found_and_a_new_one_is_seen(tmp_path: Path, 
     assert get(pictures.url(tmp_path)).status_code == 415, "a folder"
 
 
+def test_a_pipe_is_no_picture_and_nobody_waits_for_it(tmp_path: Path, pictures: Pictures, get) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with ThreadPool(1) as pool:
+        assert pool.apply_async(get, [pictures.url(tmp_path / "pipe.png")]).get(20).status_code == 415
+
+
 def test_the_second_look_decodes_nothing(tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     path = photo(tmp_path / "a.png")
     kept = pictures.encoded(path, THUMB)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
 
 from tests.processes import ROOT
 from ui import uploads
-from ui.uploads import REQUEST_LIMIT, UploadFolder, UploadLimit
+from ui.uploads import FILES_AT_ONCE, REQUEST_LIMIT, UploadFolder, UploadLimit
 from ui.words import LANGUAGES, Words
 
 HOUR = 3600
@@ -48,6 +49,24 @@ def test_the_number_of_uploads_is_limited(tmp_path: Path, monkeypatch: pytest.Mo
         assert folder.room_for(1)
         put(folder, name, 1)
     assert not folder.room_for(1)
+
+
+def test_all_files_of_an_upload_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "FILES", FILES_AT_ONCE + 1)
+    folder = UploadFolder(tmp_path)
+    limit = UploadLimit(lambda *_: asyncio.sleep(0), folder, {"/": Words("en")})  # type: ignore[arg-type]
+    put(folder, "a", 1)
+    assert folder.room_for(1, FILES_AT_ONCE)
+    put(folder, "b", 1)
+    assert not folder.room_for(1, FILES_AT_ONCE)
+    assert send(limit, "1")[0] == 507
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+def test_parts_are_counted_however_the_body_comes(size: int) -> None:
+    body = b'--bb\r\nContent-Disposition: form-data; name="files"\r\n\r\n---bb--b\r\n--bb\r\n\r\n--bb--\r\n'
+    count = uploads._lines_between(Headers({"content-type": "multipart/form-data; boundary=bb"}))
+    assert [count(body[at : at + size]) for at in range(0, len(body), size)][-1] == body.count(b"--bb")
 
 
 def test_the_disk_keeps_its_floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

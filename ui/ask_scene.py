@@ -14,7 +14,7 @@ from ui.ask_examples import ask_examples
 from ui.asked import id_of
 from ui.asking import Answered
 from ui.parts import View
-from ui.pictures import DECODING, FULL
+from ui.pictures import DECODING, FULL, below
 from ui.widgets import Bar
 from ui.words import Words
 from ui.workspace import Workspace
@@ -49,7 +49,11 @@ def subject_of(workspace: Workspace, view: View) -> Subject | None:
         answers = answers_of(workspace.run(view["of"]), view.get("split", ""))
         if view["sample"] not in answers.place:
             raise InputError(f"There is no sample {view['sample']!r}. Choose one in the Errors tab.")
-        path = answers.run.data_root() / answers.examples[answers.place[view["sample"]]].image
+        name = answers.examples[answers.place[view["sample"]]].image
+        found = below(answers.run.data_root(), name)
+        if found is None:
+            raise InputError(f"{name!r} is gone. Choose another picture.")
+        path = found
     elif "sample" in view:
         number = _number(view["sample"])
         if number is None:

@@ -26,7 +26,7 @@ from vqa_core.files import InputError, write_atomically
 from vqa_core.images import image_hash
 
 GAP, SHEET = 8, 2048  # pixels between tiles, and of the longest side of all together
-KEPT = 200  # pictures; the one untouched for longest goes first
+KEPT, KEPT_BYTES = 200, 1 << 30  # pictures, and bytes of all; the one untouched for longest goes first
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -115,8 +115,11 @@ class Asked:
 
     def _sweep(self, newest: str) -> None:
         folders = sorted(self.folder.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        for folder in folders[KEPT:]:
-            if folder.name != newest:
+        folders.sort(key=lambda folder: folder.name != newest)  # it stays
+        used = 0
+        for place, folder in enumerate(folders):
+            used += sum(file.stat().st_size for file in folder.iterdir())
+            if place and (place >= KEPT or used > KEPT_BYTES):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

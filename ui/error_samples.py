@@ -76,7 +76,7 @@ def address(workspace: Workspace, answers: Answers, place: int, side: int) -> st
     """The address of a question's picture, "" where it has none."""
     image = answers.examples[place].image
     try:
-        return workspace.pictures.url(answers.run.data_root() / image, side) if image else ""
+        return workspace.pictures.url_below(answers.run.data_root(), image, side)
     except InputError:  # the run no longer says where its data lies
         return ""
 

@@ -30,7 +30,7 @@ def newest_cells(workspace: Workspace, t: Words, run: RunDir, split: str) -> lis
         if example is None or example.image_id in cells or len(cells) == SAMPLE:
             continue
         cell: Cell = {"key": item.question_id, "caption": example.question, "note": _told(t, item)}
-        cell["src"] = workspace.pictures.url(root / example.image) if example.image else ""
+        cell["src"] = workspace.pictures.url_below(root, example.image)
         if example.answer is not None:
             cell["mark"] = "right" if item.answer == example.answer else "wrong"
         cells[example.image_id] = cell
@@ -42,12 +42,14 @@ def picture_of(workspace: Workspace, t: Words, run: RunDir, split: str, question
     newest = newest_predictions(run.predictions(split), LOOKED_BACK)
     found = next((item for item in newest if item.question_id == question_id), None)
     example = examples_by_id(run.root / f"{split}.jsonl", [question_id]).get(question_id)
-    if found is None or example is None or not example.image:
+    if found is None or example is None:
+        return {}
+    url = workspace.pictures.url_below(run.data_root(), example.image, FULL)
+    if not url:
         return {}
     caption = t("predict.one_answer", question=example.question, answer=_told(t, found))
     if example.answer is not None and example.answer != found.answer:
         caption += " · " + t("predict.right_answer", answer=example.answer)
-    url = workspace.pictures.url(run.data_root() / example.image, FULL)
     return {"src": url, "alt": example.image_id, "caption": caption}
 
 

@@ -17,6 +17,7 @@ from ui.parts import Page, Tab, View
 from ui.pictures import add_routes
 from ui.style import THEME
 from ui.tools import mount_tools
+from ui.uploads import FILE_LIMIT
 from ui.widgets import corner
 from ui.wiring import Wiring
 from ui.words import LANGUAGES, Words, catalogue
@@ -24,7 +25,6 @@ from ui.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
 TABS = {module.NAME: module for module in (explore, ask, train, predict, errors, runs)}
-FILE_LIMIT = "30mb"
 QUEUE = 64  # requests that may wait
 
 

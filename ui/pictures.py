@@ -13,7 +13,8 @@ import os
 import secrets
 import tempfile
 import threading
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -50,6 +51,11 @@ class Pictures:
         name = base64.urlsafe_b64encode(str(path).encode("utf-8", "surrogateescape")).decode()
         return f"/picture/{side}/{self._sign(f'{side}/{name}')}/{name}"
 
+    def url_below(self, root: Path, name: str, side: int = THUMB) -> str:
+        """The address of the picture `name` of the dataset at `root`, "" where it has none."""
+        path = below(root, name)
+        return self.url(path, side) if path else ""
+
     def path(self, side: int, signature: str, name: str) -> Path:
         """What an address stands for; an InputError if this server did not make it."""
         if not hmac.compare_digest(signature.encode(), self._sign(f"{side}/{name}").encode()):
@@ -59,6 +65,8 @@ class Pictures:
     def encoded(self, path: Path, side: int) -> Path:
         """The picture as a WebP file; raises ImageError or OSError where it can't be read."""
         stat = path.stat()
+        if not S_ISREG(stat.st_mode):  # to open a pipe would wait for whoever writes to it
+            raise IsADirectoryError(f"{path} is no file")
         stamp = f"{path.resolve()}\0{stat.st_mtime_ns}\0{stat.st_size}\0{side}"
         digest = hashlib.sha256(stamp.encode("utf-8", "surrogateescape")).hexdigest()
         kept = self.folder / digest[:2] / f"{digest[2:34]}.webp"
@@ -114,6 +122,12 @@ class Pictures:
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def below(root: Path, name: str) -> Path | None:
+    """The picture `name` of the dataset at `root`; None where the name, from a file of a run, is no path within it."""
+    parts = PurePosixPath(name).parts
+    return root.joinpath(*parts) if parts and parts[0] != "/" and ".." not in parts and "\0" not in name else None
 
 
 def add_routes(app: FastAPI, pictures: Pictures) -> None:

@@ -10,17 +10,21 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.words import Words
 
+FILE_LIMIT = 30 << 20  # bytes of one file
 REQUEST_LIMIT = 64 << 20  # bytes of one upload, of several files perhaps
+FILES_AT_ONCE = 20  # in one upload
 QUOTA = 1 << 30  # bytes of all
 FILES = 2000
 DISK_FLOOR = 500 << 20  # bytes that stay free on the disk
@@ -51,18 +55,19 @@ class UploadFolder:
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
 
-    def room_for(self, size: int) -> bool:
-        """Whether `size` bytes more are allowed, when old files have made room."""
+    def room_for(self, size: int, files: int = 1) -> bool:
+        """Whether `size` bytes more, in so many files, are allowed, when old files have made room."""
         found = sorted(self.files(), key=lambda pair: pair[0].st_mtime)
         used, count = sum(stat.st_size for stat, _ in found), len(found)
         for stat, path in found:
-            if used + size <= QUOTA and count < FILES:
+            if used + size <= QUOTA and count + files <= FILES:
                 break
             if time.time() - stat.st_mtime < KEPT_S:
                 return False
             path.unlink(missing_ok=True)
             used, count = used - stat.st_size, count - 1
-        return used + size <= QUOTA and shutil.disk_usage(self.path).free - size >= DISK_FLOOR
+        fits = used + size <= QUOTA and count + files <= FILES
+        return fits and shutil.disk_usage(self.path).free - size >= DISK_FLOOR
 
 
 class UploadLimit:
@@ -71,7 +76,7 @@ class UploadLimit:
     def __init__(self, app: ASGIApp, folder: UploadFolder, words: Mapping[str, Words]) -> None:
         self.app, self.folder = app, folder
         self.words = {f"{path.rstrip('/')}/gradio_api/upload": words[path] for path in words}
-        self._coming = 0  # bytes of uploads under way
+        self._coming: list[int] = []  # bytes of each upload under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         t = self.words.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
@@ -80,16 +85,54 @@ class UploadLimit:
             return
         length = Headers(scope=scope).get("content-length", "")
         size = int(length) if length.isdecimal() else REQUEST_LIMIT + 1
+        coming = [*self._coming, size]
         if size > REQUEST_LIMIT:
             await PlainTextResponse(t("uploads.too_large", limit=REQUEST_LIMIT >> 20), 413)(scope, receive, send)
-        elif not self.folder.room_for(self._coming + size):
+        elif not self.folder.room_for(sum(coming), FILES_AT_ONCE * len(coming)):
             await PlainTextResponse(t("uploads.full"), 507)(scope, receive, send)
         else:
-            self._coming += size
+            self._coming.append(size)
             try:
-                await self.app(scope, receive, send)
+                await self._limited(scope, receive, send, t)
             finally:
-                self._coming -= size
+                self._coming.remove(size)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send, t: Words) -> None:
+        """Let Gradio take the files, but not too many, and say in our words what it refuses."""
+        count, refused = _lines_between(Headers(scope=scope)), ""
+
+        async def counted() -> Message:
+            nonlocal refused
+            message = await receive()
+            if count(message.get("body", b"")) > FILES_AT_ONCE + 1:  # one stands before each file and one behind all
+                refused = t("uploads.too_many", limit=FILES_AT_ONCE)
+                raise MultiPartException(refused)  # Gradio removes what has come
+            return message
+
+        async def told(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] == 413:  # it has its own limit of a file
+                refused = t("uploads.file_too_large", limit=FILE_LIMIT >> 20)
+            if not refused:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await PlainTextResponse(refused, 413)(scope, receive, send)
+
+        await self.app(scope, counted, told)
+
+
+def _lines_between(headers: Headers) -> Callable[[bytes], int]:
+    """A function that is given a form's body chunk by chunk, and tells how many lines between parts have come."""
+    line = b"--" + parse_options_header(headers.get("content-type", ""))[1].get(b"boundary", b"")
+    rest, found = b"", 0
+
+    def count(chunk: bytes) -> int:
+        nonlocal rest, found
+        *before, last = (rest + chunk).split(line)
+        rest, found = last[max(0, len(last) - len(line) + 1) :], found + len(before)
+        return found
+
+    return count
 
 
 def _remove_if_left(folder: Path) -> None:
