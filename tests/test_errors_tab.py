@@ -264,9 +264,10 @@ def test_a_damaged_file_is_a_sentence_not_a_trace(tmp_path: Path) -> None:
     run.predictions("val").write_text('{"no": "prediction"}\n{}\n')
     drawn = draw(Workspace(tmp_path / "runs", tmp_path), {})
     assert "not a prediction" in drawn["notices"]["empty"]
-    write_json(run.config, {})
-    drawn = draw(Workspace(tmp_path / "runs", tmp_path), {})
-    assert drawn["picture"] == {}
+    for config in ({}, {"dataset": {}}, {"dataset": None}, [1], "x", None):
+        write_json(run.config, config)
+        drawn = draw(Workspace(tmp_path / "runs", tmp_path), {})
+        assert drawn["picture"] == {}
 
 
 def test_the_tab_is_built_and_draws_a_value_for_each_output(easy: Workspace) -> None:
