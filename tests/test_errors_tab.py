@@ -23,7 +23,7 @@ from ui.workspace import Workspace
 from vqa_core.error_analysis import answers_of
 from vqa_core.examples import write_examples
 from vqa_core.files import InputError, read_json, write_json
-from vqa_core.predictions import read_predictions
+from vqa_core.predictions import Prediction, PredictionLog, read_predictions
 from vqa_core.tags import TAGS, Tags
 
 T = Words("en")
@@ -285,9 +285,24 @@ def test_a_damaged_file_is_a_sentence_not_a_trace(tmp_path: Path) -> None:
     run.predictions("val").write_text('{"no": "prediction"}\n{}\n')
     drawn = draw(Workspace(tmp_path / "runs", tmp_path), {})
     assert "not a prediction" in drawn["notices"]["empty"]
-    write_json(run.config, {})
-    drawn = draw(Workspace(tmp_path / "runs", tmp_path), {})
-    assert drawn["picture"] == {}
+    for config in ({}, {"dataset": {}}, {"dataset": None}, [1], "x", None):
+        write_json(run.config, config)
+        drawn = draw(Workspace(tmp_path / "runs", tmp_path), {})
+        assert drawn["picture"] == {}
+
+
+def test_why_an_answer_is_not_the_model_s_is_said_in_the_reader_s_language(tmp_path: Path) -> None:
+    run = answered(tmp_path / "runs" / "a", [("a", "is it?", "yes", None, None)])
+    with PredictionLog.open(run.predictions("val")) as log:
+        log.append([Prediction("q0", "no", "", None, "bad_image", "a.png is cut short.")])
+    told = {
+        "en": "The picture can't be used. a.png is cut short.",
+        "ko": "이미지를 쓸 수 없습니다. a.png: 이미지 파일이 중간에 끊겼습니다.",
+    }
+    for language, text in told.items():
+        t = Words(language)
+        facts = dict(map(tuple, draw(Workspace(tmp_path / "runs", tmp_path), {}, t)["facts"]["rows"]))
+        assert facts[t("errors.status")] == text
 
 
 def test_the_tab_is_built_and_draws_a_value_for_each_output(easy: Workspace) -> None:
@@ -311,7 +326,20 @@ def test_the_texts_are_in_both_languages_and_none_is_spare() -> None:
         for name in ("errors.py", "compare.py", "error_*.py")
         for path in Path(errors.__file__).parent.glob(name)
     )
-    built = ("split_", "by_", "form_", "tag_", "show_", "sort_", "pair_", "verdict_", "page_", "sample_", "to_")
+    built = (
+        "split_",
+        "by_",
+        "form_",
+        "tag_",
+        "show_",
+        "sort_",
+        "pair_",
+        "verdict_",
+        "page_",
+        "sample_",
+        "status_",
+        "to_",
+    )
     for key, text in texts.items():
         assert set(text) == set(LANGUAGES), key
         assert key == "tab" or f'"{key}"' in code or f'"errors.{key}' in code or key.startswith(built), key

@@ -324,6 +324,20 @@ def test_a_past_that_can_not_be_read_or_compared_is_said_and_the_tab_stays(works
     assert shown["predict-one"].visible is False
 
 
+@pytest.mark.parametrize("text", ['{"dataset": {}}', '{"dataset": null}', "[1]", '"x"', "null"])
+def test_a_damaged_config_and_a_file_named_by_no_date_leave_the_tab(
+    workspace: Workspace, run: RunDir, text: str
+) -> None:
+    run.config.write_text(text)
+    (kept,) = list_submissions(run)
+    shutil.copyfile(kept.path, kept.path.with_name("20209901T000000Z-00000000.csv"))
+    for split in ("val", "test"):
+        shown = drawing(workspace, "ko")({"run": "mine", "split": split})
+        assert shown["predict-run"].value == "mine"
+    assert shown["predict-past"]["keys"] == [kept.id]
+    assert "손상" in shown["predict-findings"]["rows"][0][0]
+
+
 def test_a_long_list_says_how_many_are_left() -> None:
     rows = [{"label": str(n), "share": 1.0, "text": ""} for n in range(past.MOST + 3)]
     assert past._first(T, rows)[-1]["label"] == T("submit.more", more=3)

@@ -48,6 +48,16 @@ def test_a_folder_that_is_no_run_is_said_with_the_command_that_makes_one(tmp_pat
     assert not run.root.exists()
 
 
+@pytest.mark.parametrize(
+    "text", ['{"dataset": {}}', '{"dataset": null}', '{"dataset": {"root": null}}', "[1]", '"x"', "null"]
+)
+def test_a_damaged_config_is_a_sentence_that_names_the_file(tmp_path: Path, text: str) -> None:
+    run = RunDir(tmp_path)
+    run.config.write_text(text)
+    with pytest.raises(InputError, match=rf"{run.config} is damaged.*python -m train\.prepare"):
+        run.data_root()
+
+
 def test_the_examples_of_a_split_are_read(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     given = [Example("1", "a", "a.png", "?", "none")]

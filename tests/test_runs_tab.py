@@ -2,7 +2,9 @@
 
 import csv
 import json
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,14 +191,36 @@ def test_an_active_job_is_the_status_and_keeps_the_timer_on(three: Workspace, mo
     row = RunRow("first", "prepared")
     assert status_text(EN, row, job) == "training, 34%"
     assert status_text(KO, row, Job("1", "predict", "first", (), 0.0, "queued")) == "대기 중 (예측 중)"
+    assert status_text(KO, row, Job("1", "demo", "first", (), 0.0, "running", progress=progress)) == "데모 실행 중, 34%"
     assert not drawn(three)["timer"].active
-    monkeypatch.setattr(type(three.jobs), "active", lambda self, run=None, kind=None: [job])
+    monkeypatch.setattr(type(three.jobs), "list", lambda self: [job])
     page = drawn(three, run="first")
     assert page["timer"].active
     assert ["Status", "training, 34%"] in page["facts"]["rows"]
     ticked = runs.tick(three, EN, {"run": "first"})
     assert ticked[0] == page["table"]
     assert ticked[2] == page["facts"]
+
+
+def test_a_job_s_ill_end_is_told_until_the_run_s_files_or_another_job_are_newer(
+    three: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = RunRow("first", "partly trained", changed=1000.0)
+    ends = {"failed": "Training failed", "crashed": "Training crashed", "stopped": "Training stopped"}
+    for status, told in ends.items():
+        job = Job("1", "train", "first", (), 900.0, status, ended=1000.0)
+        assert status_text(EN, row, job) == f"partly trained · {told}"
+        assert status_text(EN, row, replace(job, ended=900.0)) == "partly trained"
+    assert status_text(KO, row, job) == "일부 학습됨 · 학습 중지됨"
+    now = time.time()
+    jobs = [Job("1", "train", "first", (), now, "failed", ended=now)]
+    monkeypatch.setattr(type(three.jobs), "list", lambda self: jobs)
+    page = drawn(three, run="first")
+    assert any("Training failed" in text for text in texts(page["table"]))
+    assert any("Training failed" in text for text in texts(page["facts"]))
+    assert not page["timer"].active
+    jobs.insert(0, Job("2", "train", "first", (), now, "done", ended=now))
+    assert not any("failed" in text for text in texts(drawn(three)["table"]))
 
 
 def test_a_run_that_goes_while_it_is_shown_is_no_error(three: Workspace) -> None:

@@ -7,6 +7,7 @@ import gradio as gr
 from ui.error_panels import answer_label, percent, slice_label
 from ui.error_scene import PAGE, Scene
 from ui.pictures import FULL, THUMB, WHOLE
+from ui.sentences import sentence
 from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.error_analysis import Answers
@@ -172,7 +173,7 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
     if answers.near[place]:
         rows.append(["form", t(f"errors.form_{answers.near[place]}")])
     if item.status != "ok":
-        rows.append(["status", f"{item.status} {item.detail}".strip()])
+        rows.append(["status", f"{t(f'errors.status_{item.status}')} {sentence(item.detail, t)}".strip()])
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
 
 

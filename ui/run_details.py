@@ -20,6 +20,7 @@ from vqa_core.run_table import RunRow, against, differences
 from vqa_core.runs import RunDir
 
 LOG_LINES = 30
+JUST_AFTER_S = 5.0  # files written this soon after a job's end, or its last sign of life, are its own
 LOG_BYTES = 20_000
 CODE_LENGTH = 200_000  # characters
 TABS = ("ask", "train", "predict", "errors")
@@ -112,14 +113,24 @@ def about_rows(t: Words, run: RunDir, row: RunRow, job: Job | None) -> list[list
 
 
 def status_text(t: Words, row: RunRow, job: Job | None) -> str:
-    """`trained`; `training, 34 %` where a job is active; a warning sign where a file can't be read."""
-    if job is None:
-        return t(f"runs.is_{row.status}") + (" ⚠" if row.problems else "")
+    """`trained`; `training, 34 %` where a job is active; a warning sign where a file can't be read.
+
+    `partly trained · Training failed` where the last job came to an ill end and the run's files are no newer than it.
+    """
+    if job is None or not job.active:
+        status = t(f"runs.is_{row.status}") + (" ⚠" if row.problems else "")
+        told = job is not None and row.changed <= (job.ended or job.created) + JUST_AFTER_S
+        return f"{status} · {_ill_end(t, job)}" if job and told else status
     kind = t(f"runs.job_{job.kind}") if t.has(f"runs.job_{job.kind}") else job.kind
     if job.status == "queued":
         return t("runs.job_queued", job=kind)
     progress = job.progress
     return f"{kind}, {progress.done / progress.total:.0%}" if progress and progress.total else kind
+
+
+def _ill_end(t: Words, job: Job) -> str:
+    kind = t(f"jobs.kind_{job.kind}") if t.has(f"jobs.kind_{job.kind}") else job.kind
+    return t(f"runs.ended_{job.status}", job=kind)
 
 
 def settings_of(t: Words, base: RunRow | None, row: RunRow) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def build(page: Page) -> Tab:
 
 def draw(workspace: Workspace, t: Words, view: View) -> list[Any]:
     """A value for each of the tab's outputs."""
-    rows, jobs, baseline = read_rows(workspace.runs), active_jobs(workspace), pinned(workspace.runs)
+    rows, jobs, baseline = read_rows(workspace.runs), jobs_to_tell(workspace), pinned(workspace.runs)
     found = chosen_rows(rows, t, view)
     sort = view.get("sort", "")
     row = next((row for row in rows if row.name == view.get("run")), None)
@@ -104,7 +104,7 @@ def draw(workspace: Workspace, t: Words, view: View) -> list[Any]:
         gr.Column(visible=bool(rows)),
         count_text(t, len(found), len(rows)),
         table_of(workspace, t, found, baseline, jobs),
-        gr.Timer(active=bool(jobs)),
+        gr.Timer(active=any(job.active for job in jobs.values())),
         gr.Column(visible=row is not None),
         *(details(workspace, t, row, rows, baseline, jobs.get(row.name)) if row else empty_details()),
     ]
@@ -118,11 +118,16 @@ def move(workspace: Workspace, t: Words, view: View, **changes: object) -> list[
 
 def tick(workspace: Workspace, t: Words, view: View) -> list[Any]:
     """The table, the timer, and of the chosen run its facts and its log, while jobs are active."""
-    rows, jobs, baseline = read_rows(workspace.runs), active_jobs(workspace), pinned(workspace.runs)
+    rows, jobs, baseline = read_rows(workspace.runs), jobs_to_tell(workspace), pinned(workspace.runs)
     row = next((row for row in rows if row.name == view.get("run")), None)
     table = table_of(workspace, t, chosen_rows(rows, t, view), baseline, jobs)
     some = details(workspace, t, row, rows, baseline, jobs.get(row.name)) if row else empty_details()
-    return [table, gr.Timer(active=bool(jobs)), some[0], log_of(workspace, row.name) if row else ""]
+    return [
+        table,
+        gr.Timer(active=any(job.active for job in jobs.values())),
+        some[0],
+        log_of(workspace, row.name) if row else "",
+    ]
 
 
 def toggle_pin(workspace: Workspace, t: Words, view: View) -> list[Any]:
@@ -132,9 +137,10 @@ def toggle_pin(workspace: Workspace, t: Words, view: View) -> list[Any]:
     return move(workspace, t, view)
 
 
-def active_jobs(workspace: Workspace) -> dict[str, Job]:
-    """By run."""
-    return {job.run: job for job in workspace.jobs.active() if job.run}
+def jobs_to_tell(workspace: Workspace) -> dict[str, Job]:
+    """The last job of each run, by run, where it is active or came to an ill end."""
+    last = {job.run: job for job in reversed(workspace.jobs.list()) if job.run}
+    return {name: job for name, job in last.items() if job.status != "done"}
 
 
 def chosen_rows(rows: Sequence[RunRow], t: Words, view: View) -> list[RunRow]:

@@ -96,13 +96,19 @@ class RunDir:
         return self.root / "log.txt"
 
     def read_config(self) -> dict[str, Any]:
-        """The sections written so far; an InputError if no stage has written any."""
+        """The sections written so far; an InputError if no stage has written any, or if the file holds no sections."""
         if not self.config.is_file():
             raise InputError(
                 f"{self.root} is not a run: it has no config.json. Start one with "
                 f"`python -m train.prepare --data DIR --run {self.root}`."
             )
-        return dict(read_json(self.config))
+        config = read_json(self.config)
+        if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
+            raise InputError(
+                f"{self.config} is damaged: it is no JSON object whose values are objects. Move it away and "
+                f"prepare the run anew with `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return config
 
     def write_section(self, section: str, values: dict[str, Any]) -> None:
         """Put one stage's resolved settings into config.json, keeping the others'."""
@@ -132,7 +138,13 @@ class RunDir:
                 f"{self.root} has no data: `train.prepare` was never run on it, or was stopped before its end. "
                 f"Run `python -m train.prepare --data DIR --run {self.root}`."
             )
-        return Path(config["dataset"]["root"])
+        root = config["dataset"].get("root")
+        if not isinstance(root, str):
+            raise InputError(
+                f"{self.config} is damaged: its section `dataset` names no folder as `root`. "
+                f"Run `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return Path(root)
 
 
 def list_runs(folder: Path) -> Iterator[RunDir]:

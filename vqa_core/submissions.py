@@ -35,7 +35,7 @@ class KeptSubmission:
 
     @property
     def created(self) -> datetime:
-        return datetime.strptime(self.id.partition("-")[0], TIME).replace(tzinfo=UTC)
+        return _moment(self.id)
 
 
 def writing(run: RunDir) -> AbstractContextManager[None]:
@@ -112,7 +112,19 @@ def difference(run: RunDir, a: str, b: str) -> Comparison:
 def _ids(run: RunDir) -> list[str]:
     """Newest first; what has no such name was not put there by `keep_submission`."""
     found = [path.stem for path in run.submissions.glob("*.csv")]
-    return sorted((id for id in found if re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", id)), reverse=True)
+    return sorted(filter(_is_id, found), reverse=True)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        _moment(text)
+    except ValueError:  # no date, such as the 99th of a month
+        return False
+    return re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", text) is not None
+
+
+def _moment(id: str) -> datetime:
+    return datetime.strptime(id.partition("-")[0], TIME).replace(tzinfo=UTC)
 
 
 def _read(run: RunDir, id: str) -> KeptSubmission:
