@@ -211,7 +211,7 @@ def test_near_misses_have_their_count_and_points_and_open_their_samples(tmp_path
 def test_the_review_csv_has_the_samples_found(easy: Workspace) -> None:
     (path,) = errors.review(easy, T, FIRST)
     lines = Path(str(path)).read_text(encoding="utf-8-sig").splitlines()
-    assert [line.partition(",")[0] for line in lines[1:]] == [
+    assert [line.partition(",")[0].strip('"') for line in lines[1:]] == [
         cell["key"] for cell in draw(easy, FIRST)["gallery"]["cells"]
     ]
     assert Path(str(path)).name == "review-first-test.csv"

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,20 @@ from tests.answered import answered
 from vqa_core.error_analysis import answers_of
 from vqa_core.review import COLUMNS, cell, review_csv
 
-PAYLOADS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")')
+PAYLOADS = (
+    "＝1+1",
+    "＋1",
+    "－1",
+    "＠SUM(A1)",
+    " =1",
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    '=HYPERLINK("http://x")',
+)
 
 
 def rows_of(data: bytes) -> list[dict[str, str]]:
@@ -24,7 +38,9 @@ def test_a_row_says_what_the_page_says(tmp_path: Path) -> None:
     ]
     answers = answers_of(answered(tmp_path / "run", rows), "val")
     data = review_csv(answers, [1, 0, 2], {"q0": ["wrong_label", "ambiguous"]})
-    assert data.startswith(b"\xef\xbb\xbfid,image,question,reference,answer,confidence,right,near_miss,tags\r\n")
+    assert data.startswith(
+        b'\xef\xbb\xbf"id","image","question","reference","answer","confidence","right","near_miss","tags"\r\n'
+    )
     second, first, third = rows_of(data)
     assert list(first.values()) == [
         "q0", "image/a.png", "what colour is it?", "red", "Red", "0.25", "no", "case", "wrong_label ambiguous",
@@ -42,7 +58,16 @@ def test_no_cell_is_a_formula_and_every_text_is_still_there(tmp_path: Path) -> N
         assert not any(field.startswith(("=", "+", "-", "@", "\t", "\r")) for field in row.values())
 
 
-@pytest.mark.parametrize("text", ["yes", "", "a=b", "1-2", "사과", "'=1"])
+def test_where_semicolons_part_the_cells_none_is_a_formula_either(tmp_path: Path) -> None:
+    texts = ["foo;=1+1", "foo; =1+1;x;-1", "two\nlines;@SUM(A1)", "foo\t＝1", "foo\n=1"]
+    run = answered(tmp_path / "run", [("a", text, text, text, 0.5) for text in texts])
+    data = review_csv(answers_of(run, "val"), range(len(texts)), {}).decode("utf-8-sig")
+    cells = [cell for line in data.splitlines() for cell in re.split("[;,\t]", line)]
+    assert not [cell for cell in cells if cell.lstrip('" ').startswith(tuple("=+-@＝＋－＠"))]
+    assert all(line.startswith('"') and line.endswith('"') for line in data.split("\r\n")[:2])
+
+
+@pytest.mark.parametrize("text", ["yes", "", "a=b", "1-2", "사과", "'=1", "a; b", "a + b", "x;1"])
 def test_other_cells_are_left_as_they_are(text: str) -> None:
     assert cell(text) == text
 

@@ -1,17 +1,19 @@
 """The review CSV: answers for a person with a spreadsheet. Nothing reads it back, and it is no submission.
 
-A cell that a spreadsheet would run as a formula gets an apostrophe in front, so the texts are not always those of the
-dataset; `submission.csv` keeps every byte.
+What a spreadsheet would run as a formula gets an apostrophe in front, so the texts are not always those of the dataset;
+`submission.csv` keeps every byte. That holds within a text too, where a cell begins for a spreadsheet that separates
+them by semicolons, as those of many countries do.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from vqa_core.error_analysis import Answers
 
 COLUMNS = ("id", "image", "question", "reference", "answer", "confidence", "right", "near_miss", "tags")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"(^|[;\t\r\n])(\s*[=+\-@＝＋－＠]|^[\t\r])")
 
 
 def review_csv(answers: Answers, places: Iterable[int], tags: Mapping[str, Sequence[str]]) -> bytes:
@@ -21,7 +23,7 @@ def review_csv(answers: Answers, places: Iterable[int], tags: Mapping[str, Seque
     gave none. Half a surrogate pair, which no file can hold, is written as its escape.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
+    writer = csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)
     for i in places:
         example, item = answers.examples[i], answers.predictions[i]
@@ -42,4 +44,4 @@ def review_csv(answers: Answers, places: Iterable[int], tags: Mapping[str, Seque
 
 def cell(text: str) -> str:
     """`text` as a spreadsheet will show it: never a formula."""
-    return "'" + text if text.startswith(FORMULA) else text
+    return _FORMULA.sub(r"\1'\2", text)
