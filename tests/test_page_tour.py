@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.browser import Look, OpenPage, Serve, Server, open_tab, ready
 from tests.processes import command
-from tests.workspaces import easy_workspace
+from tests.workspaces import easy_competition, easy_workspace
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -138,3 +138,16 @@ def test_the_table_of_runs_leads_to_a_run_and_its_card(server: Server, page: "Pa
     text = page.locator("#runs-details").inner_text()
     assert "first" in text, "compared with the pinned one"
     assert (server.runs / "baseline.json").is_file()
+
+
+def test_without_runs_one_click_starts_the_demo_run_and_shows_it(serve: Serve, page: "Page", tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    easy_competition(tmp_path / "data" / "easy-vqa", 4, 2)
+    open_tab(page, serve(tmp_path / "runs", tmp_path / "data"), "runs")
+    page.click("#runs-start")
+    page.wait_for_url("**tab=train&run=quick-demo*")
+    ready(page)
+    expect(page.locator("#train-job-status")).to_contain_text("quick-demo")
+    page.click("#train-job-stop")
+    expect(page.locator("#train-job-stop")).to_be_hidden(timeout=ANSWER_S * 1000)

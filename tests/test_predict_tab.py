@@ -283,6 +283,26 @@ def test_answers_to_other_questions_are_refused_in_the_commands_words(run: RunDi
     assert "<i>other</i>" in findings["rows"][0][0]
 
 
+def test_failed_questions_can_be_submitted_empty_by_a_button_that_counts_them(
+    workspace: Workspace, run: RunDir
+) -> None:
+    assert drawing(workspace)({"run": "mine"})["predict-anyway"].visible is False
+    path = run.predictions("test")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[:2] = [row | {"answer": "", "generated": "", "status": "bad_image"} for row in rows[:2]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = drawing(workspace)({"run": "mine"})
+    assert shown["predict-download"].interactive is False
+    assert shown["predict-anyway"].visible is True
+    assert shown["predict-anyway"].value == T("submit.anyway", failed=2)
+    with pytest.raises(InputError, match="2 questions failed"):
+        submit.write_submission(run)
+    kept = submit.write_submission(run, allow_failed=True)
+    assert [line for line in kept.path.read_text().splitlines() if line.endswith(",")] == [
+        f"{row['question_id']}," for row in rows[:2]
+    ]
+
+
 def test_two_submissions_are_set_against_each_other(workspace: Workspace, run: RunDir) -> None:
     (first,) = list_submissions(run)
     path = run.predictions("test")

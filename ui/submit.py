@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,14 @@ def submit_section(page: Page, picked: Sequence[Any]) -> Section:
         ready = gr.Markdown(elem_id="predict-ready")
         found = facts("predict-findings", t("submit.findings"))
         button = gr.Button(t("submit.download"), variant="primary", elem_id="predict-download")
+        anyway = gr.Button(visible=False, elem_id="predict-anyway")
         written = facts("predict-written", t("submit.written"))
         with gr.Accordion(t("submit.by_hand"), open=False):
             command = gr.Textbox(
                 show_label=False, label=t("submit.by_hand"), buttons=["copy"], lines=1, elem_classes=["wb-mono"]
             )
         past = past_section(page, view, run, chosen)
-    outputs = [column, ready, found, button, written, command, *past.outputs]
+    outputs = [column, ready, found, button, anyway, written, command, *past.outputs]
 
     def draw(view: View) -> list[Any]:
         name, split = run_and_split(workspace, view)
@@ -67,26 +68,30 @@ def submit_section(page: Page, picked: Sequence[Any]) -> Section:
             return [gr.Column(visible=False), *[gr.skip()] * (len(outputs) - 1)]
         of = workspace.run(name)
         job = last_job(workspace, name, split)
+        active = job is not None and job.active
         coming = [t("submit.coming"), {"rows": []}, gr.Button(interactive=False)]
-        told = coming if job is not None and job.active else draw_ready(t, of)
-        by_hand = shown_command(submit_command(of))
+        told, failed = (coming, 0) if active else (draw_ready(t, of), left_empty(of))
+        told.append(gr.Button(t("submit.anyway", failed=f"{failed:,}"), visible=failed > 0))
+        by_hand = shown_command(submit_command(of, allow_failed=failed > 0))
         return [gr.Column(visible=True), *told, _written(t, of), by_hand, *past.draw(name, view)]
 
-    def download(view: View, name: str) -> list[Any]:
-        kept = write_submission(workspace.run(name))
+    def download(allow_failed: bool, view: View, name: str) -> list[Any]:
+        kept = write_submission(workspace.run(name), allow_failed=allow_failed)
         view = moved(view, run=name, split="test", submission=kept.id, **{"with": ""})
         return [offered(kept.path), view, *draw(view)]
 
-    clicked = page.wire(button.click, download, [view, run], [file, view, *outputs], show_progress="minimal")
-    page.wire(clicked.success, None, None, None, js=CLICK)
+    for pressed, allow_failed in ((button, False), (anyway, True)):
+        handler = partial(download, allow_failed)
+        clicked = page.wire(pressed.click, handler, [view, run], [file, view, *outputs], show_progress="minimal")
+        page.wire(clicked.success, None, None, None, js=CLICK)
     return Section(outputs, draw)
 
 
-def submit_command(run: RunDir) -> tuple[str, ...]:
-    return ("-m", "eval.submit", "--run", str(run.root))
+def submit_command(run: RunDir, *, allow_failed: bool = False) -> tuple[str, ...]:
+    return ("-m", "eval.submit", "--run", str(run.root), *(["--allow-failed"] if allow_failed else []))
 
 
-def write_submission(run: RunDir) -> KeptSubmission:
+def write_submission(run: RunDir, *, allow_failed: bool = False) -> KeptSubmission:
     """Run the command that writes submission.csv, wait for it, and return the submission as it is kept.
 
     Raises InputError with the command's own sentence where it refuses, where others are writing, or after PATIENCE_S.
@@ -94,7 +99,7 @@ def write_submission(run: RunDir) -> KeptSubmission:
     if not _WRITING.acquire(blocking=False):
         raise InputError("other submissions are being written. Try again in a moment.")
     try:
-        done = _run_command(run)
+        done = _run_command(run, submit_command(run, allow_failed=allow_failed))
         if done.returncode == 2 and done.stderr.startswith("error: "):
             raise InputError(done.stderr.removeprefix("error: ").strip())
         if done.returncode:
@@ -105,11 +110,11 @@ def write_submission(run: RunDir) -> KeptSubmission:
         _WRITING.release()
 
 
-def _run_command(run: RunDir) -> subprocess.CompletedProcess[str]:
+def _run_command(run: RunDir, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     try:
         return subprocess.run(
-            [sys.executable, *submit_command(run)],
+            [sys.executable, *command],
             env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -142,6 +147,18 @@ def draw_ready(t: Words, run: RunDir) -> list[Any]:
         return [t("submit.refused"), {"rows": [[sentence(str(error), t)]]}, gr.Button(interactive=False)]
     text = t("submit.odd" if findings else "submit.sound", rows=f"{rows:,}", findings=len(findings))
     return [text, {"rows": [[sentence(finding, t)] for finding in findings]}, gr.Button(interactive=True)]
+
+
+def left_empty(run: RunDir) -> int:
+    """How many failed questions a submission would leave empty; 0 where it would be refused for another reason too."""
+    try:
+        predictions = read_predictions(run.predictions("test"))
+        failed = sum(item.status not in ("ok", "empty") and not item.answer for item in predictions.values())
+        if failed:
+            submission_of(run, run.data_root(), predictions, allow_failed=True)
+    except InputError:
+        return 0
+    return failed
 
 
 def checked(run: RunDir) -> tuple[int, list[str]]:
