@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vqa_core.apart import apart
 from vqa_core.batches import plan_batches
 from vqa_core.competition import read_competition
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
@@ -104,13 +105,21 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
+@lru_cache(maxsize=4)
+def _lengths_of_data(root: Path, settings: DataSettings, _changed: int, size: int) -> Lengths:
+    return apart(_read_data, root, settings, size=size)
+
+
 @lru_cache(maxsize=8)
-def _lengths_of_file(path: Path, _changed: int, _size: int) -> Lengths:
+def _lengths_of_file(path: Path, _changed: int, size: int) -> Lengths:
+    return apart(_read_file, path, size=size)
+
+
+def _read_file(path: Path) -> Lengths:
     return lengths_of(read_examples(path))
 
 
-@lru_cache(maxsize=4)
-def _lengths_of_data(root: Path, settings: DataSettings, _changed: int, _size: int) -> Lengths:
+def _read_data(root: Path, settings: DataSettings) -> Lengths:
     competition = read_competition(root, column_map(settings), splits=("train",))
     rows = usable(competition.train, {})
     return lengths_of(split_by_image(rows, settings.val_fraction, settings.split_seed)[0])
