@@ -53,8 +53,8 @@ def test_a_large_file_is_read_in_another_process_or_its_index(
     dataset = workspace.datasets.all()[0]
     source = Source("toy", "toy", str(data), data, dataset=dataset.key)
     given = lengths_of_data(data, settings)
-    monkeypatch.setattr(train_lengths, "SMALL", 0)
-    monkeypatch.setattr(train_lengths, "lengths_of_data", None)  # not in this process
+    monkeypatch.setattr(train_lengths, "LARGE", 0)  # so it is read apart, and never by this process
+    monkeypatch.setattr("vqa_core.apart.LARGE", 0)
     monkeypatch.setattr(type(workspace.datasets), "see", lambda *args: NOTHING_YET)
     assert train_lengths.lengths_of_source(workspace, source, settings) == given
     with pytest.raises(InputError, match="no column 'text'"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from vqa_core.apart import apart
 from vqa_core.competition import SOLUTION
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.confusion import Confusion, confusion, in_cell
@@ -111,10 +112,10 @@ class Answers:
         if self.right is None or self.references is None or not len(self) or not self.run.train.is_file():
             return None
         try:
-            prior = AnswerPrior(self.run.examples("train"))
+            questions = {example.question for example in self.examples}
+            guesses = apart(_guesses, self.run, questions, size=self.run.train.stat().st_size)
         except InputError:  # no training answer to learn from
             return None
-        guesses = {question: prior.answer(question) for question in {example.question for example in self.examples}}
         hits = [
             float(guesses[example.question] == reference) for example, reference in zip(self.examples, self.references)
         ]
@@ -215,6 +216,12 @@ class Answers:
         return (
             mean_interval(self.right[at].astype(float), self.images[at]) if self.right is not None and len(at) else None
         )
+
+
+def _guesses(run: RunDir, questions: Collection[str]) -> dict[str, str]:
+    """What the training answers alone would say to each question."""
+    prior = AnswerPrior(run.examples("train"))
+    return {question: prior.answer(question) for question in questions}
 
 
 def predicted_splits(run: RunDir) -> list[str]:
