@@ -16,7 +16,15 @@ from tests import readme
 ROOT = readme.ROOT
 PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm"}
 MODEL = PLAIN | {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf", "ray"}
-PAGE = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn"}  # the latter come with the former
+PAGE = {
+    "gradio",
+    "gradio_client",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "python_multipart",
+    "mcp",
+}  # the latter come with the former
 # Imported inside the functions that need it: what takes seconds to import, or is not there for everyone.
 LATE = {
     "app": {"huggingface_hub"},
