@@ -6,6 +6,7 @@ The picture files are hard links to a few hundred real PNG and JPEG files, so th
 import csv
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from vqa_core.examples import Example
 
 SIZES = {"train": (359_521, 107_231), "test": (40_479, 11_915)}  # rows, images
+PAGE_SIZES = {"train": (360_000, 108_000), "test": (40_500, 12_000)}  # what the page is promised for, and no less
 THINGS = ["bus", "cat", "man on the left", "t-shirt", "clock", "버스", "고양이", "왼쪽 사람", "티셔츠", "시계"]
 QUESTIONS = [
     "What color is the {}?",
@@ -31,13 +33,13 @@ COMMON = ["yes", "no", "1", "2", "white", "3", "red", "blue", "4", "green", "bla
 ODD = ["NA", "001", "t-shirt", "10:20", "1/4", "red, white and blue", "don't know", "빨간색", "예", "아니요", "None"]
 
 
-def make_dacon(folder: Path, share: float = 1.0, seed: int = 0) -> None:
+def make_dacon(folder: Path, share: float = 1.0, seed: int = 0, sizes: Mapping[str, tuple[int, int]] = SIZES) -> None:
     """Write train.csv, test.csv, sample_submission.csv and image/train, image/test below `folder`."""
     draw = random.Random(seed)
     originals = _originals(folder / "originals", round(max(8, 300 * share)), seed)
     answers = [*COMMON, *ODD, *(f"answer {n}" for n in range(round(3000 * share)))]
     weights = [1 / (rank + 1) for rank in range(len(answers))]
-    for split, (rows, images) in SIZES.items():
+    for split, (rows, images) in sizes.items():
         rows, images = round(rows * share), round(images * share)
         ids = [f"{split}_{number:06d}" for number in range(images)]
         _link(folder / "image" / split, ids, originals)
