@@ -1,6 +1,7 @@
 """Files wholly there or not there, and the sentences for those that are wrong."""
 
 import hashlib
+import json
 import os
 import signal
 import stat
@@ -17,6 +18,7 @@ from vqa_core.files import (
     read_json,
     read_json_lines,
     sha256_of,
+    shared,
     write_atomically,
     write_json,
     write_json_lines,
@@ -121,3 +123,12 @@ def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
 def test_ids_are_named_a_few_at_a_time() -> None:
     assert named(["a"]) == "'a'"
     assert named([str(number) for number in range(7)]) == "'0', '1', '2' and 4 more"
+
+
+def test_equal_texts_of_rows_are_one_object() -> None:
+    """Examples and predictions of 100,000 rows repeat answers, pictures and ids: a page keeps them all in memory."""
+    first, second = (shared(json.loads('{"question_id": "TRAIN_1", "answer": "a long answer", "n": 1}')) for _ in "ab")
+    assert first == second
+    assert first["answer"] is second["answer"]
+    with pytest.raises(TypeError, match="expected an object, found list"):
+        shared([])
