@@ -43,7 +43,7 @@ def test_the_index_gives_the_lengths_of_the_files(data: Path, tmp_path: Path, va
     index_dataset(data.resolve(), column_map(settings), tmp_path / "index.sqlite")
     given = lengths_of_data(data, settings)
     assert len(given) > 3
-    assert lengths_of_index(open_index(tmp_path / "index.sqlite"), val_fraction, seed) == given
+    assert lengths_of_index(tmp_path / "index.sqlite", val_fraction, seed) == given
 
 
 def test_a_large_file_is_read_in_another_process_or_its_index(
@@ -63,7 +63,7 @@ def test_a_large_file_is_read_in_another_process_or_its_index(
     index_dataset(data.resolve(), column_map(settings), tmp_path / "index.sqlite")
     sight = Sight(open_index(tmp_path / "index.sqlite"), None)
     monkeypatch.setattr(type(workspace.datasets), "see", lambda *args: sight)
-    monkeypatch.setattr(train_lengths, "_elsewhere", None)
+    monkeypatch.setattr(train_lengths, "lengths_of_data", None)
     assert train_lengths.lengths_of_source(workspace, source, settings) == given
 
 

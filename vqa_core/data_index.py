@@ -63,6 +63,7 @@ class DataIndex:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         # the file never changes in place, so SQLite need not lock it
         self._uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         with closing(self._connect()) as database:
