@@ -15,11 +15,11 @@ def draw(workspace: Workspace, view: View) -> dict[str, Any]:
 def test_a_run_against_one_that_answers_alike_is_tied(tmp_path: Path) -> None:
     rows = [("a", "is it?", "yes", "yes", 0.9), ("b", "is it?", "yes", "no", 0.9)]
     answered(tmp_path / "runs" / "a", rows)
-    answered(tmp_path / "runs" / "b", rows, seed=1)
+    answered(tmp_path / "runs" / "b", rows, train={"seed": 1})
     workspace = Workspace(tmp_path / "runs", tmp_path / "data")
     view: View = {"run": "a", "split": "val", "with": "b"}
     assert draw(workspace, view)["verdict"]["rows"][0][1] == "Tied: both are right and wrong on the same questions."
-    assert draw(workspace, view)["settings"]["rows"] == [["seed", "–", "1"]]
+    assert draw(workspace, view)["settings"]["rows"] == [["train.seed", "–", "1"]]
     answered(tmp_path / "runs" / "c", [*rows[:1], ("b", "is it?", "yes", "yes", 0.9)])
     assert draw(workspace, view | {"with": "c"})["verdict"]["rows"][0][1].startswith("Tied: the interval")
 

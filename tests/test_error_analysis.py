@@ -208,9 +208,9 @@ def test_without_training_questions_there_is_no_baseline(tmp_path: Path) -> None
 
 def test_pairs_are_where_one_run_is_right_and_the_other_is_not(tmp_path: Path) -> None:
     theirs = ("blue", "red", "yes", "red", "2", "yes")
-    a = answers_of(answered(tmp_path / "a", ROWS, seed=0), "val")
+    a = answers_of(answered(tmp_path / "a", ROWS, train={"seed": 0}), "val")
     b = answers_of(
-        answered(tmp_path / "b", [(*row[:3], given, 0.5) for row, given in zip(ROWS, theirs)], seed=1), "val"
+        answered(tmp_path / "b", [(*row[:3], given, 0.5) for row, given in zip(ROWS, theirs)], train={"seed": 1}), "val"
     )
     found = pair(a, b)
     places = {name: list(np.flatnonzero(mask)) for name, mask in found.masks.items()}
@@ -218,7 +218,7 @@ def test_pairs_are_where_one_run_is_right_and_the_other_is_not(tmp_path: Path) -
     paired = found.comparison.paired
     assert paired is not None
     assert (paired.only_a, paired.only_b, paired.neither, paired.both) == (1, 3, 1, 1)
-    assert found.comparison.settings == {"seed": (0, 1)}
+    assert found.comparison.settings == {"train.seed": (0, 1)}
 
 
 def test_pairs_are_joined_by_id_whatever_the_order(tmp_path: Path) -> None:
