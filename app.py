@@ -44,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM is a Ctrl-C, now and while serving
     listening = _listen(args.host, args.port)
 
+    from ui.memory import keep_little
     from ui.uploads import UploadFolder, UploadLimit
+
+    keep_little()  # before there are threads
 
     uploads = UploadFolder(args.runs / ".page" / "uploads")
     os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(uploads.path)  # Gradio serves what lies in either

@@ -4,8 +4,6 @@ torch is imported here alone, at the first question or when the Ask tab is opene
 """
 
 import contextlib
-import ctypes
-import gc
 import os
 import threading
 import time
@@ -14,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ui.memory import give_back
 from vqa_core.config import PredictSettings
 from vqa_core.files import InputError, named
 from vqa_core.runs import RunDir
@@ -104,7 +103,7 @@ class Models:
             now = time.monotonic()
             for name in [name for name, loaded in self._loaded.items() if now - loaded.used >= idle_s]:
                 del self._loaded[name]
-        _give_back()
+        give_back()
 
     def _engine(self, name: str) -> "Engine":
         run = self.run(name)
@@ -114,9 +113,9 @@ class Models:
             loaded = None  # before the next one is read
             while len(self._loaded) >= self.most:
                 del self._loaded[next(iter(self._loaded))]
-            _give_back()
+            give_back()
             loaded = _Loaded(_load(run), stamp, time.monotonic())
-            _give_back()
+            give_back()
         self._loaded[name] = loaded
         return loaded.engine
 
@@ -137,13 +136,6 @@ def _stamp(run: RunDir) -> tuple[object, ...]:
     paths = (run.model / "trained.safetensors", run.model / "vqa.json", run.config)
     stats = [path.stat() for path in paths if path.is_file()]
     return (run.root, *((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats))
-
-
-def _give_back() -> None:
-    """Give freed memory back to the system."""
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # glibc, which would keep it for itself, has this; others not
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _import_torch() -> None:
