@@ -104,6 +104,7 @@ def tour(page: Any, server: PageServer) -> dict[str, int]:
 
 def _train(page: Any, server: PageServer) -> None:
     page.goto(f"{server.url}/?tab=train")
+    page.wait_for_function("() => document.querySelector('#train-command textarea')?.value")  # the tab is drawn
     page.locator("#train-data input").click()
     page.get_by_role("option", name=re.compile("dacon")).click()
     page.wait_for_function(PLANNED, timeout=VISIT_S * 1000)
