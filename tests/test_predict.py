@@ -89,7 +89,7 @@ def test_killed_ten_times_it_loses_no_answer_and_ends_with_the_same_bytes(
     total = len(run.examples("test"))
     given: list[bytes] = []
     for kill in range(KILLS):
-        target = random.randint(len(given), max(len(given), total * (kill + 1) // (KILLS + 8)))
+        target = random.randint(len(given), max(len(given), total * (kill + 1) // (KILLS + 20)))
         process = forked("eval.predict", "--run", run.root, *FLAGS, output=output)
         deadline = time.monotonic() + TIMEOUT_S
         while len(lines(path)) <= target:
