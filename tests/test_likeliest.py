@@ -71,11 +71,30 @@ def test_with_a_wide_beam_the_answers_are_the_best_of_all(
     model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BEAM", 10_000)
+    monkeypatch.setattr(module, "RARE", 1e-30)
     vlm = tiny_vlm(**model)
     expected = by_brute_force(vlm, 0, longest=3, k=3)
     (found,) = likeliest(engine_of(vlm, 3), tiny_picture(0), [QUESTION], k=3)
     assert [each.answer for each in found] == [text for text, _ in expected]
     assert [each.probability for each in found] == pytest.approx([p for _, p in expected], rel=1e-3, abs=2e-6)
+
+
+def test_what_begins_rarely_is_left_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, steps = engine_of(tiny_vlm(), longest=5), []
+    grown = module._grown
+
+    def search(rare: float) -> tuple[list[tuple[str, float]], int]:
+        monkeypatch.setattr(module, "RARE", rare)
+        monkeypatch.setattr(module, "_grown", lambda *args: steps.append(len(args[1])) or grown(*args))
+        steps.clear()
+        (found,) = likeliest(engine, tiny_picture(0), [QUESTION], k=2)
+        return [(each.answer, each.probability) for each in found], sum(steps)
+
+    everything, followed = search(1e-30)
+    rare = everything[0][1] * 0.9  # above the second: once two are found, only what may become the first is followed
+    few, less = search(rare)
+    assert less < followed
+    assert few[0] == everything[0] and len(few) == 2
 
 
 @torch.inference_mode()

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 RESAMPLES = 2000
 CHUNK_DRAWS = 2_000_000  # numbers drawn that are held at once: bounds memory to some 50 MB
@@ -93,6 +92,8 @@ def mcnemar(only_a: int, only_b: int) -> float:
     """
     if only_a + only_b == 0:
         return 1.0
+    from scipy.stats import binomtest  # half a second, and only comparisons need it
+
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 

@@ -21,6 +21,7 @@ from vqa_core.packing import PREFIX_SEGMENT, attention_mask
 
 BEAM = 12  # candidates of a question that are followed at once
 ALL_ANSWERS = 256  # allowed answers up to this many are all followed, which makes the search exact
+RARE = 1e-5  # a beginning no likelier than that is followed only while too few answers are found; shown as < 0.01 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,10 @@ class _Found:
     def add(self, text: str, logprob: float) -> None:
         self.logprobs[text] = max(logprob, self.logprobs.get(text, -math.inf))
 
-    def floor(self, k: int) -> float:
-        """What a beginning must be above to be worth following."""
-        return heapq.nlargest(k, self.logprobs.values())[-1] if len(self.logprobs) >= k else -math.inf
+    def floor(self, k: int, least: float) -> float:
+        """What a beginning must be above to be worth following; at least `least` once `k` answers are found."""
+        best = heapq.nlargest(k, self.logprobs.values())
+        return max(best[-1], least) if len(best) >= k else -math.inf
 
     def best(self, k: int) -> list[Candidate]:
         best = heapq.nlargest(k, self.logprobs.items(), key=lambda item: item[1])
@@ -68,7 +70,7 @@ def likeliest(engine: Engine, image: Image.Image, questions: Sequence[str], k: i
     """The `k` likeliest whole answers to each question about one picture (RGB), likeliest first.
 
     Answers longer than the engine allows are left out, so there may be fewer. Where answers are restricted to few, all
-    are weighed; else a likelier one may be missed that begins with unlikely tokens. Of several spellings of a text the
+    are weighed; else a likelier one may be missed that begins with unlikely tokens or is rare itself. Of several spellings of a text the
     likeliest counts. A model whose questions share no prefix is not searched: its lists are empty. Shapes: Q
     candidates, K cached tokens, D hidden size, V vocabulary.
     """
@@ -115,6 +117,7 @@ def _grown(engine: Engine, live: list[_Live], hidden: Tensor, width: int, found:
     """The beginnings one token longer that may still lead among the `k` best; answers that end go to `found`."""
     tokens, logprobs, states = _options(engine, hidden, [each.state for each in live], width)
     grown: list[list[_Live]] = [[] for _ in found]
+    least = -math.inf if width == ALL_ANSWERS else math.log(RARE)
     for parent, (each, options) in enumerate(zip(live, zip(tokens, logprobs, states, strict=True), strict=True)):
         for token, logprob, state in zip(*options, strict=True):
             total = each.logprob + logprob
@@ -128,7 +131,7 @@ def _grown(engine: Engine, live: list[_Live], hidden: Tensor, width: int, found:
         each
         for candidates, done in zip(grown, found, strict=True)
         for each in heapq.nlargest(width, candidates, key=lambda each: each.logprob)
-        if each.logprob > done.floor(k)
+        if each.logprob > done.floor(k, least)
     ]
 
 
