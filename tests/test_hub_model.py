@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 
 from tests.tiny import ANSWERS, QUESTIONS, tiny_picture
-from tests.tiny_hub import KINDS, tiny_hub
+from tests.tiny_hub import KINDS, TEMPLATED, plain_inputs, tiny_hub
 from vqa_core.capabilities import CAPABILITIES
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.decoding import generate_packed
 from vqa_core.engine import Engine
 from vqa_core.examples import Example
-from vqa_core.hub_model import HubModel, build_hub_model
+from vqa_core.hub_assembly import build_hub_model
+from vqa_core.hub_model import HubModel
 from vqa_core.images import open_image
 from vqa_core.likeliest import likeliest
 from vqa_core.packing import Branch, pack_onto
@@ -39,25 +40,20 @@ def picture(number: int) -> Image.Image:
 
 def generated(model: HubModel, image: Image.Image, question: str) -> tuple[list[int], torch.Tensor]:
     """What plain `generate` gives to one question, and the logits (steps, V) it chose from."""
-    content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
-    inputs = model.processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-    )
+    inputs = plain_inputs(model.processor, image, question)
+    if model.model.config.model_type != "blip":  # which brings its own
+        inputs |= {"eos_token_id": sorted(model.stop_ids), "pad_token_id": model.pad_id}
     output: Any = model.model.generate(
         **inputs,
         do_sample=False,
-        max_new_tokens=LONGEST,
-        eos_token_id=sorted(model.stop_ids),
-        pad_token_id=model.pad_id,
+        max_new_tokens=LONGEST + len(model.lead or [0]) - 1,
         return_dict_in_generate=True,
         output_logits=True,
     )
-    ids = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-    return [token for token in ids if token not in model.stop_ids], torch.cat(output.logits)
+    ids = output.sequences[0].tolist()[-len(output.logits) :]
+    forced = model.lead[1:] if model.lead else ()
+    assert tuple(ids[: len(forced)]) == forced
+    return [token for token in ids[len(forced) :] if token not in model.stop_ids], torch.cat(output.logits)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +125,7 @@ def test_a_picture_is_encoded_and_its_prefix_computed_once(kind: str, data_root:
     )
 
 
-@pytest.mark.parametrize("kind", ["llava", "smolvlm", "qwen2_5_vl", "gemma3"])
+@pytest.mark.parametrize("kind", ["llava", "smolvlm", "qwen2_5_vl", "gemma3", "paligemma", "florence2"])
 def test_every_way_to_ask_gives_the_same_answers(kind: str, data_root: Path) -> None:
     model = hub(kind)
     settings = PredictSettings(max_new_tokens=LONGEST)
@@ -231,18 +227,11 @@ def test_pictures_may_be_seen_in_several_threads(kind: str) -> None:
         assert [seen.prefix for seen in threads.map(model.see, pictures)] == alone * 6
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", TEMPLATED)
 def test_a_row_s_inputs_are_those_that_the_processor_makes_of_the_whole_prompt(kind: str) -> None:
     model = hub(kind)
     found = model.row_inputs(model.see(picture(1)), model.prompt.branch_ids(QUESTIONS[0])[0])
-    content = [{"type": "image", "image": picture(1)}, {"type": "text", "text": QUESTIONS[0]}]
-    expected = model.processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-    )
+    expected = plain_inputs(model.processor, picture(1), QUESTIONS[0])
     assert {name for name, value in expected.items() if isinstance(value, torch.Tensor)} == found.keys()
     for name, value in found.items():
         assert torch.equal(value, expected[name]), name

@@ -11,7 +11,7 @@ from tests.tiny_hub import VICUNA, tiny_hub
 from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.hub_model import build_hub_model
+from vqa_core.hub_assembly import build_hub_model
 from vqa_core.predicting import build_engine
 from vqa_core.runs import RunDir
 

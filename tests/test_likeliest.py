@@ -94,7 +94,8 @@ def test_what_begins_rarely_is_left_and_nothing_else_changes(monkeypatch: pytest
     rare = everything[0][1] * 0.9  # above the second: once two are found, only what may become the first is followed
     few, less = search(rare)
     assert less < followed
-    assert few[0] == everything[0] and len(few) == 2
+    assert few[0] == everything[0]
+    assert len(few) == 2
 
 
 @torch.inference_mode()

@@ -4,14 +4,16 @@ folder = tiny_hub("qwen2_vl", folder)     # model and processor, as from_pretrai
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
+from tokenizers import AddedToken, processors
 from transformers import (
     AutoModelForImageTextToText,
     Gemma3Processor,
+    GitProcessor,
     LlavaNextProcessor,
     LlavaOnevisionProcessor,
     LlavaProcessor,
@@ -39,6 +41,7 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 
 from tests import hub_configs
 from tests.hub_configs import GRID, PATCH, SIDE, WIDE
+from tests.plain_hubs import PLAIN_KINDS, Kind
 from tests.tiny import randomised, tiny_tokenizer
 from vqa_core.hub_loading import of_pictures
 
@@ -59,18 +62,6 @@ SMOL = (
 )
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How to make one: the tokens it adds, its template, and its config and processor from a tokeniser."""
-
-    added: dict[str, str]
-    template: str
-    config: Callable[[PreTrainedTokenizerFast], Any]
-    processor: Callable[[PreTrainedTokenizerFast, str], Any]
-    adds_bos: bool = False
-    ending: float = 1.5  # how much likelier an end is made: answers of a random model would hardly ever end
-
-
 def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
     """Write the tiny model and processor of an architecture to `folder`; `text` changes its language model's config."""
     made = KINDS[kind]
@@ -81,29 +72,59 @@ def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = randomised(AutoModelForImageTextToText.from_config(config, dtype=torch.float32), 0)
+    head = model.get_output_embeddings() or model.text_decoder.get_output_embeddings()
     with torch.no_grad():
         for token in ("<|endoftext|>", "<|im_end|>", "<end_of_utterance>"):
             if token in tokenizer.get_vocab():
-                model.lm_head.weight[tokenizer.convert_tokens_to_ids(token)] *= made.ending
+                head.weight[tokenizer.convert_tokens_to_ids(token)] *= made.ending
     model.generation_config.eos_token_id = [
         tokenizer.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")
     ]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if made.forces_bos:
+        model.generation_config.forced_bos_token_id = tokenizer.bos_token_id
     model.save_pretrained(folder)
     made.processor(tokenizer, made.template).save_pretrained(folder)
     return folder
 
 
-def tokenizer_of(kind: _Kind) -> PreTrainedTokenizerFast:
+def tokenizer_of(kind: Kind) -> PreTrainedTokenizerFast:
     """The tests' tokeniser with the tokens that the kind adds."""
     base = tiny_tokenizer(adds_bos=kind.adds_bos)
-    return PreTrainedTokenizerFast(
+    if kind.wraps:
+        first, last = ((token, base.convert_tokens_to_ids(token)) for token in (base.bos_token, base.eos_token))
+        base.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{first[0]} $A {last[0]}", special_tokens=[first, last]
+        )
+    made = PreTrainedTokenizerFast(
         tokenizer_object=base.backend_tokenizer,
-        bos_token=base.bos_token if kind.adds_bos else None,
+        bos_token=base.bos_token if kind.adds_bos or kind.names_bos else None,
         eos_token=base.eos_token,
         pad_token=base.pad_token,
         extra_special_tokens=dict(kind.added),
         clean_up_tokenization_spaces=False,
+    )
+    made.add_tokens([AddedToken(token, normalized=False, special=True) for token in kind.unnamed], special_tokens=True)
+    return made
+
+
+def plain_inputs(processor: Any, image: Image.Image, question: str) -> dict[str, torch.Tensor]:
+    """What a processor by itself makes of a question about a picture: by its chat template, else of the text."""
+    if not processor.chat_template:
+        made = dict(processor(text=[question], images=[image], return_tensors="pt"))
+        made.pop("labels", None)
+        if isinstance(processor, GitProcessor):  # its makers ask without the token that closes a text
+            made |= {name: made[name][:, :-1] for name in ("input_ids", "attention_mask")}
+        return made
+    content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
+    return dict(
+        processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
     )
 
 
@@ -127,8 +148,8 @@ _QWEN = {
 _QWEN_TEMPLATE = CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
 _LLAVA_PROCESSOR = {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
 
-KINDS: dict[str, _Kind] = {
-    "llava": _Kind(
+KINDS: dict[str, Kind] = {
+    "llava": Kind(
         {"image_token": "<image>"},
         VICUNA,
         hub_configs.llava,
@@ -140,7 +161,7 @@ KINDS: dict[str, _Kind] = {
         ),
         adds_bos=True,
     ),
-    "llava_next": _Kind(
+    "llava_next": Kind(
         {"image_token": "<image>"},
         VICUNA,
         hub_configs.llava_next,
@@ -152,7 +173,7 @@ KINDS: dict[str, _Kind] = {
         ),
         adds_bos=True,
     ),
-    "llava_onevision": _Kind(
+    "llava_onevision": Kind(
         {"image_token": "<image>", "video_token": "<video>"},
         CHATML.replace("IMAGE", "<image>\n"),
         hub_configs.llava_onevision,
@@ -164,7 +185,7 @@ KINDS: dict[str, _Kind] = {
             vision_feature_select_strategy="full",
         ),
     ),
-    "idefics3": _Kind(
+    "idefics3": Kind(
         _SMOL,
         SMOL,
         hub_configs.idefics3(Idefics3Config),
@@ -175,7 +196,7 @@ KINDS: dict[str, _Kind] = {
             chat_template=template,
         ),
     ),
-    "smolvlm": _Kind(
+    "smolvlm": Kind(
         _SMOL,
         SMOL,
         hub_configs.idefics3(SmolVLMConfig),
@@ -186,7 +207,7 @@ KINDS: dict[str, _Kind] = {
             chat_template=template,
         ),
     ),
-    "internvl": _Kind(
+    "internvl": Kind(
         {
             "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
             "video_token": "<video>",
@@ -200,13 +221,13 @@ KINDS: dict[str, _Kind] = {
             chat_template=template,
         ),
     ),
-    "qwen2_vl": _Kind(
+    "qwen2_vl": Kind(
         _QWEN,
         _QWEN_TEMPLATE,
         hub_configs.qwen(Qwen2VLConfig, {"embed_dim": 32, "hidden_size": WIDE, "mlp_ratio": 2}),
         _qwen_processor(Qwen2VLProcessor),
     ),
-    "qwen2_5_vl": _Kind(
+    "qwen2_5_vl": Kind(
         _QWEN,
         _QWEN_TEMPLATE,
         hub_configs.qwen(
@@ -218,7 +239,7 @@ KINDS: dict[str, _Kind] = {
         ),
         _qwen_processor(Qwen2_5_VLProcessor),
     ),
-    "qwen3_vl": _Kind(
+    "qwen3_vl": Kind(
         _QWEN,
         _QWEN_TEMPLATE,
         hub_configs.qwen(
@@ -230,7 +251,7 @@ KINDS: dict[str, _Kind] = {
         ),
         _qwen_processor(Qwen3VLProcessor),
     ),
-    "mllama": _Kind(
+    "mllama": Kind(
         {"image_token": "<|image|>", "python_token": "<|python_tag|>"},
         CHATML.replace("IMAGE", "<|image|>"),
         hub_configs.mllama,
@@ -240,7 +261,7 @@ KINDS: dict[str, _Kind] = {
         adds_bos=True,
         ending=2.5,
     ),
-    "gemma3": _Kind(
+    "gemma3": Kind(
         {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"},
         CHATML.replace("IMAGE", "<start_of_image>"),
         hub_configs.gemma3,
@@ -248,4 +269,7 @@ KINDS: dict[str, _Kind] = {
             Gemma3ImageProcessorPil(size=_SQUARE), tokenizer, chat_template=template, image_seq_length=4
         ),
     ),
+    **PLAIN_KINDS,
 }  # fmt: skip
+
+TEMPLATED = sorted(kind for kind, made in KINDS.items() if made.template)

@@ -13,8 +13,9 @@ from vqa_core.packing import Prefix
 
 
 class Prompt(Protocol):
-    """Token ids of a prompt: PromptEncoder and ChatPrompt."""
+    """Token ids of a prompt: PromptEncoder, ChatPrompt and TextPrompt. `cuts` is whether questions may be shortened."""
 
+    cuts: bool
     tokenizer: Any
     end_id: int
     prefix_ids: list[int]
@@ -77,8 +78,11 @@ class AnyVlm(Protocol):
     def see(self, image: Image.Image) -> Any:
         """A picture as the model takes it, on the CPU."""
 
-    def stacked(self, pictures: Sequence[Any]) -> Any:
-        """Pictures that were seen -> what `encode_images` takes, and a training batch holds as `pixel_values`."""
+    def stacked(self, pictures: Sequence[Any], questions: Sequence[Sequence[str]] = ()) -> Any:
+        """Pictures that were seen -> what `encode_images` takes, and a training batch holds as `pixel_values`.
+
+        `questions` are those trained with each picture, for models whose processor takes them together.
+        """
 
     def prefix_of(self, picture: Any) -> Prefix:
         """What stands before the questions about a picture that was seen."""

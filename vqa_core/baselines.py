@@ -78,15 +78,18 @@ def _generate(engine: "Engine", examples: list[Example], image_tokens: Tensor) -
 
 
 class Choices(LogitsProcessor):  # type: ignore[misc]
-    """Leaves each of R rows its likeliest token, of those a trie allows if there is one, and notes its probability."""
+    """Leaves each of R rows its likeliest token, of those a trie allows if there is one, and notes its probability.
 
-    def __init__(self, trie: AnswerTrie | None, rows: int, device: torch.device) -> None:
-        self.trie = trie
+    The first `forced` tokens are settled before it.
+    """
+
+    def __init__(self, trie: AnswerTrie | None, rows: int, device: torch.device, forced: int = 0) -> None:
+        self.trie, self.forced = trie, forced
         self.states = torch.zeros(rows, dtype=torch.long, device=device)
         self.logprobs: list[Tensor] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        if self.trie is None:
+        if self.trie is None or len(self.logprobs) < self.forced:
             best, tokens = scores.max(-1)
             self.logprobs.append(best - scores.logsumexp(-1))
         else:

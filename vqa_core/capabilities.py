@@ -21,12 +21,17 @@ class Capability:
 
     `positions` is "1d", or "mrope": three axes a token, a picture advancing them by its longer side, not by its tokens.
     `mask` is "tensor" where one mask of ours serves all layers, else "own": the model makes what its layers need.
+    `chats` is whether such models come with a chat template; `answer_type` is what `token_type_ids` say of an answer;
+    `begins` is whether `generate` itself takes a prompt's closing token away and puts its own first.
     """
 
     share: str
     positions: str = "1d"
     mask: str = "tensor"
     source: str = ""
+    chats: bool = True
+    answer_type: int = 0
+    begins: bool = False
 
 
 _AS_IS = "forward hands inputs_embeds, attention_mask and position_ids to the language model as they are"
@@ -56,6 +61,50 @@ CAPABILITIES: dict[str, Capability] = {
     "gemma3": Capability(
         "vision", "1d", "own", "modeling_gemma3.py: image tokens see each other, layers alternate full and sliding"
     ),
+    "paligemma": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_paligemma.py: picture and question see each other, an answer is of type 1",
+        chats=False,
+        answer_type=1,
+    ),
+    "blip-2": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_blip_2.py: `generate` of the language model within, which may be a T5",
+        chats=False,
+    ),
+    "instructblip": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_instructblip.py: the question goes into the Q-Former that reads the picture",
+        chats=False,
+    ),
+    "florence2": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_florence2.py: picture and question go through an encoder together",
+        chats=False,
+    ),
+    "git": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_git.py: the picture's tokens are put before the text's by the model",
+        chats=False,
+    ),
+    "blip": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_blip.py: a text decoder with cross-attention to the picture",
+        chats=False,
+        begins=True,
+    ),
 }
 
 # Language models of plain causal attention over rotary positions, as packed rows need; a LLaVA may hold any other.
@@ -72,7 +121,7 @@ def capability_of(config: Any) -> Capability:
             "The architecture %r is not in the table of vqa_core/capabilities.py: each question is answered on its "
             "own, the picture encoded again for each.", config.model_type,
         )  # fmt: skip
-        return Capability("nothing", mask="own")
+        return Capability("nothing", mask="own", chats=False)
     if known.share == "kv" and not _bears_packed_rows(config.model_type, config.get_text_config()):
         return replace(known, share="vision", mask="own")
     return known

@@ -22,10 +22,15 @@ _OWN = (OWN_TEMPLATE, ModelSettings.prompt_style)
 """Prompt styles that stand for a whole model's own: what is asked for, or nothing is."""
 
 
+def has_template(processor: Any) -> bool:
+    """Whether a processor or its tokeniser has a chat template."""
+    return bool(getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None))
+
+
 def fixed_text(processor: Any) -> PromptStyle:
     """The fixed text of a processor's chat template with a picture and a question, its image token left out.
 
-    Raises InputError where there is no template, or one that shows the question before the picture.
+    Raises InputError for a template that shows the question before the picture, or can't be rendered.
     """
     asked, answered = _rendered(processor)
     before, found, after = asked.partition(_QUESTION)
@@ -49,11 +54,8 @@ def fixed_text(processor: Any) -> PromptStyle:
 def check_own_ways(settings: ModelSettings) -> None:
     """An InputError for a prompt style, or what else only a LLaVA of parts has, beside a whole model."""
     model = settings.base_model
-    if settings.prompt_style in STYLE_NAMES and settings.prompt_style not in _OWN:
-        raise InputError(
-            f"--prompt-style {settings.prompt_style!r} is not for {model!r}: a whole model is asked with its own chat "
-            "template. Leave it out."
-        )
+    if settings.prompt_style not in _OWN:
+        refuse_named_style(model, settings.prompt_style)
     of_both = ("base_model", "revision", "prompt_style", "instruction")
     for item in fields(settings):
         if item.name not in of_both and getattr(settings, item.name) != item.default:
@@ -61,6 +63,15 @@ def check_own_ways(settings: ModelSettings) -> None:
                 f"{flag_of(item.name)} is not for --base-model {model}, a whole model, which has parts of its own and "
                 "sees pictures as its own processor makes them. Leave it out."
             )
+
+
+def refuse_named_style(model: str, style: str) -> None:
+    """An InputError where a whole model is to be asked with one of our styles."""
+    if style in STYLE_NAMES:
+        raise InputError(
+            f"--prompt-style {style!r} is not for {model!r}: a whole model is asked with its own chat template, or "
+            "with a prompt that is spelled out, such as '<image>Question: <question> Answer: <answer>'. Leave it out."
+        )
 
 
 def with_own_prompt(settings: ModelSettings, processor: Any) -> ModelSettings:
@@ -89,6 +100,8 @@ class ChatPrompt:
 
     `before_text` is what the processor is given with a picture; `branch_ids(question)` follow what it makes of that.
     """
+
+    cuts = True
 
     def __init__(self, processor: Any, instruction: str = "", style: str | PromptStyle = OWN_TEMPLATE) -> None:
         """`style`: the text of a template that was written out before; else it is rendered now."""
@@ -186,11 +199,6 @@ def _rendered(processor: Any) -> tuple[str, str]:
     """The template with a question to answer, and with the answer."""
     user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": _QUESTION}]}
     answer = {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}
-    if not getattr(processor, "chat_template", None) and not getattr(processor.tokenizer, "chat_template", None):
-        raise InputError(
-            "The model has no chat template, which says how a picture and a question become its prompt. Copy "
-            "chat_template.jinja from the model that it was made from into its folder."
-        )
     own = {} if getattr(processor, "chat_template", None) else {"chat_template": processor.tokenizer.chat_template}
     try:
         return (

@@ -22,7 +22,7 @@ from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.engine import Engine
 from vqa_core.examples import Example, first_images
 from vqa_core.files import InputError
-from vqa_core.hub_model import build_any
+from vqa_core.hub_assembly import build_any
 from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.metric_log import MetricLog
 from vqa_core.packing import FLASH

@@ -1,5 +1,6 @@
 """Whole image-text models by folder or hub id: the one place where they and their processors are loaded."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from vqa_core.files import InputError
 from vqa_core.loading import AS_IT_IS, LoadOptions, all_there, pretrained_keywords, refusal, refuse_llava
+
+logger = logging.getLogger("vqa")
 
 _SPARE = r"vis\w+\..*\b(pooler|head)\."  # of a vision side, whose patches alone are used
 
@@ -45,11 +48,26 @@ def load_image_text_model(
         )
     whole = None if options.load_in == "full" else beside_language_model(config)
     how = pretrained_keywords(name, options, dtype=dtype, quantise=True, whole=whole)
-    load = AutoModelForImageTextToText.from_pretrained
-    loaded = _load("model", load, name, config=config, attn_implementation=attention, output_loading_info=True, **how)
+    loaded = _load("model", _loader(attention), name, config=config, output_loading_info=True, **how)
     model = all_there("model", name, loaded, _SPARE)
     model.requires_grad_(False)
     return model.eval(), processor
+
+
+def _loader(attention: str) -> Callable[..., Any]:
+    """How to load the model: with that attention backend, or with `eager` where the architecture has no SDPA."""
+    load = AutoModelForImageTextToText.from_pretrained
+
+    def loaded(name: str, **how: Any) -> Any:
+        try:
+            return load(name, attn_implementation=attention, **how)
+        except ValueError as error:
+            if attention != "sdpa" or "does not support an attention implementation" not in str(error):
+                raise
+            logger.warning("The architecture of %s has no SDPA: its attention is computed by `eager`.", name)
+            return load(name, attn_implementation="eager", **how)
+
+    return loaded
 
 
 def beside_language_model(config: Any) -> list[str]:

@@ -1,7 +1,8 @@
 """HubModel: any model of transformers' AutoModelForImageTextToText, by folder or hub id, with its own processor.
 
-Pictures go through its processor (tiles, any number of image tokens), prompts through its chat template. Its questions
-share what vqa_core/capabilities.py says; answers are those of its own `generate`, greedy and without penalties.
+Pictures go through its processor (tiles, any number of image tokens), prompts through its chat template where it has
+one. Its questions share what vqa_core/capabilities.py says; answers are those of its own `generate`, greedy and without
+penalties. vqa_core/hub_assembly.py makes one.
 """
 
 import contextlib
@@ -13,19 +14,21 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from vqa_core.any_vlm import AnyVlm
-from vqa_core.capabilities import Capability, capability_of
-from vqa_core.chat_prompt import ChatPrompt, check_own_ways, with_own_prompt
+from vqa_core.capabilities import Capability
+from vqa_core.chat_prompt import ChatPrompt
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
-from vqa_core.hub_loading import load_image_text_model
-from vqa_core.loading import LoadOptions, load_in_of
-from vqa_core.packing import FLASH, Prefix, check_backend
-from vqa_core.vlm import autocast_of, best_device, build_vlm
+from vqa_core.packing import Prefix
+from vqa_core.text_prompt import TextPrompt
+from vqa_core.vlm import autocast_of
 
-_OF_TOKENS = ("attention_mask", "mm_token_type_ids", "token_type_ids")  # inputs with a value for each token
+# Inputs with a value for each token, and that of a token of text.
+_OF_TOKENS = {
+    "attention_mask": 1, "mm_token_type_ids": 0, "token_type_ids": 0, "image_embeds_position_mask": 0,
+    "image_patches_indices": -1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +36,33 @@ class HubPicture:
     """A picture as its processor gives it, on the CPU.
 
     `prefix` is the prompt up to the question; `pixels` the model's inputs but for tokens, batch of one; `of_tokens`
-    further inputs with a value for each token of the prefix. `image` is the picture itself.
+    further inputs with a value for each token of the prefix. `image` is the picture itself, `questions` are those that
+    are trained together.
     """
 
     prefix: Prefix
     pixels: dict[str, Tensor]
     of_tokens: dict[str, list[int]]
     image: Image.Image
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """An image-text model with all that is needed to ask it; an AnyVlm. Shapes: B rows, T tokens, D hidden size."""
+    """An image-text model with all that is needed to ask it; an AnyVlm. Shapes: B rows, T tokens, D hidden size.
+
+    `lead` are the tokens that a decoder with an encoder beside it begins with; None where there is no encoder.
+    `image_token_id` is -1 where the text has no token for the picture.
+    """
 
     model: PreTrainedModel
     processor: Any
-    prompt: ChatPrompt
+    prompt: ChatPrompt | TextPrompt
     capability: Capability
     settings: ModelSettings
     stop_ids: frozenset[int]
     image_token_id: int
+    lead: tuple[int, ...] | None = None
 
     @property
     def language_model(self) -> Any:
@@ -92,12 +102,17 @@ class HubModel:
         return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
     def asking(self, settings: ModelSettings) -> "HubModel":
-        """The same model with the instruction of `settings`; its prompt style is its own chat template."""
-        return _following(replace(self, prompt=_prompt_of(self.processor, settings), settings=settings))
+        """The same model with the prompt and the instruction of `settings`."""
+        from vqa_core.hub_assembly import with_prompt
+
+        return with_prompt(self, settings)
 
     def see(self, image: Image.Image) -> HubPicture:
         """One RGB picture, and the prompt up to the question; an InputError for a shape that the processor refuses."""
-        inputs = self._processed(self.prompt.before_text, image)
+        if isinstance(self.prompt, TextPrompt):  # each question is processed with the picture
+            made = self.processed(self.prompt.whole_text(""), image)
+            return HubPicture(Prefix([]), {name: made[name] for name in made if name == "pixel_values"}, {}, image)
+        inputs = self.processed(self.prompt.before_text, image)
         ids: Tensor = inputs.pop("input_ids")
         ids = ids[:, : ids.shape[1] - self.prompt.trailing]  # (1, P)
         of_tokens = {name: inputs.pop(name)[0, : ids.shape[1]].tolist() for name in _OF_TOKENS if name in inputs}
@@ -118,14 +133,17 @@ class HubModel:
             tiles = tiles * 255
         return [Image.fromarray(tile.round().clip(0, 255).byte().numpy()) for tile in tiles]
 
-    def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
+    def processed(self, text: str, image: Image.Image) -> dict[str, Any]:
         """What the processor makes of a text with one picture, a batch of one on the CPU.
 
         Loader threads call it at once: the tokeniser, set up by the first call, is changed by no later one.
         """
-        how = {} if self.prompt.adds_special_tokens else {"add_special_tokens": False}
+        whole = isinstance(self.prompt, TextPrompt) or self.prompt.adds_special_tokens
+        how = {} if whole else {"add_special_tokens": False}
         try:
-            return dict(self.processor(text=[text], images=[image], return_tensors="pt", **how))
+            made = dict(self.processor(text=[text], images=[image], return_tensors="pt", **how))
+            made.pop("labels", None)  # of no answer
+            return made
         except (ValueError, ZeroDivisionError) as error:
             raise InputError(
                 f"The model's processor takes no picture of {image.width} x {image.height}: {error}"
@@ -140,9 +158,12 @@ class HubModel:
         axes, _ = self.model.base_model.get_rope_index(ids, mm_token_type_ids=of_image, **given)  # (3, 1, P)
         return axes[:, 0].tolist()  # type: ignore[no-any-return]
 
-    def stacked(self, pictures: Sequence[HubPicture]) -> list[Any]:
+    def stacked(self, pictures: Sequence[HubPicture], questions: Sequence[Sequence[str]] = ()) -> list[Any]:
         """The pictures' inputs, which may differ in size; the whole pictures where questions are rows of their own."""
-        return [picture.pixels if self.sharing == "kv" else picture for picture in pictures]
+        if self.sharing == "kv":
+            return [picture.pixels for picture in pictures]
+        asked = questions or [()] * len(pictures)
+        return [replace(picture, questions=tuple(each)) for picture, each in zip(pictures, asked, strict=True)]
 
     def prefix_of(self, picture: HubPicture) -> Prefix:
         """The picture's own prefix: its length depends on the picture."""
@@ -182,98 +203,65 @@ class HubModel:
 
     def row_inputs(self, picture: HubPicture, branch_ids: list[int], outputs: Any = None) -> dict[str, Any]:
         """What `generate` takes for one question: the picture's inputs, or what the vision side made of them."""
-        ids = picture.prefix.ids + branch_ids
-        rows: dict[str, Any] = {"input_ids": ids, "attention_mask": [1] * len(ids)}
-        rows |= {name: values + [0] * len(branch_ids) for name, values in picture.of_tokens.items() if name not in rows}
+        ids = picture.prefix.ids
+        rows = {"input_ids": ids, "attention_mask": [1] * len(ids)} | picture.of_tokens
         inputs: dict[str, Any] = {name: torch.tensor([values], device=self.device) for name, values in rows.items()}
         for name, value in picture.pixels.items():
-            if name == "cross_attention_mask":  # (1, P, images, tiles): what follows sees the picture as the last does
-                value = torch.cat([value, value[:, -1:].expand(-1, len(branch_ids), -1, -1)], dim=1)
             if outputs is None or name.endswith("_grid_thw"):  # grids are for the positions, too
                 inputs[name] = self._placed(value)
         if outputs is not None:
             inputs["mm_encoder_outputs"] = {"image": copy.copy(outputs)}  # `generate` writes into both
-        return inputs
+        return self._extended(inputs, branch_ids)
 
     def question_inputs(self, picture: HubPicture, question: str, outputs: Any = None) -> dict[str, Any]:
         """What `generate` takes for one question; of a model nobody looked at, all that its processor makes of it."""
         if self.sharing != "nothing":
             return self.row_inputs(picture, self.prompt.branch_ids(question)[0], outputs)
-        inputs = self._processed(self.prompt.whole_text(question), picture.image)
+        inputs = self.processed(self.prompt.whole_text(question), picture.image)
+        if not self.capability.begins:
+            inputs = self._opened(inputs)
         return {name: self._placed(value) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+
+    def _opened(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs without the token that closes a prompt, where the processor puts one there."""
+        if not (isinstance(self.prompt, TextPrompt) and self.prompt.closing):
+            return inputs
+        return {
+            name: value[:, :-1] if name == "input_ids" or name in _OF_TOKENS else value
+            for name, value in inputs.items()
+        }
+
+    def taught_inputs(
+        self, picture: HubPicture, question: str, ids: list[int], answer: list[int], outputs: Any = None
+    ) -> dict[str, Any]:
+        """What `forward` takes so that its last logits are those of an answer's tokens, the end included.
+
+        `ids` are the question's, what `generate` gets of a prompt; the last token of an answer is learnt, never fed.
+        """
+        if self.lead is not None:
+            fed = torch.tensor([[*self.lead, *answer[:-1]]], device=self.device)
+            return self.question_inputs(picture, question, outputs) | {"decoder_input_ids": fed}
+        if isinstance(self.prompt, TextPrompt):
+            inputs = self.question_inputs(picture, question)
+            if self.capability.begins:
+                inputs = self._opened(inputs)
+                inputs["input_ids"][:, 0] = self.model.config.get_text_config().bos_token_id
+            return self._extended(inputs, answer[:-1], self.capability.answer_type)
+        return self.row_inputs(picture, ids + answer[:-1], outputs)
+
+    def _extended(self, inputs: dict[str, Any], ids: list[int], kind: int = 0) -> dict[str, Any]:
+        """Inputs of one row with further tokens of text; `kind` is their value in `token_type_ids`."""
+        longer = dict(inputs)
+        longer["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([ids], device=self.device).long()], dim=1)
+        for name, value in (_OF_TOKENS | {"token_type_ids": kind}).items():
+            if name in inputs:
+                longer[name] = torch.cat([inputs[name], inputs[name].new_full((1, len(ids)), value)], dim=1)
+        seen = inputs.get(
+            "cross_attention_mask"
+        )  # (1, T, images, tiles): what follows sees the picture as the last does
+        if seen is not None:
+            longer["cross_attention_mask"] = torch.cat([seen, seen[:, -1:].expand(-1, len(ids), -1, -1)], dim=1)
+        return longer
 
     def _placed(self, value: Tensor) -> Tensor:
         return value.to(self.device, self.dtype if value.is_floating_point() else value.dtype)
-
-
-def build_hub_model(
-    settings: ModelSettings,
-    *,
-    dtype: torch.dtype = torch.float32,
-    attention: str = "sdpa",
-    options: LoadOptions | None = None,
-) -> HubModel:
-    """The model that `settings.base_model` names, frozen and in `eval` mode.
-
-    Its prompt is that of `settings` where they have the text of one, else what its template writes now; the settings of
-    what comes back have the text. Raises InputError when it can't be loaded, is no image-text model or has no processor
-    or chat template, and for settings that are those of parts.
-    """
-    check_own_ways(settings)
-    options = options or LoadOptions.of(settings)
-    model, processor = load_image_text_model(settings.base_model, dtype=dtype, attention=attention, options=options)
-    if load_in_of(model) == "full":  # in few bits it is on its device already
-        model = model.to(best_device())
-    return assemble_hub_model(model, processor, settings)
-
-
-def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSettings) -> HubModel:
-    """Put a loaded model and its processor together. Its generation settings go: only its end tokens are kept."""
-    image_token_id = getattr(model.config, "image_token_id", getattr(processor, "image_token_id", None))
-    if image_token_id is None or not getattr(processor, "image_token", None):
-        raise InputError(
-            f"A model of type {model.config.model_type!r} can't be asked: its prompts have no token for the picture."
-        )
-    settings = with_own_prompt(settings, processor)
-    prompt = _prompt_of(processor, settings)
-    ends = model.generation_config.eos_token_id if model.generation_config else None
-    capability = capability_of(model.config)
-    attention = str(model.get_decoder().config._attn_implementation)
-    if capability.share == "kv" and attention == FLASH:  # exact for plain rows alone
-        capability = replace(capability, share="vision", mask="own")
-    if capability.share == "kv":
-        check_backend(attention)
-    model.generation_config = GenerationConfig()  # greedy, no more: penalties and sampling would change answers
-    hub = HubModel(
-        model=model,
-        processor=processor,
-        prompt=prompt,
-        capability=capability,
-        settings=settings,
-        stop_ids=frozenset({prompt.end_id, *(ends if isinstance(ends, list) else [ends])} - {None}),
-        image_token_id=int(image_token_id),
-    )
-    return _following(hub)
-
-
-def _prompt_of(processor: Any, settings: ModelSettings) -> ChatPrompt:
-    return ChatPrompt(processor, settings.instruction, settings.prompt_style)
-
-
-def _following(hub: HubModel) -> HubModel:
-    hub.prompt.follow(hub.see(Image.new("RGB", (64, 64), "grey")).prefix.ids)
-    return hub
-
-
-def build_any(
-    settings: ModelSettings,
-    *,
-    dtype: torch.dtype = torch.float32,
-    attention: str = "sdpa",
-    seed: int = 0,
-    options: LoadOptions | None = None,
-) -> AnyVlm:
-    """A whole image-text model where the settings name one, else a LLaVA of their parts."""
-    if settings.base_model:
-        return build_hub_model(settings, dtype=dtype, attention=attention, options=options)
-    return build_vlm(settings, dtype=dtype, attention=attention, seed=seed, options=options)

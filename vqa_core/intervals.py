@@ -90,11 +90,10 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
     It takes questions as independent, which those about one image are not: `paired_difference` is the stricter judge.
     """
-    if only_a + only_b == 0:
-        return 1.0
-    from scipy.stats import binomtest  # half a second, and only comparisons need it
+    from scipy.special import bdtr  # a fifth of the time and memory that scipy.stats takes
 
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    # of a fair coin both tails are alike
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def _resampled_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:

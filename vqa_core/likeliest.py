@@ -70,9 +70,9 @@ def likeliest(engine: Engine, image: Image.Image, questions: Sequence[str], k: i
     """The `k` likeliest whole answers to each question about one picture (RGB), likeliest first.
 
     Answers longer than the engine allows are left out, so there may be fewer. Where answers are restricted to few, all
-    are weighed; else a likelier one may be missed that begins with unlikely tokens or is rare itself. Of several spellings of a text the
-    likeliest counts. A model whose questions share no prefix is not searched: its lists are empty. Shapes: Q
-    candidates, K cached tokens, D hidden size, V vocabulary.
+    are weighed; else a likelier one may be missed that begins with unlikely tokens or is rare itself. Of several
+    spellings of a text the likeliest counts. A model whose questions share no prefix is not searched: its lists are
+    empty. Shapes: Q candidates, K cached tokens, D hidden size, V vocabulary.
     """
     vlm, trie = engine.vlm, engine.trie
     width = max(BEAM, k) if trie is None or trie.answers > ALL_ANSWERS else ALL_ANSWERS

@@ -15,6 +15,7 @@ import torch
 
 from vqa_core.any_vlm import AnyVlm
 from vqa_core.attention import choose_attention
+from vqa_core.chat_prompt import refuse_named_style
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
@@ -87,12 +88,9 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: A
 def _asked_with(trained: ModelSettings, settings: PredictSettings) -> ModelSettings:
     """The model's settings with the prompt that is asked for; where none is, that of training."""
     asked = trained
-    if trained.base_model and settings.prompt_style not in (None, OWN_TEMPLATE):
-        raise InputError(
-            f"--prompt-style {settings.prompt_style!r} is not for {trained.base_model!r}: a whole model is asked with "
-            "its own chat template. Leave it out."
-        )
-    if settings.prompt_style is not None and not trained.base_model:
+    if settings.prompt_style is not None and not (trained.base_model and settings.prompt_style == OWN_TEMPLATE):
+        if trained.base_model:
+            refuse_named_style(trained.base_model, settings.prompt_style)
         asked = replace(asked, prompt_style=settings.prompt_style)
     if settings.instruction is not None:
         asked = replace(asked, instruction=settings.instruction)

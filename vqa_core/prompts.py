@@ -145,6 +145,8 @@ class PromptEncoder:
     Prompt ids are `prefix_ids` + N image tokens + `branch_ids(question)`, then `answer_ids(answer)` and `end_id`.
     """
 
+    cuts = True
+
     def __init__(self, tokenizer: Any, style: str | PromptStyle, instruction: str = "") -> None:
         self.tokenizer = tokenizer
         self.style = style if isinstance(style, PromptStyle) else prompt_style(style)

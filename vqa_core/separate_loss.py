@@ -1,5 +1,6 @@
 """The losses of models whose questions can't share a prefix: each question is a row of its own."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -65,6 +66,11 @@ class SeparateRowsLoss(PackedLoss):
         nn.Module.__init__(self)  # no mask of ours: any attention backend does
         self.vlm = self.hub = vlm
         self.model = vlm.model
+        self.keeps = "logits_to_keep" in inspect.signature(vlm.model.forward).parameters
+
+    def few_logits(self, number: int) -> dict[str, int]:
+        """The argument for the last logits alone, where the model has it."""
+        return {"logits_to_keep": number} if self.keeps else {}
 
     def forward(
         self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
@@ -76,12 +82,14 @@ class SeparateRowsLoss(PackedLoss):
             outputs = self.hub.image_outputs(picture.pixels) if self.hub.sharing == "vision" else None
             for number in range(1, int(segment_ids[row].max()) + 1):
                 of_branch = segment_ids[row] == number
-                ids, wanted = input_ids[row, of_branch], targets[row, of_branch]
+                wanted = targets[row, of_branch]
+                answer = wanted[wanted >= 0]  # (A,)
+                ids = input_ids[row, of_branch].tolist()[: len(wanted) - len(answer) + 1]
+                question = picture.questions[number - 1] if picture.questions else ""
                 with self.hub.autocast():
-                    inputs = self.hub.row_inputs(picture, ids.tolist(), outputs)
-                    # some models give the logits of all tokens, whatever is asked for
-                    logits = self.model(**inputs, use_cache=False, logits_to_keep=len(ids)).logits
-                logits = logits[0, -len(ids) :]  # (branch, V)
-                keep = wanted >= 0
-                losses.append(nn.functional.cross_entropy(logits[keep].float(), wanted[keep], reduction="sum"))
+                    inputs = self.hub.taught_inputs(picture, question, ids, answer.tolist(), outputs)
+                    logits = self.model(**inputs, use_cache=False, **self.few_logits(len(answer))).logits
+                # some models give the logits of all tokens, whatever is asked for
+                logits = logits[0, -len(answer) :]  # (A, V)
+                losses.append(nn.functional.cross_entropy(logits.float(), answer, reduction="sum"))
         return {"loss": sum(losses[1:], losses[0]), "tokens": (targets >= 0).sum()}

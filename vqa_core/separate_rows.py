@@ -30,18 +30,21 @@ def answer_separately(
         answers.append([])
         for example in group:
             inputs = vlm.question_inputs(picture, example.question, outputs)
-            chosen = Choices(engine.trie, 1, vlm.device)
+            forced = len(vlm.lead or [0]) - 1  # tokens that a decoder begins with after its first
+            chosen = Choices(engine.trie, 1, vlm.device, forced)
             with vlm.autocast():
                 output = vlm.model.generate(
                     **inputs,
                     do_sample=False,
-                    max_new_tokens=engine.longest,
-                    eos_token_id=sorted(vlm.stop_ids),
-                    pad_token_id=vlm.pad_id,
+                    max_new_tokens=engine.longest + forced,
                     logits_processor=[chosen],
                 )
-            prompt = inputs["input_ids"].shape[1]
-            answer = cut(output[0, prompt:].tolist(), [each.item() for each in chosen.logprobs], vlm.stop_ids)
+            logprobs = [each.item() for each in chosen.logprobs]
+            # some give the prompt before it, some do not
+            answer = cut(
+                output[0, output.shape[1] - len(logprobs) :].tolist()[forced:], logprobs[forced:], vlm.stop_ids
+            )
+            prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
             steps = len(answer.ids) + answer.ended
             work.lm_tokens += prompt + steps - 1
             work.decode_tokens += steps - 1

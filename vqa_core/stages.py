@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vqa_core.any_vlm import AnyVlm
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings, settings_of
 from vqa_core.files import InputError, read_json, write_atomically, write_json
-from vqa_core.hub_model import build_any
+from vqa_core.hub_assembly import build_any
 from vqa_core.llava_checkpoint import is_llava_folder
 from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.prompts import changed_prompt
@@ -71,19 +71,27 @@ def prepare_stage(vlm: AnyVlm, stage: Stage, seed: int = 0) -> None:
 def _inject_lora(vlm: AnyVlm, stage: Stage, seed: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    linear = sorted(
-        {name.rsplit(".", 1)[-1] for name, part in vlm.language_model.named_modules() if isinstance(part, nn.Linear)}
-    )
-    unknown = sorted(set(stage.lora_targets) - set(linear))
+    # within the language model of some; one that it shares with the embedding is no place for LoRA
+    heads = [part.get_output_embeddings() for part in vlm.model.modules() if hasattr(part, "get_output_embeddings")]
+    linear = [
+        name
+        for name, part in vlm.language_model.named_modules()
+        if isinstance(part, nn.Linear) and not any(part is head for head in heads)
+    ]
+    leaves = {name.rsplit(".", 1)[-1] for name in linear}
+    unknown = sorted(set(stage.lora_targets) - leaves)
     if unknown:
         raise InputError(
-            f"--lora-targets {unknown[0]!r} is no linear layer of the language model; it has {', '.join(linear)}."
+            f"--lora-targets {unknown[0]!r} is no linear layer of the language model; it has "
+            f"{', '.join(sorted(leaves))}."
         )
+    wanted = set(stage.lora_targets) or leaves
     config = LoraConfig(
         r=stage.lora_rank,
         lora_alpha=stage.lora_alpha,
         lora_dropout=stage.lora_dropout,
-        target_modules=list(stage.lora_targets) or linear,
+        # whole names: a leaf's may be that of something else elsewhere
+        target_modules=[name for name in linear if name.rsplit(".", 1)[-1] in wanted],
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

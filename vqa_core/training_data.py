@@ -90,6 +90,12 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             f"{len(unsupervised)} of {questions} questions ({named(unsupervised)}) have an answer that is no token: "
             "there is nothing to learn from them. Give them answers or leave the rows out of train.csv."
         )
+    if too_long and not encoder.prompt.cuts:
+        raise InputError(
+            f"{len(too_long)} of {questions} questions ({named(too_long)}) are too long for --text-token-budget "
+            f"{encoder.text_token_budget}, and this model's processor takes them whole: the longest takes {needed} "
+            f"tokens with its answer. Raise --text-token-budget to {needed}, or leave the rows out of train.csv."
+        )
     if too_long:
         raise InputError(
             f"{len(too_long)} of {questions} questions ({named(too_long)}) are too long for --text-token-budget "
@@ -122,7 +128,7 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         vlm = self.vlm
-        packed, pictures = [], []
+        packed, pictures, asked = [], [], []
         for planned in self.plan[index]:
             row = self.rows[planned.row]
             questions = _questions(row)
@@ -130,7 +136,8 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             picture = vlm.see(open_image(self.data_root / str(row["image"])))
             packed.append(pack_onto(vlm.prefix_of(picture), branches))
             pictures.append(picture)
-        return {"pixel_values": vlm.stacked(pictures), **collate(packed, vlm.pad_id)}
+            asked.append([questions[number][1] for number in planned.questions])
+        return {"pixel_values": vlm.stacked(pictures, asked), **collate(packed, vlm.pad_id)}
 
 
 def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ class Vlm:
         """One RGB picture -> (3, side, side) float32 on the CPU."""
         return self.pixels([image])[0]
 
-    def stacked(self, pictures: Sequence[Tensor]) -> Tensor:
+    def stacked(self, pictures: Sequence[Tensor], questions: Sequence[Sequence[str]] = ()) -> Tensor:
         """Pictures that were seen -> what `encode_images` takes."""
         return torch.stack(list(pictures))
 

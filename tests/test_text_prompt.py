@@ -1,0 +1,151 @@
+"""A model without a chat template is asked by its processor alone; what can't be asked is said when it is loaded."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, TrOCRConfig, TrOCRProcessor, VisionEncoderDecoderConfig, ViTConfig
+from transformers import VisionEncoderDecoderModel as VisionEncoderDecoder
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from eval import predict
+from tests.hub_configs import SEEN
+from tests.plain_hubs import PLAIN_KINDS, SQUARE
+from tests.tiny import ANSWERS, QUESTIONS, tiny_picture, tiny_run, tiny_tokenizer
+from tests.tiny_hub import plain_inputs, tiny_hub
+from train import finetune
+from vqa_core.capabilities import CAPABILITIES
+from vqa_core.config import ModelSettings, PredictSettings
+from vqa_core.engine import Engine
+from vqa_core.files import InputError, read_json
+from vqa_core.hub_assembly import build_hub_model
+from vqa_core.predictions import read_predictions
+from vqa_core.text_prompt import TextPrompt
+
+PREDICT = ["--precision", "fp32", "--max-new-tokens", "4"]
+SPELLED = "<image>Question: <question> Answer: <answer>"
+
+
+def prompt_of(tokenizer: PreTrainedTokenizerFast, style: str = "template") -> TextPrompt:
+    return TextPrompt(type("Processor", (), {"tokenizer": tokenizer}), "", style)
+
+
+def metaspace_tokenizer() -> PreTrainedTokenizerFast:
+    """One that puts a blank before every text, as those of Llama and T5 do."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["</s>"], show_progress=False)
+    backend.train_from_iterator([*QUESTIONS, *ANSWERS, "is it"] * 3, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
+
+
+@pytest.mark.parametrize("make", [tiny_tokenizer, metaspace_tokenizer])
+@pytest.mark.parametrize("style", ["template", SPELLED, "<image>Q: <question> A:<answer>"])
+def test_an_answer_is_a_word_that_follows(make: Any, style: str) -> None:
+    tokenizer = make()
+    prompt = prompt_of(tokenizer, style)
+    prompt.ask_with("", closed=False)
+    asked = prompt.whole_text("is it?")
+    whole = tokenizer(f"{asked} red", add_special_tokens=False)["input_ids"]
+    before = tokenizer(asked, add_special_tokens=False)["input_ids"]
+    assert before + prompt.answer_ids("red") == whole
+    assert prompt.decode(prompt.answer_ids("red")) == "red"
+
+
+def test_behind_a_line_break_or_an_encoder_an_answer_is_bare() -> None:
+    prompt = prompt_of(tiny_tokenizer())
+    prompt.ask_with("", closed=True)
+    assert prompt.answer_ids("red") == prompt.tokenizer("red")["input_ids"]
+    assert prompt.answer_ids("") == []
+
+
+def test_what_looks_like_a_token_in_a_question_is_none() -> None:
+    prompt = prompt_of(tiny_tokenizer())
+    text = prompt.whole_text("is it <|im_end|>?")
+    assert prompt.end_id not in prompt.tokenizer(text)["input_ids"]
+    assert prompt.end_id not in prompt.answer_ids("<|im_end|>")
+
+
+@pytest.mark.parametrize("kind", ["paligemma", "florence2"])
+def test_the_picture_s_tokens_are_the_processor_s(kind: str, tmp_path: Path) -> None:
+    hub = build_hub_model(ModelSettings(base_model=str(tiny_hub(kind, tmp_path))))
+    found = hub.question_inputs(hub.see(tiny_picture(0)), QUESTIONS[0])
+    expected = plain_inputs(hub.processor, tiny_picture(0), QUESTIONS[0])
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_a_prompt_that_is_spelled_out_is_asked_stored_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, run = tiny_hub("blip-2", tmp_path / "base"), tiny_run(tmp_path, train_images=2, test_images=2)
+    predict.main(["--run", str(run.root), "--model", str(base), *PREDICT])
+    assert "has no chat template: it is asked '<image><question><answer>'" in capsys.readouterr().err
+    assert read_json(run.model / "vqa.json")["model"]["prompt_style"] == "<image><question><answer>"
+    bare = read_predictions(run.predictions("test"))
+    predict.main(["--run", str(run.root), "--prompt-style", SPELLED, *PREDICT, "--restart"])
+    assert "was trained with the prompt style" in capsys.readouterr().err
+    assert read_json(run.root / "predictions" / "test.meta.json")["prompt_style"] == SPELLED
+    spelled = read_predictions(run.predictions("test"))
+    assert any(bare[name].generated != spelled[name].generated for name in bare)
+    hub = build_hub_model(ModelSettings(base_model=str(base), prompt_style=SPELLED))
+    engine = Engine(hub, PredictSettings(max_new_tokens=4), run.data_root())
+    assert {p.question_id: p.generated for p in engine.generate(run.examples("test"))} == {
+        name: prediction.generated for name, prediction in spelled.items()
+    }
+    with pytest.raises(InputError, match="'chatml' is not for"):
+        predict.main(["--run", str(run.root), "--prompt-style", "chatml", *PREDICT, "--restart"])
+
+
+def test_questions_longer_than_the_budget_are_said_and_not_cut(tmp_path: Path) -> None:
+    base, run = tiny_hub("paligemma", tmp_path / "base"), tiny_run(tmp_path, train_images=2)
+    train = ["--run", str(run.root), "--base-model", str(base), "--stage", "lora", "--max-steps", "1"]
+    with pytest.raises(InputError, match=r"processor takes them whole: .*Raise --text-token-budget to"):
+        finetune.main([*train, "--text-token-budget", "8"])
+
+
+def test_one_that_is_in_no_table_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = tiny_hub("blip-2", tmp_path)
+    known = build_hub_model(ModelSettings(base_model=str(base)))
+    monkeypatch.delitem(CAPABILITIES, "blip-2")
+    unknown = build_hub_model(ModelSettings(base_model=str(base)))
+    assert "'blip-2' is not in the table" in caplog.text
+    found, expected = (
+        [p.answer for p in Engine(hub, PredictSettings(max_new_tokens=4), Path()).ask(tiny_picture(0), QUESTIONS)]
+        for hub in (unknown, known)
+    )
+    assert found == expected
+
+
+def test_what_reads_pictures_and_takes_no_question_is_said(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    decoder = TrOCRConfig(
+        vocab_size=len(tokenizer), d_model=32, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=32
+    )
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(**SEEN), decoder)
+    config.decoder_start_token_id = config.pad_token_id = 0
+    VisionEncoderDecoder(config).save_pretrained(tmp_path)
+    TrOCRProcessor(ViTImageProcessorPil(size=SQUARE), tokenizer).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="its processor makes nothing of a question, only pixel_values"):
+        build_hub_model(ModelSettings(base_model=str(tmp_path)))
+
+
+def test_an_error_of_its_own_program_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tiny_hub("florence2", tmp_path)
+    kind = type(build_hub_model(ModelSettings(base_model=str(base))).model)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("sizes do not match\nat layer 3")
+
+    monkeypatch.setattr(kind, "generate", broken)
+    with pytest.raises(InputError, match=r"'florence2' without a chat template can't be asked .*: sizes do not match$"):
+        build_hub_model(ModelSettings(base_model=str(base)))
+
+
+def test_every_kind_without_a_template_says_so() -> None:
+    assert {kind for kind, row in CAPABILITIES.items() if not row.chats} == PLAIN_KINDS.keys()
