@@ -126,9 +126,11 @@ def _names(host: str) -> list[str]:
 def _listen(host: str, port: int) -> socket.socket:
     """Take the port at once, before the seconds that importing Gradio takes."""
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-        )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        made = socket.create_server((host, port), family=family, backlog=128)
+        # Made again by its number it knows that it is TCP, and only so asyncio sends at once: else the second part of a
+        # reply waits up to 40 ms for the first to be acknowledged.
+        return socket.socket(fileno=made.detach())
     except (OSError, OverflowError) as error:
         reason = str(getattr(error, "strerror", error)).partition(" (")[0]
         raise InputError(

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
 from fastapi import FastAPI, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from PIL import Image
 
 from vqa_core.files import InputError, write_atomically
@@ -140,9 +140,9 @@ def add_routes(app: FastAPI, pictures: Pictures) -> None:
         except InputError as error:
             return JSONResponse({"error": str(error)}, 404)
         try:
-            file = pictures.encoded(path, side)
+            data = pictures.encoded(path, side).read_bytes()  # here, in this thread: FileResponse asks three others
         except FileNotFoundError:
             return JSONResponse({"error": "the file of this picture is gone."}, 404)
         except (ImageError, OSError):
             return JSONResponse({"error": "the file of this picture can't be shown as one."}, 415)
-        return FileResponse(file, media_type="image/webp", headers={"Cache-Control": f"private, max-age={KEPT_FOR_S}"})
+        return Response(data, media_type="image/webp", headers={"Cache-Control": f"private, max-age={KEPT_FOR_S}"})

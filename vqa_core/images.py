@@ -49,8 +49,8 @@ class ImageError(InputError):
 def open_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT, side: int | None = None) -> Image.Image:
     """Decode the first frame of `source`, a file or the bytes of one, to an upright RGB image of 8 bits a channel.
 
-    With `side` a JPEG may come at a half, a quarter or an eighth of its size, each side of at least `side` pixels: a
-    thumbnail needs no more, and takes a fraction of the time.
+    With `side` a JPEG may come at a half, a quarter or an eighth of its size, its longer side of at least `side` pixels:
+    a thumbnail needs no more, and takes a fraction of the time.
 
     Transparency is put on white. 16-bit samples are divided by 257, floating point is scaled as `_scale` says.
     Raises ImageError for a missing, foreign, oversized, damaged or truncated picture.
@@ -60,7 +60,8 @@ def open_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT, side: in
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             _limit(name, image, pixel_limit)
             if side:
-                image.draft(None, (side, side))
+                width, height = (max(1, length * side // max(image.size)) for length in image.size)
+                image.draft(None, (width, height))
             image.load()
             return _upright(_to_rgb(image), _orientation(image))
     except ImageError:
