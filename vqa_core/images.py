@@ -49,8 +49,8 @@ class ImageError(InputError):
 def open_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT, side: int | None = None) -> Image.Image:
     """Decode the first frame of `source`, a file or the bytes of one, to an upright RGB image of 8 bits a channel.
 
-    With `side` a JPEG may come at a half, a quarter or an eighth of its size, its longer side of at least `side` pixels:
-    a thumbnail needs no more, and takes a fraction of the time.
+    With `side` a JPEG may come at a half, a quarter or an eighth of its size, the longer side of at least `side`
+    pixels: a thumbnail needs no more, and takes a fraction of the time.
 
     Transparency is put on white. 16-bit samples are divided by 257, floating point is scaled as `_scale` says.
     Raises ImageError for a missing, foreign, oversized, damaged or truncated picture.
