@@ -256,9 +256,7 @@ class HubModel:
         for name, value in (_OF_TOKENS | {"token_type_ids": kind}).items():
             if name in inputs:
                 longer[name] = torch.cat([inputs[name], inputs[name].new_full((1, len(ids)), value)], dim=1)
-        seen = inputs.get(
-            "cross_attention_mask"
-        )  # (1, T, images, tiles): what follows sees the picture as the last does
+        seen = inputs.get("cross_attention_mask")  # (1, T, images, tiles): all that follows sees what the last does
         if seen is not None:
             longer["cross_attention_mask"] = torch.cat([seen, seen[:, -1:].expand(-1, len(ids), -1, -1)], dim=1)
         return longer
