@@ -132,6 +132,15 @@ def test_cmyk_jpeg_is_seen_in_its_colours() -> None:
     assert close(pixel(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")), RED, 6)
 
 
+@pytest.mark.parametrize(
+    ("size", "found"), [((640, 480), (320, 240)), ((480, 640), (240, 320)), ((500, 400), (500, 400))]
+)
+def test_for_a_thumbnail_a_jpeg_comes_no_larger_than_it_must(size: tuple[int, int], found: tuple[int, int]) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", size, "red").save(data, "JPEG")
+    assert open_image(data.getvalue(), side=256).size == found
+
+
 def test_transparency_is_put_on_white() -> None:
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     half = Image.new("RGBA", (4, 4), (255, 0, 0, 128))

@@ -20,15 +20,16 @@ from vqa_core.capabilities import CAPABILITIES
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
 from vqa_core.files import InputError, read_json
-from vqa_core.hub_assembly import build_hub_model
+from vqa_core.hub_assembly import assemble_hub_model, build_hub_model
+from vqa_core.hub_loading import load_image_text_model
 from vqa_core.predictions import read_predictions
-from vqa_core.text_prompt import TextPrompt
+from vqa_core.text_prompt import BARE, TextPrompt
 
 PREDICT = ["--precision", "fp32", "--max-new-tokens", "4"]
 SPELLED = "<image>Question: <question> Answer: <answer>"
 
 
-def prompt_of(tokenizer: PreTrainedTokenizerFast, style: str = "template") -> TextPrompt:
+def prompt_of(tokenizer: PreTrainedTokenizerFast, style: str = BARE) -> TextPrompt:
     return TextPrompt(type("Processor", (), {"tokenizer": tokenizer}), "", style)
 
 
@@ -43,7 +44,7 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
 
 
 @pytest.mark.parametrize("make", [tiny_tokenizer, metaspace_tokenizer])
-@pytest.mark.parametrize("style", ["template", SPELLED, "<image>Q: <question> A:<answer>"])
+@pytest.mark.parametrize("style", [BARE, SPELLED, "<image>Q: <question> A:<answer>"])
 def test_an_answer_is_a_word_that_follows(make: Any, style: str) -> None:
     tokenizer = make()
     prompt = prompt_of(tokenizer, style)
@@ -67,6 +68,30 @@ def test_what_looks_like_a_token_in_a_question_is_none() -> None:
     text = prompt.whole_text("is it <|im_end|>?")
     assert prompt.end_id not in prompt.tokenizer(text)["input_ids"]
     assert prompt.end_id not in prompt.answer_ids("<|im_end|>")
+
+
+def test_what_a_spelled_prompt_ends_with_ends_the_answer(tmp_path: Path) -> None:
+    ended = "<image>Q: <question> A: <answer>\n"
+    prompt = prompt_of(tiny_tokenizer(), ended)
+    assert [prompt.end_id] == prompt.tokenizer("\n")["input_ids"]
+    hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("blip-2", tmp_path))))
+    asked = hub.asking(ModelSettings(base_model=str(tmp_path), prompt_style=ended))
+    assert asked.stop_ids == hub.stop_ids | {prompt.end_id}
+    assert asked.model.generation_config.eos_token_id == sorted(asked.stop_ids)
+
+
+@pytest.mark.parametrize("kind", ["llava", "paligemma"])
+def test_prompts_without_a_place_for_the_picture_are_said(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_hub(kind, tmp_path)
+    model, processor = load_image_text_model(str(tmp_path), dtype=torch.float32, attention="sdpa")
+    if kind == "llava":
+        del processor.image_token
+    else:
+        monkeypatch.setattr(model.config, "image_token_index", 99_999)
+    with pytest.raises(InputError, match="its prompts have no token for the picture"):
+        assemble_hub_model(model, processor, ModelSettings(base_model=str(tmp_path)))
 
 
 @pytest.mark.parametrize("kind", ["paligemma", "florence2"])

@@ -18,7 +18,7 @@ from vqa_core.settings import flag_of
 logger = logging.getLogger("vqa")
 
 _QUESTION, _ANSWER = "Q7W3QUESTION", "A5T2ANSWER"  # no template has them
-_OWN = (OWN_TEMPLATE, ModelSettings.prompt_style)
+OWN = (OWN_TEMPLATE, ModelSettings.prompt_style)
 """Prompt styles that stand for a whole model's own: what is asked for, or nothing is."""
 
 
@@ -54,7 +54,7 @@ def fixed_text(processor: Any) -> PromptStyle:
 def check_own_ways(settings: ModelSettings) -> None:
     """An InputError for a prompt style, or what else only a LLaVA of parts has, beside a whole model."""
     model = settings.base_model
-    if settings.prompt_style not in _OWN:
+    if settings.prompt_style not in OWN:
         refuse_named_style(model, settings.prompt_style)
     of_both = ("base_model", "revision", "prompt_style", "instruction")
     for item in fields(settings):

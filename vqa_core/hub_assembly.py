@@ -1,6 +1,8 @@
 """Making a HubModel: a loaded model, its processor, and the way to ask it, which is tried where no template says it."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +13,13 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from vqa_core.any_vlm import AnyVlm
 from vqa_core.capabilities import capability_of
-from vqa_core.chat_prompt import ChatPrompt, check_own_ways, has_template, with_own_prompt
+from vqa_core.chat_prompt import OWN, ChatPrompt, check_own_ways, has_template, with_own_prompt
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.hub_loading import load_image_text_model
 from vqa_core.hub_model import HubModel
 from vqa_core.loading import LoadOptions, load_in_of
 from vqa_core.packing import FLASH, check_backend
-from vqa_core.prompts import OWN_TEMPLATE
 from vqa_core.text_prompt import BARE, TextPrompt
 from vqa_core.vlm import best_device, build_vlm
 
@@ -79,22 +80,25 @@ def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSe
     if capability.share == "kv":
         check_backend(attention)
     image_token_id = getattr(model.config, "image_token_id", getattr(processor, "image_token_id", None))
+    if templated and (image_token_id is None or not getattr(processor, "image_token", None)):
+        raise _no_token(model)
+    if templated:
+        settings = with_own_prompt(settings, processor)
+    elif settings.prompt_style in OWN:
+        settings = replace(settings, prompt_style=BARE)
     lead, ends = _lead(model), _only_format(model)
-    settings = with_own_prompt(settings, processor) if templated else replace(settings, prompt_style=_text_of(settings))
-    hub = HubModel(
-        model=model,
-        processor=processor,
-        prompt=_prompt_of(processor, settings, ends),
-        capability=capability,
-        settings=settings,
-        stop_ids=frozenset(ends),
-        image_token_id=-1 if image_token_id is None else int(image_token_id),
-        lead=lead,
+    hub = _settled(
+        HubModel(
+            model=model,
+            processor=processor,
+            prompt=_prompt_of(processor, settings, ends),
+            capability=capability,
+            settings=settings,
+            stop_ids=ends,
+            image_token_id=-1 if image_token_id is None else int(image_token_id),
+            lead=lead,
+        )
     )
-    hub = replace(hub, stop_ids=hub.stop_ids | {hub.prompt.end_id})
-    for part in _generating(model):  # not by arguments: some have their own
-        part.generation_config.eos_token_id, part.generation_config.pad_token_id = sorted(hub.stop_ids), hub.pad_id
-    hub = with_prompt(hub, settings)
     if not templated:
         logger.warning(
             "%s has no chat template: it is asked %r. Where its makers ask otherwise, spell that out with "
@@ -105,25 +109,28 @@ def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSe
 
 def with_prompt(hub: HubModel, settings: ModelSettings) -> HubModel:
     """The model with the prompt of `settings`; an InputError where it can't be asked so."""
-    hub = replace(hub, prompt=_prompt_of(hub.processor, settings, hub.stop_ids), settings=settings)
+    return _settled(replace(hub, prompt=_prompt_of(hub.processor, settings, hub.stop_ids), settings=settings))
+
+
+def _settled(hub: HubModel) -> HubModel:
+    """The model with its prompt found out: where that ends, and what of it is the picture's."""
+    hub = replace(hub, stop_ids=hub.stop_ids | {hub.prompt.end_id})
+    for part in _generating(hub.model):  # not by arguments: some have their own
+        part.generation_config.eos_token_id, part.generation_config.pad_token_id = sorted(hub.stop_ids), hub.pad_id
     if isinstance(hub.prompt, TextPrompt):
         _try(hub, hub.prompt)
-    elif hub.image_token_id < 0 or not getattr(hub.processor, "image_token", None):
-        raise InputError(
-            f"A model of type {hub.model.config.model_type!r} can't be asked: its prompts have no token for the "
-            "picture."
-        )
     else:
         hub.prompt.follow(hub.see(Image.new("RGB", (64, 64), "grey")).prefix.ids)
     return hub
 
 
-def _text_of(settings: ModelSettings) -> str:
-    """The prompt as a text: what is stored of it."""
-    return BARE.text if settings.prompt_style in (OWN_TEMPLATE, ModelSettings.prompt_style) else settings.prompt_style
+def _no_token(model: PreTrainedModel) -> InputError:
+    return InputError(
+        f"A model of type {model.config.model_type!r} can't be asked: its prompts have no token for the picture."
+    )
 
 
-def _prompt_of(processor: Any, settings: ModelSettings, ends: frozenset[int] | set[int]) -> ChatPrompt | TextPrompt:
+def _prompt_of(processor: Any, settings: ModelSettings, ends: frozenset[int]) -> ChatPrompt | TextPrompt:
     if has_template(processor):
         return ChatPrompt(processor, settings.instruction, settings.prompt_style)
     return TextPrompt(processor, settings.instruction, settings.prompt_style, end_id=min(ends, default=None))
@@ -137,32 +144,41 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
     kind = hub.model.config.model_type
     logging.getLogger(type(hub.processor).__module__).setLevel(logging.ERROR)  # PaliGemma's warns at each question
     grey = Image.new("RGB", (64, 64), "grey")
-    try:
-        made: list[dict[str, Any]] = []
+    with _own_errors(kind):
         for image in ("", str(getattr(hub.processor, "image_token", ""))):
             prompt.ask_with(image, closed=False)
             made = [hub.processed(prompt.whole_text(question), grey) for question in _TRIED]
-            if hub.image_token_id < 0 or hub.image_token_id in made[0].get("input_ids", torch.tensor([])):
+            ids = made[0].get("input_ids")  # (1, T)
+            shown = hub.image_token_id < 0 or (ids is not None and hub.image_token_id in ids)
+            if shown:
                 break
-        ids = made[0].get("input_ids")
-        last = "" if ids is None else str(prompt.tokenizer.decode(ids[0, -1:].tolist()))
-        own = {prompt.tokenizer.eos_token_id, prompt.tokenizer.sep_token_id} - {None}
-        prompt.closing = hub.lead is None and ids is not None and int(ids[0, -1]) in own
-        prompt.ask_with(prompt.image, closed=hub.lead is not None or last != last.rstrip())
-        picture = hub.see(grey)
-        with torch.inference_mode(), hub.autocast():
-            inputs = hub.question_inputs(picture, _TRIED[0])
-            hub.model.generate(**inputs, do_sample=False, max_new_tokens=1)
-    except Exception as error:  # what a foreign program may raise
-        text = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"A model of type {kind!r} without a chat template can't be asked with a picture and a question: {text}"
-        ) from error
+    if not shown:  # asked so it would not look at the picture
+        raise _no_token(hub.model)
     if not _differ(*made):
         raise InputError(
             f"A model of type {kind!r} can't be asked: its processor makes nothing of a question, only "
             f"{', '.join(sorted(made[0]))}. It reads pictures by itself."
         )
+    with _own_errors(kind):
+        last = "" if ids is None else str(prompt.tokenizer.decode(ids[0, -1:].tolist()))
+        ends = {prompt.tokenizer.eos_token_id, prompt.tokenizer.sep_token_id} - {None}
+        prompt.closing = hub.lead is None and ids is not None and int(ids[0, -1]) in ends
+        prompt.ask_with(prompt.image, closed=hub.lead is not None or last != last.rstrip())
+        with torch.inference_mode(), hub.autocast():
+            inputs = hub.question_inputs(hub.see(grey), _TRIED[0])
+            hub.model.generate(**inputs, do_sample=False, max_new_tokens=1)
+
+
+@contextlib.contextmanager
+def _own_errors(kind: str) -> Iterator[None]:
+    """What a foreign program raises as an InputError with the first line of it."""
+    try:
+        yield
+    except Exception as error:
+        text = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"A model of type {kind!r} without a chat template can't be asked with a picture and a question: {text}"
+        ) from error
 
 
 def _differ(one: dict[str, Any], two: dict[str, Any]) -> bool:
@@ -190,14 +206,14 @@ def _named(model: PreTrainedModel, name: str) -> int | None:
     return None
 
 
-def _only_format(model: PreTrainedModel) -> set[int]:
+def _only_format(model: PreTrainedModel) -> frozenset[int]:
     """Leave of all generation settings those of the format. Returns the end tokens that they named."""
     ends: set[int] = set()
     for part in _generating(model):
         held = part.generation_config
         ends |= {*(held.eos_token_id if isinstance(held.eos_token_id, list) else [held.eos_token_id])} - {None}
         part.generation_config = GenerationConfig(**{name: getattr(held, name) for name in _FORMAT})
-    return ends
+    return frozenset(ends)
 
 
 def _generating(model: PreTrainedModel) -> list[Any]:

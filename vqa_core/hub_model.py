@@ -103,7 +103,7 @@ class HubModel:
 
     def asking(self, settings: ModelSettings) -> "HubModel":
         """The same model with the prompt and the instruction of `settings`."""
-        from vqa_core.hub_assembly import with_prompt
+        from vqa_core.hub_assembly import with_prompt  # which makes what is defined here
 
         return with_prompt(self, settings)
 

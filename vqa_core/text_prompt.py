@@ -8,9 +8,9 @@ import copy
 from typing import Any
 
 from vqa_core.files import InputError
-from vqa_core.prompts import OWN_TEMPLATE, PromptStyle, prompt_style
+from vqa_core.prompts import prompt_style
 
-BARE = PromptStyle.of("<image><question><answer>")
+BARE = "<image><question><answer>"
 
 
 class TextPrompt:
@@ -18,26 +18,25 @@ class TextPrompt:
 
     Args:
         processor: the model's; `image_token` stands in the text where it wants that, see `ask_with`.
-        style: BARE where it is `template`; a text with `<image>`, `<question>` and `<answer>` asks otherwise. The
-            picture's tokens stand where the processor puts them.
-        end_id: what ends an answer where the tokeniser has no end of its own.
+        style: a text with `<image>`, `<question>` and `<answer>`. The picture's tokens stand where the processor puts
+            them; what stands behind the answer ends it.
+        end_id: what ends an answer where neither the style nor the tokeniser has an end.
 
     `closing` is whether the processor closes a prompt with what ends an answer: nothing follows that.
     """
 
     cuts = False
 
-    def __init__(
-        self, processor: Any, instruction: str = "", style: str = OWN_TEMPLATE, *, end_id: int | None = None
-    ) -> None:
-        self.style = BARE if style == OWN_TEMPLATE else prompt_style(style)
+    def __init__(self, processor: Any, instruction: str = "", style: str = BARE, *, end_id: int | None = None) -> None:
+        self.style = prompt_style(style)
         self.instruction = instruction
         self.tokenizer = copy.deepcopy(processor.tokenizer)  # the processor's own is called in other threads meanwhile
         self.prefix_ids: list[int] = []
         self.image, self.closing = "", False
         self.blank = self.style.before_answer
+        named = self._ids(self.style.end)[:1] if self.style.end else []
         own = (self.tokenizer.eos_token_id, self.tokenizer.sep_token_id)
-        ends = [end for end in (*own, end_id) if end is not None]
+        ends = [end for end in (*named, *own, end_id) if end is not None]
         if not ends:
             raise InputError("The model's tokeniser has no token that ends an answer.")
         self.end_id: int = ends[0]
@@ -74,7 +73,8 @@ class TextPrompt:
         """Ids of an answer without its end; text that looks like a special token stays text."""
         if not answer:
             return []
-        made = self.tokenizer(self.blank + answer, add_special_tokens=False, split_special_tokens=True)
+        text = f"{self.blank}{answer}{self.style.after_answer}"
+        made = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(made["input_ids"])
 
     def decode(self, ids: list[int]) -> str:
