@@ -13,11 +13,11 @@ from eval.predict import main as predict
 from tests.converting import VOCABULARY, checkpoint, clip_parts, model_folder, round_trip, tensors_of
 from tests.tiny import tiny_run
 from train.convert import main as convert
-from vqa_core import llava_import
+from vqa_core import llava_parts
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.parts import load_tower
-from vqa_core.stages import describe_model_folder, load_model_folder
+from vqa_core.stages import Stage, describe_model_folder, load_model_folder
 from vqa_core.vlm import build_vlm
 
 
@@ -120,11 +120,90 @@ def test_the_base_s_tokeniser_is_of_the_revision_asked_for(
         asked.add((name, revision))
         return str(path) if path.is_file() else None
 
-    monkeypatch.setattr(llava_import, "cached_file", cached)
+    monkeypatch.setattr(llava_parts, "cached_file", cached)
     base = ["--base", "lmsys/vicuna-7b-v1.3", "--revision", "lmsys/vicuna-7b-v1.3@v1"]
     convert(["--from", str(source), *base, "--to", str(tmp_path / "out")])
     assert asked == {(str(source), None), ("lmsys/vicuna-7b-v1.3", "v1")}
     assert (tmp_path / "out-language-model/tokenizer.json").is_file()
+
+
+MATRICES = {"embeddings": "model.embed_tokens.weight", "head": "lm_head.weight"}
+
+
+def lora_checkpoint(folder: Path, parts: dict[str, str], **matrices: Tensor) -> Path:
+    """LoRA with these matrices of the language model beside it; `<im_patch>`, `<im_start>`, `<im_end>` were added."""
+    model_folder(folder / "ours", parts, Stage("lora", 2, 4.0), projector="linear")
+    convert(["--from", str(folder / "ours"), "--to-llava", str(folder / "llava-lora")])
+    source = folder / "llava-lora"
+    config = read_json(source / "config.json") | {"mm_use_im_start_end": True, "vocab_size": VOCABULARY + 3}
+    write_json(source / "config.json", config)
+    saved = torch.load(source / "non_lora_trainables.bin", weights_only=True)
+    saved |= {f"base_model.model.{MATRICES.get(name, name)}": tensor for name, tensor in matrices.items()}
+    torch.save(saved, source / "non_lora_trainables.bin")
+    return source
+
+
+def matrices_of(parts: dict[str, str]) -> dict[str, Tensor]:
+    """The language model's embeddings and head (V + 3, D), as LLaVA grows them, in bf16."""
+    own = load_file(Path(parts["_name_or_path"]) / "model.safetensors")
+    return {short: torch.cat([own[name], torch.randn(3, 32)]).bfloat16() for short, name in MATRICES.items()}
+
+
+def test_rows_that_llava_added_beside_lora_are_no_new_language_model(parts: dict[str, str], tmp_path: Path) -> None:
+    matrices = matrices_of(parts)
+    source = lora_checkpoint(tmp_path, parts, **matrices)
+    convert(["--from", str(source), "--to", str(tmp_path / "out")])
+    assert not (tmp_path / "out-language-model").exists()
+    assert describe_model_folder(tmp_path / "out").settings.language_model == parts["_name_or_path"]
+    projector = load_model_folder(tmp_path / "out").projector
+    assert torch.equal(torch.stack([projector.start, projector.end]), matrices["embeddings"][-2:].float())
+
+
+@pytest.mark.parametrize("trained", ["embeddings", "head"])
+def test_a_language_model_that_was_trained_beside_lora_is_written_beside_it(
+    trained: str, parts: dict[str, str], tmp_path: Path
+) -> None:
+    matrices = matrices_of(parts)
+    matrices[trained][7] += 1
+    source = lora_checkpoint(tmp_path, parts, **matrices)
+    convert(["--from", str(source), "--to", str(tmp_path / "out")])
+    settings = describe_model_folder(tmp_path / "out").settings
+    assert settings.language_model == str(tmp_path / "out-language-model")
+    found, own = (
+        load_file(Path(folder) / "model.safetensors") for folder in (settings.language_model, parts["_name_or_path"])
+    )
+    changed = MATRICES[trained]
+    assert torch.equal(found.pop(changed), matrices[trained][:VOCABULARY])
+    assert found.keys() == own.keys() - {changed}
+    assert all(torch.equal(tensor, own[name]) for name, tensor in found.items())
+    vlm = load_model_folder(tmp_path / "out")
+    layer = vlm.language_model.embed_tokens if trained == "embeddings" else vlm.model.lm_head
+    assert torch.equal(layer.weight[7], matrices[trained][7].float())
+    assert len(layer.weight) == VOCABULARY
+
+
+@pytest.mark.parametrize(
+    ("matrices", "says"),
+    [
+        ({"embeddings": torch.ones(VOCABULARY + 9, 32)}, r"has shape \(329, 32\), and '.*' has \(320, 32\)"),
+        (
+            {"embeddings": torch.ones(VOCABULARY, 32), "head": torch.ones(30, 32)},
+            r"lm_head\.weight has shape \(30, 32\)",
+        ),
+        ({"model.norm.weight": torch.ones(33)}, r"model\.norm\.weight has shape \(33,\), and '.*' has \(32,\)"),
+        ({"model.layers.9.norm.weight": torch.ones(2)}, r"and '.*' has none\. Name the language model .* --base"),
+    ],
+)
+def test_weights_beside_lora_that_the_base_has_no_place_for_are_refused(
+    matrices: dict[str, Tensor], says: str, parts: dict[str, str], tmp_path: Path
+) -> None:
+    source = lora_checkpoint(tmp_path, parts, **matrices)
+    config = read_json(source / "config.json")
+    rows = len(matrices.get("embeddings", ()))
+    write_json(source / "config.json", config | {"mm_use_im_start_end": bool(rows), "vocab_size": rows})
+    with pytest.raises(InputError, match=says):
+        convert(["--from", str(source), "--to", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_s_parts_are_not_written_over_what_lies_beside_it(parts: dict[str, str], tmp_path: Path) -> None:

@@ -111,15 +111,23 @@ def test_what_llava_lacks_is_not_written_for_it(
     assert not (tmp_path / "llava").exists()
 
 
+def assert_comes_back(folder: Path, **flags: str) -> None:
+    """`folder/ours`, written to `folder/llava-lora`, is read from there as it was, and no part is written beside it."""
+    given = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", value)]
+    convert(["--from", str(folder / "llava-lora"), "--to", str(folder / "back"), *given])
+    before, after = (describe_model_folder(folder / name) for name in ("ours", "back"))
+    assert after.settings == before.settings
+    assert after.stage.lora_rank == before.stage.lora_rank
+    assert_same_tensors(before.tensors(), after.tensors())
+
+
 def test_lora_goes_to_llava_and_comes_back_as_it_was(parts: dict[str, str], tmp_path: Path) -> None:
     stage = Stage("lora", 2, 4.0, 0.1, ("q_proj", "v_proj"))
     model_folder(tmp_path / "ours", parts, stage, projector="mlp3x_gelu")
     convert(["--from", str(tmp_path / "ours"), "--to-llava", str(tmp_path / "llava-lora")])
-    convert(["--from", str(tmp_path / "llava-lora"), "--to", str(tmp_path / "back"), "--prompt-style", "chatml"])
-    before, after = (describe_model_folder(tmp_path / name) for name in ("ours", "back"))
-    assert after.stage == before.stage
-    assert after.settings == before.settings
-    assert_same_tensors(before.tensors(), after.tensors())
+    assert_comes_back(tmp_path, prompt_style="chatml")
+    after = describe_model_folder(tmp_path / "back")
+    assert after.stage == stage
     run = tiny_run(tmp_path)
     finetune(["--run", str(run.root), "--init-from", str(tmp_path / "back"), "--max-steps", "1"])
     trained = describe_model_folder(run.model)
@@ -163,6 +171,8 @@ def test_a_tokeniser_that_has_llava_s_tokens_gets_no_others(
     assert torch.equal(tensors[name][-2:], torch.stack([vlm.projector.start, vlm.projector.end]))
     heads = [tensor for name, tensor in tensors.items() if name.endswith("lm_head.weight")]
     assert [torch.equal(head, vlm.model.lm_head.weight) for head in heads] == [True] * (stage == "full")
+    if stage == "lora":
+        assert_comes_back(tmp_path, prompt_style="chatml")
 
 
 def test_lora_with_boundaries_brings_llava_the_whole_head_which_its_loader_leaves_empty(
@@ -177,6 +187,7 @@ def test_lora_with_boundaries_brings_llava_the_whole_head_which_its_loader_leave
     assert torch.equal(head[:-2], vlm.model.lm_head.weight)
     assert torch.equal(head[-2:], head[:-2].mean(0).expand(2, -1))
     assert torch.equal(embeddings[-2:], torch.stack([vlm.projector.start, vlm.projector.end]))
+    assert_comes_back(tmp_path, prompt_style="chatml")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,10 @@ def test_a_whole_model_is_one_even_where_its_projector_lies_beside_it(tmp_path: 
 
 
 def write_lora(folder: Path, **more: Tensor) -> Path:
-    write_llava(folder, llava_projector("linear") | more, "non_lora_trainables.bin", "base_model.model.model.")
+    write_llava(folder, llava_projector("linear"), "non_lora_trainables.bin", "base_model.model.model.")
+    rest = {f"base_model.model.{'' if name.startswith('lm_head') else 'model.'}{name}": t for name, t in more.items()}
+    saved = torch.load(folder / "non_lora_trainables.bin", weights_only=True)
+    torch.save(saved | rest, folder / "non_lora_trainables.bin")
     lora = {f"base_model.model.model.layers.0.self_attn.q_proj.lora_{side}.weight": torch.ones(2, 2) for side in "AB"}
     torch.save(lora, folder / "adapter_model.bin")
     write_json(folder / "adapter_config.json", {"r": 2, "lora_alpha": 4, "lora_dropout": 0.0, "peft_type": "LORA"})
@@ -115,13 +118,22 @@ def test_lora_is_read_with_the_projector_that_lies_beside_it(tmp_path: Path) -> 
     assert read.lora.keys() == {f"model.layers.0.self_attn.q_proj.lora_{side}.weight" for side in "AB"}
 
 
-def test_lora_without_its_projector_or_with_more_than_it_is_refused(tmp_path: Path) -> None:
-    write_lora(tmp_path / "a", **{"embed_tokens.weight": torch.ones(VOCABULARY, HIDDEN)})
-    with pytest.raises(InputError, match=r"'model\.embed_tokens\.weight'.*merge_lora_weights"):
-        read_llava(tmp_path / "a")
-    (write_lora(tmp_path / "b") / "non_lora_trainables.bin").unlink()
+def test_lora_without_its_projector_is_refused(tmp_path: Path) -> None:
+    (write_lora(tmp_path) / "non_lora_trainables.bin").unlink()
     with pytest.raises(InputError, match=r"adapter_model\.bin.*no non_lora_trainables\.bin"):
-        read_llava(tmp_path / "b")
+        read_llava(tmp_path)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_what_was_saved_of_the_language_model_beside_lora_is_read(bounded: bool, tmp_path: Path) -> None:
+    embeddings, head = torch.randn(VOCABULARY, HIDDEN), torch.randn(VOCABULARY, HIDDEN)
+    write_lora(tmp_path, **{"embed_tokens.weight": embeddings, "lm_head.weight": head})
+    write_json(tmp_path / "config.json", CONFIG | {"mm_use_im_start_end": bounded})
+    read = read_llava(tmp_path)
+    assert (read.kind, read.language) == ("lora", {})
+    assert read.beside_lora.keys() == {"model.embed_tokens.weight", "lm_head.weight"}
+    assert (read.boundaries is not None) == bounded
+    assert read.boundaries is None or torch.equal(read.boundaries, embeddings[-2:])
 
 
 def test_an_output_folder_called_checkpoint_has_its_projector_beside_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ LANGUAGE_TYPES = {"llava": "llama", "llava_llama": "llama", "llava_mistral": "mi
 """LLaVA's `model_type` -> that of its language model. `llava` is 2023's, and Hugging Face's own name for its own."""
 BOUNDARY_TOKENS = ("<im_start>", "<im_end>")
 PROJECTOR, NON_LORA = "mm_projector.bin", "non_lora_trainables.bin"
+EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 EXPECTED = f"{PROJECTOR}; or {ADAPTERS[1]} and {NON_LORA}; or a whole model (model.safetensors, pytorch_model.bin)"
 
@@ -30,8 +31,8 @@ class LlavaCheckpoint:
 
     `projector` has the names of our projector of kind `projector_kind`; `boundaries` (2, D) are the embeddings of
     `<im_start>` and `<im_end>`, None where they were not used; `lora` has names from `model.layers` on; `language` is
-    the whole language model under the names of `LlamaForCausalLM`, and `tower` the vision tower under its own, both
-    empty unless the checkpoint has them.
+    the whole language model under the names of `LlamaForCausalLM`, `beside_lora` what was saved of it with LoRA, and
+    `tower` the vision tower under its own, all empty unless the checkpoint has them.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class LlavaCheckpoint:
     lora: dict[str, Tensor] = field(default_factory=dict)
     lora_config: dict[str, Any] = field(default_factory=dict)
     language: dict[str, Tensor] = field(default_factory=dict)
+    beside_lora: dict[str, Tensor] = field(default_factory=dict)
     tower: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -83,21 +85,17 @@ def read_llava(folder: Path) -> LlavaCheckpoint:
         raise InputError(f"{folder}: model_type {config['model_type']!r} is not known; it can be {_known()}.")
     tensors, lora_config, lora = _read_files(folder)
     found = _by_part(folder, tensors)
-    if lora and found["language"]:
-        names = named(sorted(found["language"]))
-        raise InputError(
-            f"{folder / NON_LORA} has weights of the language model besides LoRA's: {names}. "
-            "Merge them with LLaVA's scripts/merge_lora_weights.py, and convert the whole model that it writes."
-        )
     kind, projector = _projector(folder, config, found["projector"])
     language = found["language"]
-    whole = any(".layers." in name for name in language)
-    if unknown := sorted(name for name in language if not whole and not _is_embedding(name, config)):
-        raise InputError(f"{folder} has tensors that no checkpoint of a projector has: {named(unknown)}.")
     boundaries = _boundaries(folder, config, language)
+    whole = not lora and any(".layers." in name for name in language)
+    spare = [] if whole or lora else [name for name in language if name != EMBEDDINGS or boundaries is None]
+    if spare:
+        raise InputError(f"{folder} has tensors that no checkpoint of a projector has: {named(sorted(spare))}.")
     return LlavaCheckpoint(
-        folder, config, kind, projector, boundaries, lora, lora_config, language if whole else {}, found["tower"]
-    )
+        folder, config, kind, projector, boundaries, lora, lora_config, tower=found["tower"],
+        language=language if whole else {}, beside_lora=language if lora else {},
+    )  # fmt: skip
 
 
 def config_number(folder: Path, config: dict[str, Any], key: str) -> int:
@@ -189,7 +187,7 @@ def _boundaries(folder: Path, config: dict[str, Any], language: dict[str, Tensor
     """
     if not config.get("mm_use_im_start_end"):
         return None
-    embeddings = language.get("model.embed_tokens.weight")
+    embeddings = language.get(EMBEDDINGS)
     if embeddings is None:
         raise InputError(
             f"{folder}: config.json says mm_use_im_start_end, and model.embed_tokens.weight, which has the two learned "
@@ -199,10 +197,6 @@ def _boundaries(folder: Path, config: dict[str, Any], language: dict[str, Tensor
     if rows not in (2, expected):
         raise InputError(f"{folder}: model.embed_tokens.weight has {rows} rows, config.json says {expected}.")
     return embeddings[-2:].clone()
-
-
-def _is_embedding(name: str, config: dict[str, Any]) -> bool:
-    return name == "model.embed_tokens.weight" and bool(config.get("mm_use_im_start_end"))
 
 
 _PREFIX = re.compile(r"(base_model\.)?(model\.(?=model\.|lm_head\.))?")

@@ -15,8 +15,16 @@ from transformers import PreTrainedConfig
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, write_json
-from vqa_core.llava_checkpoint import BOUNDARY_TOKENS, LANGUAGE_TYPES, NON_LORA, PROJECTOR, lora_targets
-from vqa_core.llava_import import copy_tokenizer
+from vqa_core.llava_checkpoint import (
+    BOUNDARY_TOKENS,
+    EMBEDDINGS,
+    HEAD,
+    LANGUAGE_TYPES,
+    NON_LORA,
+    PROJECTOR,
+    lora_targets,
+)
+from vqa_core.llava_parts import copy_tokenizer
 from vqa_core.loading import LoadOptions
 from vqa_core.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
 from vqa_core.pretrained import resolve_language_model, resolve_vision_tower
@@ -26,7 +34,7 @@ from vqa_core.settings import shown
 from vqa_core.stages import ModelFolder, Stage
 
 _OURS = "model.multi_modal_projector."
-_MATRICES = _EMBEDDINGS, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_MATRICES = EMBEDDINGS, HEAD
 
 CONV_MODES = {
     "vicuna_v1": "vicuna_v1", "llava_v1": "llava_v1", "llava_v0": "llava_v0", "llama_2": "llama_2",
@@ -51,7 +59,7 @@ def export_llava(model: ModelFolder, out: Path) -> str:
     if boundaries is not None:
         tokenizer = load_tokenizer(settings.language_model, LoadOptions.of(settings))
         language = _language(tensors) if stage.name == "full" else _matrices(settings, boundaries.dtype)
-        wanted = (_EMBEDDINGS,) if stage.name == "align" else _MATRICES
+        wanted = (EMBEDDINGS,) if stage.name == "align" else _MATRICES
         matrices = {name: language[name] for name in wanted if name in language}
         added = _with_boundaries(matrices, boundaries, tokenizer)
         config["mm_use_im_start_end"] = True
@@ -101,7 +109,7 @@ def _projector(tensors: dict[str, Tensor], settings: ModelSettings) -> tuple[dic
 def _language(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     ours = "model.language_model."
     return {f"model.{name.removeprefix(ours)}": t for name, t in tensors.items() if name.startswith(ours)} | {
-        name: tensor for name, tensor in tensors.items() if name == _HEAD
+        name: tensor for name, tensor in tensors.items() if name == HEAD
     }
 
 
@@ -134,11 +142,11 @@ def _with_boundaries(matrices: dict[str, Tensor], vectors: Tensor, tokenizer: An
     its next two ids become theirs; what the head gets for them is the mean of its rows, as LLaVA gives it.
     """
     if ids := _token_ids(tokenizer):
-        return {_EMBEDDINGS: matrices[_EMBEDDINGS].index_copy(0, torch.tensor(ids), vectors.to(matrices[_EMBEDDINGS]))}
+        return {EMBEDDINGS: matrices[EMBEDDINGS].index_copy(0, torch.tensor(ids), vectors.to(matrices[EMBEDDINGS]))}
     grown = {}
     for name, matrix in matrices.items():
         kept = matrix[: len(tokenizer)]
-        added = vectors if name == _EMBEDDINGS else kept.float().mean(0, keepdim=True).expand(2, -1)
+        added = vectors if name == EMBEDDINGS else kept.float().mean(0, keepdim=True).expand(2, -1)
         grown[name] = torch.cat([kept, added.to(kept)])
     return grown
 

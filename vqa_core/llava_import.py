@@ -1,40 +1,28 @@
 """An original LLaVA checkpoint -> a model folder that predict, finetune and everything else go on with.
 
-A projector or LoRA becomes the model folder alone. A whole model becomes two: its language model as a Hugging Face
-folder beside it, and so does its vision tower if that was trained. No tensor is changed or rounded on the way.
+A projector or LoRA becomes the model folder alone, if all else is as it was; parts that were trained become Hugging
+Face folders beside it. No tensor is changed or rounded on the way.
 """
 
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.utils import cached_file
 
 from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
-from vqa_core.files import InputError, check_new, named, write_json
+from vqa_core.files import InputError, named
 from vqa_core.llava_checkpoint import LlavaCheckpoint, config_number, lora_targets, read_llava
-from vqa_core.loading import LoadOptions, pretrained_keywords
-from vqa_core.parts import language_config, load_tokenizer, load_tower, preprocessor_of, tower_config
+from vqa_core.llava_parts import with_own_parts
+from vqa_core.loading import LoadOptions
+from vqa_core.parts import language_config, load_tokenizer, preprocessor_of, tower_config
 from vqa_core.prompts import OWN_TEMPLATE
 from vqa_core.settings import resolve
 from vqa_core.stages import Stage, write_model_folder
 
-TOKENIZER_FILES = (
-    "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "chat_template.jinja",
-)  # fmt: skip
-# What LLaVA adds to the language model's keys in config.json; the rest of them are the language model's.
-_LLAVA_KEYS = ("mm_", "tune_mm_", "freeze_mm_", "unfreeze_mm_", "use_mm_proj", "image_", "tokenizer_")
-_OTHER_KEYS = ("model_type", "architectures", "_name_or_path", "transformers_version", "pretrain_mm_mlp_adapter")
 # PEFT's settings that change what LoRA computes, and what each has to be here.
 _PLAIN_LORA: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",), "bias": ("none",), "fan_in_fan_out": (False,), "use_rslora": (False,), "use_dora": (False,),
@@ -57,11 +45,7 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
     _refuse_what_is_not_supported(checkpoint)
     stage, trained = _lora(checkpoint) if checkpoint.lora else (Stage("align"), {})
     settings = _settings(checkpoint, given)
-    language = _beside(out, "language-model") if checkpoint.kind == "full" else None  # known before anything is written
-    settings = replace(settings, vision_tower=_tower(checkpoint, settings, out))
-    if language:
-        settings = replace(settings, language_model=str(language))
-        _write_language_model(checkpoint, language, given.get("language_model"), LoadOptions.of(settings))
+    settings = with_own_parts(checkpoint, settings, given.get("language_model"), out)
     kept = {"", settings.vision_tower, settings.language_model}  # what was written beside it has no revision
     settings = replace(settings, revision=tuple(r for r in settings.revision if r.rpartition("@")[0] in kept))
     if settings.prompt_style == OWN_TEMPLATE:
@@ -136,13 +120,6 @@ def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: int) ->
         )
 
 
-def _beside(out: Path, what: str) -> Path:
-    """The folder of a part that is written beside `out`, which must not be there."""
-    folder = (out.parent / f"{out.name}-{what}").resolve()
-    check_new(folder)
-    return folder
-
-
 def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
     """The stage that LoRA's config stands for, and its matrices by the names of our parameters."""
     folder, config = checkpoint.folder, checkpoint.lora_config
@@ -159,61 +136,3 @@ def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
         for name, tensor in checkpoint.lora.items()
     }
     return stage, trained
-
-
-def _write_language_model(checkpoint: LlavaCheckpoint, out: Path, base: str | None, options: LoadOptions) -> None:
-    """A Hugging Face folder of the language model. Its tokeniser is the checkpoint's own, or else the base's."""
-    of_language = {key: value for key, value in checkpoint.config.items() if not key.startswith(_LLAVA_KEYS)}
-    config = AutoConfig.for_model(
-        checkpoint.language_type, **{key: value for key, value in of_language.items() if key not in _OTHER_KEYS}
-    )
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    own, given = model.state_dict(), checkpoint.language
-    optional = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    for what, names in (("lacks", own.keys() - given.keys() - optional), ("has unknown", given.keys() - own.keys())):
-        if names:
-            raise InputError(f"{checkpoint.folder} {what} {len(names)} of {len(own)} weights: {named(sorted(names))}.")
-    for name, tensor in given.items():
-        if (found := tuple(tensor.shape)) != (expected := tuple(own[name].shape)):
-            raise InputError(f"{checkpoint.folder}: {name} has shape {found}, config.json says {expected}.")
-    model.load_state_dict(given, strict=False, assign=True)
-    model.tie_weights()
-    model.config.dtype = given["model.embed_tokens.weight"].dtype
-    if not copy_tokenizer(str(checkpoint.folder), out, options) and not (base and copy_tokenizer(base, out, options)):
-        raise InputError(f"{checkpoint.folder} has no tokeniser. Name the language model it is of with --base.")
-    model.save_pretrained(out)
-
-
-def copy_tokenizer(source: str, out: Path, options: LoadOptions) -> bool:
-    """Copy a model's tokeniser files, from its folder or the hub at its revision, as they are; whether there are any.
-
-    transformers 5 would write Llama's anew without `tokenizer.model`, which LLaVA reads.
-    """
-    revision = pretrained_keywords(source, options).get("revision")
-    how = {"revision": revision, "_raise_exceptions_for_missing_entries": False}
-    found = [cached_file(source, name, **how) for name in TOKENIZER_FILES]
-    out.mkdir(parents=True, exist_ok=True)
-    for path in found:
-        if path:
-            shutil.copyfile(path, out / Path(path).name)
-    return any(found)
-
-
-def _tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) -> str:
-    """The tower to name: the one given, or `out-vision-tower`, written if the checkpoint's tower was trained."""
-    tower, options = settings.vision_tower, LoadOptions.of(settings)
-    if not checkpoint.tower:
-        return tower
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        save_file(checkpoint.tower, folder / "model.safetensors", metadata={"format": "pt"})
-        tower_config(tower, options).save_pretrained(folder)
-        write_json(folder / "preprocessor_config.json", preprocessor_of(tower, options))
-        given, own = (load_tower(path, torch.float32, options).state_dict() for path in (tower, scratch))
-        dtype = next(iter(checkpoint.tower.values())).dtype  # LLaVA rounds the tower to the format of training
-        if all(torch.equal(tensor.to(dtype), own[name].to(dtype)) for name, tensor in given.items()):
-            return tower
-        target = _beside(out, "vision-tower")
-        shutil.copytree(scratch, target, dirs_exist_ok=True)
-    return str(target)

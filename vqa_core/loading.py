@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -63,14 +63,14 @@ def pretrained_keywords(
     name: str,
     options: LoadOptions = AS_IT_IS,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Literal["auto"] | None = None,
     quantise: bool = False,
     whole: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of `from_pretrained` for a folder or hub id.
 
     Args:
-        dtype: number format of weights; None for what has none (a config, a tokeniser, a processor).
+        dtype: number format of weights, "auto" that of the files; None for what has none (a config, a tokeniser).
         quantise: whether `load_in` is meant for this model.
         whole: its modules that are not quantised; None for its head alone.
 
@@ -82,7 +82,7 @@ def pretrained_keywords(
     if dtype is not None:
         keywords["dtype"] = dtype
     if quantise and options.load_in != "full":
-        keywords |= _quantisation(options.load_in, dtype or torch.float32, whole)
+        keywords |= _quantisation(options.load_in, dtype if isinstance(dtype, torch.dtype) else torch.float32, whole)
     return keywords
 
 

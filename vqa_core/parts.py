@@ -4,7 +4,7 @@ Every function raises InputError when the part can't be loaded; `options` says w
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -53,8 +53,10 @@ def load_tokenizer(language_model: str, options: LoadOptions = AS_IT_IS, **how: 
     return _load("language model's tokeniser", load, path, **pretrained_keywords(path, options), **how)
 
 
-def load_language_model(language_model: str, dtype: torch.dtype, options: LoadOptions = AS_IT_IS) -> PreTrainedModel:
-    """A language model with its head; in 4 or 8 bits where `options` say so."""
+def load_language_model(
+    language_model: str, dtype: torch.dtype | Literal["auto"], options: LoadOptions = AS_IT_IS
+) -> PreTrainedModel:
+    """A language model with its head, "auto" in the format of its files; in 4 or 8 bits where `options` say so."""
     path = resolve_language_model(language_model)
     how = pretrained_keywords(path, options, dtype=dtype, quantise=True)
     load = AutoModelForCausalLM.from_pretrained

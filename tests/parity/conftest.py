@@ -25,6 +25,7 @@ PROJECTORS = {
 TRAINED = {
     "trained-projector": ["--tune_mm_mlp_adapter", "True", "--mm_projector_type", "mlp2x_gelu"],
     "trained-lora": ["--lora_enable", "True", "--lora_r", "4", "--mm_use_im_patch_token", "False"],
+    "trained-lora-2023": ["--lora_enable", "True", "--lora_r", "4", "--mm_use_im_start_end", "True"],
     "trained-whole": ["--mm_use_im_start_end", "True", "--mm_projector_type", "mlp2x_gelu"],
 }
 
@@ -100,7 +101,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             for name, (kind, aspect, start_end, patch_token) in PROJECTORS.items()
         ),
         *(
-            {"do": "train", "arguments": [*map(str, common), *more, "--output_dir", str(made.checkpoint(name))]}
+            {
+                "do": "train", "grown_matrices_are_trained": name == "trained-lora-2023",
+                "arguments": [*map(str, common), *more, "--output_dir", str(made.checkpoint(name))],
+            }
             for name, more in TRAINED.items()
         ),
     )  # fmt: skip

@@ -65,10 +65,23 @@ def clip_tower(out: str, side_px: int, patch_px: int, shape: dict[str, int]) -> 
     CLIPImageProcessor(size={"shortest_edge": side_px}, crop_size=size).save_pretrained(out)
 
 
-def train(arguments: list[str]) -> None:
-    """LLaVA's own training command, its own saving included."""
+def train(arguments: list[str], grown_matrices_are_trained: bool = False) -> None:
+    """LLaVA's own training command, its own saving included.
+
+    Before transformers 4.33, matrices that grew by a token were trained whatever LoRA had frozen, and so were saved.
+    """
     sys.argv = ["train.py", *arguments]
+    grow = LlavaLlamaForCausalLM.resize_token_embeddings
+
+    def grow_and_train(model: Any, count: int) -> Any:
+        grown = grow(model, count)
+        grown.weight.requires_grad = model.get_output_embeddings().weight.requires_grad = True
+        return grown
+
+    if grown_matrices_are_trained:
+        LlavaLlamaForCausalLM.resize_token_embeddings = grow_and_train
     llava_train.train()
+    LlavaLlamaForCausalLM.resize_token_embeddings = grow
 
 
 def projector(

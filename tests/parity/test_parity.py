@@ -54,7 +54,16 @@ SINCE = {
     "lora-with-tokens": ("trained-whole", LORA),
 }
 """Models of ours that go on from one of LLaVA's. `with-tokens`: its tokeniser has im_start and im_end already."""
-BACK = ["linear-square", "mlp3x-pad", "trained-lora", "trained-whole", *BOUNDED, "embedded", *SINCE]
+BACK = [
+    "linear-square",
+    "mlp3x-pad",
+    "trained-lora",
+    "trained-lora-2023",
+    "trained-whole",
+    *BOUNDED,
+    "embedded",
+    *SINCE,
+]
 """What is written for LLaVA."""
 SAMPLES = [*zip(QUESTIONS, ANSWERS, strict=True), ("Why?\nSay it  shortly.", "none")]
 
@@ -96,6 +105,7 @@ def theirs(world: World, ours: dict[str, Vlm], taken_back: dict[str, Path]) -> d
     bases = {"back-embedded": world.embedded}
     for name in ("trained-whole", "projector-with-tokens", "lora-with-tokens"):
         bases[f"back-{name}"] = world.root / "ours/trained-whole-language-model"
+    bases["back-trained-lora-2023"] = world.root / "ours/trained-lora-2023-language-model"
     checkpoints = {name: world.checkpoint(name) for name in (*PROJECTORS, *TRAINED)}
     checkpoints |= {f"back-{name}": folder for name, folder in taken_back.items()}
     jobs = []
