@@ -71,7 +71,7 @@ def test_a_real_training_takes_the_steps_that_were_estimated(tmp_path: Path) -> 
     assert pace is not None
     assert pace.run == "run"
     assert 0 < pace.seconds[0] <= pace.seconds[1] <= pace.seconds[2] < 5
-    assert pace.validation_s > 0
+    assert pace.validation[1] > 0
     assert measured_pace([run], replace(model, image_side_px=64), settings) is None
     assert measured_pace([run], model, replace(settings, stage="align")) is None
     assert measured_pace([run], model, replace(settings, load_in="4bit")) is None
@@ -223,7 +223,7 @@ def test_the_pace_is_the_median_without_validations(tmp_path: Path) -> None:
     pace = measured_pace([pace_run(tmp_path / "a", rows)], ModelSettings(), TrainSettings())
     assert pace is not None
     assert pace.seconds[1] == pytest.approx(0.2)
-    assert pace.validation_s == pytest.approx(0.5)
+    assert pace.validation == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_a_run_whose_files_make_no_sense_tells_no_pace_and_the_next_one_is_asked(tmp_path: Path) -> None:
@@ -239,6 +239,6 @@ def test_a_run_whose_files_make_no_sense_tells_no_pace_and_the_next_one_is_asked
 
 
 def test_the_time_counts_every_validation_and_ends_at_the_limit() -> None:
-    steps, pace = Steps(10, 1000, 1.0, True), Pace("a", (0.1, 0.2, 0.3), 10, 0.01)
-    assert estimate_seconds(steps, pace, TrainSettings(eval_every=5, eval_questions=0), 100) == (103.0, 303.0)
+    steps, pace = Steps(10, 1000, 1.0, True), Pace("a", (0.1, 0.2, 0.3), 10, (0.01, 0.02, 0.03))
+    assert estimate_seconds(steps, pace, TrainSettings(eval_every=5, eval_questions=0), 100) == (103.0, 309.0)
     assert estimate_seconds(steps, pace, TrainSettings(max_minutes=2), 0) == (100.0, 120.0)

@@ -87,6 +87,30 @@ def test_findings_bars_and_the_pager_filter_and_turn(page: "Page", server: Serve
     assert found(page) != everything
 
 
+def test_hangul_and_what_is_pasted_cut_or_deleted_is_searched_for_without_enter(page: "Page", server: Server) -> None:
+    from playwright.sync_api import expect
+
+    explore(page, server)
+    everything = found(page)
+    keyboard = page.context.new_cdp_session(page)
+    page.locator("#explore-search").locator("input, textarea").first.click()
+    for text in ("색", "색은"):  # a syllable, then the next, still in the making
+        keyboard.send("Input.imeSetComposition", {"text": text, "selectionStart": len(text), "selectionEnd": len(text)})
+        page.wait_for_function("text => new URLSearchParams(location.search).get('q') === text", arg=text)
+    keyboard.send("Input.insertText", {"text": "색은 무엇"})
+    page.wait_for_function("() => new URLSearchParams(location.search).get('q') === '색은 무엇'")
+    ready(page)
+    assert found(page) != everything
+    expect(page.locator("#explore-gallery .wb-cell").first).to_be_visible()
+    for keys, text in (("Control+X", None), ("Control+V", "색은 무엇"), ("Backspace", "색은 무")):
+        if keys == "Control+X":
+            page.keyboard.press("Control+A")
+        page.keyboard.press(keys)
+        page.wait_for_function("text => new URLSearchParams(location.search).get('q') === text", arg=text)
+        ready(page)
+        assert (found(page) == everything) is (text is None)
+
+
 def test_a_picture_opens_at_its_own_size_and_a_broken_one_says_so(open_page: OpenPage, server: Server) -> None:
     from playwright.sync_api import expect
 

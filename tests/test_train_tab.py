@@ -29,9 +29,11 @@ from ui.train_wish import DEFAULTS, about_preset, draw_plan, fill, loaded, saved
 from ui.wiring import Wiring
 from ui.words import Words
 from ui.workspace import Workspace
+from vqa_core import machine_speed
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config
 from vqa_core.files import InputError, write_json, write_json_lines
 from vqa_core.intervals import mean_interval
+from vqa_core.machine_memory import Free
 from vqa_core.prepare import prepare
 from vqa_core.runs import RunDir
 
@@ -274,9 +276,27 @@ def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> No
     assert "training questions about 13 images" in rows["Steps"][1]
     assert "GB" in rows["Memory"][0]
     assert "157 M parameters, 554 k trained" in rows["Memory"][1]
-    assert rows["Time"] == ["unknown", "No run here trained such a model yet: the time shows after the first steps."]
+    assert " to " in rows["Time"][0]
+    assert "this machine multiplies matrices at " in rows["Time"][1]
+    assert "15% to 80%" in rows["Time"][1]
     rows = {row[0]: row[1:] for row in plan(workspace, form, wish(workspace, form, data="easy-vqa"))["figures"]["rows"]}
     assert rows["Steps"][1].startswith("The plan of batches for 36,"), "of the package, before it is written"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "known", "basis"),
+    [
+        ("NVIDIA H200", True, "NVIDIA H200 multiplies at 989 TFLOP/s by its datasheet"),
+        ("NVIDIA RTX A4000", False, "No run here trained such a model yet: the time shows after the first steps."),
+    ],
+)
+def test_the_time_on_a_gpu_is_reckoned_where_its_speed_is_known(
+    gpu: str, known: bool, basis: str, workspace: Workspace, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_speed, "free_memory", lambda: Free(1 << 36, gpu))
+    rows = {row[0]: row[1:] for row in plan(workspace, form, wish(workspace, form))["figures"]["rows"]}
+    assert (rows["Time"][0] != "unknown") is known
+    assert basis in rows["Time"][1]
 
 
 def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(

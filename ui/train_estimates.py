@@ -10,16 +10,19 @@ from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
 from vqa_core.estimates import (
+    REACHED,
     Memory,
     Steps,
     estimate_memory,
     estimate_seconds,
     estimate_steps,
     measured_pace,
+    reckoned_pace,
 )
 from vqa_core.files import InputError
 from vqa_core.lengths import Lengths, lengths_of_run
 from vqa_core.machine_memory import Free, free_memory
+from vqa_core.machine_speed import machine_speed
 from vqa_core.part_sizes import language_sizes, tower_sizes
 from vqa_core.runs import RunDir, list_runs
 
@@ -103,13 +106,22 @@ def _time_row(
     data: DataSettings, lengths: Lengths,
 ) -> list[str]:  # fmt: skip
     pace = measured_pace(list_runs(workspace.runs), model, train)
+    speed = None if pace else machine_speed()
+    if speed:
+        pace = reckoned_pace(model, train, lengths, speed)
     limit = t("train.time_limit", minutes=f"{train.max_minutes:g}") if train.max_minutes else ""
     if pace is None or steps is None:
         return [t("train.time"), limit or t("train.unknown"), t("train.basis_no_time")]
     share = data.val_fraction / max(1 - data.val_fraction, 0.1)
     low, high = estimate_seconds(steps, pace, train, round(sum(map(len, lengths)) * share))
     text = t("train.time_range", low=duration(t, low + START_S), high=duration(t, high + START_S))
-    basis = t("train.basis_time", run=pace.run, seconds=f"{pace.seconds[1]:.2g}", steps=f"{pace.steps:,}")
+    if speed:
+        of = f"{speed.flops / 1e12:.3g} TFLOP/s" if speed.gpu else f"{speed.flops / 1e9:.3g} GFLOP/s"
+        reached = {"best": f"{REACHED[0]:.0%}", "worst": f"{REACHED[-1]:.0%}"}
+        key = "train.basis_reckoned_gpu" if speed.gpu else "train.basis_reckoned"
+        basis = t(key, speed=of, gpu=speed.gpu, **reached)
+    else:
+        basis = t("train.basis_time", run=pace.run, seconds=f"{pace.seconds[1]:.2g}", steps=f"{pace.steps:,}")
     return [t("train.time"), "\n".join(filter(None, [text, limit])), basis]
 
 

@@ -1,7 +1,7 @@
 """What a training will take, before it starts: steps, questions, memory, time, and on what each figure rests.
 
 Nothing is loaded: steps come from the plan that training itself makes, memory from the sizes of the parts, time from
-what earlier runs on this machine wrote into metrics.jsonl.
+what earlier runs on this machine wrote into metrics.jsonl, or from what there is to multiply.
 """
 
 import statistics
@@ -16,6 +16,7 @@ from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, read_json_lines
 from vqa_core.lengths import Lengths
 from vqa_core.machine_memory import multiplies_bf16
+from vqa_core.machine_speed import Speed
 from vqa_core.part_sizes import language_sizes, projector_sizes, tower_sizes
 from vqa_core.runs import RunDir
 
@@ -23,6 +24,8 @@ PLANNED = 400_000  # rows of a plan; what is longer is planned for one epoch and
 LIBRARIES = (500_000_000, 900_000_000)  # bytes that Python, torch and transformers take with no model
 QUANTISED = {"8bit": 1.0, "4bit": 4.127 / 8}  # bytes a weight, QLoRA's constants of the constants included
 TYPICAL = 16.0  # tokens of a question with its answer
+ANSWER = 3  # tokens of an answer and its end
+REACHED = (0.8, 0.4, 0.15)  # of the speed of large matrix products: at best, likely, at worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,14 @@ class Memory:
 class Pace:
     """How fast the run `run` trained: seconds a question, lower quartile, median, upper quartile over `steps` steps.
 
-    `validation_s` is the median time to answer one validation question; 0 where none was measured.
+    `validation` is the same of answering a validation question; zeros where none was measured. Where no run was
+    measured, `run` is empty, `steps` 0, and the seconds are the least, the likely and the most there may be.
     """
 
     run: str
     seconds: tuple[float, float, float]
     steps: int
-    validation_s: float
+    validation: tuple[float, float, float]
 
 
 @lru_cache(maxsize=32)
@@ -193,16 +197,49 @@ def _pace(run: RunDir, config: dict[str, Any]) -> Pace | None:
             seconds.append(took / (after["step"] - before["step"]) / questions)
     if len(seconds) < 2:
         return None
-    quartiles = statistics.quantiles(seconds, n=4, method="inclusive")
-    low, middle, high = quartiles
-    return Pace(run.name, (low, middle, high), int(rows[-1]["step"]), statistics.median(validation or [0.0]))
+    return Pace(run.name, _quartiles(seconds), int(rows[-1]["step"]), _quartiles(validation or [0.0]))
+
+
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, middle, high = statistics.quantiles(values * 2 if len(values) == 1 else values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def reckoned_pace(model: ModelSettings, settings: TrainSettings, lengths: Lengths, speed: Speed) -> Pace | None:
+    """The pace of a machine of this speed by what there is to multiply; None where a part's size is not known.
+
+    Operations: 2 a parameter and token forwards, 2 backwards through a frozen layer and 4 through a trained one, 2 more
+    with `gradient_checkpointing` (arXiv:2001.08361, 2.1; attention over rows this short adds a few percent); the tower
+    forwards only, its patches once an image of a batch; the head for the tokens of answers alone. The share of the
+    machine's speed that this reaches is between those of REACHED, which hold for the trainings of
+    tests/test_estimates.py. Answering a validation question is a pass forwards, and its tokens one by one.
+    """
+    tower, language = tower_sizes(model.vision_tower), language_sizes(model.language_model)
+    projector = projector_sizes(model, tower, language.hidden) if tower and language else None
+    if model.base_model or not (tower and language and projector):
+        return None
+    tokens, questions = _batch(lengths, settings, projector.image_tokens)
+    head = language.vocabulary * language.hidden
+    each = (6 if settings.stage == "full" else 4) + (2 if settings.gradient_checkpointing else 0)
+    patches = (model.image_side_px // tower.patch) ** 2 + 1
+    seeing = 2 * tower.parameters * patches / _mean_questions(lengths, settings)
+    reading = language.in_layers * tokens / questions
+    training = each * (reading + head * ANSWER) + seeing
+    answering = 2 * (reading + (language.in_layers + head) * ANSWER) + seeing
+    best, likely, worst = (speed.flops * share for share in REACHED)
+    return Pace(
+        "", (training / best, training / likely, training / worst), 0,
+        (answering / best, answering / likely, answering / worst),
+    )  # fmt: skip
 
 
 def estimate_seconds(steps: Steps, pace: Pace, settings: TrainSettings, val_questions: int) -> tuple[float, float]:
     """How long training and its validations take at that pace, from lower to upper quartile; no longer than allowed."""
     asked = min(settings.eval_questions or val_questions, val_questions)
     times = (steps.steps // settings.eval_every if settings.eval_every else 0) + 1
-    validating = asked * times * pace.validation_s
     limit = settings.max_minutes * 60 or float("inf")
-    low, _, high = (min(steps.questions * seconds + validating, limit) for seconds in pace.seconds)
+    low, _, high = (
+        min(steps.questions * training + asked * times * answering, limit)
+        for training, answering in zip(pace.seconds, pace.validation, strict=True)
+    )
     return low, high

@@ -277,6 +277,18 @@
     event.preventDefault();
   });
 
+  // ---- a search box as one types: Gradio tells of keys that make a letter, and of nothing that is pasted, cut or
+  // deleted, nor of Hangul, which an input method puts together; it is told of those as of a key ----
+  let keyed = false;
+  document.addEventListener("keypress", ({ isTrusted }) => {
+    keyed = isTrusted;
+    setTimeout(() => { keyed = false; }); // Enter makes no letter
+  }, true);
+  document.addEventListener("input", ({ target }) => {
+    if (!keyed && target.matches?.(".key-search textarea, .key-search input"))
+      setTimeout(() => target.dispatchEvent(new KeyboardEvent("keypress", { key: "Unidentified", bubbles: true })));
+  }, true);
+
   // ---- errors: Gradio shows those of its queue alone; what other events are refused is told here, as text ----
   const MOST_TOASTS = 4;
   const toast = ({ error, title, duration }) => {
