@@ -235,7 +235,7 @@ def download(workspace: Workspace, t: Words, kind: str, view: View) -> list[str]
         path.write_text(json.dumps(records, ensure_ascii=False, indent=2) + "\n", "utf-8", "backslashreplace")
         return [str(path)]
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(records[0] if records else [])
     writer.writerows([_cell(value) for value in record.values()] for record in records)
     path.write_text(text.getvalue(), "utf-8-sig", "backslashreplace", newline="")
