@@ -236,10 +236,9 @@ def test_without_any_model_the_next_step_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(models_module, "SHIPPED_FOLDER", tmp_path / "shipped")
     empty = Workspace(tmp_path / "runs", tmp_path / "data")
     for t in (EN, KO):
-        *_, run, told, way, button = tab.shown(empty, t, {})[:7]
+        *_, run, told, demo, button = tab.shown(empty, t, {})[:7]
         assert told["empty"] == t("ask.no_model")
-        assert way["links"][0]["view"] == {"tab": "train"}
-        assert not button.interactive
+        assert (demo.visible, button.interactive) == (True, False)
         assert run.choices == []
 
 

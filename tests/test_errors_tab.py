@@ -219,11 +219,12 @@ def test_the_review_csv_has_the_samples_found(easy: Workspace) -> None:
 
 def test_empty_states_name_the_next_step(easy: Workspace, tmp_path: Path) -> None:
     drawn = draw(Workspace(tmp_path / "none", tmp_path), {})
-    assert (drawn["next"].link, drawn["body"].visible) == ("?tab=train", False)
+    assert [drawn[name].visible for name in ("demo", "next", "body")] == [True, False, False]
     shutil.copytree(easy.runs / "first", tmp_path / "runs" / "fresh")
     shutil.rmtree(tmp_path / "runs" / "fresh" / "predictions")
     drawn = draw(Workspace(tmp_path / "runs", easy.data), {})
     assert (drawn["next"].link, drawn["body"].visible) == ("?tab=predict&run=fresh&split=val", False)
+    assert not drawn["demo"].visible
     answered(tmp_path / "runs" / "unscored", [("a", "is it?", "yes", "yes", 0.5)], "test", solution=False)
     drawn = draw(Workspace(tmp_path / "runs", easy.data), {"run": "unscored"})
     assert (drawn["next"].link, drawn["body"].visible) == ("?tab=predict&run=unscored&split=val", True)

@@ -140,12 +140,15 @@ def test_the_table_of_runs_leads_to_a_run_and_its_card(server: Server, page: "Pa
     assert (server.runs / "baseline.json").is_file()
 
 
-def test_without_runs_one_click_starts_the_demo_run_and_shows_it(serve: Serve, page: "Page", tmp_path: Path) -> None:
+@pytest.mark.parametrize("tab", ["runs", "errors"])
+def test_without_runs_one_click_starts_the_demo_run_and_shows_it(
+    tab: str, serve: Serve, page: "Page", tmp_path: Path
+) -> None:
     from playwright.sync_api import expect
 
     easy_competition(tmp_path / "data" / "easy-vqa", 4, 2)
-    open_tab(page, serve(tmp_path / "runs", tmp_path / "data"), "runs")
-    page.click("#runs-start")
+    open_tab(page, serve(tmp_path / "runs", tmp_path / "data"), tab)
+    page.click(f"#{tab}-start")
     page.wait_for_url("**tab=train&run=quick-demo*")
     ready(page)
     expect(page.locator("#train-job-status")).to_contain_text("quick-demo")

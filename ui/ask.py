@@ -27,6 +27,7 @@ from ui.asking import answering, checked, lines_of
 from ui.parts import Page, Tab, View, moved, view_of
 from ui.picture_input import PictureInput
 from ui.pictures import DECODING
+from ui.quick_demo import quick_demo_button
 from ui.sentences import sentence
 from ui.words import Words
 from ui.workspace import Workspace
@@ -70,7 +71,7 @@ def build(page: Page) -> Tab:
         with gr.Column(min_width=320):
             run = gr.Dropdown(label=t("ask.model"), choices=[], allow_custom_value=True, elem_id="ask-run")
             trained_on = widgets.facts("ask-about", t("ask.model"))  # a text of a run, so no Markdown
-            to_train = widgets.links("ask-to-train", t("ask.to_train"))
+            demo = quick_demo_button(page, "ask-start", visible=False)
             question = gr.Textbox(
                 label=t("ask.question"), info=t("ask.question_info"), placeholder=t("ask.question_placeholder"),
                 lines=1, max_lines=8, elem_id="ask-question", elem_classes=["key-search"],
@@ -95,7 +96,7 @@ def build(page: Page) -> Tab:
                     )
                 forget = gr.Button(t("ask.forget"), size="sm", elem_id="ask-forget")
 
-    model = [run, trained_on, to_train, submit]
+    model = [run, trained_on, demo, submit]
     scene = [status, answers, result, bars, whole, seen, prompt, code, notices]
     outputs = [picture, examples, question, *model, *scene]
     show = functools.partial(shown, workspace, t)
@@ -285,12 +286,9 @@ def _model(workspace: Workspace, view: View) -> str:
 
 def _draw_model(workspace: Workspace, t: Words, name: str) -> Values:
     models = workspace.models
-    if not name:
-        way = {"links": [{"text": t("ask.to_train"), "view": {"tab": "train"}}]}
-        nothing = {"rows": [], "empty": t("ask.no_model")}
-        return [gr.Dropdown(choices=[], value=None), nothing, way, gr.Button(interactive=False)]
-    choices = gr.Dropdown(choices=models.names(), value=name)
-    return [choices, {"rows": [], "empty": about(t, models, name)}, {"links": []}, gr.Button(interactive=True)]
+    told = about(t, models, name) if name else t("ask.no_model")
+    choices = gr.Dropdown(choices=models.names(), value=name or None)
+    return [choices, {"rows": [], "empty": told}, gr.Button(visible=not name), gr.Button(interactive=bool(name))]
 
 
 def _preview(workspace: Workspace, view: View) -> Any:

@@ -15,6 +15,7 @@ from ui.error_panels import draw_panels
 from ui.error_samples import draw_samples
 from ui.error_scene import Scene, read_scene
 from ui.parts import Page, Tab, View, moved, view_of
+from ui.quick_demo import quick_demo_button
 from ui.widgets import bars, facts, gallery, links, matrix, picture
 from ui.words import Words
 from ui.workspace import Workspace
@@ -32,7 +33,7 @@ SEEN_AFTER = {"matrix": SAMPLES, "near": SAMPLES, "pairs": SAMPLES, "gallery": D
 def build(page: Page) -> Tab:
     """Draw and wire the tab."""
     t, workspace, view = page.t, page.workspace, view_of(NAME)
-    parts = _layout(t)
+    parts = _layout(page)
     file = gr.DownloadButton(visible="hidden", elem_id="errors-file")
     outputs = [view, *parts.values()]
 
@@ -112,17 +113,18 @@ def _draw_head(t: Words, scene: Scene) -> dict[str, Any]:
             visible=bool(others),
         ),
         "notices": {"empty": " ".join(scene.notices)},
+        "demo": gr.Button(visible=scene.run is None),
         "next": _next_step(t, scene),
         "body": gr.Column(visible=scene.answers is not None),
     }
 
 
 def _next_step(t: Words, scene: Scene) -> gr.Button:
-    """The button that leads on from where there is no answer, or none that is known to be right."""
-    there = {"tab": "predict", "run": scene.run.root.name if scene.run else ""}
+    """The button that leads on from a run without an answer, or with none that is known to be right."""
     if scene.run is None:
-        text, there = "to_train", {"tab": "train"}
-    elif scene.answers is None:
+        return gr.Button(visible=False)
+    there = {"tab": "predict", "run": scene.run.root.name}
+    if scene.answers is None:
         text, there = "to_predict", there | {"split": scene.split}
     elif scene.answers.right is None:
         text, there = "to_predict_val", there | {"split": "val"}
@@ -158,9 +160,9 @@ def _draw_choices(t: Words, scene: Scene) -> dict[str, Any]:
     }
 
 
-def _layout(t: Words) -> dict[str, Any]:
+def _layout(page: Page) -> dict[str, Any]:
     """The components by name, in the order of the page."""
-    parts: dict[str, Any] = {}
+    t, parts = page.t, dict[str, Any]()
 
     def put(name: str, part: Any) -> Any:
         parts[name] = part
@@ -183,6 +185,7 @@ def _layout(t: Words) -> dict[str, Any]:
         put("split", gr.Radio([], label=t("errors.split"), elem_id="errors-split", scale=2, min_width=220))
         dropdown("with", [], scale=2)
     put("notices", facts("errors-notices", t("errors.notice")))
+    put("demo", quick_demo_button(page, "errors-start", visible=False))
     put("next", gr.Button(visible=False, variant="primary", elem_id="errors-next"))
     with put("body", gr.Column(visible=False)):
         put("headline", bars("errors-headline", t("errors.headline"), ["wb-long"]))

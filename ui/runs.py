@@ -15,8 +15,8 @@ import gradio as gr
 
 from ui.jobs import Job
 from ui.parts import Page, Tab, View, moved, view_of
+from ui.quick_demo import quick_demo_button
 from ui.run_details import details, details_outputs, empty_details, log_of, shown, status_text
-from ui.train_plan import start_quick_demo
 from ui.widgets import facts
 from ui.words import Words
 from ui.workspace import Workspace
@@ -27,7 +27,6 @@ NAME = "runs"
 SHOWN = 200  # rows of the table; the filter finds the others
 PATIENCE_S = 0.5  # what the paired intervals of one drawing may take; they are kept, so the next one has more of them
 SEEN = "() => { document.querySelector('#runs-details')?.scrollIntoView({ behavior: 'smooth' }); }"
-TO_TRAIN = "(run) => { location.search = new URLSearchParams({ tab: 'train', run }).toString(); }"
 SORTS: dict[str, Callable[[RunRow], Any]] = {
     "date": lambda row: -row.changed,
     "score": lambda row: -row.validation.value if row.validation else 1.0,
@@ -40,8 +39,7 @@ def build(page: Page) -> Tab:
     t, workspace, view = page.t, page.workspace, view_of(NAME)
     with gr.Column(visible=False, elem_id="runs-none") as none:
         gr.Markdown(t("runs.none"))
-        start = gr.Button(t("runs.start"), variant="primary", elem_id="runs-start")
-        started = gr.Textbox(visible="hidden", elem_id="runs-started")
+        quick_demo_button(page, "runs-start")
     with gr.Column(elem_id="runs-some") as some:
         with gr.Row():
             search = gr.Textbox(
@@ -88,8 +86,6 @@ def build(page: Page) -> Tab:
     page.wire(table.select, choose, view, drawn).success(None, None, None, js=SEEN)
     page.wire(chosen.pin.click, partial(toggle_pin, workspace, t), view, drawn)
     page.wire(timer.tick, partial(tick, workspace, t), view, [table, timer, chosen.facts, chosen.log])
-    clicked = page.wire(start.click, lambda: [start_quick_demo(workspace, t)], None, [started])
-    clicked.success(None, started, None, js=TO_TRAIN)
     for kind, button in saves.items():
         made = page.wire(button.click, partial(download, workspace, t, kind), view, [file])
         made.success(None, None, None, js="() => { document.querySelector('#runs-file').click(); }")
