@@ -76,7 +76,9 @@ def _inject_lora(vlm: AnyVlm, stage: Stage, seed: int) -> None:
     linear = [
         name
         for name, part in vlm.language_model.named_modules()
-        if isinstance(part, nn.Linear) and not any(part is head for head in heads)
+        if isinstance(part, nn.Linear)
+        and not any(part is head for head in heads)
+        and "Router" not in type(part).__name__  # what chooses experts gives two things: no LoRA can be added
     ]
     leaves = {name.rsplit(".", 1)[-1] for name in linear}
     unknown = sorted(set(stage.lora_targets) - leaves)
