@@ -164,6 +164,25 @@ def test_offline_a_model_that_is_not_here_is_named_with_the_way_to_get_it(what: 
     assert f"`hf download {name}`" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("\nSomeProcessor requires the Torchvision library but it was not found in your environment. Check"),
+        ValueError("None of these classes could be imported. Missing optional dependencies: torchvision. Please"),
+    ],
+)
+def test_a_package_that_a_model_needs_is_named(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(_: Any) -> Any:
+        raise error
+
+    base = tiny_hub("qwen2_vl", tmp_path)
+    monkeypatch.setattr("vqa_core.hub_loading._processor_class", lacking)
+    with pytest.raises(InputError, match=r"needs torchvision, which is not installed: pip install torchvision$"):
+        build_any(ModelSettings(base_model=str(base)))
+
+
 def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub() -> None:
     with pytest.raises(InputError, match=r"'/no/such' can't be loaded: .*Give `embedded`"):
         parts.load_tower("/no/such", torch.float32)

@@ -5,7 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Idefics3Processor, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    Idefics3Processor,
+    PreTrainedModel,
+    ProcessorMixin,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
@@ -85,23 +92,40 @@ def beside_language_model(config: Any) -> list[str]:
     return sorted(names)
 
 
-def _processor_loader(config: Any) -> Any:
+def _processor_loader(config: Any) -> Callable[..., Any]:
     """How to load the processor: without its video side, which needs torchvision and is never asked for here."""
+    return lambda name, **how: _processor_class(config).from_pretrained(name, **how)  # it may not even be imported
+
+
+def _processor_class(config: Any) -> Any:
     kind = PROCESSOR_MAPPING.get(type(config), None)
     if kind is None or "video_processor" not in kind.get_attributes():
-        return AutoProcessor.from_pretrained
+        return AutoProcessor
     if config.model_type == "smolvlm":  # the same pictures and text, without the package that spells out numbers
-        return Idefics3Processor.from_pretrained
-    return of_pictures(kind).from_pretrained
+        return Idefics3Processor
+    return of_pictures(kind)
 
 
 def of_pictures(kind: Any) -> Any:
-    """A processor class without its video processor."""
+    """A processor class without its video processor, wherever among its arguments that stands."""
+    places = kind.get_attributes()
 
-    class OfPictures(kind):  # type: ignore[misc]
+    class WithoutVideo(ProcessorMixin):  # type: ignore[misc]  # `kind` hands it all, a video processor too
+        def __init__(self, *args: Any, **how: Any) -> None:
+            how |= dict(zip(places, args))
+            how.pop("video_processor", None)
+            super().__init__(**how)
+
+    class OfPictures(kind, WithoutVideo):  # type: ignore[misc]
         @classmethod
         def get_attributes(cls) -> list[str]:
             return [name for name in super().get_attributes() if name != "video_processor"]
+
+        @classmethod
+        def _get_arguments_from_pretrained(cls, *args: Any, **how: Any) -> list[Any]:
+            found = list(super()._get_arguments_from_pretrained(*args, **how))
+            found.insert(places.index("video_processor"), None)  # they are given to `kind` by their places
+            return found
 
     OfPictures.__name__ = kind.__name__
     return OfPictures

@@ -21,6 +21,7 @@ from vqa_core.files import InputError
 from vqa_core.llava_checkpoint import is_llava_config, is_llava_folder
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_LACKING = re.compile(r"requires the (?:🤗 )?(\w+) library but|Missing optional dependencies: (\w+)")  # transformers'
 _QUANTISED = {"Linear4bit": "4bit", "Linear8bitLt": "8bit"}  # bitsandbytes' layers, by name: it need not be installed
 
 
@@ -170,7 +171,7 @@ def all_there(what: str, name: str, loaded: tuple[PreTrainedModel, dict[str, Any
 
 
 def refusal(what: str, name: str, error: Exception) -> InputError | None:
-    """The InputError for a model that was not loaded for lack of trust or of a network; None for other reasons."""
+    """The InputError for a model that lacked trust, a network or a package to be loaded; None for other reasons."""
     if "trust_remote_code=True" in str(error):
         return InputError(
             f"The {what} '{name}' comes with Python code of its own, which runs only where that is asked for by name. "
@@ -181,6 +182,9 @@ def refusal(what: str, name: str, error: Exception) -> InputError | None:
             f"The {what} '{name}' is not on this machine, and HF_HUB_OFFLINE keeps it from being fetched. Fetch it "
             f"where there is a network with `hf download {name}`, or give its folder; or unset HF_HUB_OFFLINE."
         )
+    if lacking := _LACKING.search(str(error)):
+        package = str(lacking[1] or lacking[2]).lower()
+        return InputError(f"The {what} '{name}' needs {package}, which is not installed: pip install {package}")
     return None
 
 
