@@ -157,7 +157,7 @@ def test_an_architecture_that_is_not_in_the_table_is_trained(tmp_path: Path, mon
     seen, branch = hub.see(tiny_picture(0)), BranchEncoder(hub.prompt, 256).encode(QUESTIONS[0], "dark blue")[0]
     batch = collate([pack_onto(hub.prefix_of(seen), [branch])], hub.pad_id)
     with torch.no_grad():
-        found = float(SeparateRowsLoss(hub)(hub.stacked([seen]), **batch)["loss"])
+        found = float(SeparateRowsLoss(hub)(hub.stacked([seen], [QUESTIONS[:1]]), **batch)["loss"])
         assert found == pytest.approx(own_loss(hub, seen, branch, QUESTIONS[0], "dark blue"), rel=1e-5)
 
 

@@ -62,9 +62,9 @@ SMOL = (
 )
 
 
-def tiny_hub(kind: str, folder: Path, **text: Any) -> Path:
+def tiny_hub(kind: str | Kind, folder: Path, **text: Any) -> Path:
     """Write the tiny model and processor of an architecture to `folder`; `text` changes its language model's config."""
-    made = KINDS[kind]
+    made = KINDS[kind] if isinstance(kind, str) else kind
     tokenizer = tokenizer_of(made)
     config = made.config(tokenizer)
     for name, value in text.items():

@@ -101,10 +101,14 @@ class ChatPrompt:
     `before_text` is what the processor is given with a picture; `branch_ids(question)` follow what it makes of that.
     """
 
-    cuts = True
+    def __init__(
+        self, processor: Any, instruction: str = "", style: str | PromptStyle = OWN_TEMPLATE, *, cuts: bool = True
+    ) -> None:
+        """`style`: the text of a template that was written out before; else it is rendered now.
 
-    def __init__(self, processor: Any, instruction: str = "", style: str | PromptStyle = OWN_TEMPLATE) -> None:
-        """`style`: the text of a template that was written out before; else it is rendered now."""
+        `cuts` is whether questions may be shortened: not where the processor is given them whole.
+        """
+        self.cuts = cuts
         written = style if isinstance(style, PromptStyle) or style == OWN_TEMPLATE else prompt_style(style)
         self.style = written if isinstance(written, PromptStyle) else fixed_text(processor)
         self.instruction = instruction
@@ -159,11 +163,11 @@ class ChatPrompt:
         """
         if not any(token in question for token in self._added):
             ids = self._behind(self._lead + question + self._tail())
-            if budget is None or len(ids) <= budget:
+            if budget is None or not self.cuts or len(ids) <= budget:
                 return ids, 0
         head, tail = self._behind(self._lead), self._behind(self._tail())
         body = self._plain_ids(question)
-        room = len(body) if budget is None else max(0, budget - len(head) - len(tail))
+        room = len(body) if budget is None or not self.cuts else max(0, budget - len(head) - len(tail))
         return head + body[:room] + tail, max(0, len(body) - room)
 
     def answer_ids(self, answer: str) -> list[int]:

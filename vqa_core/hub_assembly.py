@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from vqa_core.any_vlm import AnyVlm
-from vqa_core.capabilities import capability_of
+from vqa_core.capabilities import Capability, capability_of
 from vqa_core.chat_prompt import OWN, ChatPrompt, check_own_ways, has_template, with_own_prompt
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
@@ -91,7 +91,7 @@ def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSe
         HubModel(
             model=model,
             processor=processor,
-            prompt=_prompt_of(processor, settings, ends),
+            prompt=_prompt_of(processor, settings, ends, capability),
             capability=capability,
             settings=settings,
             stop_ids=ends,
@@ -109,7 +109,8 @@ def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSe
 
 def with_prompt(hub: HubModel, settings: ModelSettings) -> HubModel:
     """The model with the prompt of `settings`; an InputError where it can't be asked so."""
-    return _settled(replace(hub, prompt=_prompt_of(hub.processor, settings, hub.stop_ids), settings=settings))
+    prompt = _prompt_of(hub.processor, settings, hub.stop_ids, hub.capability)
+    return _settled(replace(hub, prompt=prompt, settings=settings))
 
 
 def _settled(hub: HubModel) -> HubModel:
@@ -130,9 +131,12 @@ def _no_token(model: PreTrainedModel) -> InputError:
     )
 
 
-def _prompt_of(processor: Any, settings: ModelSettings, ends: frozenset[int]) -> ChatPrompt | TextPrompt:
+def _prompt_of(
+    processor: Any, settings: ModelSettings, ends: frozenset[int], capability: Capability
+) -> ChatPrompt | TextPrompt:
     if has_template(processor):
-        return ChatPrompt(processor, settings.instruction, settings.prompt_style)
+        cuts = capability.share != "nothing"
+        return ChatPrompt(processor, settings.instruction, settings.prompt_style, cuts=cuts)
     return TextPrompt(processor, settings.instruction, settings.prompt_style, end_id=min(ends, default=None))
 
 
@@ -145,9 +149,15 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
     logging.getLogger(type(hub.processor).__module__).setLevel(logging.ERROR)  # PaliGemma's warns at each question
     grey = Image.new("RGB", (64, 64), "grey")
     with _own_errors(kind):
-        for image in ("", str(getattr(hub.processor, "image_token", ""))):
+        own = str(getattr(hub.processor, "image_token", ""))
+        for image in ("", own):
             prompt.ask_with(image, closed=False)
-            made = [hub.processed(prompt.whole_text(question), grey) for question in _TRIED]
+            try:
+                made = [hub.processed(prompt.whole_text(question), grey) for question in _TRIED]
+            except InputError:
+                if image == own:
+                    raise
+                continue  # some count the pictures in the text, as Chameleon's
             ids = made[0].get("input_ids")  # (1, T)
             shown = hub.image_token_id < 0 or (ids is not None and hub.image_token_id in ids)
             if shown:
@@ -162,8 +172,11 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
     with _own_errors(kind):
         last = "" if ids is None else str(prompt.tokenizer.decode(ids[0, -1:].tolist()))
         ends = {prompt.tokenizer.eos_token_id, prompt.tokenizer.sep_token_id} - {None}
-        prompt.closing = hub.lead is None and ids is not None and int(ids[0, -1]) in ends
-        prompt.ask_with(prompt.image, closed=hub.lead is not None or last != last.rstrip())
+        ended = ids is not None and int(ids[0, -1]) in ends
+        # one that the processor itself puts behind a text is asked with: Chameleon's says that an answer is due
+        prompt.closing = hub.lead is None and ended and prompt.tokenizer(_TRIED[0])["input_ids"][-1] in ends
+        due = hub.lead is not None or (ended and not prompt.closing)
+        prompt.ask_with(prompt.image, closed=due or last != last.rstrip())
         with torch.inference_mode(), hub.autocast():
             inputs = hub.question_inputs(hub.see(grey), _TRIED[0])
             hub.model.generate(**inputs, do_sample=False, max_new_tokens=1)

@@ -241,7 +241,7 @@ class HubModel:
         if self.lead is not None:
             fed = torch.tensor([[*self.lead, *answer[:-1]]], device=self.device)
             return self.question_inputs(picture, question, outputs) | {"decoder_input_ids": fed}
-        if isinstance(self.prompt, TextPrompt):
+        if self.sharing == "nothing":  # as it is asked: what stands before a question may depend on that
             inputs = self.question_inputs(picture, question)
             if self.capability.begins:
                 inputs = self._opened(inputs)

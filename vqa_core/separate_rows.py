@@ -4,9 +4,11 @@ The picture is encoded once for all its questions where the model takes encoded 
 path with nothing shared is what the shared engine is compared with.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from transformers import GenerationMixin
 
 from vqa_core.baselines import Choices, cut
 from vqa_core.decoding import Generated
@@ -24,6 +26,7 @@ def answer_separately(
     vlm, work = engine.vlm, engine.work
     assert isinstance(vlm, HubModel)
     answers: list[list[Generated]] = []
+    generate = vlm.model.generate
     for group, picture in zip(batch.groups, pictures, strict=True):
         outputs = vlm.image_outputs(picture.pixels) if share_vision else None
         work.encodes += 1 if share_vision else len(group)
@@ -32,13 +35,12 @@ def answer_separately(
             inputs = vlm.question_inputs(picture, example.question, outputs)
             forced = len(vlm.lead or [0]) - 1  # tokens that a decoder begins with after its first
             chosen = Choices(engine.trie, 1, vlm.device, forced)
+            inputs |= {"do_sample": False, "max_new_tokens": engine.longest + forced, "logits_processor": [chosen]}
             with vlm.autocast():
-                output = vlm.model.generate(
-                    **inputs,
-                    do_sample=False,
-                    max_new_tokens=engine.longest + forced,
-                    logits_processor=[chosen],
-                )
+                output = generate(**inputs)
+                if not chosen.logprobs:  # lost by the model's own, as Janus's does
+                    generate = partial(GenerationMixin.generate, vlm.model)
+                    output = generate(**inputs)
             logprobs = [each.item() for each in chosen.logprobs]
             # some give the prompt before it, some do not
             answer = cut(
