@@ -58,6 +58,21 @@ def test_training_learns_and_its_folder_answers_the_same_in_another_run(kind: st
     assert answers(run) == answers(other) != answers(plain)
 
 
+@pytest.mark.parametrize("kind", sorted({*PLAIN_KINDS} - {"blip"}))
+def test_recomputing_activations_trains_the_same(kind: str, tmp_path: Path) -> None:
+    base = tiny_hub(kind, tmp_path / "base")
+    runs = [tiny_run(tmp_path / name, train_images=4) for name in ("kept", "recomputed")]
+    for run, more in zip(runs, ([], ["--gradient-checkpointing"])):
+        finetune.main(["--run", str(run.root), "--base-model", str(base), *TRAIN, "--max-steps", "2", *more])
+    assert losses(runs[1]) == pytest.approx(losses(runs[0]), rel=1e-5)
+
+
+def test_activations_that_can_t_be_recomputed_are_said(tmp_path: Path) -> None:
+    base, run = tiny_hub("blip", tmp_path / "base"), tiny_run(tmp_path, train_images=2)
+    with pytest.raises(InputError, match="--gradient-checkpointing is not for a language model of type 'blip_text_mod"):
+        finetune.main(["--run", str(run.root), "--base-model", str(base), *TRAIN, "--gradient-checkpointing"])
+
+
 def test_lora_is_on_the_language_model_alone_and_starts_as_nothing(tmp_path: Path) -> None:
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("internvl", tmp_path))))
     prepare_stage(hub, Stage("lora", 4, 8.0))

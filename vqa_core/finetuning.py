@@ -89,8 +89,15 @@ def finetune(
     prepare_stage(vlm, stage, settings.seed)
     if settings.init_from and not checkpoint:
         start_from(vlm, Path(settings.init_from))
+    if settings.gradient_checkpointing and not vlm.language_model.supports_gradient_checkpointing:
+        raise InputError(
+            f"--gradient-checkpointing is not for a language model of type {vlm.language_model.config.model_type!r}: "
+            "transformers can't recompute its activations. Leave it out."
+        )
     if settings.gradient_checkpointing:  # here, since the Trainer would look for it on PackedLoss
         vlm.language_model.activation_checkpointing_enable({"use_reentrant": False})
+        # only the other kind needs gradients of the embeddings, and Kosmos-2 writes its pictures into them
+        vlm.language_model.disable_input_require_grads()
     encoder = BranchEncoder(vlm.prompt, settings.text_token_budget, boundaries=model_settings.image_boundaries)
     measured = measure_rows(rows, encoder)
     if measured.questions_cut:
