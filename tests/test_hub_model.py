@@ -214,7 +214,7 @@ def test_the_tiles_of_a_picture_are_what_the_model_is_given(kind: str) -> None:
     model = hub(kind)
     plain = Image.new("RGB", (64, 64), (200, 100, 30))
     tiles = model.tiles(model.see(plain))
-    assert bool(tiles) != kind.startswith("qwen")
+    assert bool(tiles) != (kind.startswith("qwen") or kind in ("fuyu", "pix2struct"))  # which give patches
     for tile in tiles:
         assert max(abs(a - b) for a, b in zip(tile.getpixel((tile.width // 2, tile.height // 2)), (200, 100, 30))) <= 1
 

@@ -200,6 +200,9 @@ def own_loss(hub: HubModel, seen: HubPicture, branch: Branch, question: str, ans
         inputs = plain_inputs(hub.processor, seen.image, question)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([branch.answer])], dim=1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        if "image_embeds_position_mask" in inputs:  # Kosmos-2's
+            placed = inputs["image_embeds_position_mask"]
+            inputs["image_embeds_position_mask"] = torch.nn.functional.pad(placed, (0, len(branch.answer)))
     labels = inputs["input_ids"].clone()
     labels[:, : -len(branch.answer)] = -100
     return float(hub.model(**inputs, labels=labels).loss) * len(branch.answer)

@@ -12,14 +12,15 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from eval import predict
 from tests.hub_configs import SEEN
-from tests.plain_hubs import PLAIN_KINDS, SQUARE
+from tests.plain_hubs import PLAIN_KINDS, SQUARE, pix2struct_processor
+from tests.stand_ins import KEPT
 from tests.tiny import ANSWERS, QUESTIONS, tiny_picture, tiny_run, tiny_tokenizer
-from tests.tiny_hub import plain_inputs, tiny_hub
+from tests.tiny_hub import plain_inputs, tiny_hub, tokenizer_of
 from train import finetune
 from vqa_core.capabilities import CAPABILITIES
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
-from vqa_core.files import InputError, read_json
+from vqa_core.files import InputError, read_json, write_json
 from vqa_core.hub_assembly import assemble_hub_model, build_hub_model
 from vqa_core.hub_loading import load_image_text_model
 from vqa_core.predictions import read_predictions
@@ -174,3 +175,46 @@ def test_an_error_of_its_own_program_is_a_sentence(tmp_path: Path, monkeypatch: 
 
 def test_every_kind_without_a_template_says_so() -> None:
     assert {kind for kind, row in CAPABILITIES.items() if not row.chats} == PLAIN_KINDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [
+        ("hf_api", "draws the question on the picture with a font of the hub .*`hf download ybelkada/fonts`"),
+        ("requires_backends", "needs a package that is not on this machine. .* requires the PyTesseract library"),
+    ],
+)
+def test_what_a_processor_lacks_here_is_said(
+    lacks: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, kept = KEPT[lacks]
+    monkeypatch.setattr(module, lacks, kept)
+    kind = "pix2struct" if lacks == "hf_api" else "udop"
+    with pytest.raises(InputError, match=rf"A model of type '{kind}' can't be asked: its processor {said}"):
+        build_hub_model(ModelSettings(base_model=str(tiny_hub(kind, tmp_path))))
+
+
+def test_a_processor_that_is_set_to_read_no_words_is_said(tmp_path: Path) -> None:
+    tiny_hub("udop", tmp_path)
+    settings = read_json(tmp_path / "processor_config.json")
+    settings["image_processor"]["apply_ocr"] = False
+    write_json(tmp_path / "processor_config.json", settings)
+    with pytest.raises(InputError, match="'udop' can't be asked: it answers from the words in a picture"):
+        build_hub_model(ModelSettings(base_model=str(tmp_path)))
+
+
+def test_a_question_that_begins_what_is_generated_is_asked_and_learnt_so(tmp_path: Path) -> None:
+    tiny_hub("pix2struct", tmp_path)
+    pix2struct_processor(tokenizer_of(PLAIN_KINDS["pix2struct"]), asks=False).save_pretrained(tmp_path)
+    hub = build_hub_model(ModelSettings(base_model=str(tmp_path)))
+    expected = plain_inputs(hub.processor, tiny_picture(0), QUESTIONS[0])
+    asked = [hub.model.config.decoder_start_token_id, *expected["decoder_input_ids"][0].tolist()]
+    output = hub.model.generate(**expected, do_sample=False, max_new_tokens=4)[0].tolist()
+    (found,) = Engine(hub, PredictSettings(max_new_tokens=4), Path()).ask(tiny_picture(0), QUESTIONS[:1])
+    assert output[: len(asked)] == asked
+    assert found.answer == hub.prompt.decode([token for token in output[len(asked) :] if token not in hub.stop_ids])
+    answer = hub.prompt.answer_ids("dark blue")
+    assert hub.prompt.decode(answer) == "dark blue"
+    assert answer == hub.prompt.tokenizer(" dark blue")["input_ids"]
+    taught = hub.taught_inputs(hub.see(tiny_picture(0)), QUESTIONS[0], [], [*answer, hub.prompt.end_id])
+    assert taught["decoder_input_ids"].tolist() == [asked + answer]

@@ -117,7 +117,7 @@ def randomised(module: nn.Module, seed: int) -> Any:
         for name, parameter in module.named_parameters():
             if parameter.ndim > 1:
                 fan_in = parameter[0].numel()
-                deviation = 1.0 if "embed" in name else 1.6 / fan_in**0.5
+                deviation = 1.0 if "embed" in name or name == "shared.weight" else 1.6 / fan_in**0.5
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
             elif name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)

@@ -74,11 +74,12 @@ def tiny_hub(kind: str | Kind, folder: Path, **text: Any) -> Path:
         model = randomised(AutoModelForImageTextToText.from_config(config, dtype=torch.float32), 0)
     head = model.get_output_embeddings() or model.text_decoder.get_output_embeddings()
     with torch.no_grad():
-        for token in ("<|endoftext|>", "<|im_end|>", "<end_of_utterance>"):
+        for token in {"<|endoftext|>", "<|im_end|>", "<end_of_utterance>", tokenizer.eos_token}:
             if token in tokenizer.get_vocab():
                 head.weight[tokenizer.convert_tokens_to_ids(token)] *= made.ending
+    ends = dict.fromkeys(("<|endoftext|>", "<|im_end|>", tokenizer.eos_token))
     model.generation_config.eos_token_id = [
-        tokenizer.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")
+        tokenizer.convert_tokens_to_ids(token) for token in ends if token in tokenizer.get_vocab()
     ]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if made.forces_bos:
@@ -89,7 +90,9 @@ def tiny_hub(kind: str | Kind, folder: Path, **text: Any) -> Path:
 
 
 def tokenizer_of(kind: Kind) -> PreTrainedTokenizerFast:
-    """The tests' tokeniser with the tokens that the kind adds."""
+    """The tests' tokeniser with the tokens that the kind adds, or the kind's own."""
+    if kind.tokenizer:
+        return kind.tokenizer()
     base = tiny_tokenizer(adds_bos=kind.adds_bos)
     if kind.wraps:
         first, last = ((token, base.convert_tokens_to_ids(token)) for token in (base.bos_token, base.eos_token))
@@ -101,6 +104,7 @@ def tokenizer_of(kind: Kind) -> PreTrainedTokenizerFast:
         bos_token=base.bos_token if kind.adds_bos or kind.names_bos else None,
         eos_token=base.eos_token,
         pad_token=base.pad_token,
+        unk_token=kind.unknown,
         extra_special_tokens=dict(kind.added),
         clean_up_tokenization_spaces=False,
     )

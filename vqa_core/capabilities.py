@@ -105,6 +105,34 @@ CAPABILITIES: dict[str, Capability] = {
         chats=False,
         begins=True,
     ),
+    "kosmos-2": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_kosmos2.py: `generate` of the text model within, the picture where a mask over the tokens says",
+        chats=False,
+    ),
+    "fuyu": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_fuyu.py: no vision side, patches of the picture go into the language model, a Persimmon",
+        chats=False,
+    ),
+    "pix2struct": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_pix2struct.py: an encoder of the picture, on which its processor has drawn the question",
+        chats=False,
+    ),
+    "udop": Capability(
+        "nothing",
+        "1d",
+        "own",
+        "modeling_udop.py: picture, question and the words read in it, with their places, go through one encoder",
+        chats=False,
+    ),
 }
 
 # Language models of plain causal attention over rotary positions, as packed rows need; a LLaVA may hold any other.

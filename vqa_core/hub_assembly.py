@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
@@ -148,6 +149,11 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
     kind = hub.model.config.model_type
     logging.getLogger(type(hub.processor).__module__).setLevel(logging.ERROR)  # PaliGemma's warns at each question
     grey = Image.new("RGB", (64, 64), "grey")
+    if not getattr(hub.processor.image_processor, "apply_ocr", True):
+        raise InputError(
+            f"A model of type {kind!r} can't be asked: it answers from the words in a picture, and its processor is "
+            "set to read none. Set apply_ocr to true in its processor_config.json or preprocessor_config.json."
+        )
     with _own_errors(kind):
         own = str(getattr(hub.processor, "image_token", ""))
         for image in ("", own):
@@ -158,7 +164,8 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
                 if image == own:
                     raise
                 continue  # some count the pictures in the text, as Chameleon's
-            ids = made[0].get("input_ids")  # (1, T)
+            begun = made[0].get("decoder_input_ids")  # (1, T), the question as the beginning of what is generated
+            ids = made[0].get("input_ids", begun)  # (1, T)
             shown = hub.image_token_id < 0 or (ids is not None and hub.image_token_id in ids)
             if shown:
                 break
@@ -175,7 +182,8 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
         ended = ids is not None and int(ids[0, -1]) in ends
         # one that the processor itself puts behind a text is asked with: Chameleon's says that an answer is due
         prompt.closing = hub.lead is None and ended and prompt.tokenizer(_TRIED[0])["input_ids"][-1] in ends
-        due = hub.lead is not None or (ended and not prompt.closing)
+        apart = hub.lead is not None and begun is None
+        due = apart or (hub.lead is None and ended and not prompt.closing)
         prompt.ask_with(prompt.image, closed=due or last != last.rstrip())
         with torch.inference_mode(), hub.autocast():
             inputs = hub.question_inputs(hub.see(grey), _TRIED[0])
@@ -184,11 +192,21 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
 
 @contextlib.contextmanager
 def _own_errors(kind: str) -> Iterator[None]:
-    """What a foreign program raises as an InputError with the first line of it."""
+    """What a foreign program raises as an InputError with the first line of it, or with what it lacks here."""
     try:
         yield
+    except ImportError as error:
+        raise InputError(
+            f"A model of type {kind!r} can't be asked: its processor needs a package that is not on this machine. "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    except LocalEntryNotFoundError as error:  # Pix2Struct's, for its font
+        raise InputError(
+            f"A model of type {kind!r} can't be asked: its processor draws the question on the picture with a font of "
+            "the hub that is not on this machine. With a connection, fetch it once: `hf download ybelkada/fonts`."
+        ) from error
     except Exception as error:
-        text = (str(error) or type(error).__name__).splitlines()[0]
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"A model of type {kind!r} without a chat template can't be asked with a picture and a question: {text}"
         ) from error

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
     AutoConfig,
@@ -13,6 +14,7 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
+from transformers.image_processing_backends import PilBackend
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
@@ -53,6 +55,7 @@ def load_image_text_model(
             f"{name!r} has no processor for pictures and text (processor_config.json, preprocessor_config.json, "
             "tokenizer.json). Copy them from the model that it was made from."
         )
+    _cut_tensors(processor.image_processor)
     whole = None if options.load_in == "full" else beside_language_model(config)
     how = pretrained_keywords(name, options, dtype=dtype, quantise=True, whole=whole)
     loaded = _load("model", _loader(attention), name, config=config, output_loading_info=True, **how)
@@ -104,6 +107,24 @@ def _processor_class(config: Any) -> Any:
     if config.model_type == "smolvlm":  # the same pictures and text, without the package that spells out numbers
         return Idefics3Processor
     return of_pictures(kind)
+
+
+def _cut_tensors(how: Any) -> None:
+    """Mend an image processor that cuts patches of arrays, where its processor gives and wants tensors.
+
+    Fuyu's does so without torchvision, in transformers 5.23.
+    """
+    kind = type(how)
+    if not (issubclass(kind, PilBackend) and hasattr(kind, "patchify_image")):
+        return
+
+    class OfTensors(kind):  # type: ignore[misc, valid-type]
+        def patchify_image(self, image: Any, patch_size: Any = None) -> torch.Tensor:
+            patches = torch.as_tensor(super().patchify_image(np.asarray(image), patch_size))
+            return patches if patches.ndim == 3 else patches[None]  # (1, patches, values), as with torchvision
+
+    OfTensors.__name__ = kind.__name__
+    how.__class__ = OfTensors
 
 
 def of_pictures(kind: Any) -> Any:

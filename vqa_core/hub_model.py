@@ -239,8 +239,10 @@ class HubModel:
         `ids` are the question's, what `generate` gets of a prompt; the last token of an answer is learnt, never fed.
         """
         if self.lead is not None:
-            fed = torch.tensor([[*self.lead, *answer[:-1]]], device=self.device)
-            return self.question_inputs(picture, question, outputs) | {"decoder_input_ids": fed}
+            inputs = self.question_inputs(picture, question, outputs)
+            begun = self._begun(inputs.pop("decoder_input_ids", None))
+            inputs.pop("decoder_attention_mask", None)  # 1 for each, as without one
+            return inputs | {"decoder_input_ids": torch.tensor([[*begun, *answer[:-1]]], device=self.device)}
         if self.sharing == "nothing":  # as it is asked: what stands before a question may depend on that
             inputs = self.question_inputs(picture, question)
             if self.capability.begins:
@@ -248,6 +250,14 @@ class HubModel:
                 inputs["input_ids"][:, 0] = self.model.config.get_text_config().bos_token_id
             return self._extended(inputs, answer[:-1], self.capability.answer_type)
         return self.row_inputs(picture, ids + answer[:-1], outputs)
+
+    def _begun(self, prompt: Tensor | None) -> list[int]:
+        """What a decoder begins with: its own first tokens, or as `generate` has it a `prompt` (1, T) for it."""
+        lead = list(self.lead or ())
+        if prompt is None:
+            return lead
+        ids: list[int] = prompt[0].tolist()
+        return ids if ids[:1] == lead[:1] else lead[:1] + ids
 
     def _extended(self, inputs: dict[str, Any], ids: list[int], kind: int = 0) -> dict[str, Any]:
         """Inputs of one row with further tokens of text; `kind` is their value in `token_type_ids`."""

@@ -74,7 +74,7 @@ class TextPrompt:
         if not answer:
             return []
         text = f"{self.blank}{answer}{self.style.after_answer}"
-        made = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        made = self.tokenizer(text_target=text, add_special_tokens=False, split_special_tokens=True)
         return list(made["input_ids"])
 
     def decode(self, ids: list[int]) -> str:
@@ -86,4 +86,5 @@ class TextPrompt:
         return f"{self.style.before_question}{question}{instruction}{self.style.after_question}"
 
     def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        # as a target: UDOP's tokeniser takes nothing else without the places of its words
+        return list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
