@@ -15,9 +15,11 @@ from vqa_core.estimates import (
     estimate_seconds,
     estimate_steps,
     measured_pace,
+    reckoned_pace,
 )
 from vqa_core.files import InputError, read_json, write_json, write_json_lines
 from vqa_core.lengths import lengths_of_data, lengths_of_run
+from vqa_core.machine_speed import Speed
 from vqa_core.part_sizes import language_sizes, projector_sizes, tower_sizes
 from vqa_core.rows import open_rows
 from vqa_core.runs import RunDir
@@ -191,6 +193,51 @@ def test_measured_peaks_lie_within_the_range(model: dict[str, object], train: di
     assert memory is not None
     assert memory.low <= peak << 20 <= memory.high
     assert memory.high < 4 * memory.low
+
+
+XEON = Speed(2.9e11)  # two cores of a Xeon with AVX512-BF16 and without AMX, as machine_speed() measured them
+PACES = [  # median seconds a question of the same parts on it, seven steps each
+    (DEMO, DEMO_TRAIN | {"precision": "bf16"}, 0.0535),
+    (DEMO, DEMO_TRAIN | {"precision": "fp32"}, 0.0300),
+    (DEMO, DEMO_TRAIN | {"precision": "bf16", "batch_questions": 16}, 0.0684),
+    (DEMO, DEMO_TRAIN | {"precision": "bf16", "batch_questions": 256}, 0.0526),
+    ({}, {"precision": "bf16", "batch_questions": 32}, 0.1952),
+    ({}, {"precision": "fp32", "batch_questions": 32}, 0.1129),
+    ({}, {"precision": "bf16"}, 0.1890),
+    ({}, {"precision": "bf16", "stage": "lora", "batch_questions": 32}, 0.2254),
+    (DEMO, DEMO_TRAIN | {"precision": "bf16", "stage": "full"}, 0.0816),
+    (DEMO, DEMO_TRAIN | {"precision": "fp32", "stage": "full"}, 0.0572),
+    ({}, {"precision": "bf16", "stage": "lora", "batch_questions": 32, "gradient_checkpointing": True}, 0.3101),
+    ({}, {"precision": "bf16", "batch_questions": 4, "questions_per_image": 1}, 1.1675),
+]
+
+
+@pytest.mark.parametrize(("model", "train", "seconds"), PACES)
+def test_measured_paces_lie_within_what_is_reckoned(
+    model: dict[str, object], train: dict[str, object], seconds: float
+) -> None:
+    easy_vqa = ((12,) * 10,) * 3800
+    pace = reckoned_pace(ModelSettings(**model), TrainSettings(**train), easy_vqa, XEON)
+    assert pace is not None
+    assert (pace.run, pace.steps) == ("", 0)
+    low, likely, high = pace.seconds
+    assert low < seconds < high
+    assert likely / 2 < seconds < likely * 2
+    assert high == pytest.approx(5 * low)
+
+
+def test_a_larger_model_or_a_slower_machine_takes_longer_and_unknown_parts_have_no_pace() -> None:
+    lengths = ((9, 8), (7,))
+
+    def likely(speed: Speed = XEON, **train: object) -> float:
+        pace = reckoned_pace(ModelSettings(), TrainSettings(**train), lengths, speed)
+        assert pace is not None
+        return pace.seconds[1]
+
+    assert likely() == likely(Speed(2.9e10)) / 10 == likely(Speed(2.9e11, "some card")) * 0.35 / 0.5
+    assert likely() == likely(stage="lora") < likely(gradient_checkpointing=True) == likely(stage="full")
+    for unknown in ({"vision_tower": "some/model"}, {"base_model": "some/model"}):
+        assert reckoned_pace(ModelSettings(**unknown), TrainSettings(), lengths, XEON) is None
 
 
 @pytest.mark.parametrize("part", ["vision_tower", "language_model"])

@@ -169,7 +169,7 @@ def test_an_error_of_its_own_program_is_a_sentence(tmp_path: Path, monkeypatch: 
         raise RuntimeError("sizes do not match\nat layer 3")
 
     monkeypatch.setattr(kind, "generate", broken)
-    with pytest.raises(InputError, match=r"'florence2' without a chat template can't be asked .*: sizes do not match$"):
+    with pytest.raises(InputError, match=r"'florence2' can't be asked .*: sizes do not match$"):
         build_hub_model(ModelSettings(base_model=str(base)))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import Idefics2ForConditionalGeneration
 
 from tests.test_hub_model import LONGEST, generated, picture
 from tests.test_hub_training import ANSWERS_TAUGHT
@@ -18,6 +19,7 @@ from vqa_core.capabilities import CAPABILITIES
 from vqa_core.collator import collate
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.engine import Engine
+from vqa_core.files import InputError
 from vqa_core.hub_assembly import build_hub_model
 from vqa_core.hub_model import HubModel
 from vqa_core.packing import pack_onto
@@ -59,6 +61,17 @@ def test_answers_are_those_of_plain_generate(kind: str) -> None:
     asked = limited.ask(picture(0), QUESTIONS)
     assert {prediction.answer for prediction in asked} <= set(ANSWERS)
     assert all(0 < float(prediction.probability or 0) <= 1 for prediction in asked)
+
+
+def test_one_that_fails_is_told_of_when_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny_hub(UNKNOWN_KINDS["idefics2"], tmp_path)
+
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no heads\nat all")
+
+    monkeypatch.setattr(Idefics2ForConditionalGeneration, "forward", fails)
+    with pytest.raises(InputError, match=r"of type 'idefics2' can't be asked with a picture and a question: no heads$"):
+        build_hub_model(ModelSettings(base_model=str(folder)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,6 +13,7 @@ from transformers import (
 )
 
 from tests.tiny import PROCESSOR, TINY_MODEL, tiny_language_model, tiny_parts, tiny_picture, tiny_tokenizer, tiny_vlm
+from vqa_core import machine_memory
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.projectors import PROJECTORS
@@ -163,7 +164,25 @@ def test_a_language_model_of_another_build_is_refused_by_its_type() -> None:
 def test_precision_asked_for_is_precision_given() -> None:
     assert resolve_precision("fp32", torch.device("cpu")) == torch.float32
     assert resolve_precision("bf16", torch.device("cpu")) == torch.bfloat16
-    assert resolve_precision("auto", torch.device("cpu")) in (torch.float32, torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "fast"),
+    [
+        ("GenuineIntel", "avx512f avx512_bf16 amx_tile", True),
+        ("GenuineIntel", "avx512f avx512_bf16", False),
+        ("AuthenticAMD", "avx512f avx512_bf16", True),
+        ("AuthenticAMD", "avx2", False),
+        ("", "", False),
+    ],
+)
+def test_auto_is_bf16_on_processors_that_are_faster_in_it(
+    vendor: str, flags: str, fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if vendor:
+        (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags} sse\n")
+    monkeypatch.setattr(machine_memory, "Path", lambda _: tmp_path / "cpuinfo")
+    assert resolve_precision("auto", torch.device("cpu")) == (torch.bfloat16 if fast else torch.float32)
 
 
 def test_penalties_of_a_part_s_generation_config_are_not_taken_over(parts: dict[str, str], tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
 from vqa_core.estimates import (
-    REACHED,
     Memory,
     Steps,
     estimate_memory,
     estimate_seconds,
     estimate_steps,
     measured_pace,
+    reached,
     reckoned_pace,
 )
 from vqa_core.files import InputError
@@ -117,9 +117,9 @@ def _time_row(
     text = t("train.time_range", low=duration(t, low + START_S), high=duration(t, high + START_S))
     if speed:
         of = f"{speed.flops / 1e12:.3g} TFLOP/s" if speed.gpu else f"{speed.flops / 1e9:.3g} GFLOP/s"
-        reached = {"best": f"{REACHED[0]:.0%}", "worst": f"{REACHED[-1]:.0%}"}
+        best, _, worst = reached(speed)
         key = "train.basis_reckoned_gpu" if speed.gpu else "train.basis_reckoned"
-        basis = t(key, speed=of, gpu=speed.gpu, **reached)
+        basis = t(key, speed=of, gpu=speed.gpu, best=f"{best:.0%}", worst=f"{worst:.0%}")
     else:
         basis = t("train.basis_time", run=pace.run, seconds=f"{pace.seconds[1]:.2g}", steps=f"{pace.steps:,}")
     return [t("train.time"), "\n".join(filter(None, [text, limit])), basis]

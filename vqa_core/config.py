@@ -115,7 +115,9 @@ class TrainSettings(Settings):
     weight_decay: float = setting(0.0, "AdamW's weight decay", minimum=0)
     max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm; 0 turns it off", minimum=0)
     precision: str = setting(
-        "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")
+        "auto",
+        "`auto` is bf16 where the processor is faster in it, else fp32",
+        choices=("auto", "fp32", "bf16"),
     )
     tf32: bool = setting(
         False, "fp32 matrices are multiplied in TF32 on GPUs that have it; with bf16 hardly any are left"
@@ -157,7 +159,9 @@ class PredictSettings(Settings):
     instruction: str | None = setting(None, "another instruction than that of training; empty takes it away")
     max_new_tokens: int = setting(16, "longest answer of `--answers open`", unit="tokens", minimum=1)
     precision: str = setting(
-        "auto", "`auto` is bf16 where the processor has it and fp32 elsewhere", choices=("auto", "fp32", "bf16")
+        "auto",
+        "`auto` is bf16 where the processor is faster in it, else fp32",
+        choices=("auto", "fp32", "bf16"),
     )
     attention: str = setting("auto", _ATTENTION, choices=ATTENTION)
     load_in: str = setting("full", _LOAD_IN, choices=LOAD_IN)

@@ -15,7 +15,7 @@ from vqa_core.batches import plan_batches
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, read_json_lines
 from vqa_core.lengths import Lengths
-from vqa_core.machine_memory import multiplies_bf16
+from vqa_core.machine_memory import prefers_bf16
 from vqa_core.machine_speed import Speed
 from vqa_core.part_sizes import language_sizes, projector_sizes, tower_sizes
 from vqa_core.runs import RunDir
@@ -25,7 +25,8 @@ LIBRARIES = (500_000_000, 900_000_000)  # bytes that Python, torch and transform
 QUANTISED = {"8bit": 1.0, "4bit": 4.127 / 8}  # bytes a weight, QLoRA's constants of the constants included
 TYPICAL = 16.0  # tokens of a question with its answer
 ANSWER = 3  # tokens of an answer and its end
-REACHED = (0.8, 0.4, 0.15)  # of the speed of large matrix products: at best, likely, at worst
+REACHED = (1.0, 0.5, 0.2)  # of a processor's speed of matrix products in fp32: at best, likely, at worst
+REACHED_GPU = (0.6, 0.35, 0.15)  # of the speed in a GPU's datasheet; never measured here
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Leng
     extra = of_stage.get(settings.stage, language.parameters)
     trained = projector.parameters + extra
     frozen = tower.parameters + (0 if settings.stage == "full" else language.parameters)
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16())
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and prefers_bf16())
     number = 2 if bf16 else 4
 
     saved = language.in_layers * (number - QUANTISED[settings.load_in]) if settings.load_in in QUANTISED else 0
@@ -205,13 +206,18 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
+def reached(speed: Speed) -> tuple[float, float, float]:
+    """The share of a machine's speed that training reaches: at best, likely, at worst."""
+    return REACHED_GPU if speed.gpu else REACHED
+
+
 def reckoned_pace(model: ModelSettings, settings: TrainSettings, lengths: Lengths, speed: Speed) -> Pace | None:
     """The pace of a machine of this speed by what there is to multiply; None where a part's size is not known.
 
     Operations: 2 a parameter and token forwards, 2 backwards through a frozen layer and 4 through a trained one, 2 more
     with `gradient_checkpointing` (arXiv:2001.08361, 2.1; attention over rows this short adds a few percent); the tower
     forwards only, its patches once an image of a batch; the head for the tokens of answers alone. The share of the
-    machine's speed that this reaches is between those of REACHED, which hold for the trainings of
+    machine's speed that this reaches is between those of `reached`: a processor's hold for the twelve trainings of
     tests/test_estimates.py. Answering a validation question is a pass forwards, and its tokens one by one.
     """
     tower, language = tower_sizes(model.vision_tower), language_sizes(model.language_model)
@@ -226,7 +232,7 @@ def reckoned_pace(model: ModelSettings, settings: TrainSettings, lengths: Length
     reading = language.in_layers * tokens / questions
     training = each * (reading + head * ANSWER) + seeing
     answering = 2 * (reading + (language.in_layers + head) * ANSWER) + seeing
-    best, likely, worst = (speed.flops * share for share in REACHED)
+    best, likely, worst = (speed.flops * share for share in reached(speed))
     return Pace(
         "", (training / best, training / likely, training / worst), 0,
         (answering / best, answering / likely, answering / worst),

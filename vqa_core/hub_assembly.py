@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from vqa_core.any_vlm import AnyVlm
-from vqa_core.capabilities import Capability, capability_of
+from vqa_core.capabilities import CAPABILITIES, Capability, capability_of
 from vqa_core.chat_prompt import OWN, ChatPrompt, check_own_ways, has_template, with_own_prompt
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
@@ -122,8 +122,22 @@ def _settled(hub: HubModel) -> HubModel:
     if isinstance(hub.prompt, TextPrompt):
         _try(hub, hub.prompt)
     else:
-        hub.prompt.follow(hub.see(Image.new("RGB", (64, 64), "grey")).prefix.ids)
+        _follow(hub, hub.prompt)
     return hub
+
+
+def _follow(hub: HubModel, prompt: ChatPrompt) -> None:
+    """Find what of the prompt is the picture's; an architecture that nobody looked at is asked for one token.
+
+    Raises InputError, with what went wrong, for one that can't be asked.
+    """
+    grey = Image.new("RGB", (64, 64), "grey")
+    if hub.model.config.model_type in CAPABILITIES:
+        prompt.follow(hub.see(grey).prefix.ids)
+        return
+    with _own_errors(hub.model.config.model_type):
+        prompt.follow(hub.see(grey).prefix.ids)
+        _ask_once(hub, grey)
 
 
 def _no_token(model: PreTrainedModel) -> InputError:
@@ -185,9 +199,13 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
         apart = hub.lead is not None and begun is None
         due = apart or (hub.lead is None and ended and not prompt.closing)
         prompt.ask_with(prompt.image, closed=due or last != last.rstrip())
-        with torch.inference_mode(), hub.autocast():
-            inputs = hub.question_inputs(hub.see(grey), _TRIED[0])
-            hub.model.generate(**inputs, do_sample=False, max_new_tokens=1)
+        _ask_once(hub, grey)
+
+
+def _ask_once(hub: HubModel, image: Image.Image) -> None:
+    """One token of an answer."""
+    with torch.inference_mode(), hub.autocast():
+        hub.model.generate(**hub.question_inputs(hub.see(image), _TRIED[0]), do_sample=False, max_new_tokens=1)
 
 
 @contextlib.contextmanager
@@ -207,9 +225,7 @@ def _own_errors(kind: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"A model of type {kind!r} without a chat template can't be asked with a picture and a question: {text}"
-        ) from error
+        raise InputError(f"A model of type {kind!r} can't be asked with a picture and a question: {text}") from error
 
 
 def _differ(one: dict[str, Any], two: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from vqa_core.chat_template import written_out
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.loading import LoadOptions
+from vqa_core.machine_memory import processor_prefers_bf16
 from vqa_core.packing import FLASH, Prefix, check_backend
 from vqa_core.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.pixels import PixelTransform
@@ -159,13 +160,10 @@ def best_device() -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 where the processor multiplies in it (Ampere and later, AVX512-BF16, AMX), else fp32."""
+    """`auto` is bf16 where that is faster (Ampere and later, AMX, AMD's AVX512-BF16), else fp32."""
     if precision != "auto":
         return DTYPES[precision]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else processor_prefers_bf16()
     return torch.bfloat16 if fast else torch.float32
 
 
