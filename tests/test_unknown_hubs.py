@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Idefics2ForConditionalGeneration
+from transformers import Idefics2Model
 
 from tests.test_hub_model import LONGEST, generated, picture
 from tests.test_hub_training import ANSWERS_TAUGHT
@@ -69,7 +69,7 @@ def test_one_that_fails_is_told_of_when_it_is_loaded(tmp_path: Path, monkeypatch
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no heads\nat all")
 
-    monkeypatch.setattr(Idefics2ForConditionalGeneration, "forward", fails)
+    monkeypatch.setattr(Idefics2Model, "forward", fails)
     with pytest.raises(InputError, match=r"of type 'idefics2' can't be asked with a picture and a question: no heads$"):
         build_hub_model(ModelSettings(base_model=str(folder)))
 
