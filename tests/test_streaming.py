@@ -12,7 +12,7 @@ import torch
 from tests.tiny import ANSWERS, QUESTIONS, tiny_picture, tiny_vlm
 from vqa_core.config import PredictSettings
 from vqa_core.engine import Engine
-from vqa_core.predictions import Prediction
+from vqa_core.predictions import Coming, Prediction
 from vqa_core.stages import Stage, prepare_stage
 from vqa_core.vlm import cast_weights
 
@@ -30,14 +30,18 @@ def engine_of(allowed: tuple[str, ...] | None = None, **model: Any) -> Engine:
 
 
 def streamed(engine: Engine, seed: int = 0) -> tuple[list[list[str]], list[Prediction]]:
-    """Everything that was yielded, and what was returned."""
-    yielded: list[list[str]] = []
+    """The texts that were yielded, and what was returned, whose probabilities came with the last texts alone."""
+    yielded: list[list[Coming]] = []
     stream = engine.stream(tiny_picture(seed), QUESTIONS)
-    while True:
+    returned: list[Prediction] | None = None
+    while returned is None:
         try:
             yielded.append(next(stream))
         except StopIteration as stop:
-            return yielded, stop.value
+            returned = stop.value
+    assert [each for _, each in yielded[-1]] == [prediction.probability for prediction in returned]
+    assert not any(each for answers in yielded[:-1] for _, each in answers)
+    return [[text for text, _ in answers] for answers in yielded], returned
 
 
 @pytest.mark.parametrize("allowed", [None, ANSWERS])
@@ -90,7 +94,7 @@ def test_every_step_may_be_taken_in_another_thread(mixed: bool) -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
-def _step(stream: Generator[list[str], None, list[Prediction]]) -> list[str] | StopIteration:
+def _step(stream: Generator[list[Coming], None, list[Prediction]]) -> list[Coming] | StopIteration:
     try:
         answers = next(stream)
     except StopIteration as stop:

@@ -33,6 +33,7 @@ from ui.words import Words
 from ui.workspace import Workspace
 from vqa_core.files import InputError
 from vqa_core.images import open_image
+from vqa_core.predictions import Coming
 
 NAME = "ask"
 PREVIEW, SMALL = 1024, 340  # pixels of the longest side of a picture as it is shown; a smaller one is enlarged
@@ -180,7 +181,7 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
         image = open_image(subject.path)
     models, before = workspace.models, workspace.asked.answers(subject.key)
 
-    def growing(status: str, coming: Sequence[str], *, begins: bool = False) -> Values:
+    def growing(status: str, coming: Sequence[Coming], *, begins: bool = False) -> Values:
         table = answer_table(t, before, list(zip(questions, coming, strict=True)))
         return [{"view": view, "begins": begins, "scene": [status, table]}]
 
@@ -189,7 +190,7 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
 
     ready = models.ready(run)
     status = "ask.loading" if not ready else "ask.waiting" if models.busy else "ask.answering"
-    yield growing(t(status), [""] * len(questions), begins=True)
+    yield growing(t(status), [("", None)] * len(questions), begins=True)
     with workspace.asked.once((subject.key, run, *questions)) as first:
         if first:
             keep = functools.partial(workspace.asked.keep_seen, subject.key)

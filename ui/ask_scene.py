@@ -22,6 +22,7 @@ from vqa_core.error_analysis import answers_of
 from vqa_core.files import InputError
 from vqa_core.images import open_image
 from vqa_core.pixels import PixelTransform
+from vqa_core.predictions import Coming
 
 SHOWN = 30  # answers in the table
 SIDE = 360  # pixels of the two pictures of what the model sees
@@ -66,9 +67,13 @@ def subject_of(workspace: Workspace, view: View) -> Subject | None:
     return Subject(path, id_of(path))
 
 
-def answer_table(t: Words, answers: Sequence[Answered], coming: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The answers about a picture, newest first, those of one time in their order; `coming` are not whole yet."""
-    rows = [[question, text or "…", "", ""] for question, text in coming]
+def answer_table(t: Words, answers: Sequence[Answered], coming: Sequence[tuple[str, Coming]] = ()) -> dict[str, Any]:
+    """The answers about a picture, newest first, those of one time in their order; before them questions with `coming`
+    answers."""
+    rows = [
+        [question, text or ("…" if probability is None else t("ask.empty")), percent(probability), ""]
+        for question, (text, probability) in coming
+    ]
     keys = [""] * len(rows)
     newest = sorted(enumerate(answers), key=lambda item: item[1].asked, reverse=True)
     for at, each in newest[:SHOWN]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from vqa_core.files import InputError
+from vqa_core.predictions import Coming
 
 if TYPE_CHECKING:
     from ui.models import Models
@@ -68,8 +69,8 @@ def answering(
     *,
     k: int = 5,
     keep: Callable[[Sequence[Image.Image]], dict[str, Any]] = lambda _: {},
-) -> Generator[list[str], None, list[Answered]]:
-    """As `answer`; yields the answers so far after each token.
+) -> Generator[list[Coming], None, list[Answered]]:
+    """As `answer`; yields the answers so far after each token, and whole ones before the likeliest are looked for.
 
     `keep` gets the tiles that a processor of the model's own made of the picture, and gives what is to be kept of them.
     """

@@ -19,7 +19,7 @@ from vqa_core.examples import Example
 from vqa_core.files import InputError
 from vqa_core.images import image_hash, open_image
 from vqa_core.packing import Branch, PackedRow, pack_onto
-from vqa_core.predictions import Prediction
+from vqa_core.predictions import Coming, Prediction
 from vqa_core.tries import AnswerTrie
 
 logger = logging.getLogger("vqa")
@@ -100,19 +100,20 @@ class Engine:
         generated = self._generate(Batch([group]), [self.vlm.see(image)])[0]
         return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
 
-    def stream(self, image: Image.Image, questions: Sequence[str]) -> Generator[list[str], None, list[Prediction]]:
+    def stream(self, image: Image.Image, questions: Sequence[str]) -> Generator[list[Coming], None, list[Prediction]]:
         """What `ask` returns with the shared engine; before, the answers so far are yielded after each token.
 
-        The last ones yielded are the answers returned. The steps may be taken in different threads.
+        The last ones yielded are the answers returned, with their probabilities. The steps may be taken in different
+        threads.
         """
         group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
         picture = self.vlm.see(image)
         generated: list[Generated] = []
         for (generated,) in self._steps(group, picture):
             # the first bytes of a character that takes several are no text yet
-            yield [self.vlm.prompt.decode(answer.ids).rstrip("\ufffd") for answer in generated]
+            yield [(self.vlm.prompt.decode(answer.ids).rstrip("\ufffd"), None) for answer in generated]
         predictions = [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
-        yield [prediction.answer for prediction in predictions]
+        yield [(prediction.answer, prediction.probability) for prediction in predictions]
         return predictions
 
     def _steps(self, group: list[Example], picture: Picture) -> Iterator[list[list[Generated]]]:

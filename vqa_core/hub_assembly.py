@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
+from transformers.utils.hub import LocalEntryNotFoundError
 
 from vqa_core.any_vlm import AnyVlm
 from vqa_core.capabilities import CAPABILITIES, Capability, capability_of

@@ -24,6 +24,9 @@ STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
 
 
+Coming = tuple[str, float | None]  # an answer while it is generated; its probability once it is whole
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer to one question.

@@ -65,9 +65,9 @@ FOUND = f"""async (term) => {{
     return (since - window.typed) / 1000;
 }}"""
 PLANNED = "() => document.querySelector('#train-command textarea')?.value.includes('dacon')"
-# whole answers have a probability, those that still come have none
-ANSWERED = """(count) => [...document.querySelectorAll('#ask-answers tbody tr')]
-    .filter((row) => row.cells[2].textContent).length >= count"""
+# whole answers have a probability, those that still come have none; when the likeliest are drawn too, a model
+ROWS = "(count) => [...document.querySelectorAll('#ask-answers tbody tr')].filter((row) => row.cells[{0}].textContent)"
+ANSWERED, DONE = (f"{ROWS.format(cell)}.length >= count" for cell in (2, 3))
 
 
 def wait_for_index(page: Any, server: PageServer) -> float:
@@ -163,6 +163,7 @@ def ask(page: Any, server: PageServer, picture: Path, count: int) -> dict[str, A
         seconds.append(time.monotonic() - asked)
         if number == 0:
             cold = time.monotonic() - server.started
+        page.wait_for_function(DONE, arg=number + 1)
         page.wait_for_timeout(500)  # a question asked while the page is busy with another is not taken
     return {"cold": cold, "first": seconds[0], "further": seconds[1:], "memory": server.resident_bytes()}
 
