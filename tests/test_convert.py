@@ -206,6 +206,27 @@ def test_weights_beside_lora_that_the_base_has_no_place_for_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_head_that_differs_from_the_embeddings_is_not_put_into_one_matrix(
+    parts: dict[str, str], tmp_path: Path
+) -> None:
+    tied = tmp_path / "tied"
+    shutil.copytree(parts["_name_or_path"], tied)
+    write_json(tied / "config.json", read_json(tied / "config.json") | {"tie_word_embeddings": True})
+    weights = load_file(tied / "model.safetensors")
+    weights.pop("lm_head.weight", None)
+    save_file(weights, tied / "model.safetensors", metadata={"format": "pt"})
+    grown = torch.cat([weights["model.embed_tokens.weight"], torch.randn(3, 32)])
+    base = parts | {"_name_or_path": str(tied)}
+    source = lora_checkpoint(tmp_path / "same", base, embeddings=grown + 1, head=grown + 1)
+    convert(["--from", str(source), "--to", str(tmp_path / "one")])
+    assert torch.equal(load_model_folder(tmp_path / "one").model.lm_head.weight, grown[:VOCABULARY] + 1)
+    source = lora_checkpoint(tmp_path / "other", base, embeddings=grown, head=grown + 1)
+    with pytest.raises(
+        InputError, match=r"'lm_head\.weight' differs from model\.embed_tokens\.weight, and .* one matrix"
+    ):
+        convert(["--from", str(source), "--to", str(tmp_path / "two")])
+
+
 def test_a_model_s_parts_are_not_written_over_what_lies_beside_it(parts: dict[str, str], tmp_path: Path) -> None:
     tower = load_file(Path(parts["mm_vision_tower"]) / "model.safetensors")
     trained = {name: tensor * 0.5 for name, tensor in tower.items()}
