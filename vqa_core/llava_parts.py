@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import cached_file
 
 from vqa_core.config import ModelSettings
@@ -42,14 +41,14 @@ def with_own_parts(checkpoint: LlavaCheckpoint, settings: ModelSettings, base: s
     Raises InputError where one of those folders is there, before anything is written.
     """
     options, language_model = LoadOptions.of(settings), settings.language_model
-    changed = _changed(checkpoint, language_model, options)
-    brings = checkpoint.kind == "full" or bool(changed)
-    target = _beside(out, "language-model") if brings else None
+    trained = _trained_on(checkpoint, language_model, options)
+    target = _beside(out, "language-model") if checkpoint.kind == "full" or trained else None
     settings = replace(settings, vision_tower=_own_tower(checkpoint, settings, out))
     if target is None:
         return settings
-    if changed:
-        _write_changed(checkpoint, target, changed, language_model, options)
+    if trained:
+        copy_tokenizer(resolve_language_model(language_model), target, options)
+        trained.save_pretrained(target)
     else:
         _write_whole(checkpoint, target, base, options)
     return replace(settings, language_model=str(target))
@@ -120,17 +119,16 @@ def _write_whole(checkpoint: LlavaCheckpoint, out: Path, base: str | None, optio
     model.save_pretrained(out)
 
 
-def _changed(checkpoint: LlavaCheckpoint, base: str, options: LoadOptions) -> dict[str, Tensor]:
-    """What LoRA's training changed of the language model `base` otherwise: whole tensors, of its own size.
+def _trained_on(checkpoint: LlavaCheckpoint, base: str, options: LoadOptions) -> PreTrainedModel | None:
+    """The language model `base` as LoRA's training left it but for LoRA; None where that changed nothing of it.
 
     Of the embeddings and the head only the rows of the base's tokens count: the rows that LLaVA appends are of
     `<im_patch>`, which no text has, and of `<im_start>` and `<im_end>`, which are the projector's here.
     """
     if not checkpoint.beside_lora:
-        return {}
-    own = load_language_model(base, "auto", options).state_dict()
-    tokens = len(load_tokenizer(base, options))
-    changed = {}
+        return None
+    model, tokens = load_language_model(base, "auto", options), len(load_tokenizer(base, options))
+    own, path, changed = model.state_dict(), checkpoint.folder / NON_LORA, {}
     for name, tensor in checkpoint.beside_lora.items():
         before = own.get(name, torch.empty(0))
         rows, fits = len(tensor), tensor.shape == before.shape
@@ -141,26 +139,17 @@ def _changed(checkpoint: LlavaCheckpoint, base: str, options: LoadOptions) -> di
         if not fits:
             found = tuple(before.shape) if name in own else "none"
             raise InputError(
-                f"{checkpoint.folder / NON_LORA}: {name} has shape {tuple(tensor.shape)}, and {base!r} has {found}. "
+                f"{path}: {name} has shape {tuple(tensor.shape)}, and {base!r} has {found}. "
                 "Name the language model that LoRA was trained on with --base."
             )
         if not torch.equal(tensor[:rows], before[:rows].to(tensor.dtype)):  # LLaVA rounds it to the format of training
             changed[name] = torch.cat([tensor[:rows], before[rows:].to(tensor.dtype)])
-    return changed
-
-
-def _write_changed(
-    checkpoint: LlavaCheckpoint, out: Path, changed: dict[str, Tensor], base: str, options: LoadOptions
-) -> None:
-    """The language model `base` with these tensors in place of its own."""
-    model = load_language_model(base, "auto", options)
     model.load_state_dict(changed, strict=False, assign=True)
     model.tie_weights()
     now = model.state_dict()
     if lost := sorted(name for name, tensor in changed.items() if not torch.equal(now[name], tensor)):
         raise InputError(
-            f"{checkpoint.folder / NON_LORA}: {named(lost)} differs from {EMBEDDINGS}, and {base!r} has one matrix for "
-            "both. Name the language model that LoRA was trained on with --base."
+            f"{path}: {named(lost)} differs from {EMBEDDINGS}, and {base!r} has one matrix for both. "
+            "Name the language model that LoRA was trained on with --base."
         )
-    copy_tokenizer(resolve_language_model(base), out, options)
-    model.save_pretrained(out)
+    return model if changed else None
