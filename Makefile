@@ -60,7 +60,7 @@ demo-weights: $(RUN_TIME) ## train the weights in demo/model again and put them 
 	mkdir -p demo
 	cp -R runs/demo-weights/model runs/demo-weights/metrics.jsonl demo/
 
-test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="tests/test_packing.py" runs some
+test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="tests/model/test_packing.py" runs some
 	$(PY) -m pytest $(ARGS)
 
 parity: $(DEV) $(PEER_READY) ## compare with LLaVA itself, which it installs into .venv-peer (Python 3.11)

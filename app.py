@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM is a Ctrl-C, now and while serving
     listening = _listen(args.host, args.port)
 
-    from ui.memory import keep_little
-    from ui.uploads import UploadFolder, UploadLimit
+    from ui.server.uploads import UploadFolder, UploadLimit
+    from ui.workspace.memory import keep_little
 
     keep_little()  # before there are threads
 
@@ -54,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import uvicorn
 
-    from ui.guard import Guard
-    from ui.languages import PATHS
-    from ui.page import build_server
-    from ui.words import Words
-    from ui.workspace import Workspace
+    from ui.components.words import Words
+    from ui.server.guard import Guard
+    from ui.server.languages import PATHS
+    from ui.server.page import build_server
+    from ui.workspace.workspace import Workspace
 
     app = build_server(Workspace(args.runs, args.data), mcp=args.mcp)
     limited = UploadLimit(app, uploads, {path: Words(language) for language, path in PATHS.items()})

@@ -1,7 +1,7 @@
 """Draw the figures of README and docs from the code they show: `python -m docs.make_figures`.
 
 docs/images/packed-row-light.png and -dark.png: one picture and three questions as one packed row, with the mask that
-`vqa_core.packing` gives it. Words stand for tokens.
+`vqa_core.model.packing` gives it. Words stand for tokens.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from vqa_core.packing import IGNORE_INDEX, Branch, pack, shared_prefix_mask
+from vqa_core.model.packing import IGNORE_INDEX, Branch, pack, shared_prefix_mask
 
 FOLDER = Path(__file__).parent / "images"
 PICTURE = "data/train/images/474.png"  # of the easy_vqa package, with three of its questions

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser import FLAGS, Look, Server, chromium, open_tab, ready, watched
-from ui.page import TABS
-from vqa_core.predictions import Prediction, PredictionLog
-from vqa_core.priors import AnswerPrior
-from vqa_core.runs import RunDir
+from tests.support.browser import FLAGS, Look, Server, chromium, open_tab, ready, watched
+from ui.server.page import TABS
+from vqa_core import ROOT
+from vqa_core.data.priors import AnswerPrior
+from vqa_core.runs.predictions import Prediction, PredictionLog
+from vqa_core.runs.run_dir import RunDir
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
 RUN, OTHER = "demo", "question-only"
 QUESTIONS = "what shape is in the image?\nwhat is the color of the shape?\nis there a circle?"

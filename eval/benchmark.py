@@ -58,7 +58,7 @@ def _prepare(settings: Any) -> Iterator[Report]:
 
 
 def _page(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.page import bench_page
+    from vqa_core.benchmarks.page.page import bench_page
 
     return bench_page(settings)
 
@@ -70,7 +70,7 @@ def _recipe(settings: Any) -> Iterator[Report]:
 
 
 def _gpu(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.gpu import bench_gpu
+    from vqa_core.benchmarks.gpu.gpu import bench_gpu
 
     return bench_gpu(settings)
 

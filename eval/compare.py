@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqa_core.commands import parser_for, run_command
-from vqa_core.comparison import compare
+from vqa_core.data.references import add_reference_arguments, references_of
 from vqa_core.files import InputError, named
-from vqa_core.predictions import read_predictions
-from vqa_core.references import add_reference_arguments, references_of
-from vqa_core.runs import RunDir
+from vqa_core.runs.predictions import read_predictions
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.comparison import compare
 
 
 def main(argv: Sequence[str] | None = None) -> None:

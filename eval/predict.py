@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.commands import log_to, parser_for, run_command
-from vqa_core.competition import read_test
 from vqa_core.config import DataSettings, PredictSettings, read_config, settings_of
-from vqa_core.examples import ColumnMap
-from vqa_core.exchange.importing import columns_of_import, is_foreign
+from vqa_core.data.competition import read_test
+from vqa_core.data.formats.importing import columns_of_import, is_foreign
+from vqa_core.data.prepare import column_map, column_settings
+from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError
-from vqa_core.prepare import column_map, column_settings
-from vqa_core.runs import RunDir
+from vqa_core.runs.examples import ColumnMap
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
-from vqa_core.sources import data_folder
 
 logger = logging.getLogger("vqa")
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"There are no {args.split} questions in {root}.")
     log_to(run)
 
-    from vqa_core.predicting import adopt_model, predict_split  # imports torch
+    from vqa_core.inference.predict import adopt_model, predict_split  # imports torch
 
     vlm = adopt_model(run, args.model, settings) if args.model else None
     run.write_section("predict", settings.to_dict())

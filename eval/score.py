@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from vqa_core.answers import NORMALISERS
 from vqa_core.commands import parser_for, run_command
+from vqa_core.data.references import add_reference_arguments, own_annotations, references_of
 from vqa_core.files import read_json, write_json
-from vqa_core.metrics import DEFAULT_NORMALISER, METRICS
-from vqa_core.predictions import read_predictions
-from vqa_core.references import add_reference_arguments, own_annotations, references_of
-from vqa_core.runs import RunDir
-from vqa_core.scoring import score_predictions
+from vqa_core.runs.predictions import read_predictions
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS
+from vqa_core.scoring.score import score_predictions
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,17 +5,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqa_core.card import write_card
 from vqa_core.commands import parser_for, run_command
-from vqa_core.competition import read_test
 from vqa_core.config import DataSettings, settings_of
-from vqa_core.exchange.results import RESULTS, write_run_results
+from vqa_core.data.competition import read_test
+from vqa_core.data.prepare import column_map
 from vqa_core.files import InputError
-from vqa_core.predictions import read_predictions
-from vqa_core.prepare import column_map
-from vqa_core.runs import RunDir
-from vqa_core.submission import submission_of, write_submission
-from vqa_core.submissions import keep_submission, writing
+from vqa_core.runs.predictions import read_predictions
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.submission.card import write_card
+from vqa_core.submission.history import keep_submission, writing
+from vqa_core.submission.results import RESULTS, write_run_results
+from vqa_core.submission.submission import submission_of, write_submission
 
 DATA_FILES = ("train.csv", "test.csv", "sample_submission.csv")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser import browser, open_page, page, serve  # noqa: F401
-from tests.namespace import cut_off
+from tests.support.browser import browser, open_page, page, serve  # noqa: F401
+from tests.support.namespace import cut_off
 
 # Before anything imports torch or transformers; child processes inherit it.
 os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}

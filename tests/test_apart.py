@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import tiny_run
+from tests.support.tiny import tiny_run
+from vqa_core.analysis.errors import _guesses
 from vqa_core.apart import LARGE, apart
 from vqa_core.config import DataSettings
-from vqa_core.error_analysis import _guesses
 from vqa_core.files import InputError
-from vqa_core.lengths import lengths_of_data
-from vqa_core.runs import RunDir
+from vqa_core.planning.lengths import lengths_of_data
+from vqa_core.runs.run_dir import RunDir
 
 
 def test_a_large_file_is_read_by_another_process_and_a_small_one_by_this() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from vqa_core import ROOT
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.files import InputError
-from vqa_core.runs import RunDir
+from vqa_core.runs.run_dir import RunDir
 
-ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(
     f"{path.parent.name}.{path.stem}" for folder in ("train", "eval") for path in (ROOT / folder).glob("[a-z]*.py")
 )

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from vqa_core import ROOT
 from vqa_core.benchmarks.settings import GpuBench, InferBench, PrepareBench, RecipeBench, TrainBench
 from vqa_core.config import SECTIONS, read_config, settings_of
 from vqa_core.files import InputError
 from vqa_core.settings import Settings, add_arguments, flag_of
 
-PRESETS = sorted((Path(__file__).parents[1] / "configs").glob("*.json"))
+PRESETS = sorted((ROOT / "configs").glob("*.json"))
 KINDS = [*SECTIONS.values(), InferBench, TrainBench, PrepareBench, RecipeBench, GpuBench]
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_is_read_into_settings_that_build_a_model(path: Path) -> None:
-    from vqa_core.projectors import PROJECTORS
-    from vqa_core.prompts import PROMPT_STYLES
+    from vqa_core.model.projectors import PROJECTORS
+    from vqa_core.prompts.styles import PROMPT_STYLES
 
     config = read_config(path)
     for name, kind in SECTIONS.items():

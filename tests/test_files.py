@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vqa_core import ROOT
 from vqa_core.files import (
     InputError,
     named,
@@ -39,7 +40,7 @@ while True:
 def test_a_write_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for delay in (0.0, 0.01, 0.02, 0.03, 0.05):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=Path(__file__).parents[1])
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=ROOT)
         while not path.exists():
             time.sleep(0.005)
         time.sleep(delay)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from vqa_core import predicting, progress
-from vqa_core.metric_log import MetricLog
-from vqa_core.predictions import Prediction, PredictionLog
+from vqa_core import progress
+from vqa_core.inference import predict as predicting
 from vqa_core.progress import Meter, Progress, metered, read_progress
-from vqa_core.runs import RunDir
-from vqa_core.trackers import Tracker
+from vqa_core.runs.predictions import Prediction, PredictionLog
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.training.metric_log import MetricLog
+from vqa_core.training.trackers import Tracker
 
 
 @pytest.fixture

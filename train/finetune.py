@@ -9,10 +9,10 @@ from typing import Any
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import ModelSettings, TrainSettings, read_config, settings_of
-from vqa_core.examples import read_examples
 from vqa_core.files import InputError
-from vqa_core.prompts import OWN_TEMPLATE, STYLE_NAMES
-from vqa_core.runs import RunDir
+from vqa_core.prompts.styles import OWN_TEMPLATE, STYLE_NAMES
+from vqa_core.runs.examples import read_examples
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments, differences
 
 
@@ -32,7 +32,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _of_folder(folder: str) -> dict[str, dict[str, Any]]:
     """Parts, prompt, stage and LoRA of a model folder that training starts from, as sections of a config."""
-    from vqa_core.stages import describe_model_folder  # imports torch
+    from vqa_core.model.stages import describe_model_folder  # imports torch
 
     model = describe_model_folder(Path(folder))
     lora = {name: value for name, value in asdict(model.stage).items() if name != "name" and model.stage.lora_rank}
@@ -88,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         run.metrics.unlink(missing_ok=True)
 
-    from vqa_core.finetuning import finetune  # torch is imported only once the settings are known to be good
-    from vqa_core.rows import open_rows
+    from vqa_core.runs.training_rows import open_rows
+    from vqa_core.training.finetune import finetune  # torch is imported only once the settings are known to be good
 
     run.write_section("model", model_settings.to_dict())
     run.write_section("train", settings.to_dict())

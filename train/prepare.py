@@ -14,13 +14,13 @@ from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
-from vqa_core.data_report import DataReport
-from vqa_core.examples import ColumnMap
-from vqa_core.exchange.exporting import EXPORTS, export_run, unanswered_of
-from vqa_core.exchange.importing import LEFT_OUT, Sources, import_data, is_foreign
+from vqa_core.data.formats.exporting import EXPORTS, export_run, unanswered_of
+from vqa_core.data.formats.importing import LEFT_OUT, Sources, import_data, is_foreign
+from vqa_core.data.prepare import column_map, column_settings, count_images, prepare
+from vqa_core.data.report import DataReport
 from vqa_core.files import InputError, read_json
-from vqa_core.prepare import column_map, column_settings, count_images, prepare
-from vqa_core.runs import RunDir
+from vqa_core.runs.examples import ColumnMap
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
 
 

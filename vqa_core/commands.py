@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqa_core.files import InputError
-from vqa_core.runs import RunDir
+from vqa_core.runs.run_dir import RunDir
 
 logger = logging.getLogger("vqa")
 

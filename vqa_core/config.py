@@ -67,7 +67,8 @@ class ModelSettings(Settings):
         choices=("square", "pad", "stretch"),
     )
     prompt_style: str = setting(
-        "chatml", "prompt style: a name in vqa_core/prompts.py, `template` for the model's own, or the text of one"
+        "chatml",
+        "prompt style: a name in vqa_core/prompts/styles.py, `template` for the model's own, or the text of one",
     )
     instruction: str = setting("", "sentence appended to every question, such as LLaVA-1.5's short-answer instruction")
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vqa_core.machine_memory import free_memory
+from vqa_core.machine import free_memory
 
 BF16_TERAFLOPS = {
     "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "H200": 989, "GH200": 989, "A100": 312, "A10G": 70, "A10": 125,

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from tests.parity.world import ANSWERS, QUESTIONS, peer_python, run_peer, write_llama_tokenizer
-from tests.tiny import tiny_picture
+from tests.support.tiny import tiny_picture
 from vqa_core.benchmarks.peer import write_old_spelling
 from vqa_core.files import write_json
-from vqa_core.pretrained import embedded_language_model
+from vqa_core.model.embedded import embedded_language_model
 
 # name -> kind, image_aspect_ratio, start and end, <im_patch>
 PROJECTORS = {

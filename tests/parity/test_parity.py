@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.converting import round_trip
 from tests.parity.conftest import PROJECTORS, TRAINED, World
 from tests.parity.world import (
     ANSWERS,
@@ -24,16 +23,17 @@ from tests.parity.world import (
     prompts_of,
     run_peer,
 )
+from tests.support.converting import round_trip
 from train.convert import main as convert
 from vqa_core.config import ModelSettings
+from vqa_core.convert.llava_export import CONV_MODES
 from vqa_core.files import read_json
-from vqa_core.llava_export import CONV_MODES
-from vqa_core.packing import IGNORE_INDEX
-from vqa_core.parts import load_tokenizer
-from vqa_core.prompts import PromptEncoder
-from vqa_core.stages import Stage, load_model_folder, prepare_stage, save_model_folder, trained_tensors
-from vqa_core.training_data import BranchEncoder
-from vqa_core.vlm import Vlm, build_vlm
+from vqa_core.model.packing import IGNORE_INDEX
+from vqa_core.model.parts import load_tokenizer
+from vqa_core.model.stages import Stage, load_model_folder, prepare_stage, save_model_folder, trained_tensors
+from vqa_core.model.vlm import Vlm, build_vlm
+from vqa_core.prompts.styles import PromptEncoder
+from vqa_core.training.data import BranchEncoder
 
 pytestmark = pytest.mark.slow
 

@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vqa_core.decoding import Work, generate_packed
+from vqa_core import ROOT
 from vqa_core.files import write_json
-from vqa_core.packing import Branch, pack
-from vqa_core.prompts import PROMPT_STYLES, PromptEncoder
-from vqa_core.vlm import Vlm
+from vqa_core.inference.decoding import Work, generate_packed
+from vqa_core.model.packing import Branch, pack
+from vqa_core.model.vlm import Vlm
+from vqa_core.prompts.styles import PROMPT_STYLES, PromptEncoder
 
-ROOT = Path(__file__).parents[2]
 IMAGE = -200  # LLaVA's id of a picture
 NEW_TOKENS = 12
 QUESTIONS = (

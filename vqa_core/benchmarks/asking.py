@@ -13,14 +13,14 @@ from vqa_core.benchmarks.random_models import SHAPES, random_vlm
 from vqa_core.benchmarks.work_counter import Passed, counting
 from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.config import ModelSettings, PredictSettings
-from vqa_core.decoding import Work
-from vqa_core.engine import Engine
-from vqa_core.examples import Example
+from vqa_core.data.images import open_image
 from vqa_core.files import InputError
-from vqa_core.images import open_image
-from vqa_core.packing import Branch, pack
-from vqa_core.stages import load_llava_folder
-from vqa_core.vlm import Vlm, best_device, build_vlm, cast_weights
+from vqa_core.inference.decoding import Work
+from vqa_core.inference.engine import Engine
+from vqa_core.model.packing import Branch, pack
+from vqa_core.model.stages import load_llava_folder
+from vqa_core.model.vlm import Vlm, best_device, build_vlm, cast_weights
+from vqa_core.runs.examples import Example
 
 logger = logging.getLogger("vqa")
 

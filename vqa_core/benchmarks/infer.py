@@ -24,9 +24,9 @@ from vqa_core.benchmarks.report import Report, arm_figures, comparison, comparis
 from vqa_core.benchmarks.settings import InferBench, means
 from vqa_core.benchmarks.timing import Rounds, interleave
 from vqa_core.benchmarks.workloads import Questions, shape_of
-from vqa_core.examples import group_by_image
 from vqa_core.files import InputError
-from vqa_core.vlm import Vlm, best_device, resolve_precision
+from vqa_core.model.vlm import Vlm, best_device, resolve_precision
+from vqa_core.runs.examples import group_by_image
 
 logger = logging.getLogger("vqa")
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vqa_core.card import git_commit, versions
+from vqa_core.submission.card import git_commit, versions
 
 
 def describe_machine() -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from vqa_core import ROOT
 from vqa_core.benchmarks.asking import WrongWork, describe_model, differences
 from vqa_core.benchmarks.devices import describe_device, matmul_rate
 from vqa_core.benchmarks.machine import describe_machine
@@ -24,16 +25,15 @@ from vqa_core.benchmarks.settings import PeerBench
 from vqa_core.benchmarks.timing import interleave
 from vqa_core.benchmarks.workloads import Questions, shape_of, workload_of
 from vqa_core.config import ModelSettings, PredictSettings
-from vqa_core.engine import Engine
+from vqa_core.convert.llava_export import export_llava
 from vqa_core.files import InputError, read_json, write_json
-from vqa_core.llava_export import export_llava
-from vqa_core.pretrained import embedded_language_model
-from vqa_core.stages import Stage, describe_model_folder, prepare_stage, save_model_folder
-from vqa_core.vlm import Vlm, best_device, build_vlm
+from vqa_core.inference.engine import Engine
+from vqa_core.model.embedded import embedded_language_model
+from vqa_core.model.stages import Stage, describe_model_folder, prepare_stage, save_model_folder
+from vqa_core.model.vlm import Vlm, best_device, build_vlm
 
 logger = logging.getLogger("vqa")
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "parity" / "peer.py"
 IMAGE = -200  # LLaVA's id of a picture
 TOWER = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 6}

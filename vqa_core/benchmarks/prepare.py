@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import vqa_core
+from vqa_core import ROOT
 from vqa_core.benchmarks.machine import describe_machine
 from vqa_core.benchmarks.report import Report
 from vqa_core.benchmarks.settings import PrepareBench
 from vqa_core.benchmarks.synthetic import make_dacon
 from vqa_core.files import read_json
-from vqa_core.runs import RunDir
+from vqa_core.runs.run_dir import RunDir
 
 logger = logging.getLogger("vqa")
 
@@ -73,7 +73,7 @@ def time_prepare(data: Path, run: RunDir) -> Usage:
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", _WATCH, *command],
-        cwd=Path(vqa_core.__file__).parents[1],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )

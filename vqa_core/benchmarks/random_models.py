@@ -13,8 +13,8 @@ from transformers import AutoModel, AutoModelForCausalLM, CLIPVisionConfig, Llam
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
-from vqa_core.prompts import prompt_style
-from vqa_core.vlm import Vlm, assemble, cast_weights
+from vqa_core.model.vlm import Vlm, assemble, cast_weights
+from vqa_core.prompts.styles import prompt_style
 
 
 @dataclass(frozen=True, slots=True)

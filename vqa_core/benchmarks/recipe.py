@@ -19,16 +19,16 @@ from vqa_core.benchmarks.machine import describe_machine
 from vqa_core.benchmarks.report import Report
 from vqa_core.benchmarks.settings import RecipeBench
 from vqa_core.config import DataSettings, ModelSettings, PredictSettings, TrainSettings
-from vqa_core.engine import Engine
-from vqa_core.examples import Example, first_images
-from vqa_core.finetuning import finetune
-from vqa_core.intervals import Floats, Interval, mean_interval, paired_difference
-from vqa_core.prepare import Splits, prepare
-from vqa_core.priors import AnswerPrior
-from vqa_core.rows import open_rows
-from vqa_core.runs import RunDir
-from vqa_core.stages import load_model_folder
-from vqa_core.vlm import best_device, resolve_precision
+from vqa_core.data.prepare import Splits, prepare
+from vqa_core.data.priors import AnswerPrior
+from vqa_core.inference.engine import Engine
+from vqa_core.model.stages import load_model_folder
+from vqa_core.model.vlm import best_device, resolve_precision
+from vqa_core.runs.examples import Example, first_images
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.training_rows import open_rows
+from vqa_core.scoring.intervals import Floats, Interval, mean_interval, paired_difference
+from vqa_core.training.finetune import finetune
 
 logger = logging.getLogger("vqa")
 

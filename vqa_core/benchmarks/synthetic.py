@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vqa_core.examples import Example
+from vqa_core.runs.examples import Example
 
 SIZES = {"train": (359_521, 107_231), "test": (40_479, 11_915)}  # rows, images
 PAGE_SIZES = {"train": (360_000, 108_000), "test": (40_500, 12_000)}  # what the page is promised for, and no less

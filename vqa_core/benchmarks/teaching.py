@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from vqa_core.benchmarks.asking import WrongWork
 from vqa_core.benchmarks.work_counter import Passed, counting
 from vqa_core.benchmarks.workloads import Questions, workload_of
-from vqa_core.collator import collate
-from vqa_core.examples import group_by_image
-from vqa_core.images import open_image
-from vqa_core.packing import IGNORE_INDEX, PADDING_SEGMENT, PackedRow, pack
-from vqa_core.trainer import PackedLoss
-from vqa_core.training_data import BranchEncoder
-from vqa_core.vlm import Vlm
+from vqa_core.data.images import open_image
+from vqa_core.model.collator import collate
+from vqa_core.model.packing import IGNORE_INDEX, PADDING_SEGMENT, PackedRow, pack
+from vqa_core.model.vlm import Vlm
+from vqa_core.runs.examples import group_by_image
+from vqa_core.training.data import BranchEncoder
+from vqa_core.training.trainer import PackedLoss
 
 ARMS = ("packed", "separate", "separate_full_head")
 LONGEST = 1 << 16  # tokens: no question is cut

@@ -25,10 +25,10 @@ from vqa_core.benchmarks.teaching import (
 )
 from vqa_core.benchmarks.timing import Rounds, interleave
 from vqa_core.benchmarks.workloads import Questions, shape_of, workload_of
-from vqa_core.packing import PADDING_SEGMENT
-from vqa_core.stages import Stage, prepare_stage
-from vqa_core.trainer import PackedLoss
-from vqa_core.vlm import Vlm, best_device, resolve_precision
+from vqa_core.model.packing import PADDING_SEGMENT
+from vqa_core.model.stages import Stage, prepare_stage
+from vqa_core.model.vlm import Vlm, best_device, resolve_precision
+from vqa_core.training.trainer import PackedLoss
 
 logger = logging.getLogger("vqa")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vqa_core.vlm import Vlm
+from vqa_core.model.vlm import Vlm
 
 
 @dataclass(slots=True)

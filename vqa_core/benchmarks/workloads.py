@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from vqa_core.benchmarks.floors import ModelShape, Workload, transformer_encode_flops
-from vqa_core.examples import Example, group_by_image
+from vqa_core.data.images import image_hash
 from vqa_core.files import InputError
-from vqa_core.images import image_hash
-from vqa_core.vlm import Vlm
+from vqa_core.model.vlm import Vlm
+from vqa_core.runs.examples import Example, group_by_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Questions:
     @classmethod
     def of_competition(cls, source: str) -> "Questions":
         """The training questions of what `--data` may name; they come with answers."""
-        from vqa_core.competition import read_competition  # pandas, which the GPU benchmark does without
-        from vqa_core.sources import data_folder
+        from vqa_core.data.competition import read_competition  # pandas, which the GPU benchmark does without
+        from vqa_core.data.sources import data_folder
 
         competition = read_competition(data_folder(source), splits=("train",))
         examples = [example for example in competition.train if example.answer]

@@ -1,0 +1,134 @@
+"""Datasets on disk: any split and column, pictures as their bytes, pictures that come twice written once."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from PIL import Image
+
+from vqa_core.data.competition import read_competition
+from vqa_core.data.formats.importing import Sources, import_data
+from vqa_core.data.formats.parquet import write_parquet
+from vqa_core.data.references import read_annotations
+from vqa_core.files import InputError, read_json
+from vqa_core.runs.examples import ColumnMap, Example
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[str]:
+    for number in range(2):
+        Image.new("RGB", (8, 8), (200 * number, 0, 0)).save(tmp_path / f"{number}.jpg")
+    return [str(tmp_path / f"{number}.jpg") for number in range(2)]
+
+
+def save(folder: Path, splits: dict[str, dict[str, list[Any]]], **features: Any) -> str:
+    made = {}
+    for name, columns in splits.items():
+        made[name] = datasets.Dataset.from_dict(columns)
+        for column, feature in features.items():
+            made[name] = made[name].cast_column(column, feature)
+    datasets.DatasetDict(made).save_to_disk(folder)
+    return str(folder)
+
+
+def test_columns_are_those_named_and_a_split_may_be_chosen(pictures: list[str], tmp_path: Path) -> None:
+    train = {"qid": [1, 2], "photo": pictures, "text": ["Q", "Q"], "label": ["NA", "001"]}
+    source = save(tmp_path / "set", {"train": train, "validation": train}, photo=datasets.Image())
+    columns = ColumnMap("qid", "image_id", "text", "label", "photo")
+    folder = import_data(Sources([f"{source}#train"], [f"{source}#validation"], columns=columns), tmp_path / "out")
+    read = read_competition(folder)
+    assert [(row.question_id, row.question, row.answer) for row in read.train] == [("1", "Q", "NA"), ("2", "Q", "001")]
+    assert [(row.question_id, row.answer) for row in read.test] == [("1", None), ("2", None)]
+    assert {row.image for row in read.train} == {row.image for row in read.test}
+    stored = sorted((folder / "image").iterdir())
+    assert [path.suffix for path in stored] == [".jpg", ".jpg"]
+    assert {path.read_bytes() for path in stored} == {Path(path).read_bytes() for path in pictures}
+    assert [row.image_id for row in read.train] == [Path(row.image).stem for row in read.train]
+    assert (folder / "solution.csv").is_file()
+
+
+def test_lists_of_answers_in_every_usual_shape_are_all_kept(pictures: list[str], tmp_path: Path) -> None:
+    shapes = [["a", "b", "b"], [{"answer": "a"}, {"answer": "b"}, {"answer": "b"}]]
+    for number, answers in enumerate(shapes):
+        rows = {"question_id": ["x"], "image": pictures[:1], "question": ["Q"], "answers": [answers]}
+        source = save(tmp_path / f"set{number}", {"train": rows}, image=datasets.Image())
+        folder = import_data(Sources([source]), tmp_path / f"out{number}")
+        assert read_competition(folder).train[0].answer == "b"
+        assert read_annotations(folder / "annotations.json") == {"x": ["a", "b", "b"]}
+
+
+def test_rows_without_ids_are_numbered_and_lost_pictures_told(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"image": [*pictures, None, str(tmp_path / "gone.png")], "question": ["Q"] * 4, "answer": [0, 1, 1, 1]}
+    source = save(tmp_path / "set", {"train": rows}, answer=datasets.ClassLabel(names=["no", "none"]))
+    read = read_competition(import_data(Sources([source]), tmp_path / "out"))
+    assert [(row.question_id, row.answer) for row in read.train] == [
+        *[("train_0", "no"), ("train_1", "none"), ("train_2", "none"), ("train_3", "none")]
+    ]
+    assert [bool(row.image) for row in read.train] == [True, True, False, False]
+    assert [case["message"] for case in read.imported] == [
+        "rows without an id, called by split and row: 4",
+        "rows without a picture: 1",
+        "rows whose picture cannot be read from where the dataset says it is: 1",
+    ]
+
+
+def test_lists_of_one_picture_are_that_picture_and_rows_with_several_are_told(
+    pictures: list[str], tmp_path: Path
+) -> None:
+    lists = [pictures[:1], pictures, [], None]
+    rows = {"question_id": ["a", "b", "c", "d"], "images": lists, "question": ["Q"] * 4, "answer": ["A", "B", "C", "D"]}
+    for number, kind in enumerate((datasets.List, datasets.LargeList)):
+        source = save(tmp_path / f"set{number}", {"train": rows}, images=kind(datasets.Image()))
+        folder = import_data(Sources([source], columns=ColumnMap(image="images")), tmp_path / f"out{number}")
+        read = read_competition(folder)
+        assert [row.question_id for row in read.train] == ["a", "c", "d"]
+        assert (folder / read.train[0].image).read_bytes() == Path(pictures[0]).read_bytes()
+        assert [case["message"] for case in read.imported] == [
+            "left out, kept in left_out.json: rows with several pictures, and every question here is about one: 1",
+            "rows without a picture: 2",
+        ]
+        (kept,) = read_json(folder / "left_out.json")
+        assert kept["record"] == {"question_id": "b", "pictures": 2, "question": "Q", "answer": "B"}
+
+
+def test_nan_and_none_are_no_answer_and_the_word_nan_is_one(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"question_id": ["a", "b", "c"], "image": [pictures[0]] * 3, "question": ["Q"] * 3}
+    for number, answers in enumerate(([2.5, math.nan, None], ["nan", "None", None])):
+        source = save(tmp_path / f"set{number}", {"train": rows | {"answer": answers}}, image=datasets.Image())
+        read = read_competition(import_data(Sources([source]), tmp_path / f"out{number}"))
+        assert [row.answer for row in read.train] == [["2.5"], ["nan", "None"]][number]
+    source = save(tmp_path / "lists", {"train": rows | {"answers": [["a", None], [None], []]}}, image=datasets.Image())
+    read = read_competition(import_data(Sources([source]), tmp_path / "out"))
+    assert [(row.question_id, row.answer) for row in read.train] == [("a", "a")]
+
+
+def test_a_missing_column_or_split_or_dataset_is_named(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"question_id": ["x"], "image": pictures[:1], "question": ["Q"], "answer": [True]}
+    source = save(tmp_path / "set", {"train": rows})
+    for sources, message in (
+        (Sources([source], columns=ColumnMap(question="text")), "no column 'text'.*--question-column"),
+        (Sources([source], columns=ColumnMap(question_id="key")), "no column 'key'.*--question-id-column"),
+        (Sources([f"{source}#dev"]), "there is no split 'dev'; there are train"),
+        (Sources([source]), "'True' is bool"),
+        (Sources(["hub:no-such-org/no-such-set"]), "cannot be read as a dataset"),
+        (Sources(["hub:"]), "is no dataset"),
+    ):
+        with pytest.raises(InputError, match=message):
+            import_data(sources, tmp_path / "out")
+
+
+def test_parquet_is_read_by_datasets_with_pictures_and_stores_one_of_many_questions_once(tmp_path: Path) -> None:
+    Image.effect_noise((64, 64), 90).save(tmp_path / "noise.png")
+    size = (tmp_path / "noise.png").stat().st_size
+    rows = [Example(f"{n:03d}", "i", "noise.png", "Q", None if n else "NA") for n in range(500)]
+    rows.append(Example("last", "j", "", "Q", None))
+    assert write_parquet(tmp_path / "train.parquet", rows, tmp_path, {"000": ["NA", "none"]}) == 501
+    assert (tmp_path / "train.parquet").stat().st_size < 4 * size
+    loaded = datasets.load_dataset("parquet", data_files=str(tmp_path / "train.parquet"), streaming=True)["train"]
+    assert isinstance(loaded.features["image"], datasets.Image)
+    first, *_, last = loaded
+    assert first["image"].size == (64, 64)
+    assert (first["question_id"], first["answer"], first["answers"]) == ("000", "NA", ["NA", "none"])
+    assert (last["image"], last["answer"], last["answers"]) == (None, None, [])

@@ -1,0 +1,62 @@
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from vqa_core.data.references import add_reference_arguments, read_annotations, read_solution, references_of
+from vqa_core.files import InputError
+from vqa_core.runs.examples import ColumnMap
+from vqa_core.runs.run_dir import RunDir
+
+
+def test_answers_of_a_solution_are_kept_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "solution.csv"
+    path.write_text('ID,answer\n001,none\n1,\n2,NA\n3,"a,b"\n4,007\n', encoding="utf-8-sig")
+    assert read_solution(path) == {"001": ["none"], "1": [""], "2": ["NA"], "3": ["a,b"], "4": ["007"]}
+
+
+def test_a_solution_with_an_id_twice_or_without_the_column_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "solution.csv"
+    path.write_text("ID,answer\n1,a\n2,b\n1,c\n")
+    with pytest.raises(InputError, match="1 ids stand more than once: '1'"):
+        read_solution(path)
+    with pytest.raises(InputError, match=r"no column 'label'.*'ID', 'answer'.*--answer-column"):
+        read_solution(path, ColumnMap(answer="label"))
+
+
+def test_vqa_annotations_are_read_with_ids_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    answers = [{"answer": "yes", "answer_id": 1}, {"answer": "no", "answer_id": 2}]
+    path.write_text(
+        json.dumps({"annotations": [{"question_id": 7, "answers": answers}, {"question_id": "8", "answers": ["a"]}]})
+    )
+    assert read_annotations(path) == {"7": ["yes", "no"], "8": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ([], "no list under"),
+        ({"annotations": [{"question_id": 1}]}, "annotation 0: expected a question_id and a list"),
+        ({"annotations": [{"question_id": 1, "answers": [5]}]}, "annotation 0"),
+        ({"annotations": [{"question_id": 1, "answers": []}] * 2}, "'1' stands more than once"),
+    ],
+)
+def test_a_malformed_annotation_file_is_named_with_the_place(content: object, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=problem):
+        read_annotations(path)
+
+
+def test_columns_come_from_the_flag_else_from_the_runs_config(tmp_path: Path) -> None:
+    path = tmp_path / "solution.csv"
+    path.write_text("qid,label,second\n1,a,b\n")
+    run = RunDir(tmp_path / "run")
+    run.write_section("data", {"question_id_column": "qid", "answer_column": "label"})
+    parser = argparse.ArgumentParser()
+    add_reference_arguments(parser)
+    assert references_of(run, parser.parse_args([])) is None
+    assert references_of(run, parser.parse_args(["--answers", str(path)])) == {"1": ["a"]}
+    assert references_of(run, parser.parse_args(["--answers", str(path), "--answer-column", "second"])) == {"1": ["b"]}

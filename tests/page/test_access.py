@@ -1,0 +1,210 @@
+"""The page for everyone: nothing serious for axe, no scrolling sideways on a phone, keys, and Korean that is Korean."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.browser import Look, OpenPage, Server, click_tab, open_tab, ready
+from tests.support.workspaces import easy_workspace
+from ui.server.page import TABS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+VIEWS: dict[str, dict[str, str]] = {
+    "explore": {"run": "first"},
+    "ask": {"run": "first"},
+    "train": {"run": "first"},
+    "predict": {"run": "first", "split": "test"},
+    "errors": {"run": "first", "split": "val"},
+    "runs": {},
+}
+LOOKS = [Look(language, dark) for language in ("en", "ko") for dark in (False, True)]
+
+# What axe finds in Gradio's own elements and neither theme nor script can mend: rule -> (part of the element, why).
+GRADIO: dict[str, tuple[str, str]] = {}
+
+TOO_WIDE = """() => {
+    const right = (element) => element.getBoundingClientRect().right;
+    const holds = (element) => element !== document.body && right(element) <= innerWidth + 1
+        && ['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(element).overflowX);
+    const held = (element) => element && (holds(element) || held(element.parentElement));
+    return [...document.querySelectorAll('body *')]
+        .filter((element) => element.checkVisibility() && right(element) > innerWidth + 1)
+        .filter((element) => !held(element.parentElement))
+        .map((element) => `${element.tagName} #${element.id} .${element.className}`).slice(0, 5);
+}"""
+VISIBLE_WORDS = """() => {
+    const labels = 'button, label, h1, h2, h3, h4, legend, th, summary, [role=tab], [data-testid^=block-], textarea';
+    const data = '.wb-grid, .wb-facts td, .wb-matrix, .wb-bar';
+    return [...document.querySelectorAll(labels)]
+        .filter((element) => element.checkVisibility() && !element.closest(data))
+        .flatMap((element) => [
+            ...[...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim()),
+            element.getAttribute('aria-label'), element.title, element.getAttribute('placeholder')])
+        .filter(Boolean);
+}"""
+LATIN = re.compile(r"[A-Za-z]{2,}")
+HANGUL = re.compile("[가-힣]")
+# Names that Korean writes in Latin letters.
+NAMES = {
+    "English", "VQA", "LoRA", "JSON", "CSV", "URL", "ID", "GPU", "CPU", "GB", "MB", "KB", "ms", "px", "SHA", "MCP",
+    "bf16", "fp32", "AdamW", "easy", "first", "second",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    runs, data = easy_workspace(tmp_path_factory.mktemp("access"))
+    with Server(runs, data) as server:
+        yield server
+
+
+def serious(page: "Page") -> list[str]:
+    """What axe calls serious or critical, an element a line."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    lines = []
+    for violation in found:
+        part = GRADIO.get(violation["id"], ("\0", ""))[0]
+        if violation["impact"] in ("serious", "critical"):
+            nodes = [node for node in violation["nodes"] if part not in node["html"]]
+            lines += [f"{violation['id']}: {node['html'][:160]} {node['failureSummary'][-160:]}" for node in nodes]
+    return lines
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look.language}-{'dark' if look.dark else 'light'}")
+def test_no_tab_has_a_serious_violation(open_page: OpenPage, server: Server, look: Look) -> None:
+    page, found = open_page(look), {}
+    for name, view in VIEWS.items():
+        open_tab(page, server, name, **view)
+        found[name] = serious(page)
+    assert not {name: lines for name, lines in found.items() if lines}
+
+
+def test_the_sheet_of_keys_has_no_serious_violation(page: "Page", server: Server) -> None:
+    open_tab(page, server)
+    page.keyboard.press("h")
+    page.locator("#wb-keys[open]").wait_for()
+    assert not serious(page)
+
+
+@pytest.mark.parametrize("page", [Look(width=390), Look("ko", width=390)], indirect=True, ids=["en", "ko"])
+def test_a_phone_scrolls_the_page_one_way_only(page: "Page", server: Server) -> None:
+    found = {}
+    for name, view in VIEWS.items():
+        open_tab(page, server, name, **view)
+        scrolls = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+        if scrolls > 0:
+            found[name] = (scrolls, page.evaluate(TOO_WIDE))
+    assert not found
+
+
+@pytest.mark.parametrize("page", [Look("ko")], indirect=True)
+def test_a_korean_page_has_no_label_in_latin_letters_alone(page: "Page", server: Server) -> None:
+    open_tab(page, server)
+    assert page.locator("html").get_attribute("lang") == "ko"
+    assert HANGUL.search(page.title())
+    found: dict[str, list[str]] = {}
+    for name, view in VIEWS.items():
+        open_tab(page, server, name, **view)
+        for text in dict.fromkeys(page.evaluate(VISIBLE_WORDS)):
+            words = [word for word in LATIN.findall(text) if word not in NAMES]
+            if words and not HANGUL.search(text):
+                found.setdefault(name, []).append(text)
+    assert not found
+
+
+def test_a_choice_of_language_is_kept_with_the_place(page: "Page", server: Server) -> None:
+    open_tab(page, server, "errors", **VIEWS["errors"])
+    page.locator("#wb-language").click()
+    page.wait_for_url("**/ko/?**")
+    ready(page)
+    assert "tab=errors" in page.url
+    assert page.locator("html").get_attribute("lang") == "ko"
+    open_tab(page, server, "runs")
+    assert "/ko/" in page.url, "the choice wins over the browser's language"
+
+
+def test_h_and_question_mark_show_the_keys_but_not_while_typing(page: "Page", server: Server) -> None:
+    open_tab(page, server, "explore")
+    for key in ("h", "?"):
+        page.keyboard.press(key)
+        page.locator("#wb-keys[open]").wait_for()
+        page.keyboard.press("Escape")
+        page.locator("#wb-keys").wait_for(state="detached")
+    box = page.locator("textarea, input[type=text]").filter(visible=True).first
+    box.focus()
+    page.keyboard.type("h?j/1")
+    assert page.locator("#wb-keys").count() == 0
+    assert "h?j/1" in box.input_value()
+
+
+def test_slash_goes_to_the_search_box(page: "Page", server: Server) -> None:
+    open_tab(page, server, "explore")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.closest('.key-search') !== null")
+    assert page.evaluate("document.activeElement.value") == "", "the key itself is not typed"
+
+
+def test_keys_work_where_hangul_is_typed_and_the_sheet_shows_those_of_the_tab(page: "Page", server: Server) -> None:
+    """A browser tells `ㅗ` or `Process` of the key h then."""
+    press = "([key, code]) => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, code, bubbles: true}))"
+    open_tab(page, server, "train")
+    page.evaluate(press, ["ㅗ", "KeyH"])
+    assert page.locator("#wb-keys kbd").all_inner_texts() == ["h ?"]
+    page.evaluate(press, ["Process", "KeyH"])
+    page.locator("#wb-keys").wait_for(state="detached")
+    open_tab(page, server, "errors", **VIEWS["errors"])
+    page.evaluate(press, ["h", "KeyH"])
+    assert page.locator("#wb-keys kbd").all_inner_texts() == ["j", "k", "1–5", "← → ↑ ↓", "h ?"]
+
+
+def test_samples_are_stepped_through_and_tagged_by_keys_but_not_beneath_the_sheet(page: "Page", server: Server) -> None:
+    open_tab(page, server, "errors", **VIEWS["errors"])
+    tags = server.runs / VIEWS["errors"]["run"] / "tags.json"
+    first = page.locator("#errors-detail").inner_text()
+
+    def press(key: str) -> str:
+        page.locator("body").press(key)
+        ready(page)
+        return page.locator("#errors-detail").inner_text()
+
+    press("h")
+    press("2")
+    assert press("j") == first, "nothing moves beneath the sheet"
+    assert not tags.exists()
+    press("Escape")
+    assert press("j") != first
+    assert press("k") == first
+    for key, tag in zip("1245", ("wrong_label", "ambiguous", "model_error", "interesting")):
+        press(key)
+        assert tag in tags.read_text(encoding="utf-8")
+    tags.unlink()
+
+
+def test_arrows_move_in_the_gallery(page: "Page", server: Server) -> None:
+    open_tab(page, server, "explore")
+    cells = page.locator("#explore-gallery .wb-cell")
+    cells.nth(0).focus()
+    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        assert (
+            page.evaluate("[...document.activeElement.parentElement.children].indexOf(document.activeElement)") == place
+        )
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.matches('.wb-cell')"), "nowhere to go is no way out"
+
+
+def test_every_tab_is_reached_by_the_keyboard_and_shows_its_focus(page: "Page", server: Server) -> None:
+    open_tab(page, server)
+    first = page.locator(f"#tab-{next(iter(TABS))}-button")
+    first.focus()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle !== 'none' || "
+                         "getComputedStyle(document.activeElement).boxShadow !== 'none'")  # fmt: skip
+    for name in [*list(TABS)[1:], next(iter(TABS))]:
+        click_tab(page, name)
+        assert f"tab={name}" in page.url

@@ -1,0 +1,92 @@
+"""What the page can't do is said in the browser, in the reader's language, and as text whatever is in it."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.browser import Look, Server, forgive, open_tab, ready
+from tests.support.workspaces import easy_workspace
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+POISON = '/nowhere/<b id="bold">x</b><image>'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    with Server(*easy_workspace(tmp_path_factory.mktemp("errors"))) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("page", "title", "text"),
+    [
+        (Look(), "This can't be done", "does not exist. Type the path"),
+        (Look("ko", dark=True, width=390), "할 수 없습니다", "없는 경로입니다"),
+    ],
+    indirect=["page"],
+    ids=["en", "ko"],
+)
+def test_a_refusal_is_told_as_text(page: "Page", server: Server, title: str, text: str) -> None:
+    from playwright.sync_api import expect
+
+    forgive(page, "status of 500")
+    open_tab(page, server, "explore")
+    page.locator("#explore-open-box > button").click()
+    page.fill("#explore-path :is(input, textarea)", POISON)
+    page.locator("#explore-path :is(input, textarea)").press("Enter")
+    toast = page.get_by_role("alert")
+    expect(toast).to_contain_text(POISON)
+    ready(page)
+    assert page.locator("#bold, .wb-toast image").count() == 0, "what was typed is no markup"
+    assert toast.locator("strong").inner_text() == title
+    assert text in toast.inner_text()
+    box = toast.bounding_box()
+    assert box
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= page.viewport_size["width"]  # type: ignore[index]
+    toast.get_by_role("button").click()
+    expect(toast).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"), [(Look(), "Reference"), (Look("ko"), "참조 번호")], indirect=["page"], ids=["en", "ko"]
+)
+def test_what_nobody_foresaw_is_told_by_a_reference_whose_trace_is_in_the_log(
+    page: "Page", server: Server, text: str
+) -> None:
+    forgive(page, "status of 500")
+    open_tab(page, server, "errors", run="first", split="test")
+    tags = server.runs / "first" / "tags.json"
+    tags.mkdir()
+    try:
+        page.locator("body").press("1")
+        told = page.get_by_role("alert").inner_text(timeout=20_000)
+    finally:
+        tags.rmdir()
+    assert text in told
+    [reference] = re.findall(r"[0-9a-f]{6}", told)
+    assert f"error {reference} in " in server.log
+    assert "Traceback" in server.log
+
+
+@pytest.mark.parametrize(
+    ("page", "title", "text"),
+    [(Look(), "Error", "There is no picture."), (Look("ko"), "오류", "이미지가 없습니다.")],
+    indirect=["page"],
+    ids=["en", "ko"],
+)
+def test_a_question_without_a_picture_is_refused_in_the_readers_language(
+    page: "Page", server: Server, title: str, text: str
+) -> None:
+    """Questions go through Gradio's queue, whose errors Gradio shows."""
+    from playwright.sync_api import expect
+
+    open_tab(page, server, "ask", run="first")
+    page.fill("#ask-question textarea", "is there a circle?")
+    page.click("#ask-submit")
+    toast = page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text(text)
+    expect(toast.locator(".toast-title")).to_contain_text(title)

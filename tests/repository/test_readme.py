@@ -1,0 +1,129 @@
+"""README tells today's truth: its tree is the tree, its commands run, its links lead somewhere."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import readme
+from vqa_core import ROOT
+
+LISTED_FOLDERS = (
+    "vqa_core",
+    "train",
+    "eval",
+    "configs",
+    "docs",
+    "ui",
+)  # every file; for other folders a line is enough
+GIT_IGNORED = {"data", "runs", "wandb", "build", "dist"}
+
+
+def there(folder: Path) -> set[str]:
+    """Paths of a folder's files and folders, hidden, empty and ignored ones left out; folders end with a slash."""
+    found = set()
+    for path in folder.iterdir():
+        name = path.relative_to(ROOT).as_posix()
+        if path.name.startswith((".", "__pycache__")) or name in GIT_IGNORED:
+            continue
+        if path.is_dir():
+            found.add(f"{name}/")
+        elif path.stat().st_size and path.suffix not in (".log", ".tmp"):
+            found.add(name)
+    return found
+
+
+def listed() -> set[str]:
+    return {entry.path for entry in readme.tree()}
+
+
+@pytest.mark.parametrize("folder", LISTED_FOLDERS)
+def test_the_tree_lists_every_file_of_a_folder_and_no_other(folder: str) -> None:
+    packages = {path.parent for path in (ROOT / folder).rglob("*.py")} | {ROOT / folder}
+    files = set().union(*(there(package) for package in packages))
+    named = {path for path in listed() if path.startswith(f"{folder}/")} - {f"{folder}/"}
+    assert named == files, f"only in README: {sorted(named - files)}; not in README: {sorted(files - named)}"
+
+
+def test_the_tree_lists_everything_at_the_top() -> None:
+    hidden = {path for path in listed() if path.startswith(".")}
+    assert all((ROOT / path).exists() for path in hidden)
+    named = {path for path in listed() - hidden if "/" not in path.removesuffix("/")}
+    files = there(ROOT)
+    assert named == files, f"only in README: {sorted(named - files)}; not in README: {sorted(files - named)}"
+
+
+def test_every_line_of_the_tree_has_a_short_comment_of_its_own() -> None:
+    comments = [entry.comment for entry in readme.tree()]
+    assert all(0 < len(comment) <= 80 for comment in comments)
+    assert len(set(comments)) == len(comments)
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.stem)
+def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)|src(?:set)?=\"([^\"]+)\"", text)
+    for link in (first or second for first, second in links):
+        if link.startswith("http"):
+            continue
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE) if heading else []
+        assert not heading or heading in {title.lower().replace(" ", "-") for title in titles}, link
+
+
+def pythons() -> list[list[str]]:
+    """Every `python -m` command of README, as the words after `-m`."""
+    titles = re.findall(r"^## (.*)$", readme.TEXT, re.MULTILINE)
+    return [words[2:] for title in titles for words in readme.commands(title) if words[:2] == ["python", "-m"]]
+
+
+def test_every_flag_of_every_command_is_one_that_the_command_has() -> None:
+    known: dict[str, set[str]] = {}
+    assert len(pythons()) > 10
+    for module, *arguments in pythons():
+        if module not in known:
+            done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+            known[module] = set(re.findall(r"--[a-z][a-z-]*", done.stdout))
+        assert {word for word in arguments if word.startswith("--")} <= known[module], (module, arguments)
+        assert all((ROOT / word).exists() for word in arguments if word.startswith("configs/")), arguments
+
+
+def test_every_make_target_that_a_page_names_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = "\n".join(re.findall(r"`[^`\n]+`|^```sh\n.*?^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL))
+        assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+
+
+@pytest.mark.slow
+def test_the_five_commands_run_as_they_stand_and_end_with_a_submission(tmp_path: Path) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    every_core = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    tour = [words for words in readme.commands("Five commands") if words[0] == "python"]
+    assert [words[2] for words in tour] == [
+        "train.prepare",
+        "train.finetune",
+        "eval.predict",
+        "eval.score",
+        "eval.submit",
+    ]
+    for words in tour:
+        done = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=tmp_path,
+            env=every_core | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
+    run = tmp_path / "runs/tour"
+    lines = (run / "submission.csv").read_text().splitlines()
+    assert lines[0] == "ID,answer"
+    assert len(lines) == 1 + 9673
+    assert json.loads((run / "score.json").read_text())["test"]["overall"]["exact"]["value"] > 0.25

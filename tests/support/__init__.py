@@ -1,0 +1,5 @@
+"""What tests of several packages share: models and runs made in code, processes to kill, the browser."""
+
+from pathlib import Path
+
+CORPUS = Path(__file__).parent / "corpus"

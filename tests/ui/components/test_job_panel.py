@@ -1,0 +1,157 @@
+"""The panel of a job: every state in words, in both languages."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from ui.components.job_panel import draw, duration, facts, job_panel, stopped
+from ui.components.parts import Page
+from ui.components.wiring import Wiring
+from ui.components.words import FOLDER, LANGUAGES, Words
+from ui.jobs.jobs import Job, Jobs
+from ui.workspace.workspace import Workspace
+from vqa_core.files import InputError
+from vqa_core.progress import Progress
+
+EN, KO = (Words(language) for language in LANGUAGES)
+RUNNING = Job(
+    id="20260101-000000-000000",
+    kind="train",
+    run="<b>내 런</b>",
+    commands=(("-m", "train.finetune", "--run", "runs/a"),),
+    created=0.0,
+    status="running",
+    started=100.0,
+    progress=Progress(50, 200, "steps", 1.5, 100.0, "step 50 of 200: ..."),
+)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    made = Jobs(tmp_path / "jobs", patience_s=1.0)
+    yield made
+    for job in made.active():
+        made.stop(job.id)
+
+
+def test_a_running_job_says_how_far_how_fast_and_how_long(jobs: Jobs) -> None:
+    drawn = facts(jobs, EN, replace(RUNNING, started=time.time() - 62))
+    assert drawn["title"] == "Training · <b>내 런</b>: running for 1 min 2 s"
+    assert drawn["share"] == 0.25
+    assert drawn["text"] == "50 of 200 steps · 1.5 steps/s · about 1 min 40 s left"
+    assert "close this page" in drawn["note"]
+    assert "1분 40초 남음" in facts(jobs, KO, RUNNING)["text"]
+
+
+def test_of_several_commands_it_says_which(jobs: Jobs) -> None:
+    job = replace(RUNNING, commands=RUNNING.commands * 3, at=1, progress=None)
+    assert facts(jobs, EN, job)["text"] == "command 2 of 3"
+    assert facts(jobs, EN, job)["share"] is None, "a bar without a length: it has told of no progress yet"
+
+
+@pytest.mark.parametrize(
+    ("changes", "title", "mark"),
+    [
+        ({"status": "done", "ended": RUNNING.started}, "finished in 0 s", "right"),
+        ({"status": "failed", "exit_code": 2}, "failed with exit code 2", "wrong"),
+        ({"status": "failed", "exit_code": -9}, "ended from outside by SIGKILL", "wrong"),
+        ({"status": "failed", "exit_code": -99}, "ended from outside by -99", "wrong"),
+        ({"status": "crashed"}, "ended without a word", "wrong"),
+        ({"status": "stopping"}, "stopping, saving what is done", ""),
+        ({"status": "stopped", "ended": RUNNING.started}, "stopped after 0 s; what was done is kept", ""),
+        ({"status": "stopped", "started": None}, "stopped before it began", ""),
+        ({"status": "queued", "started": None, "progress": None}, "waiting for its turn", ""),
+    ],
+)
+def test_every_end_has_its_words(jobs: Jobs, changes: dict[str, Any], title: str, mark: str) -> None:
+    drawn = facts(jobs, EN, replace(RUNNING, **changes))
+    assert drawn["title"].endswith(f": {title}")
+    assert drawn["mark"] == mark
+    assert ("share" in drawn) == (changes["status"] == "stopping"), "a bar only where something moves"
+    for value in facts(jobs, KO, replace(RUNNING, **changes)).values():
+        assert not isinstance(value, str) or re.search("[가-힣]", value) or value in ("", "right", "wrong")
+
+
+def test_a_waiting_job_names_those_before_it(jobs: Jobs) -> None:
+    first, second, third = (jobs.start("train", run, [("-c", "import time; time.sleep(60)")]) for run in "abc")
+    assert facts(jobs, EN, jobs.get(third.id))["note"].endswith("Before it: Training · a, Training · b")
+    assert "share" not in facts(jobs, EN, jobs.get(third.id))
+    assert first.id < second.id < third.id
+
+
+def test_the_stop_button_is_there_while_there_is_something_to_stop(jobs: Jobs) -> None:
+    job = jobs.start("train", "a", [("-c", "import time; time.sleep(60)")])
+    id, column, _, stop, commands, _, _ = draw(jobs, EN, job)
+    assert (id, column.visible, stop.visible, stop.interactive) == (job.id, True, True, True)
+    assert commands == "python -c 'import time; time.sleep(60)'"
+    button = stopped(jobs, EN, job.id)[3]
+    assert not (button.visible and button.interactive)
+    while jobs.get(job.id).active:
+        time.sleep(0.02)
+    assert not draw(jobs, EN, jobs.get(job.id))[3].visible
+    with pytest.raises(InputError):
+        stopped(jobs, EN, "nonsense")
+
+
+def test_a_failure_opens_the_log(jobs: Jobs) -> None:
+    job = jobs.start("train", "a", [("-c", "raise ValueError('왜냐하면')")])
+    while jobs.get(job.id).active:
+        time.sleep(0.02)
+    *_, box, log = draw(jobs, KO, jobs.get(job.id))
+    assert box.open
+    assert log.endswith("ValueError: 왜냐하면")
+
+
+def test_no_job_is_nothing(jobs: Jobs) -> None:
+    id, column, status, *_ = draw(jobs, EN, None)
+    assert (id, column.visible, status) == ("", False, {})
+
+
+def test_a_panel_has_a_value_for_each_of_its_outputs(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "runs", tmp_path / "data")
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        panel = job_panel(Page(workspace, EN, Wiring(EN)), "train")
+    job = workspace.jobs.start("train", "a", [("-c", "pass")])
+    assert len(panel.draw(None)) == len(panel.draw(job)) == len(panel.outputs)
+    assert [event.api_visibility for event in blocks.fns.values()] == ["private"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-3, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (2700, "45 min"), (7500, "2 h 5 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(EN, seconds) == text
+
+
+def test_a_kind_and_a_unit_without_words_are_shown_as_they_are(jobs: Jobs) -> None:
+    told = Progress(1, 2, "parsecs", 0.04, None, "")
+    drawn = facts(jobs, EN, replace(RUNNING, kind="bench", run="", progress=told))
+    assert drawn["title"].startswith("bench: ")
+    assert drawn["text"] == "1 of 2 parsecs · 0.04 parsecs/s"
+
+
+def test_both_languages_take_the_same_values() -> None:
+    for texts in json.loads((FOLDER / "jobs.json").read_text(encoding="utf-8")).values():
+        named = {language: set(re.findall(r"{(\w+)}", texts[language])) for language in LANGUAGES}
+        assert named["en"] == named["ko"]
+
+
+def test_an_expected_error_is_in_the_note_in_the_readers_language(jobs: Jobs) -> None:
+    said = "runs/a has no questions of the split 'val': val.jsonl is not there. "
+    said += "Write it with `python -m train.prepare --data DIR --run runs/a`."
+    job = jobs.start("train", "a", [("-c", f"import sys; print('error: an old one'); sys.exit({'error: ' + said!r})")])
+    while (job := jobs.get(job.id)).active:
+        time.sleep(0.05)
+    assert "end of the log" in facts(jobs, EN, job)["note"], "an unexpected one is in the log only"
+    job = replace(job, exit_code=2)
+    assert facts(jobs, EN, job)["note"] == said
+    note = facts(jobs, KO, job)["note"]
+    assert "runs/a" in note
+    assert "is not there" not in note

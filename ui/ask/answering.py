@@ -1,0 +1,130 @@
+"""Asking: questions about one picture, answered by one of the page's models; for the tab and for the API alike."""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from vqa_core.files import InputError
+from vqa_core.runs.predictions import Coming
+
+if TYPE_CHECKING:
+    from ui.workspace.models import Models
+    from ui.workspace.workspace import Workspace
+    from vqa_core.inference.beam_search import Candidate
+    from vqa_core.runs.predictions import Prediction
+
+CHARACTERS = 2000  # of all questions asked at once
+QUESTIONS = 32  # asked at once
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer and how it came about; `asdict` makes it ready for JSON.
+
+    `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
+    `seconds` is the time that all questions asked together took, without loading the model and without `likeliest`;
+    `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
+    PixelTransform, or where it has a processor of its own what was kept of its tiles; `asked` the time in seconds since
+    1970; `status` and `detail` are a Prediction's. `searched` is whether `likeliest` were looked for.
+    """
+
+    question: str
+    answer: str
+    probability: float | None
+    likeliest: list[dict[str, Any]]
+    seconds: float
+    prompt: str
+    status: str
+    detail: str
+    run: str
+    pixels: dict[str, Any]
+    asked: float
+    searched: bool = True
+
+
+def answer(
+    workspace: "Workspace", models: "Models", image: Image.Image, questions: Sequence[str], run: str, *, k: int = 5
+) -> list[Answered]:
+    """Answer questions about a picture (RGB) with the model `run`, in their order.
+
+    Raises InputError for questions that can't be asked or a model that is not there.
+    """
+    stream = answering(workspace, models, image, questions, run, k=k)
+    while True:
+        try:
+            next(stream)
+        except StopIteration as stop:
+            return list(stop.value)
+
+
+def answering(
+    workspace: "Workspace",
+    models: "Models",
+    image: Image.Image,
+    questions: Sequence[str],
+    run: str,
+    *,
+    k: int = 5,
+    keep: Callable[[Sequence[Image.Image]], dict[str, Any]] = lambda _: {},
+) -> Generator[list[Coming], None, list[Answered]]:
+    """As `answer`; yields the answers so far after each token, and whole ones before the likeliest are looked for.
+
+    `keep` gets the tiles that a processor of the model's own made of the picture, and gives what is to be kept of them.
+    """
+    questions = checked(questions)
+    with models.engine(run) as engine:
+        from vqa_core.inference.beam_search import likeliest
+        from vqa_core.model.hub.hub_model import HubModel
+        from vqa_core.model.vlm import Vlm
+
+        asked, started = time.time(), time.perf_counter()
+        predictions = yield from engine.stream(image, questions)
+        seconds = round(time.perf_counter() - started, 3)
+        candidates, vlm = likeliest(engine, image, questions, k), engine.vlm
+        pixels = asdict(vlm.transform) if isinstance(vlm, Vlm) else {}
+        if isinstance(vlm, HubModel):
+            pixels = keep(vlm.tiles(vlm.see(image)))
+        return [
+            Answered(
+                question=question,
+                answer=prediction.answer,
+                probability=prediction.probability,
+                likeliest=[_agreeing(candidate, prediction) for candidate in found],
+                seconds=seconds,
+                prompt=engine.vlm.prompt.text(question),
+                status=prediction.status,
+                detail=prediction.detail,
+                run=run,
+                pixels=pixels,
+                asked=asked,
+                searched=vlm.sharing == "kv",
+            )
+            for question, prediction, found in zip(questions, predictions, candidates, strict=True)
+        ]
+
+
+def _agreeing(candidate: "Candidate", prediction: "Prediction") -> dict[str, Any]:
+    """A candidate, its probability that of the prediction where it is the same: in bf16 the last digits differ."""
+    same = candidate.answer == prediction.generated and not prediction.detail
+    return asdict(candidate) | ({"probability": prediction.probability} if same else {})
+
+
+def lines_of(text: str) -> list[str]:
+    """The questions of a text, one a line; blank lines and blanks round a question are left out."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def checked(questions: Sequence[str]) -> list[str]:
+    """The questions as they are asked; an InputError where there are none, too many or too long ones."""
+    if not any(question.strip() for question in questions):
+        raise InputError("There is no question. Write one, or several, one a line.")
+    if len(questions) > QUESTIONS:
+        raise InputError(f"These are {len(questions)} questions; at most {QUESTIONS} are answered at once.")
+    length = sum(map(len, questions))
+    if length > CHARACTERS:
+        raise InputError(f"These questions have {length:,} characters; at most {CHARACTERS:,} are answered at once.")
+    # halves of characters, which JSON can carry and no tokeniser takes
+    return [question.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for question in questions]

@@ -1,0 +1,163 @@
+"""The panel of a job: how it stands and how far it has come, the commands to copy, the log's tail, a button to stop it.
+
+panel = job_panel(page, "train")        in a tab's `build`: drawn where it stands
+panel.outputs, panel.draw(job)          beside the tab's own outputs, in `show` and in each tick of its timer
+"""
+
+import functools
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ui.components.parts import Page
+from ui.components.sentences import sentence
+from ui.components.widgets import progress
+from ui.components.words import Words
+from ui.jobs.jobs import Job, Jobs
+from vqa_core.files import InputError
+
+LOG_LINES = 40
+WRONG_INPUT = 2  # what a command exits with that has said `error: ` and why
+
+
+@dataclass(frozen=True, slots=True)
+class JobPanel:
+    """`draw` gives a value for each of `outputs`; of no job it shows nothing."""
+
+    jobs: Jobs
+    t: Words
+    outputs: Sequence[Any]
+
+    def draw(self, job: Job | None) -> list[Any]:
+        return draw(self.jobs, self.t, job)
+
+
+def job_panel(page: Page, prefix: str) -> JobPanel:
+    """Draw the panel and wire its button. Elements are called `<prefix>-job-...`."""
+    t, jobs = page.t, page.workspace.jobs
+    # in the browser, not in the session's state: an open page keeps it when the server is killed and started again
+    shown = gr.Textbox(visible="hidden", elem_id=f"{prefix}-job-id")
+    with gr.Column(visible=False, elem_id=f"{prefix}-job") as column:
+        with gr.Row(equal_height=False):
+            status = progress(f"{prefix}-job-status", t("jobs.panel"), ["wb-wide"])
+            stop = gr.Button(t("jobs.stop"), size="md", scale=0, min_width=220, elem_id=f"{prefix}-job-stop")
+        commands = gr.Textbox(
+            label=t("jobs.commands"), lines=1, max_lines=6, interactive=False, buttons=["copy"],
+            elem_id=f"{prefix}-job-commands", elem_classes=["wb-mono"],
+        )  # fmt: skip
+        with gr.Accordion(t("jobs.log"), open=False, elem_id=f"{prefix}-job-log-box") as box:
+            log = gr.Textbox(
+                label=t("jobs.log_tail"), show_label=False, container=False, lines=4, max_lines=16, interactive=False,
+                elem_id=f"{prefix}-job-log", elem_classes=["wb-mono"],
+            )  # fmt: skip
+    panel = JobPanel(jobs, t, (shown, column, status, stop, commands, box, log))
+    page.wire(stop.click, functools.partial(stopped, jobs, t), [shown], list(panel.outputs))
+    return panel
+
+
+def stopped(jobs: Jobs, t: Words, id: str) -> list[Any]:
+    """Ask the job to stop and draw how it stands."""
+    return draw(jobs, t, jobs.stop(id))
+
+
+def draw(jobs: Jobs, t: Words, job: Job | None) -> list[Any]:
+    """Values for the outputs of a panel."""
+    if job is None:
+        return ["", gr.Column(visible=False), {}, gr.skip(), "", gr.skip(), ""]
+    ill = job.status in ("failed", "crashed")
+    return [
+        job.id,
+        gr.Column(visible=True),
+        facts(jobs, t, job),
+        gr.Button(visible=job.active, interactive=job.status != "stopping"),
+        job.shown,
+        gr.Accordion(open=True) if ill else gr.skip(),  # else it stays as the reader has it
+        jobs.log_tail(job.id, LOG_LINES),
+    ]
+
+
+def facts(jobs: Jobs, t: Words, job: Job) -> dict[str, Any]:
+    """How the job stands: the value of the progress widget."""
+    title = f"{_name(t, job)}: {_status(t, job)}"
+    mark = {"done": "right", "failed": "wrong", "crashed": "wrong"}.get(job.status, "")
+    drawn: dict[str, Any] = {"title": title, "text": _text(t, job), "note": _note(jobs, t, job), "mark": mark}
+    if job.started and job.active:
+        drawn["share"] = job.progress.share if job.progress else None
+    return drawn
+
+
+def duration(t: Words, seconds: float) -> str:
+    """A duration such as 12 s, 3 min 20 s, 45 min or 2 h 5 min."""
+    minutes, s = divmod(max(0, round(seconds)), 60)
+    h, m = divmod(minutes, 60)
+    if h:
+        return t("jobs.hours", h=h, m=m)
+    if m >= 10:
+        return t("jobs.minutes", m=m)
+    return t("jobs.minutes_seconds", m=m, s=s) if m else t("jobs.seconds", s=s)
+
+
+def _name(t: Words, job: Job) -> str:
+    kind = t(f"jobs.kind_{job.kind}") if t.has(f"jobs.kind_{job.kind}") else job.kind
+    return f"{kind} · {job.run}" if job.run else kind
+
+
+def _status(t: Words, job: Job) -> str:
+    if job.status == "stopped" and job.started is None:
+        return t("jobs.status_unstarted")
+    if job.status == "failed" and (job.exit_code or 0) < 0:
+        return t("jobs.status_killed", signal=_signal(job))
+    time_s = (job.ended or time.time()) - (job.started or job.created)
+    return t(f"jobs.status_{job.status}", time=duration(t, time_s), code=job.exit_code)
+
+
+def _signal(job: Job) -> str:
+    try:
+        return signal.Signals(-(job.exit_code or 0)).name
+    except ValueError:
+        return str(job.exit_code)
+
+
+def _text(t: Words, job: Job) -> str:
+    """Which of several commands runs, what is done of how much, how fast, and what is left."""
+    parts = []
+    if len(job.commands) > 1 and job.started and job.status != "done":
+        parts.append(t("jobs.command", at=job.at + 1, all=len(job.commands)))
+    told = job.progress
+    if told and job.status != "done":
+        unit, per = (t(f"jobs.{name}_{told.unit}") if t.has(f"jobs.{name}_{told.unit}") else told.unit
+                     for name in ("unit", "per"))  # fmt: skip
+        parts.append(t("jobs.step", done=f"{told.done:,}", total=f"{told.total:,}", unit=unit))
+        if job.status == "running" and told.rate:
+            rate = f"{told.rate:.1f}" if told.rate >= 1 else f"{told.rate:.2g}"
+            parts.append(t("jobs.rate", rate=rate, unit=per))
+        if job.status == "running" and told.eta_s is not None:
+            parts.append(t("jobs.left", time=duration(t, told.eta_s)))
+    return " · ".join(parts)
+
+
+def _note(jobs: Jobs, t: Words, job: Job) -> str:
+    if job.status == "queued":
+        ahead = [_name(t, other) for other in reversed(jobs.active()) if other.id < job.id]
+        return t("jobs.ahead", jobs=", ".join(ahead)) if ahead else t("jobs.next_in_line")
+    if job.status == "failed":
+        if job.exit_code == WRONG_INPUT and (said := _error(jobs, job)):
+            return sentence(said, t)
+        return t("jobs.why_killed" if _signal(job) == "SIGKILL" else "jobs.why_failed")
+    if job.status == "crashed":
+        return t("jobs.why_crashed")
+    return t("jobs.leave") if job.active else ""
+
+
+def _error(jobs: Jobs, job: Job) -> str:
+    """What the job's command said last, from its `error: ` on; "" where it said nothing of the kind."""
+    try:
+        log = jobs.log_tail(job.id, LOG_LINES)
+    except InputError:  # forgotten meanwhile
+        return ""
+    _, mark, said = f"\n{log}".rpartition("\nerror: ")
+    return said.strip() if mark else ""

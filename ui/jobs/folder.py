@@ -1,0 +1,154 @@
+"""JobFolder: what a job is on disk, for the page that reads it and the runner that writes it.
+
+job.json     written once, before the job can be seen
+state.json   written by the job's runner only, whole each time; its modification time is the heartbeat
+stop         there once somebody has asked the job to stop
+lock         held (flock) by whatever of the job is alive: runner and command inherit it; younger jobs wait for it
+log.txt      what the commands print
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ui.jobs.processes import ProcessId
+from vqa_core.files import read_json, write_json
+
+HEARTBEAT_S = 2.0
+STALE_S = 15.0  # a heartbeat as old as this is none, where processes can't be looked at
+START_S = 60.0  # what a runner may take to write its first state
+
+_ID = re.compile(r"\d{8}-\d{6}-\d{6}")
+_TAIL_BYTES = 8192
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the runner knows. `status` is queued, running, done, failed or stopped; `command` is the one it watches.
+
+    `at` is the index of the last one begun; its output starts at byte `log_from` of the log.
+    """
+
+    status: str = "queued"
+    runner: ProcessId | None = None
+    command: ProcessId | None = None
+    at: int = 0
+    log_from: int = 0
+    exit_code: int | None = None
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.status in ("done", "failed", "stopped")
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    root: Path
+
+    @property
+    def id(self) -> str:
+        return self.root.name
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    @property
+    def stop_asked(self) -> bool:
+        return (self.root / "stop").exists()
+
+    def ask_to_stop(self) -> None:
+        (self.root / "stop").touch()
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """kind, run, commands, cwd, created and patience_s: what does not change."""
+        return dict(read_json(self.root / "job.json"))
+
+    def create(self, record: dict[str, Any]) -> int:
+        """Make the folder appear, whole, its lock held; return the lock's descriptor."""
+        new = self.root.with_name(f".new-{self.id}")
+        new.mkdir(parents=True)
+        write_json(new / "job.json", record)
+        write_json(new / "state.json", asdict(State()))
+        (new / "log.txt").touch()
+        lock = os.open(new / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        new.rename(self.root)
+        return lock
+
+    def held(self) -> bool:
+        """Whether anything of the job holds its lock."""
+        try:
+            with (self.root / "lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+
+    def state(self) -> State:
+        values = read_json(self.root / "state.json")
+        for name in ("runner", "command"):
+            if values[name]:
+                values[name] = ProcessId(**values[name])
+        return State(**values)
+
+    def write_state(self, state: State) -> None:
+        write_json(self.root / "state.json", asdict(state))
+
+    def beat(self) -> None:
+        os.utime(self.root / "state.json")
+
+    def heartbeat(self) -> float:
+        """When the runner last showed that it lives, in seconds since the epoch."""
+        return (self.root / "state.json").stat().st_mtime
+
+    def last_sign(self) -> float:
+        """When anything of the job last showed that it lived: a command may outlive its runner, and prints."""
+        return max(self.heartbeat(), self.log.stat().st_mtime)
+
+    def alive(self, state: State) -> bool:
+        """Whether the job's runner, or failing that its command, lives."""
+        if state.runner is None:
+            return time.time() - self.heartbeat() < START_S
+        if not state.runner.visible:
+            return time.time() - self.heartbeat() < STALE_S
+        return state.runner.alive or (state.command is not None and state.command.alive)
+
+    def tail(self, after: int = 0) -> list[str]:
+        """The last lines of the log, at most 8 KB of it and none from before byte `after`, as a terminal shows them."""
+        with self.log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            start = max(after, end - _TAIL_BYTES, 0)
+            file.seek(start)
+            text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
+        lines = text.split("\n")
+        if start > after and len(lines) > 1:
+            del lines[0]  # a part of a line
+        if lines[-1] == "":
+            del lines[-1]
+        return [_CONTROLS.sub("", _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2])) for line in lines]
+
+
+def known_id(text: str) -> bool:
+    """Whether the text has the form of an id: a moment, so that ids sort as the jobs were created."""
+    return _ID.fullmatch(text) is not None
+
+
+def job_ids(folder: Path) -> list[str]:
+    """The ids of the jobs below `folder`, oldest first."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(filter(known_id, os.listdir(folder)))
+    return []

@@ -1,0 +1,194 @@
+"""Past submissions of a run: the table, the public score of one, and what changed since another."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from ui.components.parts import Page, View, moved
+from ui.components.sentences import sentence
+from ui.components.widgets import bars, facts
+from ui.components.words import Words
+from ui.workspace.workspace import Workspace
+from vqa_core.files import InputError
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.comparison import Comparison
+from vqa_core.submission.history import KeptSubmission, difference, list_submissions, set_public_score
+
+MOST = 12  # lines of a list
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    outputs: Sequence[Any]
+    draw: Callable[[str, View], list[Any]]
+
+
+def past_section(page: Page, view: gr.JSON, run: gr.Dropdown, shown: gr.Textbox) -> Past:
+    """Draw and wire the section; `draw(name, view)` shows the past submissions of the run `name`.
+
+    `shown` holds the id of the submission that is drawn: a click is about what the reader sees.
+    """
+    t, workspace = page.t, page.workspace
+    gr.Markdown(f"## {t('submit.past')}")
+    table = facts("predict-past", t("submit.past"))
+    with gr.Column(visible=False, elem_id="predict-one") as one:
+        title = gr.Markdown()
+        with gr.Row():
+            public = gr.Textbox(
+                label=t("submit.public"), info=t("submit.public_help"), submit_btn=t("submit.save"), min_width=260,
+                elem_id="predict-public",
+            )  # fmt: skip
+            other = gr.Dropdown([], label=t("submit.with"), min_width=260, elem_id="predict-with")
+    changed = gr.Markdown(elem_id="predict-changed")
+    with gr.Row():
+        with gr.Column(min_width=280):
+            types = bars("predict-types", t("submit.by_type"))
+        with gr.Column(min_width=280):
+            transitions = bars("predict-transitions", t("submit.transitions"))
+    settings = facts("predict-settings", t("submit.settings"))
+    outputs = [shown, table, one, title, public, other, changed, types, transitions, settings]
+    draw = partial(draw_past, workspace, t)
+
+    def choose(view: View, name: str, event: gr.EventData) -> list[Any]:
+        view = moved(view, run=name, submission=event.key, **{"with": ""})
+        return [view, *draw(name, view)]
+
+    def compare_with(view: View, name: str, id: str, before: str) -> list[Any]:
+        view = moved(view, run=name, submission=id, **{"with": before})
+        return [view, *draw(name, view)]
+
+    def save_score(view: View, name: str, id: str, score: str) -> list[Any]:
+        set_public_score(workspace.run(name), id, score)
+        return [view, *draw(name, view)]
+
+    page.wire(table.select, choose, [view, run], [view, *outputs])
+    page.wire(other.input, compare_with, [view, run, shown, other], [view, *outputs])
+    page.wire(public.submit, save_score, [view, run, shown, public], [view, *outputs])
+    return Past(outputs, draw)
+
+
+def draw_past(workspace: Workspace, t: Words, name: str, view: View) -> list[Any]:
+    """The table; of the submission that the view names, or the newest, the public score; what changed since another."""
+    run = workspace.run(name)
+    nothing: dict[str, Any] = {"rows": []}
+    table = nothing | {"empty": t("submit.none_yet")}
+    past: list[KeptSubmission] = []
+    try:
+        past = list_submissions(run)
+    except InputError as error:
+        table = {"rows": [[sentence(str(error), t)]]}
+    chosen, before = chosen_pair(past, view)
+    if chosen is None:
+        return ["", table, gr.Column(visible=False), "", "", gr.skip(), "", nothing, nothing, nothing]
+    others = [(_label(kept), kept.id) for kept in past if kept.id != chosen.id]
+    return [
+        chosen.id,
+        _table(t, past, chosen),
+        gr.Column(visible=True),
+        f"### {t('submit.chosen', time=_time(chosen))}",
+        chosen.public_score,
+        gr.Dropdown(choices=others, value=before.id if before else None, visible=bool(others)),
+        *_difference(t, run, before, chosen),
+    ]
+
+
+def chosen_pair(past: Sequence[KeptSubmission], view: View) -> tuple[KeptSubmission | None, KeptSubmission | None]:
+    """The submission that the view names or else the newest, and the one to compare it with or else the one before."""
+    by_id = {kept.id: kept for kept in past}
+    chosen = by_id.get(view.get("submission", "")) or (past[0] if past else None)
+    if chosen is None:
+        return None, None
+    named = by_id.get(view.get("with", ""))
+    earlier = next((kept for kept in past if kept.id < chosen.id), None)
+    return chosen, named if named and named.id != chosen.id else earlier
+
+
+def _table(t: Words, past: Sequence[KeptSubmission], chosen: KeptSubmission) -> dict[str, Any]:
+    head = [t(f"submit.{name}") for name in ("time", "rows", "validation", "public", "sha256")]
+    rows = [
+        [_time(kept), _rows(kept), _validation(t, kept.card), kept.public_score or "–", kept.id.rpartition("-")[2]]
+        for kept in past
+    ]
+    return {"head": head, "rows": rows, "keys": [kept.id for kept in past],
+            "marks": ["right" if kept is chosen else "" for kept in past]}  # fmt: skip
+
+
+def _difference(t: Words, run: RunDir, before: KeptSubmission | None, chosen: KeptSubmission) -> list[Any]:
+    """What changed between the two: a sentence, by question type, the commonest transitions, the settings."""
+    nothing: dict[str, Any] = {"rows": []}
+    if before is None:
+        return ["", nothing, nothing, nothing]
+    try:
+        return _drawn_difference(t, difference(run, before.id, chosen.id))
+    except InputError as error:  # the run was prepared anew in between
+        return ["", nothing, nothing, {"rows": [[sentence(str(error), t)]]}]
+
+
+def _drawn_difference(t: Words, found: Comparison) -> list[Any]:
+    total = f"{found.questions:,}"
+    if not found.changed:
+        changed = t("submit.same", total=total)
+    else:
+        share = f"{100 * found.changed / found.questions:.1f}"
+        changed = t("submit.changed", changed=f"{found.changed:,}", total=total, share=share)
+    types = [
+        {
+            "label": kind,
+            "share": count / found.types[kind],
+            "text": t("submit.type_count", changed=f"{count:,}", total=f"{found.types[kind]:,}"),
+        }
+        for kind, count in found.changed_types.items()
+    ]
+    moves = [
+        {"label": t("submit.transition", old=_shown(t, old), new=_shown(t, new)), "share": count / found.changed,
+         "text": f"{count:,}"}
+        for (old, new), count in found.transitions.items()
+    ]  # fmt: skip
+    settings = [[name, _value(old), _value(new)] for name, (old, new) in found.settings.items()]
+    return [
+        changed,
+        {"title": t("submit.by_type") if types else "", "rows": _first(t, types)},
+        {"title": t("submit.transitions") if moves else "", "rows": _first(t, moves)},
+        {"head": [t("submit.setting"), t("submit.before"), t("submit.after")], "rows": settings,
+         "empty": t("submit.no_settings")},
+    ]  # fmt: skip
+
+
+def _first(t: Words, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    left = len(rows) - MOST
+    return rows if left <= 0 else [*rows[:MOST], {"label": t("submit.more", more=left), "share": 0, "text": ""}]
+
+
+def _label(kept: KeptSubmission) -> str:
+    return " · ".join(filter(None, [_time(kept), kept.id.rpartition("-")[2], kept.public_score]))
+
+
+def _time(kept: KeptSubmission) -> str:
+    return f"{kept.created:%Y-%m-%d %H:%M:%S}"
+
+
+def _rows(kept: KeptSubmission) -> str:
+    told = kept.card.get("submission")
+    rows = told.get("rows") if isinstance(told, Mapping) else None
+    return f"{rows:,}" if isinstance(rows, int) else "–"
+
+
+def _validation(t: Words, card: Mapping[str, Any]) -> str:
+    """`94.70 %`: the validation score that the card has noted."""
+    try:
+        score = card["validation"]
+        value = float(score["overall"][score["metric"]]["value"])
+        return t("submit.percent", value=f"{100 * value:.2f}")
+    except (KeyError, TypeError, ValueError):
+        return "–"
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
+def _shown(t: Words, answer: str) -> str:
+    return answer or t("predict.empty_answer")

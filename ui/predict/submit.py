@@ -1,0 +1,193 @@
+"""The submission of a run: what the doctor says of it, and the button that writes and downloads it."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from ui.components.parts import Page, View, moved
+from ui.components.sentences import sentence
+from ui.components.widgets import facts
+from ui.components.words import Words
+from ui.jobs.jobs import shown_command
+from ui.predict.commands import last_job, run_and_split
+from ui.predict.past import past_section
+from vqa_core import ROOT
+from vqa_core.files import InputError, read_json, sha256_of, stamp_of, write_atomically
+from vqa_core.runs.predictions import read_predictions
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.watching import count_lines
+from vqa_core.submission.card import card_path
+from vqa_core.submission.history import KeptSubmission, keep_submission, writing
+from vqa_core.submission.submission import submission_of
+
+PATIENCE_S = 600.0  # the card has the hash of every file of the model
+AT_ONCE = 2  # commands that write one, of any run
+_WRITING = threading.BoundedSemaphore(AT_ONCE)
+CLICK = "() => { document.querySelector('#predict-file').click(); }"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the tab: `draw(view)` gives a value for each of `outputs`."""
+
+    outputs: Sequence[Any]
+    draw: Callable[[View], list[Any]]
+
+
+def submit_section(page: Page, picked: Sequence[Any]) -> Section:
+    """Draw and wire the section; `picked` are the components of the view, the run and the split."""
+    t, workspace = page.t, page.workspace
+    view, run, _ = picked
+    file = gr.DownloadButton(visible="hidden", elem_id="predict-file")
+    chosen = gr.Textbox(visible="hidden", elem_id="predict-chosen")  # the past submission that the reader sees
+    with gr.Column(visible=False, elem_id="predict-submit") as column:
+        gr.Markdown(f"## {t('submit.title')}")
+        ready = gr.Markdown(elem_id="predict-ready")
+        found = facts("predict-findings", t("submit.findings"))
+        button = gr.Button(t("submit.download"), variant="primary", elem_id="predict-download")
+        anyway = gr.Button(visible=False, elem_id="predict-anyway")
+        written = facts("predict-written", t("submit.written"))
+        with gr.Accordion(t("submit.by_hand"), open=False):
+            command = gr.Textbox(
+                show_label=False, label=t("submit.by_hand"), buttons=["copy"], lines=1, elem_classes=["wb-mono"]
+            )
+        past = past_section(page, view, run, chosen)
+    outputs = [column, ready, found, button, anyway, written, command, *past.outputs]
+
+    def draw(view: View) -> list[Any]:
+        name, split = run_and_split(workspace, view)
+        if split != "test" or name not in workspace.run_names():
+            return [gr.Column(visible=False), *[gr.skip()] * (len(outputs) - 1)]
+        of = workspace.run(name)
+        job = last_job(workspace, name, split)
+        active = job is not None and job.active
+        coming = [t("submit.coming"), {"rows": []}, gr.Button(interactive=False)]
+        told, failed = (coming, 0) if active else (draw_ready(t, of), left_empty(of))
+        told.append(gr.Button(t("submit.anyway", failed=f"{failed:,}"), visible=failed > 0))
+        by_hand = shown_command(submit_command(of, allow_failed=failed > 0))
+        return [gr.Column(visible=True), *told, _written(t, of), by_hand, *past.draw(name, view)]
+
+    def download(allow_failed: bool, view: View, name: str) -> list[Any]:
+        kept = write_submission(workspace.run(name), allow_failed=allow_failed)
+        view = moved(view, run=name, split="test", submission=kept.id, **{"with": ""})
+        return [offered(kept.path), view, *draw(view)]
+
+    for pressed, allow_failed in ((button, False), (anyway, True)):
+        handler = partial(download, allow_failed)
+        clicked = page.wire(pressed.click, handler, [view, run], [file, view, *outputs], show_progress="minimal")
+        page.wire(clicked.success, None, None, None, js=CLICK)
+    return Section(outputs, draw)
+
+
+def submit_command(run: RunDir, *, allow_failed: bool = False) -> tuple[str, ...]:
+    return ("-m", "eval.submit", "--run", str(run.root), *(["--allow-failed"] if allow_failed else []))
+
+
+def write_submission(run: RunDir, *, allow_failed: bool = False) -> KeptSubmission:
+    """Run the command that writes submission.csv, wait for it, and return the submission as it is kept.
+
+    Raises InputError with the command's own sentence where it refuses, where others are writing, or after PATIENCE_S.
+    """
+    if not _WRITING.acquire(blocking=False):
+        raise InputError("other submissions are being written. Try again in a moment.")
+    try:
+        done = _run_command(run, submit_command(run, allow_failed=allow_failed))
+        if done.returncode == 2 and done.stderr.startswith("error: "):
+            raise InputError(done.stderr.removeprefix("error: ").strip())
+        if done.returncode:
+            raise RuntimeError(f"eval.submit ended with {done.returncode}: {done.stderr[-2000:]}")
+        with writing(run):
+            return keep_submission(run, run.submission)
+    finally:
+        _WRITING.release()
+
+
+def _run_command(run: RunDir, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    try:
+        return subprocess.run(
+            [sys.executable, *command],
+            env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"writing the submission of {run.name!r} took longer than {PATIENCE_S:.0f} seconds and was stopped. "
+            f"Write it in a terminal: `python -m eval.submit --run {run.root}`."
+        ) from None
+
+
+def offered(path: Path) -> str:
+    """A copy called submission.csv in Gradio's own folder, which is the only one it serves files from."""
+    copy = Path(get_upload_folder()) / "submissions" / path.stem / "submission.csv"
+    write_atomically(copy, path.read_bytes())  # another may be downloading the same one
+    return str(copy)
+
+
+def draw_ready(t: Words, run: RunDir) -> list[Any]:
+    """Whether the run's answers make a submission, what the doctor says of it, and the button."""
+    done, total = count_lines(run.predictions("test")), count_lines(run.test)
+    if done < total:
+        missing = t("submit.missing", missing=f"{total - done:,}", total=f"{total:,}")
+        return [missing, {"rows": []}, gr.Button(interactive=False)]
+    try:
+        rows, findings = checked(run)
+    except InputError as error:
+        return [t("submit.refused"), {"rows": [[sentence(str(error), t)]]}, gr.Button(interactive=False)]
+    text = t("submit.odd" if findings else "submit.sound", rows=f"{rows:,}", findings=len(findings))
+    return [text, {"rows": [[sentence(finding, t)] for finding in findings]}, gr.Button(interactive=True)]
+
+
+def left_empty(run: RunDir) -> int:
+    """How many failed questions a submission would leave empty; 0 where it would be refused for another reason too."""
+    try:
+        predictions = read_predictions(run.predictions("test"))
+        failed = sum(item.status not in ("ok", "empty") and not item.answer for item in predictions.values())
+        if failed:
+            submission_of(run, run.data_root(), predictions, allow_failed=True)
+    except InputError:
+        return 0
+    return failed
+
+
+def checked(run: RunDir) -> tuple[int, list[str]]:
+    """Rows of the submission that the run's answers make, and what the doctor says; nothing is written.
+
+    Raises InputError where they make none.
+    """
+    data = run.data_root()
+    files = (data / "sample_submission.csv", run.predictions("test"), run.train, run.val)
+    rows, findings = _checked(run, data, tuple(stamp_of(file) for file in files))
+    return rows, list(findings)
+
+
+@lru_cache(maxsize=8)
+def _checked(run: RunDir, data: Path, stamps: tuple[tuple[int, int], ...]) -> tuple[int, tuple[str, ...]]:
+    submission, findings = submission_of(run, data, read_predictions(run.predictions("test")))
+    return len(submission.rows), tuple(findings)
+
+
+def _written(t: Words, run: RunDir) -> dict[str, Any]:
+    """The submission.csv that lies in the run: its rows, its hash and its time."""
+    card = card_path(run.submission)
+    if not (run.submission.is_file() and card.is_file()):
+        return {"rows": []}
+    try:
+        told = read_json(card)
+        count, created = str(told["submission"]["rows"]), str(told["created"])
+    except (InputError, KeyError, TypeError):
+        count = created = "–"
+    rows = [[t("submit.rows"), count], [t("submit.sha256"), sha256_of(run.submission)], [t("submit.created"), created]]
+    return {"head": [t("submit.written"), ""], "rows": rows}

@@ -1,0 +1,153 @@
+"""Uploads: where they lie, how much of them there may be, and that none outlives the server it was sent to.
+
+<runs>/.page/uploads/<random>/      one server's: Gradio's temporary folder
+                             lock   held as long as that server lives
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui.components.words import Words
+
+FILE_LIMIT = 30 << 20  # bytes of one file
+REQUEST_LIMIT = 64 << 20  # bytes of one upload, of several files perhaps
+FILES_AT_ONCE = 20  # in one upload
+QUOTA = 1 << 30  # bytes of all
+FILES = 2000
+DISK_FLOOR = 500 << 20  # bytes that stay free on the disk
+KEPT_S = 3600.0  # for so long a file is not removed for another
+_LOCK = "lock"
+
+
+class UploadFolder:
+    """A folder below `parent` for this process; those of servers that are gone are removed."""
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _locked(parent / _LOCK, wait=True):  # another server that starts now has its folder locked before we look
+            for folder in parent.iterdir():
+                _remove_if_left(folder)
+            self.path = Path(tempfile.mkdtemp(dir=parent)).resolve()
+            self._lock = _locked(self.path / _LOCK, wait=True)
+
+    def files(self) -> Iterator[tuple[os.stat_result, Path]]:
+        """Every file in it but the lock."""
+        for folder, _, names in os.walk(self.path):
+            for path in (Path(folder) / name for name in names if name != _LOCK):
+                with contextlib.suppress(OSError):  # removed meanwhile
+                    yield path.lstat(), path
+
+    def close(self) -> None:
+        """Remove it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+    def room_for(self, size: int, files: int = 1) -> bool:
+        """Whether `size` bytes more, in so many files, are allowed, when old files have made room."""
+        found = sorted(self.files(), key=lambda pair: pair[0].st_mtime)
+        used, count = sum(stat.st_size for stat, _ in found), len(found)
+        for stat, path in found:
+            if used + size <= QUOTA and count + files <= FILES:
+                break
+            if time.time() - stat.st_mtime < KEPT_S:
+                return False
+            path.unlink(missing_ok=True)
+            used, count = used - stat.st_size, count - 1
+        fits = used + size <= QUOTA and count + files <= FILES
+        return fits and shutil.disk_usage(self.path).free - size >= DISK_FLOOR
+
+
+class UploadLimit:
+    """ASGI middleware round Gradio's upload route. `prefixes` are the paths a page may lie at, and their words."""
+
+    def __init__(self, app: ASGIApp, folder: UploadFolder, words: Mapping[str, Words]) -> None:
+        self.app, self.folder = app, folder
+        self.words = {f"{path.rstrip('/')}/gradio_api/upload": words[path] for path in words}
+        self._coming: list[int] = []  # bytes of each upload under way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        t = self.words.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
+        if t is None or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "")
+        size = int(length) if length.isdecimal() else REQUEST_LIMIT + 1
+        coming = [*self._coming, size]
+        if size > REQUEST_LIMIT:
+            await PlainTextResponse(t("uploads.too_large", limit=REQUEST_LIMIT >> 20), 413)(scope, receive, send)
+        elif not self.folder.room_for(sum(coming), FILES_AT_ONCE * len(coming)):
+            await PlainTextResponse(t("uploads.full"), 507)(scope, receive, send)
+        else:
+            self._coming.append(size)
+            try:
+                await self._limited(scope, receive, send, t)
+            finally:
+                self._coming.remove(size)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send, t: Words) -> None:
+        """Let Gradio take the files, but not too many, and say in our words what it refuses."""
+        count, refused = _lines_between(Headers(scope=scope)), ""
+
+        async def counted() -> Message:
+            nonlocal refused
+            message = await receive()
+            if count(message.get("body", b"")) > FILES_AT_ONCE + 1:  # one stands before each file and one behind all
+                refused = t("uploads.too_many", limit=FILES_AT_ONCE)
+                raise MultiPartException(refused)  # Gradio removes what has come
+            return message
+
+        async def told(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] == 413:  # it has its own limit of a file
+                refused = t("uploads.file_too_large", limit=FILE_LIMIT >> 20)
+            if not refused:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await PlainTextResponse(refused, 413)(scope, receive, send)
+
+        await self.app(scope, counted, told)
+
+
+def _lines_between(headers: Headers) -> Callable[[bytes], int]:
+    """A function that is given a form's body chunk by chunk, and tells how many lines between parts have come."""
+    line = b"--" + parse_options_header(headers.get("content-type", ""))[1].get(b"boundary", b"")
+    rest, found = b"", 0
+
+    def count(chunk: bytes) -> int:
+        nonlocal rest, found
+        *before, last = (rest + chunk).split(line)
+        rest, found = last[max(0, len(last) - len(line) + 1) :], found + len(before)
+        return found
+
+    return count
+
+
+def _remove_if_left(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    with contextlib.suppress(BlockingIOError), _locked(folder / _LOCK, wait=False):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(path: Path, *, wait: bool) -> IO[bytes]:
+    """The file, locked until it is closed or this process ends; BlockingIOError where another holds it."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        file.close()
+        raise
+    return file

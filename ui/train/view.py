@@ -1,0 +1,131 @@
+"""The form of Train in the address: data, preset, name, and the settings that differ from the preset's; and back."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ui.components.form import BY_HAND, Form, Sections, read_section
+from ui.components.parts import View, moved
+from ui.components.sentences import sentence
+from ui.components.words import Words
+from ui.train.plan import KINDS, preset_sections, presets, sources
+from ui.train.watch import source_of_run, watched
+from ui.train.wish import DEFAULTS, FIELDS, with_columns
+from ui.workspace.workspace import Workspace
+from vqa_core.data.sources import EASY_VQA
+from vqa_core.files import InputError
+from vqa_core.settings import Settings, base_type
+
+FIRST_PRESET = "demo-quick"
+HEAD = ("run", "data", "preset", "name")
+SECTION_OF = {
+    item.name: section for section, kind in KINDS.items() for item in fields(kind) if item.name not in BY_HAND
+}
+NOTHING = '""'  # stands for an empty value; a part of an address that is empty is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the form shows by an address; `wrong` has a sentence for each part of the address that can't be."""
+
+    data: str
+    preset: str
+    name: str
+    chosen: Sections
+    wrong: tuple[str, ...]
+
+
+def wish_of(workspace: Workspace, t: Words, view: View) -> Wish:
+    """What the address says; what it does not say is as in a form that nobody has touched."""
+    known, wrong = sources(workspace), []
+    data, name = _implied(workspace, view)
+    if (told := view.get("data", data)) in known:
+        data = told
+    else:
+        wrong.append(t("train.no_source", data=told[:80]))
+    preset = view.get("preset", FIRST_PRESET)
+    if preset not in presets() and preset != DEFAULTS:
+        wrong.append(t("train.no_preset", preset=preset[:80]))
+        preset = FIRST_PRESET
+    name = view.get("name", name)
+    values = {section: part.to_dict() for section, part in with_columns(preset_sections(preset), known[data]).items()}
+    for key, text in view.items():
+        if key in HEAD:
+            continue
+        if key not in SECTION_OF:
+            wrong.append(t("train.no_setting", name=key[:80]))
+            continue
+        try:
+            values[SECTION_OF[key]][key] = _value(t, key, text)
+        except InputError as error:
+            wrong.append(sentence(str(error), t))
+    chosen: Sections = {section: KINDS[section](**values[section]) for section in KINDS}
+    return Wish(data, preset, "" if name == NOTHING else name, chosen, tuple(wrong))
+
+
+def kept(workspace: Workspace, form: Form, view: View, values: Sequence[Any]) -> View:
+    """The view with what the form's values say; as long as one of them can't be, the settings stay as they were."""
+    data, preset, name = (value or "" for value in values[:3])
+    with contextlib.suppress(InputError):
+        chosen = form.read(values[FIELDS:])
+        base = with_columns(preset_sections(preset), sources(workspace).get(data))
+        told = {
+            name: _text(getattr(chosen[section], name))
+            for name, section in SECTION_OF.items()
+            if getattr(chosen[section], name) != getattr(base[section], name)
+        }
+        view = {part: text for part, text in view.items() if part in HEAD} | told
+    usual, _ = _implied(workspace, view)
+    view = moved(view, data="" if data == usual else data, preset="" if preset == FIRST_PRESET else preset)
+    return kept_name(workspace, view, name)
+
+
+def kept_name(workspace: Workspace, view: View, name: str | None) -> View:
+    """The view with the name of the run as it is typed."""
+    _, usual = _implied(workspace, view)
+    return moved(view, name="" if (name or "") == usual else name or NOTHING)
+
+
+def redrawn(workspace: Workspace, t: Words, form: Form, view: View, values: Sequence[Any]) -> list[Any] | None:
+    """Values for the form's components as the address has them.
+
+    None where they are so already, or hold what can't be, which no address has: then they are the reader's, and stay.
+    """
+    chosen = wish_of(workspace, t, view).chosen
+    try:
+        return None if form.read(values[FIELDS:]) == chosen else form.shown(chosen)
+    except InputError:
+        return None
+
+
+def _implied(workspace: Workspace, view: View) -> tuple[str, str]:
+    """Data and name of a form whose address names none: those of a run that is prepared and not trained yet."""
+    name = view.get("run", "")
+    if name not in workspace.run_names() or watched(workspace, view):
+        return EASY_VQA, ""
+    return source_of_run(workspace, name) or EASY_VQA, name
+
+
+def _text(value: Any) -> str:
+    """A setting as the address has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else str(value)
+    return (" ".join(value) if isinstance(value, tuple) else str(value)) or NOTHING
+
+
+def _value(t: Words, name: str, text: str) -> Any:
+    """The setting that the text of an address means; an InputError where it means none."""
+    section = SECTION_OF[name]
+    item = next(item for item in fields(KINDS[section]) if item.name == name)
+    kind, _ = base_type(item)
+    value: Any = "" if text == NOTHING else text
+    if kind is bool:
+        value = {"true": True, "false": False}.get(text, text[:80])
+    elif kind in (int, float):
+        with contextlib.suppress(ValueError):
+            value = int(text) if kind is int else float(text)
+    read: Settings = read_section(t, section, KINDS[section], {name: value})
+    return getattr(read, name)

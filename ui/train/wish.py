@@ -1,0 +1,161 @@
+"""What a person wishes to train: the form's values drawn as a plan, started, loaded from a file and saved to one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from ui.components.form import BY_HAND, Form, Sections
+from ui.components.sentences import sentence
+from ui.components.words import Words
+from ui.jobs.jobs import shown_command
+from ui.train.estimates import estimates, rows_of
+from ui.train.plan import (
+    CHOICE_NEEDED,
+    Held,
+    Source,
+    checked_name,
+    commands,
+    default_name,
+    free_name,
+    held,
+    preset_sections,
+    presets,
+    sections_of,
+    sources,
+    start,
+)
+from ui.workspace.workspace import Workspace
+from vqa_core.config import DataSettings, read_config
+from vqa_core.files import InputError
+
+DEFAULTS = "defaults"  # among the presets: none of them
+PLAN = 6  # values of `draw_plan`
+FIELDS = 4  # values before the form's: data, preset, name, way
+
+
+def source_of(workspace: Workspace, t: Words, key: str) -> Source:
+    """The dataset chosen; an InputError if it is gone."""
+    source = sources(workspace).get(key)
+    if source is None:
+        raise InputError(t("train.no_source", data=key))
+    return source
+
+
+def name_of(workspace: Workspace, t: Words, values: Sequence[Any]) -> str:
+    """The name typed, or one that says what is trained on what."""
+    data, preset, name = values[:3]
+    if name and name.strip():
+        return checked_name(t, name.strip())
+    return default_name(workspace, source_of(workspace, t, data).name, "" if preset == DEFAULTS else preset)
+
+
+def draw_plan(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]) -> list[Any]:
+    """Estimates, what lies in the run's folder, what may be done then, a free name, the command, the start button."""
+    data, preset, _, way = values[:FIELDS]
+    try:
+        chosen = form.read(values[FIELDS:])
+        source, name = source_of(workspace, t, data), name_of(workspace, t, values)
+        there = held(workspace, name, source, _data(chosen))
+        figures = estimates(workspace, t, name, source, there, chosen)
+        way = way if way in there.ways else None
+        clear = way or there.kind not in CHOICE_NEEDED
+        todo = commands(workspace, name, source, preset, chosen, there, way or "") if clear else ()
+    except InputError as error:
+        wrong = {"title": sentence(str(error), t), "mark": "wrong"}
+        return [
+            {"rows": []},
+            wrong,
+            gr.Radio(visible=False),
+            gr.Button(visible=False),
+            "",
+            gr.Button(interactive=False),
+        ]
+    ways = [(t(f"train.way_{each}"), each) for each in there.ways]
+    free = there.kind in CHOICE_NEEDED
+    return [
+        figures,
+        _there(t, name, there),
+        gr.Radio(ways, value=way, visible=bool(ways)),
+        gr.Button(t("train.other_name", name=free_name(workspace, name)) if free else "", visible=free),
+        " && \\\n".join(map(shown_command, todo)),
+        gr.Button(t("train.resume_plain" if way == "resume" else "train.start"), interactive=bool(todo)),
+    ]
+
+
+def _there(t: Words, name: str, there: Held) -> dict[str, Any]:
+    """What the run's folder holds, in a sentence; nothing where it holds nothing."""
+    if there.kind == "free":
+        return {}
+    kind = "model" if there.kind == "trained" and not there.step else there.kind
+    title = t(
+        f"train.there_{kind}",
+        run=name, source=there.source or t("train.unknown"), step=f"{there.step:,}", questions=f"{there.questions:,}",
+    )  # fmt: skip
+    return {"title": title, "mark": "right" if there.kind == "prepared" else "wrong"}
+
+
+def start_wish(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]) -> str:
+    """Start what the form says and return the run's name."""
+    data, preset, _, way = values[:FIELDS]
+    chosen, source, name = form.read(values[FIELDS:]), source_of(workspace, t, data), name_of(workspace, t, values)
+    rows_of(workspace, name, source, held(workspace, name, source, _data(chosen)), _data(chosen))  # or it says why not
+    return start(workspace, t, name, source, preset, chosen, way or "")
+
+
+def fill(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]) -> list[Any]:
+    """The preset's values for the form, what the preset is for, and the plan."""
+    data, preset = values[:2]
+    filled = form.shown(with_columns(preset_sections(preset), sources(workspace).get(data)))
+    return [about_preset(t, preset), *filled, *draw_plan(workspace, t, form, [*values[:FIELDS], *filled])]
+
+
+def with_columns(chosen: Sections, source: Source | None) -> Sections:
+    """The settings with the columns that the dataset is known to have."""
+    if source is None or source.columns is None:
+        return chosen
+    named = {f"{field}_column": column for field, column in asdict(source.columns).items()}
+    return chosen | {"data": replace(_data(chosen), **named)}
+
+
+def about_preset(t: Words, name: str) -> str:
+    """What a preset is for."""
+    key = f"train.preset_{name.replace('-', '_')}"
+    return t(key) if t.has(key) and (name in presets() or name == DEFAULTS) else ""
+
+
+def loaded(t: Words, form: Form, path: str) -> list[Any]:
+    """The form's values as a config file has them; an InputError names what in the file is not right."""
+    file = Path(path)
+    try:
+        sections = sections_of(read_config(file))
+    except InputError as error:
+        raise InputError(str(error).replace(str(file), file.name)) from None
+    except RecursionError:
+        raise InputError(t("train.too_deep", file=file.name)) from None
+    values = form.shown(sections)
+    for kind in sections.values():
+        for name in BY_HAND & kind.to_dict().keys():
+            if getattr(kind, name):
+                raise InputError(t("train.by_hand", flag=f"--{name.replace('_', '-')}", file=file.name))
+    form.read(values)  # NaN, which JSON has none of and Python reads, is no number
+    return values
+
+
+def saved_config(form: Form, name: str, values: Sequence[Any]) -> str:
+    """The form's settings as a file in Gradio's own folder, which is the only one it serves files from."""
+    config = {section: settings.to_dict() for section, settings in form.read(values).items()}
+    file = Path(get_upload_folder()) / "configs" / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return str(file)
+
+
+def _data(chosen: Sections) -> DataSettings:
+    data = chosen["data"]
+    assert isinstance(data, DataSettings)
+    return data

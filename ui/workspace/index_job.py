@@ -1,0 +1,188 @@
+"""IndexJob: making the index of a dataset, in a process of its own: the page's memory is no place for 400,000 rows.
+
+python -m ui.workspace.index_job --data data/easy-vqa --out runs/.page/indexes/easy-vqa
+
+The process survives the page. It holds a lock as long as it lives, and says in state.json how far it is and how it
+ended; so a page that is opened meanwhile, or a server that is started, sees the same.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from vqa_core import ROOT
+from vqa_core.config import DataSettings
+from vqa_core.data.archives import extract_zip
+from vqa_core.data.competition import dataset_root
+from vqa_core.data.index.writer import fingerprint, index_dataset
+from vqa_core.data.prepare import column_map
+from vqa_core.data.sources import EASY_VQA, data_folder
+from vqa_core.files import InputError, read_json, write_json
+from vqa_core.runs.examples import ColumnMap
+from vqa_core.settings import add_arguments, resolve
+
+COLUMNS = tuple(f"{field.name}_column" for field in fields(ColumnMap))
+OVER = ("done", "failed")
+TOLD_EVERY_S = 0.4
+_looking = threading.Lock()  # to look whether a process is at it means to try its lock
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """How far the making of an index is.
+
+    `stage` is start, unpack, read, index, check, done or failed, with `error` saying why; `done` of `total` steps of
+    it are done, 0 of 0 where that is not known. `mark` is the fingerprint of the data it is made from, "" before that
+    is known.
+    """
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    error: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexJob:
+    """`folder` is where the index of one dataset is kept."""
+
+    folder: Path
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "index.sqlite"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def building(self) -> bool:
+        """Whether a process is at it now."""
+        with self._lock() as lock:
+            return lock is None
+
+    def state(self) -> IndexState | None:
+        """What the last process said; None if there was none. One that died without a word has failed."""
+        building = self.building  # before the file is read: what ends in between is then read as over
+        try:
+            state = IndexState(**read_json(self.folder / "state.json"))
+        except (InputError, TypeError):
+            return None
+        if state.stage in OVER or building:
+            return state
+        return IndexState("failed", mark=state.mark)
+
+    def start(self, source: str, data_dir: Path, columns: ColumnMap, mark: str) -> None:
+        """Start a process, unless one is at it. `source` and `data_dir` are those of `data_folder`."""
+        command = [
+            sys.executable,
+            "-m",
+            "ui.workspace.index_job",
+            "--data",
+            source,
+            "--data-dir",
+            str(data_dir.resolve()),
+        ]
+        for name, column in asdict(columns).items():
+            command += [f"--{name.replace('_', '-')}-column", column]
+        with self._lock() as lock:
+            if lock is None:
+                return
+            self.tell(IndexState("start", mark=mark))
+            with self.log.open("wb") as log:
+                process = subprocess.Popen(
+                    [*command, "--out", str(self.folder.resolve()), "--mark", mark],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=[lock],  # the lock is the process's from its first moment to its last
+                )
+        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
+
+    def tell(self, state: IndexState) -> None:
+        """Say how far it is."""
+        write_json(self.folder / "state.json", asdict(state))
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[int | None]:
+        """Hold the lock; None if a process that builds has it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _looking:
+            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield handle
+            except BlockingIOError:
+                yield None
+            finally:
+                os.close(handle)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make an index; how it went is in its state.json."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ui.workspace.index_job", description="Index a dataset for the page."
+    )
+    parser.add_argument(
+        "--data", required=True, metavar="DIR|ZIP|easy-vqa", help="the dataset, as train.prepare has it"
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where easy-vqa is written or a zip unpacked")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the index is kept")
+    parser.add_argument("--mark", default="", help=argparse.SUPPRESS)
+    add_arguments(parser, DataSettings, only=COLUMNS)
+    args = parser.parse_args(argv)
+    os.nice(10)
+    job = IndexJob(args.out)
+    progress = _Progress(job, args.mark)
+    try:
+        root = dataset_root(_unpacked(args.data, args.data_dir, progress))
+        columns = column_map(resolve(DataSettings, {}, args))
+        progress.mark = fingerprint(root, columns)
+        index_dataset(root, columns, job.index, progress)
+        job.tell(IndexState("done", mark=progress.mark))
+    except InputError as error:
+        job.tell(IndexState("failed", error=str(error), mark=progress.mark))
+        raise SystemExit(2) from None
+    except Exception:
+        logging.exception("the index could not be made")
+        job.tell(IndexState("failed", mark=progress.mark))
+        raise SystemExit(1) from None
+
+
+class _Progress:
+    """Tells at most every TOLD_EVERY_S seconds, and at every new stage."""
+
+    def __init__(self, job: IndexJob, mark: str) -> None:
+        self.job, self.mark = job, mark
+        self._last = ("", 0.0)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self._last[0] or now > self._last[1] + TOLD_EVERY_S:
+            self._last = (stage, now)
+            self.job.tell(IndexState(stage, done, total, mark=self.mark))
+
+
+def _unpacked(source: str, data_dir: Path | None, progress: _Progress) -> Path:
+    """The folder of a source."""
+    progress("unpack", 0, 0)
+    if source == EASY_VQA or Path(source).is_dir() or not Path(source).exists():
+        return data_folder(source, data_dir)
+    return extract_zip(Path(source), data_dir, progress=lambda done, total: progress("unpack", done, total))
+
+
+if __name__ == "__main__":
+    main()

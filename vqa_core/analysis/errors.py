@@ -1,0 +1,276 @@
+"""Error analysis: the answers to one split of a run set against the right ones; sliced, filtered, counted.
+
+`answers_of(run, "val")` reads the files once and keeps what it made of them until one changes.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vqa_core.analysis.confusion import Confusion, confusion, in_cell
+from vqa_core.analysis.near_misses import count_near_misses, near_miss
+from vqa_core.analysis.slicing import BY, Bools, Floats, Ints, Slicing, key_of, slicing_of
+from vqa_core.apart import apart
+from vqa_core.config import DataSettings, settings_of
+from vqa_core.data.competition import SOLUTION
+from vqa_core.data.priors import AnswerPrior
+from vqa_core.data.references import read_solution
+from vqa_core.files import InputError, named, stamp_of
+from vqa_core.runs.examples import ColumnMap, Example
+from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
+
+SPLITS = ("val", "test", "train")
+SHOWN = ("wrong", "right", "near", "all")
+SORTS = ("confident", "unsure", "order")
+KEPT = 4  # analyses held in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of the questions. `score` is exact match, None where the right answers are not known.
+
+    `confidence` is the mean probability that the model gave its answers, None where it gave none: beside `score` it
+    says how well the model knows when it is right (calibration).
+    """
+
+    key: str
+    n: int
+    wrong: int
+    score: Interval | None
+    confidence: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answered questions of a split: `examples`, `predictions` and `references` go together by place.
+
+    `references` is None where the right answers are not known; `why` then says what is wrong with those there are, ""
+    if there are none. `asked` counts all questions, answered or not.
+    """
+
+    run: RunDir
+    split: str
+    asked: int
+    examples: list[Example]
+    predictions: list[Prediction]
+    references: list[str] | None
+    why: str = ""
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @cached_property
+    def right(self) -> Bools | None:
+        """Whether each answer is its reference, character for character (exact match), (n,)."""
+        if self.references is None:
+            return None
+        return np.array([item.answer == reference for item, reference in zip(self.predictions, self.references)], bool)
+
+    @cached_property
+    def near(self) -> npt.NDArray[np.object_]:
+        """The kind of near-miss that each answer is, "" for a right one and a real error, (n,)."""
+        kinds = np.full(len(self), "", dtype=object)
+        if self.right is not None and self.references is not None:
+            for i in np.flatnonzero(~self.right):
+                kinds[i] = near_miss(self.predictions[i].answer, self.references[i])
+        return kinds
+
+    @cached_property
+    def images(self) -> Ints:
+        """A number for each picture, the same for all its questions, (n,)."""
+        return slicing_of(example.image or example.image_id for example in self.examples).codes
+
+    @cached_property
+    def confidence(self) -> Floats:
+        """The probability of each answer, NaN where the model gave none, (n,)."""
+        values = [np.nan if item.probability is None else item.probability for item in self.predictions]
+        return np.array(values, dtype=np.float64)
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Where the question of an id stands."""
+        return {example.question_id: i for i, example in enumerate(self.examples)}
+
+    def same_image(self, place: int) -> list[int]:
+        """The places of all questions about the picture of the one at `place`."""
+        return [int(i) for i in np.flatnonzero(self.images == self.images[place])]
+
+    @cached_property
+    def overall(self) -> Interval | None:
+        """Exact match of all answers."""
+        return self._score(np.arange(len(self)))
+
+    @cached_property
+    def baseline(self) -> tuple[Interval, Interval] | None:
+        """What guessing without the picture gets on these questions, and how far the model is above that."""
+        if self.right is None or self.references is None or not len(self) or not self.run.train.is_file():
+            return None
+        try:
+            questions = {example.question for example in self.examples}
+            guesses = apart(_guesses, self.run, questions, size=self.run.train.stat().st_size)
+        except InputError:  # no training answer to learn from
+            return None
+        hits = [
+            float(guesses[example.question] == reference) for example, reference in zip(self.examples, self.references)
+        ]
+        return mean_interval(hits, self.images), paired_difference(self.right.astype(float), hits, self.images)
+
+    @cached_property
+    def slicings(self) -> dict[str, Slicing]:
+        """Each of BY; answers are the right ones, where they are not known those given."""
+        answers = self.references or [item.answer for item in self.predictions]
+        return {by: make(self.examples, answers, self.confidence) for by, make in BY.items()}
+
+    def slices(self, by: str, at: Ints, most: int = 20) -> tuple[list[Slice], int]:
+        """The parts that the questions `at` fall into by one of BY, and how many there are beyond the `most` listed.
+
+        Parts without an order of their own come by the number of wrong answers, then of questions.
+        """
+        slicing = self.slicings[by]
+        codes = slicing.codes[at]
+        counts = np.bincount(codes, minlength=len(slicing.keys))
+        wrong = (
+            np.zeros_like(counts) if self.right is None else np.bincount(codes[~self.right[at]], minlength=len(counts))
+        )
+        there = np.flatnonzero(counts)
+        if not slicing.ordered:
+            there = there[np.lexsort((there, -counts[there], -wrong[there]))]
+        found = []
+        for code in there[:most]:
+            mine = at[codes == code]
+            known = self.confidence[mine][~np.isnan(self.confidence[mine])]
+            mean = float(known.mean()) if known.size else None
+            found.append(Slice(slicing.keys[code], int(counts[code]), int(wrong[code]), self._score(mine), mean))
+        return found, max(0, len(there) - most)
+
+    def near_misses(self, at: Ints) -> dict[str, int]:
+        """How many of the questions `at` are near-misses, by kind."""
+        return count_near_misses(self.near[at])
+
+    def confusion(self, at: Ints) -> Confusion:
+        """The confusion matrix of the questions `at`; without right answers an empty one."""
+        return confusion(*self._answers, at) if self.references is not None else Confusion([], 0, [])
+
+    def select(
+        self,
+        *,
+        kind: str = "",
+        by: str = "",
+        part: str = "",
+        wanted: str = "",
+        given: str = "",
+        form: str = "",
+        ids: Collection[str] | None = None,
+    ) -> Ints:
+        """Places of the questions that are all of this; what is empty does not select.
+
+        Args:
+            kind: question type.
+            by, part: one of BY, and the key of one of its parts.
+            wanted, given: row and column in the confusion matrix of the questions of that `kind` and `part`, by key.
+            form: kind of near-miss.
+            ids: question ids.
+        """
+        mask = np.ones(len(self), dtype=np.bool_)
+        for slicing, key in (("question_type", kind), (by, part)):
+            if key and slicing in BY:
+                mask &= self.slicings[slicing].where(key)
+        if self.right is not None:
+            if wanted or given:
+                mask &= in_cell(*self._answers, np.flatnonzero(mask), wanted, given)
+            if form:
+                mask &= self.near == form
+        if ids is not None:
+            mask &= np.isin(np.arange(len(self)), [self.place[name] for name in ids if name in self.place])
+        return np.flatnonzero(mask)
+
+    def shown(self, show: str) -> Bools:
+        """Which answers are `wrong`, `right` or `near`, by one of SHOWN; all where that is not known, (n,)."""
+        if self.right is None or show == "all":
+            return np.ones(len(self), dtype=np.bool_)
+        return {"wrong": ~self.right, "right": self.right, "near": np.asarray(self.near != "", dtype=np.bool_)}[show]
+
+    def sort(self, at: Ints, order: str) -> Ints:
+        """Surest first (`confident`) or last (`unsure`), those without a confidence at the end; else as they are."""
+        if order not in ("confident", "unsure"):
+            return at
+        sign = -1 if order == "confident" else 1
+        return at[np.argsort(sign * self.confidence[at], kind="stable")]  # NaN comes last either way
+
+    @cached_property
+    def _answers(self) -> tuple[Slicing, Slicing]:
+        """Right and given answers, with the same keys."""
+        both = slicing_of(
+            key_of(answer) for answer in [*(self.references or []), *(p.answer for p in self.predictions)]
+        )
+        half = len(both.codes) - len(self)
+        return Slicing(both.keys, both.codes[:half]), Slicing(both.keys, both.codes[half:])
+
+    def _score(self, at: Ints) -> Interval | None:
+        return (
+            mean_interval(self.right[at].astype(float), self.images[at]) if self.right is not None and len(at) else None
+        )
+
+
+def _guesses(run: RunDir, questions: Collection[str]) -> dict[str, str]:
+    """What the training answers alone would say to each question."""
+    prior = AnswerPrior(run.examples("train"))
+    return {question: prior.answer(question) for question in questions}
+
+
+def predicted_splits(run: RunDir) -> list[str]:
+    """The splits that the run has predictions for, val first."""
+    return [split for split in SPLITS if run.predictions(split).is_file() and (run.root / f"{split}.jsonl").is_file()]
+
+
+def answers_of(run: RunDir, split: str) -> Answers:
+    """The answers to a split, read again only where one of the files has changed.
+
+    The right answers to test are those of `solution.csv` in the dataset folder, where there is one. Raises InputError
+    where there are no questions or no predictions.
+    """
+    if split not in SPLITS:
+        raise InputError(f"there is no split {split!r}; choose from {', '.join(SPLITS)}.")
+    try:
+        solution = run.data_root() / SOLUTION
+    except InputError:
+        solution = Path()
+    files = (run.config, run.root / f"{split}.jsonl", run.predictions(split), run.train, solution)
+    return _read(run, split, solution, tuple(map(stamp_of, files)))
+
+
+@lru_cache(maxsize=KEPT)
+def _read(run: RunDir, split: str, solution: Path, stamps: tuple[tuple[int, int], ...]) -> Answers:
+    asked = run.examples(split)
+    predictions = read_predictions(run.predictions(split))
+    examples = [example for example in asked if example.question_id in predictions]
+    references, why = None, ""
+    try:
+        references = _references(run, split, examples, solution)
+    except InputError as error:
+        why = str(error)
+    given = [predictions[example.question_id] for example in examples]
+    return Answers(run, split, len(asked), examples, given, references, why)
+
+
+def _references(run: RunDir, split: str, examples: list[Example], solution: Path) -> list[str] | None:
+    if split != "test":
+        known = {example.question_id: example.answer for example in examples}
+    elif solution.is_file():
+        data = settings_of(DataSettings, run.read_config(), {})
+        columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
+        known = {name: answers[0] for name, answers in read_solution(solution, columns).items()}
+    else:
+        return None
+    lacking = [example.question_id for example in examples if known.get(example.question_id) is None]
+    if lacking:
+        raise InputError(
+            f"{split}: {len(lacking)} of {len(examples)} questions have no right answer: {named(lacking)}."
+        )
+    return [str(known[example.question_id]) for example in examples]

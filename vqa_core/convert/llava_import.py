@@ -1,0 +1,138 @@
+"""An original LLaVA checkpoint -> a model folder that predict, finetune and everything else go on with.
+
+A projector or LoRA becomes the model folder alone, if all else is as it was; parts that were trained become Hugging
+Face folders beside it. No tensor is changed or rounded on the way.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vqa_core.config import ModelSettings
+from vqa_core.convert.llava_checkpoint import LlavaCheckpoint, config_number, lora_targets, read_llava
+from vqa_core.convert.llava_parts import with_own_parts
+from vqa_core.files import InputError, named
+from vqa_core.model.loading import LoadOptions
+from vqa_core.model.parts import language_config, load_tokenizer, preprocessor_of, tower_config
+from vqa_core.model.stages import Stage, write_model_folder
+from vqa_core.prompts.chat_template import written_out
+from vqa_core.prompts.styles import OWN_TEMPLATE
+from vqa_core.settings import resolve
+
+# PEFT's settings that change what LoRA computes, and what each has to be here.
+_PLAIN_LORA: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",), "bias": ("none",), "fan_in_fan_out": (False,), "use_rslora": (False,), "use_dora": (False,),
+    "modules_to_save": (None, []), "rank_pattern": (None, {}), "alpha_pattern": (None, {}),
+}  # fmt: skip
+
+
+def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
+    """Write the model folder `out`, and beside it `out-language-model` and `out-vision-tower` where needed.
+
+    Args:
+        source: a LLaVA folder, see llava_checkpoint.py.
+        given: model settings that win over those of LLaVA's config.json; `language_model` is the base it was trained
+            on, `prompt_style` is nowhere in a checkpoint and `v1` of its day unless given.
+
+    vqa.json is written last. Raises InputError when something of the checkpoint can't be had here, or a folder beside
+    `out` is there already.
+    """
+    checkpoint = read_llava(source)
+    _refuse_what_is_not_supported(checkpoint)
+    stage, trained = _lora(checkpoint) if checkpoint.lora else (Stage("align"), {})
+    settings = _settings(checkpoint, given)
+    settings = with_own_parts(checkpoint, settings, given.get("language_model"), out)
+    kept = {"", settings.vision_tower, settings.language_model}  # what was written beside it has no revision
+    settings = replace(settings, revision=tuple(r for r in settings.revision if r.rpartition("@")[0] in kept))
+    if settings.prompt_style == OWN_TEMPLATE:
+        settings = written_out(settings, load_tokenizer(settings.language_model, LoadOptions.of(settings)))
+    about = {"converted": {"from": str(source.resolve()), "kind": checkpoint.kind}}
+    write_model_folder(out, settings, stage, projector_tensors(checkpoint) | trained, about=about)
+
+
+def projector_tensors(checkpoint: LlavaCheckpoint) -> dict[str, Tensor]:
+    """The projector by the names of our parameters, its boundary vectors among them."""
+    prefix = "model.multi_modal_projector."
+    if checkpoint.boundaries is None:
+        return {prefix + name: tensor for name, tensor in checkpoint.projector.items()}
+    ours = {f"{prefix}patches.{name}": tensor for name, tensor in checkpoint.projector.items()}
+    start, end = (vector.clone() for vector in checkpoint.boundaries)
+    return ours | {f"{prefix}start": start, f"{prefix}end": end}
+
+
+def _refuse_what_is_not_supported(checkpoint: LlavaCheckpoint) -> None:
+    for key, allowed in (
+        ("mm_vision_select_feature", (None, "patch")),
+        ("image_aspect_ratio", (None, "square", "pad")),
+        ("mm_patch_merge_type", (None, "flat")),
+        ("mm_resampler_type", (None,)),
+    ):
+        if (value := checkpoint.config.get(key)) not in allowed:
+            known = " or ".join(str(one) for one in allowed if one) or "no such key"
+            raise InputError(f"{checkpoint.folder / 'config.json'}: {key} {value!r} is not supported, only {known} is.")
+
+
+def _settings(checkpoint: LlavaCheckpoint, given: Mapping[str, Any]) -> ModelSettings:
+    """The settings that the checkpoint stands for, the parts held against its sizes."""
+    folder, config = checkpoint.folder, checkpoint.config
+    tower = given.get("vision_tower") or config.get("mm_vision_tower")
+    if not tower:
+        raise InputError(f"{folder}: config.json has no mm_vision_tower. Name the tower with --vision-tower.")
+    options = LoadOptions(revision=tuple(given.get("revision", ())))
+    tower_size = tower_config(tower, options)
+    crop = preprocessor_of(tower, options).get("crop_size", tower_size.image_size)
+    _check_size(checkpoint, "mm_hidden_size", tower, tower_size.hidden_size)
+    base = given.get("language_model") or config.get("_name_or_path")
+    if checkpoint.kind != "full":
+        if not base:
+            raise InputError(f"{folder} does not say which language model it was trained on. Name it with --base.")
+        for key in ("hidden_size", "num_hidden_layers"):
+            _check_size(checkpoint, key, base, getattr(language_config(base, options), key))
+    of_checkpoint = {
+        "vision_tower": tower,
+        "language_model": base or "",
+        "projector": checkpoint.projector_kind,
+        "vision_feature_layer": config_number(folder, config, "mm_vision_select_layer"),
+        "image_side_px": int(crop["height"] if isinstance(crop, dict) else crop),
+        "image_aspect": config.get("image_aspect_ratio") or "square",
+        "image_boundaries": checkpoint.boundaries is not None,
+        "prompt_style": "vicuna_v1_start_end" if _took_blanks_away(checkpoint) else "vicuna_v1",
+    }
+    return resolve(ModelSettings, of_checkpoint, given)
+
+
+def _took_blanks_away(checkpoint: LlavaCheckpoint) -> bool:
+    """Whether it was trained with start and end by a tokeniser that strips the text round them (before 4.34)."""
+    found = re.match(r"(\d+)\.(\d+)", str(checkpoint.config.get("transformers_version", "")))
+    return checkpoint.boundaries is not None and found is not None and (int(found[1]), int(found[2])) < (4, 34)
+
+
+def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: int) -> None:
+    expected = config_number(checkpoint.folder, checkpoint.config, key)
+    if found != expected:
+        raise InputError(
+            f"{checkpoint.folder} was trained with another model than {part!r}: its {key} is {expected}, that one's is "
+            f"{found}. Name the right one with --base or --vision-tower."
+        )
+
+
+def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
+    """The stage that LoRA's config stands for, and its matrices by the names of our parameters."""
+    folder, config = checkpoint.folder, checkpoint.lora_config
+    for key, allowed in _PLAIN_LORA.items():
+        if config.get(key, allowed[0]) not in allowed:
+            raise InputError(f"{folder / 'adapter_config.json'}: {key} {config[key]!r} is not supported.")
+    strange = [name for name in checkpoint.lora if not (name.startswith("model.layers.") and ".lora_" in name)]
+    if strange:
+        raise InputError(f"{folder}: expected LoRA matrices of model.layers, found {named(sorted(strange))} as well.")
+    targets = lora_targets(checkpoint.lora)
+    stage = Stage("lora", config["r"], float(config["lora_alpha"]), config["lora_dropout"], targets)
+    trained = {
+        f"model.language_model.{name.removeprefix('model.')}".replace(".weight", ".default.weight"): tensor
+        for name, tensor in checkpoint.lora.items()
+    }
+    return stage, trained

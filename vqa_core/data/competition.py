@@ -1,0 +1,208 @@
+"""The competition folder: CSV files and image folders become Examples, each with the image file that was found."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vqa_core.data.tables import Table, read_table
+from vqa_core.files import InputError, named, read_json
+from vqa_core.runs.examples import ColumnMap, Example
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SAMPLE, SOLUTION = "sample_submission.csv", "solution.csv"
+ORIGIN = "source.json"
+"""In a folder that `vqa_core.data.formats` wrote: what it was made from. Its columns have the default names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Competition:
+    """What a competition folder holds. `root` is absolute; the examples' `image` paths are relative to it.
+
+    A split that was not asked for or is not there is empty. `ambiguous` maps an image id to the two or more files
+    that could be meant. `encodings` maps each CSV file that was read to its encoding, `image_folders` each split to
+    the folder its images were looked for in, relative to `root`. `imported` has what was said while another format
+    was turned into this folder, as fields of a Finding.
+    """
+
+    root: Path
+    train: list[Example] = field(default_factory=list)
+    test: list[Example] = field(default_factory=list)
+    sample_ids: list[str] = field(default_factory=list)
+    ambiguous: dict[str, list[str]] = field(default_factory=dict)
+    encodings: dict[str, str] = field(default_factory=dict)
+    image_folders: dict[str, str] = field(default_factory=dict)
+    imported: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_competition(
+    folder: Path,
+    columns: ColumnMap | None = None,
+    *,
+    splits: Sequence[str] = ("train", "test"),
+    required: Sequence[str] = ("train",),
+) -> Competition:
+    """Read `SPLIT.csv` of every split asked for, `sample_submission.csv` where there is one, and find the images.
+
+    The files may lie further down, as they do where a zip wraps them in a folder. Test examples carry no answer
+    even where test.csv has a column for it. Raises InputError where a required CSV file or a column is missing, and
+    for whatever `read_table` refuses.
+    """
+    columns = columns or ColumnMap()
+    root = _root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
+    competition = Competition(root)
+    if origin := origin_of(root):
+        columns = ColumnMap()
+        competition.imported.extend(origin["findings"])
+    files = ImageFiles(root)
+    for split in splits:
+        if not (root / f"{split}.csv").is_file():
+            continue
+        table = read_table(root / f"{split}.csv")
+        competition.encodings[f"{split}.csv"] = table.encoding
+        competition.image_folders[split] = files.folder_of(split)
+        getattr(competition, split).extend(_examples(table, columns, split, files, competition.ambiguous))
+    if (root / SAMPLE).is_file() and "test" in splits:
+        table = read_table(root / SAMPLE)
+        competition.encodings[SAMPLE] = table.encoding
+        competition.sample_ids.extend(table.column(columns.question_id, "--question-id-column"))
+    return competition
+
+
+def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
+    """Read only what is to be answered.
+
+    Raises InputError also where an id stands twice, which no submission could tell apart, or where two files could be
+    an image, as `train.prepare` does.
+    """
+    competition = read_competition(folder, columns, splits=("test",), required=("test",))
+    twice = [name for name, count in Counter(e.question_id for e in competition.test).items() if count > 1]
+    if twice:
+        raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")
+    for image_id, paths in competition.ambiguous.items():
+        raise InputError(f"Image {image_id!r} could be any of {', '.join(paths)}. Remove all but one.")
+    return competition
+
+
+def origin_of(root: Path) -> dict[str, Any]:
+    """What `vqa_core.data.formats` noted about a folder that it wrote; nothing of any other folder."""
+    noted = read_json(root / ORIGIN) if (root / ORIGIN).is_file() else None
+    return noted if isinstance(noted, dict) and {"made_from", "findings"} <= noted.keys() else {}
+
+
+def dataset_root(folder: Path) -> Path:
+    """Where a dataset's CSV files lie: `folder`, or the one folder in it that has a train.csv or a test.csv.
+
+    Raises InputError where there is none, or more than one.
+    """
+    return _root(folder, (), ("train.csv", "test.csv"))
+
+
+def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
+    """`folder`, or the one folder in it that holds the required files (any wanted one, where none is required).
+
+    A folder with nothing in it but one folder is passed over.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
+
+    def holds(place: Path) -> bool:
+        found = [(place / name).is_file() for name in required or wanted]
+        return all(found) if required else any(found)
+
+    if holds(folder):
+        return folder.resolve()
+    names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith((".", "__MACOSX")))
+    inner = [folder / name for name in names if (folder / name).is_dir() and holds(folder / name)]
+    if len(inner) == 1:
+        return inner[0].resolve()
+    if inner:
+        raise InputError(
+            f"{folder} holds several datasets: {', '.join(map(str, inner))}. Name one of them with --data."
+        )
+    if len(names) == 1 and (folder / names[0]).is_dir():
+        return _root(folder / names[0], required, wanted)  # such as a zip's own folder within one named after it
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "nothing"
+    raise InputError(f"{folder} does not hold {' and '.join(required) or ' or '.join(wanted)}; it holds {shown}.")
+
+
+def _examples(
+    table: Table, columns: ColumnMap, split: str, files: "ImageFiles", ambiguous: dict[str, list[str]]
+) -> list[Example]:
+    question_ids = table.column(columns.question_id, "--question-id-column")
+    image_ids = table.column(columns.image_id, "--image-id-column")
+    questions = table.column(columns.question, "--question-column")
+    answers: Sequence[str | None] = [None] * len(questions)
+    if split == "train":
+        answers = table.column(columns.answer, "--answer-column")
+    pictures = table.column(columns.image, "--image-column") if table.columns.count(columns.image) == 1 else image_ids
+    paths: dict[tuple[str, str], str] = {}
+    for image_id, picture in dict.fromkeys(zip(image_ids, pictures)):
+        found = files.find(split, picture) or files.find(split, image_id)
+        paths[image_id, picture] = found[0] if len(found) == 1 else ""
+        if len(found) > 1:
+            ambiguous[image_id] = found
+    return [
+        Example(question_id, image_id, paths[image_id, picture], question, answer)
+        for question_id, image_id, picture, question, answer in zip(
+            question_ids, image_ids, pictures, questions, answers
+        )
+    ]
+
+
+class ImageFiles:
+    """The image files below a dataset folder, found by image id; each folder is listed once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, str] = {}
+        self._listed: dict[str, tuple[dict[str, list[str]], dict[str, list[str]]]] = {}
+
+    def folder_of(self, split: str) -> str:
+        """The folder of a split's images, relative to the root: the first there is of the usual places."""
+        if split not in self._folders:
+            usual = (f"image/{split}", f"images/{split}", split, "image", "images")
+            self._folders[split] = next((name for name in usual if (self.root / name).is_dir()), ".")
+        return self._folders[split]
+
+    def find(self, split: str, image_id: str) -> list[str]:
+        """The files, relative to the root, that `image_id` may mean: none, one, or several that cannot be told apart.
+
+        A file of exactly that name wins; else the files of that stem with a known suffix in any case count, a known
+        suffix of `image_id` itself being passed over. An id may hold folders, below the root or the split's folder.
+        Names are compared in NFC, as macOS stores them decomposed. Nothing outside the root is ever found.
+        """
+        path = PurePosixPath(unicodedata.normalize("NFC", image_id))
+        if not path.name or path.is_absolute() or ".." in path.parts:
+            return []
+        usual = self.folder_of(split)
+        folders = [usual] if len(path.parts) == 1 else [str(path.parent), str(PurePosixPath(usual) / path.parent)]
+        for folder in folders:
+            exact, stems = self._list(folder)
+            names = exact.get(path.name) or stems.get(_stem(path.name), [])
+            if names:
+                return sorted((PurePosixPath(folder) / name).as_posix() for name in names)
+        return []
+
+    def _list(self, folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Names of a folder's files by NFC name, and of those with a known suffix by NFC stem."""
+        if folder not in self._listed:
+            exact: dict[str, list[str]] = {}
+            stems: dict[str, list[str]] = {}
+            if (self.root / folder).is_dir():
+                for name in [entry.name for entry in os.scandir(self.root / folder) if entry.is_file()]:
+                    composed = unicodedata.normalize("NFC", name)
+                    exact.setdefault(composed, []).append(name)
+                    if _stem(composed) != composed:
+                        stems.setdefault(_stem(composed), []).append(name)
+            self._listed[folder] = exact, stems
+        return self._listed[folder]
+
+
+def _stem(name: str) -> str:
+    """`name` without a known image suffix; `photo.v2` keeps its dot."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in SUFFIXES else name

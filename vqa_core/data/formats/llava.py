@@ -1,0 +1,128 @@
+"""LLaVA's training and question files from anyone: several turns, no image, `<image>` anywhere.
+
+`vqa_core.data.formats.conversations` reads and writes our own, one question each. Here a conversation of several
+turns becomes several questions on its image, each asked without the turns before it: that is what LLaVA-1.5's own VQA
+data mean, where the questions of an image stand in one conversation only to save time. It is not what a dialogue
+means, so the number of such turns is told. Formats as LLaVA v1.0.2 reads them (`llava/train/train.py`).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vqa_core.data.formats.conversations import IMAGE_TOKEN
+from vqa_core.data.formats.split_data import SplitData
+from vqa_core.files import InputError
+from vqa_core.runs.examples import Example
+
+LATER = "later turns of a conversation, each now a question of its own that does not see the turns before it"
+MOVED = "`<image>` taken out of a question's midst or end: the picture always comes first, as in LLaVA"
+LATE = "`<image>` in a later turn, taken out: every question of a conversation is asked about its picture"
+TWICE = "`<image>` more than once in a question: the first is the picture, the others stay as text"
+UNSHOWN = "conversations that name an image and never show it, asked about it all the same"
+BY_TAIL = "absolute image paths, sought by their end below the images folder"
+OPENED_BY_GPT = "conversations opened by gpt, whose first turn is dropped as LLaVA drops it"
+NUMBERED = "conversations without an id, numbered"
+NO_IMAGE = "conversations without an image, and every question here is about one"
+SEVERAL_IMAGES = "conversations on several images"
+NO_TURNS = "conversations in which human and gpt do not take turns"
+
+
+def read_conversation_records(records: Sequence[Any], name: str, images: Path) -> SplitData:
+    """The questions of LLaVA's training records; `name` says where they come from, `images` is their folder.
+
+    The first question of a record has its id, the n-th `id#n`. Raises InputError for what is no conversation.
+    """
+    data, pictures = SplitData(), Pictures(images)
+    for number, record in enumerate(records, start=1):
+        _read(record, f"{name}, conversation {number}", f"{Path(name).stem}_{number}", data, pictures)
+    return data
+
+
+def read_question_records(records: Sequence[Any], name: str, images: Path) -> SplitData:
+    """The questions of LLaVA's question JSONL. The id may be called `id`, as the Dacon team's script has it."""
+    data, pictures = SplitData(), Pictures(images)
+    for number, record in enumerate(records, start=1):
+        place = f"{name}, line {number}"
+        if not isinstance(record, dict):
+            raise InputError(f"{place}: expected an object, found {str(record)[:80]!r}.")
+        question_id = _text(record, "question_id" if "question_id" in record else "id", place)
+        picture = pictures.find(str(record.get("image") or ""), question_id, data)
+        image_id = str(record.get("image_id", picture))
+        data.examples.append(Example(question_id, image_id, picture, _text(record, "text", place)))
+    return data
+
+
+class Pictures:
+    """Paths of pictures as LLaVA's files name them, made relative to one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._cut = 1  # how many leading parts the last absolute path lost; the next mostly loses as many
+
+    def find(self, image: str, case: str, data: SplitData) -> str:
+        """A relative path as it stands; the longest end of an absolute one that is a file, else its last part."""
+        parts = PurePosixPath(image).parts
+        if not image.startswith("/"):
+            return image
+        data.note(BY_TAIL, case)
+        for cut in (self._cut, *range(1, len(parts))):
+            tail = "/".join(parts[cut:])
+            if tail and (self.folder / tail).is_file():
+                self._cut = cut
+                return tail
+        return parts[-1]
+
+
+def _read(record: Any, place: str, default_id: str, data: SplitData, pictures: Pictures) -> None:
+    turns = record.get("conversations") if isinstance(record, dict) else None
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise InputError(f'{place}: expected a list of turns under "conversations", found {str(record)[:80]!r}.')
+    if record.get("id") is None:
+        data.note(NUMBERED, default_id)
+    base = default_id if record.get("id") is None else _text(record, "id", place)
+    image = record.get("image")
+    if isinstance(image, list) and len(image) == 1:
+        image = image[0]
+    if not image or not isinstance(image, str):
+        return data.leave_out(SEVERAL_IMAGES if image else NO_IMAGE, base, record)
+    if turns and turns[0].get("from") == "gpt":
+        data.note(OPENED_BY_GPT, base)
+        turns = turns[1:]
+    if not turns or any(turn.get("from") != ("human", "gpt")[at % 2] for at, turn in enumerate(turns)):
+        return data.leave_out(NO_TURNS, base, record)
+    picture = pictures.find(image, base, data)
+    image_id = str(record.get("image_id", picture))
+    texts = [_text(turn, "value", place) for turn in turns]
+    if not any(IMAGE_TOKEN in text for text in texts[::2]):
+        data.note(UNSHOWN, base)
+    for at in range(0, len(texts), 2):
+        question_id = base if at == 0 else f"{base}#{at // 2 + 1}"
+        if at:
+            data.note(LATER, question_id)
+        if at and IMAGE_TOKEN in texts[at]:
+            data.note(LATE, question_id)
+        answer = texts[at + 1] if at + 1 < len(texts) else None
+        question = _question(texts[at], question_id, data)
+        data.examples.append(Example(question_id, image_id, picture, question, answer))
+    return None
+
+
+def _question(text: str, question_id: str, data: SplitData) -> str:
+    """The question without its `<image>`; in front it goes with its line end and nothing else changes."""
+    if text.count(IMAGE_TOKEN) > 1:
+        data.note(TWICE, question_id)
+    if text.startswith(f"{IMAGE_TOKEN}\n"):
+        return text.removeprefix(f"{IMAGE_TOKEN}\n")
+    if IMAGE_TOKEN in text:
+        if not text.startswith(IMAGE_TOKEN):
+            data.note(MOVED, question_id)
+        return text.replace(IMAGE_TOKEN, "", 1).strip()
+    return text
+
+
+def _text(record: dict[str, Any], key: str, place: str) -> str:
+    value = record.get(key)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InputError(f"{place}: {key!r} is {'missing' if key not in record else repr(value)}; a text was expected.")
+    return str(value)

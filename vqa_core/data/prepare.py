@@ -1,0 +1,146 @@
+"""Preparing a run: a competition's data is read, examined, split by image and written in every form the stages read."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from vqa_core.config import DataSettings
+from vqa_core.data.competition import SOLUTION, Competition, read_competition
+from vqa_core.data.formats.conversations import write_conversations, write_questions
+from vqa_core.data.images import check_images
+from vqa_core.data.report import DataReport, examine, seen, usable
+from vqa_core.data.sources import data_folder
+from vqa_core.files import InputError, sha256_of, stamp_of, write_json
+from vqa_core.runs.examples import ColumnMap, Example, split_by_image, write_examples
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.training_rows import write_rows
+
+TABLES = ("train.csv", "test.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The examples of a run; no image has questions in both `train` and `val`."""
+
+    train: list[Example]
+    val: list[Example]
+    test: list[Example]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over every field of every example in order."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.val, self.test):
+            for row in split:
+                fields = (row.question_id, row.image_id, row.image, row.question, row.answer or "")
+                digest.update("\0".join(fields).encode("utf-8", "surrogatepass") + b"\0\n")
+            digest.update(b"\n")
+        return digest.hexdigest()
+
+
+def column_map(settings: DataSettings) -> ColumnMap:
+    """The ColumnMap that the settings name."""
+    return ColumnMap(
+        question_id=settings.question_id_column,
+        image_id=settings.image_id_column,
+        question=settings.question_column,
+        answer=settings.answer_column,
+        image=settings.image_column,
+    )
+
+
+def column_settings(columns: ColumnMap) -> dict[str, str]:
+    """The settings that name `columns`; the inverse of `column_map`."""
+    return {f"{name}_column": column for name, column in asdict(columns).items()}
+
+
+def prepare(
+    run: RunDir,
+    source: str,
+    settings: DataSettings,
+    *,
+    data_dir: Path | None = None,
+    tell: Callable[[DataReport], None] = lambda report: None,
+) -> Splits:
+    """Fill `run` from the data that `source` names; `data_dir` is as in `data_folder`.
+
+    `tell` gets the report, written to the run by then, before anything else is. Raises InputError where the data
+    cannot be read, where the report has errors (a sentence each), and where the run was trained on other data. The
+    section `dataset` of the run's config.json is there only while all of the run's data files are of one making.
+    """
+    competition = read_competition(data_folder(source, data_dir), column_map(settings))
+    named = {example.image for example in (*competition.train, *competition.test) if example.image}
+    problems = check_images(competition.root, sorted(named), settings.verify_images)
+    report = examine(competition, problems)
+    write_json(run.report, report.to_dict())
+    tell(report)
+    if report.errors:
+        raise InputError("\n".join(f"{error}." for error in report.errors))
+    rows = usable(competition.train, problems)
+    if not rows:
+        raise InputError(f"{competition.root} has no row to train on: none has both a usable image and an answer.")
+    splits = Splits(*split_by_image(rows, settings.val_fraction, settings.split_seed), competition.test)
+    unanswered = [row for row in seen(competition.train, problems) if not (row.answer or "").strip()]
+    _write(run, splits, unanswered, settings, competition, source)
+    return splits
+
+
+def _write(
+    run: RunDir,
+    splits: Splits,
+    unanswered: list[Example],
+    settings: DataSettings,
+    competition: Competition,
+    source: str,
+) -> None:
+    fingerprint = splits.fingerprint
+    _keep_from_mixing(run, fingerprint)
+    write_examples(run.train, splits.train)
+    write_examples(run.val, splits.val)
+    write_examples(run.test, splits.test)
+    write_examples(run.unanswered, unanswered)
+    write_conversations(run.llava / "output.json", splits.train)
+    write_questions(run.llava / "test.jsonl", splits.test)
+    write_rows(splits.train, run.rows)
+    record = {
+        "source": source,
+        "root": str(competition.root),
+        "has_solution": (competition.root / SOLUTION).is_file(),
+        "questions": {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
+        "fingerprint": fingerprint,
+        "tables": tables_of(competition.root),
+    }
+    run.write_section("data", settings.to_dict())
+    run.write_section("dataset", record)
+
+
+def tables_of(root: Path) -> dict[str, str]:
+    """Hex SHA-256 of each table that a run is prepared from: cheaper than the fingerprint to see a change."""
+    found = (root / name for name in TABLES)
+    return {path.name: _sha256(path, *stamp_of(path)) for path in found if path.is_file()}
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: Path, _changed: int, _size: int) -> str:
+    return sha256_of(path)
+
+
+def _keep_from_mixing(run: RunDir, fingerprint: str) -> None:
+    """Refuse to put other data under what was made from the run's data; else declare the old data void."""
+    section = run.read_config().get("dataset", {}) if run.config.is_file() else {}
+    if section.get("fingerprint", fingerprint) == fingerprint:
+        return
+    made = [path for path in (run.checkpoints, run.model, run.predictions("test").parent) if path.exists()]
+    if made:
+        raise InputError(
+            f"{run.root} was used with other data, or another split of it: {made[0].name}/ comes from that. "
+            f"Prepare into another --run, or remove {', '.join(map(str, made))}."
+        )
+    run.drop_section("dataset")
+
+
+def count_images(examples: Iterable[Example]) -> int:
+    """The number of different images."""
+    return len({example.image or example.image_id for example in examples})

@@ -1,0 +1,38 @@
+"""AnswerPrior: what can be answered without looking at the picture, from the training answers alone."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from vqa_core.answers import question_type
+from vqa_core.files import InputError
+from vqa_core.runs.examples import Example
+
+
+class AnswerPrior:
+    """The commonest training answer to a question: the question-only baseline, and the fallback for a broken image.
+
+    Taken from the training questions with this very text, else from those of its type, else from all. Of answers
+    equally common, the one seen first. `answers` counts all training answers.
+    """
+
+    def __init__(self, train: Iterable[Example]) -> None:
+        by_text: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.answers: Counter[str] = Counter()
+        for example in train:
+            if example.answer is not None:
+                by_text[example.question][example.answer] += 1
+                self.answers[example.answer] += 1
+        for text, counter in by_text.items():
+            by_type[question_type(text)].update(counter)
+        if not self.answers:
+            raise InputError("there is no training answer to learn from. Prepare the run with a train.csv first.")
+        self._by_text = {text: counter.most_common(1)[0][0] for text, counter in by_text.items()}
+        self._by_type = {kind: counter.most_common(1)[0][0] for kind, counter in by_type.items()}
+        self._commonest = self.answers.most_common(1)[0][0]
+
+    def answer(self, question: str) -> str:
+        """The answer to guess for `question`."""
+        if question in self._by_text:
+            return self._by_text[question]
+        return self._by_type.get(question_type(question), self._commonest)

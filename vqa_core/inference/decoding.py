@@ -1,0 +1,166 @@
+"""Shared-prefix generation: prefill packed rows once, then decode one token a question with one KV copy an image.
+
+The next step of a row is a block of one token for each of its unfinished questions. The same segment mask that keeps
+questions apart in the prefill keeps them apart here, so the cache is never expanded question by question.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from vqa_core.inference.answer_trie import AnswerTrie
+from vqa_core.model.collator import collate
+from vqa_core.model.packing import PADDING_SEGMENT, PackedRow, shared_prefix_mask
+from vqa_core.model.protocol import AnyVlm
+
+
+@dataclass(slots=True)
+class Work:
+    """Counted work, to be held against the formulas of docs/benchmarks.md. Padding is counted apart."""
+
+    encodes: int = 0
+    lm_tokens: int = 0
+    padding_tokens: int = 0
+    head_rows: int = 0
+    decode_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Generated:
+    """What was generated for one question: token ids without the end; the log probability includes the end.
+
+    `ended` is False when `max_new_tokens` cut it off.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    ended: bool = False
+
+
+def generate_packed(
+    vlm: AnyVlm,
+    rows: Sequence[PackedRow],
+    image_tokens: Tensor,
+    max_new_tokens: int,
+    trie: AnswerTrie | None = None,
+    work: Work | None = None,
+) -> list[list[Generated]]:
+    """Answer every branch of every row greedily.
+
+    Args:
+        rows: B packed rows without answers.
+        image_tokens: the image tokens of all rows in order, (B, N, D) or (sum of N, D).
+        max_new_tokens: longest answer, its end included.
+        trie: the only answers allowed, or None for free generation.
+        work: counts what is done.
+
+    Returns:
+        For each row the generations of its branches, in order.
+    """
+    *_, grouped = stream_packed(vlm, rows, image_tokens, max_new_tokens, trie, work)
+    return grouped
+
+
+@torch.inference_mode()
+def stream_packed(
+    vlm: AnyVlm,
+    rows: Sequence[PackedRow],
+    image_tokens: Tensor,
+    max_new_tokens: int,
+    trie: AnswerTrie | None = None,
+    work: Work | None = None,
+) -> Iterator[list[list[Generated]]]:
+    """What `generate_packed` returns, after each token: the same objects each time, which grow.
+
+    The steps may be taken in different threads.
+    """
+    work = work if work is not None else Work()
+    batch = {name: value.to(vlm.device) for name, value in collate(rows, vlm.pad_id).items()}
+    segments = batch["segment_ids"]  # (B, T), grows to (B, K) with the cache
+    cache = DynamicCache()  # of all tokens: the mask says what is seen, and a window of tokens is none of rows
+
+    def forward(embeds: Tensor, queries: Tensor, positions: Tensor) -> Tensor:
+        mask = shared_prefix_mask(queries, segments, vlm.attention, embeds.dtype)
+        tokens = int((queries != PADDING_SEGMENT).sum())
+        work.lm_tokens += tokens
+        work.padding_tokens += queries.numel() - tokens
+        return vlm.language_model(  # type: ignore[no-any-return]
+            inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+
+    owner = [row for row, packed in enumerate(rows) for _ in packed.ends]  # R questions in all: row of each,
+    segment = [number for packed in rows for number in range(1, len(packed.ends) + 1)]  # its segment,
+    ends = [end for packed in rows for end in packed.ends]  # where its prompt ends,
+    position = [packed.position_ids[end] + 1 for packed in rows for end in packed.ends]  # and where its answer begins
+    answers = [Generated() for _ in owner]
+    grouped: list[list[Generated]] = [[] for _ in rows]
+    for row, answer in zip(owner, answers, strict=True):
+        grouped[row].append(answer)
+
+    with vlm.autocast():  # never round a `yield`: it belongs to the thread
+        hidden = forward(vlm.embed(batch["input_ids"], image_tokens), segments, batch["position_ids"])  # (B, T, D)
+        hidden = hidden[torch.tensor(owner), torch.tensor(ends)]  # (R, D)
+    active = list(range(len(owner)))
+    states = torch.zeros(len(owner), dtype=torch.long, device=vlm.device)
+    for step in range(max_new_tokens):
+        with vlm.autocast():
+            tokens, logprobs, states = _choose(vlm, hidden, states, trie, work)
+        going = []
+        for at, (question, token, logprob) in enumerate(zip(active, tokens.tolist(), logprobs.tolist(), strict=True)):
+            answers[question].logprob += logprob
+            if token in vlm.stop_ids:
+                answers[question].ended = True
+            else:
+                answers[question].ids.append(token)
+                going.append(at)
+        active, states = [active[at] for at in going], states[going]
+        yield grouped
+        if not active or step + 1 == max_new_tokens:
+            break
+        block = _Block.of(active, owner, len(rows))
+        ids = block.fill(vlm.pad_id, [answers[question].ids[-1] for question in active], vlm.device)
+        queries = block.fill(PADDING_SEGMENT, [segment[question] for question in active], vlm.device)
+        positions = block.fill(0, [position[question] + step for question in active], vlm.device)
+        segments = torch.cat([segments, queries], dim=1)
+        work.decode_tokens += len(active)
+        with vlm.autocast():
+            hidden = forward(vlm.model.get_input_embeddings()(ids), queries, positions)  # (B, Q, D)
+        hidden = hidden[block.rows, block.columns]  # (active, D)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Where each unfinished question stands in the next (B, Q) block: its row, and the next free column of it."""
+
+    rows: list[int]
+    columns: list[int]
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, active: list[int], owner: list[int], count: int) -> "_Block":
+        used = [0] * count
+        columns = []
+        for question in active:
+            columns.append(used[owner[question]])
+            used[owner[question]] += 1
+        return cls([owner[question] for question in active], columns, (count, max(used)))
+
+    def fill(self, padding: int, values: list[int], device: torch.device) -> Tensor:
+        block = torch.full(self.shape, padding)
+        block[self.rows, self.columns] = torch.tensor(values)
+        return block.to(device)
+
+
+def _choose(
+    vlm: AnyVlm, hidden: Tensor, states: Tensor, trie: AnswerTrie | None, work: Work
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Greedy tokens (R,), their log probabilities (R,), next trie states (R,) from hidden states (R, D)."""
+    work.head_rows += hidden.shape[0]
+    logits = vlm.model.lm_head(hidden).float()  # (R, V)
+    if trie is not None:
+        return trie.choose(logits, states)
+    best, tokens = logits.max(-1)
+    return tokens, best - logits.logsumexp(-1), states

@@ -1,0 +1,94 @@
+"""Several engines, a process or a machine each, through Ray Data: one record is one image with its questions.
+
+Ray streams records to whichever engine is free, so uneven images balance out and a lost worker is started again.
+Without Ray, `Engine` does the same in this process.
+"""
+
+import json
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vqa_core import ROOT
+from vqa_core.config import PredictSettings
+from vqa_core.files import InputError
+from vqa_core.runs.examples import Example, group_by_image
+from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.run_dir import RunDir
+
+
+class _Worker:
+    """One engine, made once where it runs."""
+
+    def __init__(self, root: str, settings: dict[str, Any], data_root: str) -> None:
+        from vqa_core.inference.predict import build_engine
+
+        torch.set_num_threads(1)
+        self.engine = build_engine(RunDir(Path(root)), PredictSettings(**settings), Path(data_root))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        answers = []
+        for record in batch["record"]:
+            examples = [Example(**row) for row in json.loads(record)]
+            answers.append(json.dumps([asdict(prediction) for prediction in self.engine.generate(examples)]))
+        return {"predictions": answers}
+
+
+def generate_with_ray(
+    run: RunDir,
+    settings: PredictSettings,
+    data_root: Path,
+    examples: Sequence[Example],
+    done: Collection[str] = (),
+) -> Iterator[Prediction]:
+    """Yield a prediction for every example not in `done`, from `settings.ray_workers` engines, as they come.
+
+    Joins the cluster that RAY_ADDRESS names, which must see the run and the data at the same paths; else starts Ray on
+    this machine alone. Each engine has a GPU of its own where there are GPUs.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError(
+            "--ray-workers needs Ray: pip install 'ray[data]==2.60.0'. Or leave --ray-workers out."
+        ) from None
+    records = [
+        {"record": json.dumps([asdict(example) for example in group])}
+        for group in _records(examples, settings.batch_questions)
+        if any(example.question_id not in done for example in group)
+    ]
+    local = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    ray.init(
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}},
+        log_to_driver=False,
+        **local,
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False  # predicting tells its own
+    try:
+        answered = ray.data.from_items(records, override_num_blocks=len(records)).map_batches(
+            _Worker,
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=settings.ray_workers),
+            num_gpus=1 if torch.cuda.is_available() else 0,
+            fn_constructor_args=(str(run.root.resolve()), settings.to_dict(), str(data_root.resolve())),
+        )
+        for row in answered.iter_rows():
+            for fields in json.loads(row["predictions"]):
+                if fields["question_id"] not in done:
+                    yield Prediction(**fields)
+    finally:
+        ray.shutdown()
+
+
+def _records(examples: Sequence[Example], limit: int) -> list[list[Example]]:
+    """Images with all their questions, small ones together, in batches of about `limit` questions."""
+    batches: list[list[Example]] = [[]]
+    for group in group_by_image(examples):
+        if batches[-1] and len(batches[-1]) + len(group) > limit:
+            batches.append([])
+        batches[-1] += group
+    return batches

@@ -1,0 +1,153 @@
+"""RunDir: the files of one run by name. Stages meet in these files, so any window or terminal shows the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqa_core.files import InputError, read_json, write_json
+from vqa_core.runs.examples import Example, read_examples
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """`runs/<name>/`, a value to pass along; nothing is created before something is written."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @property
+    def config(self) -> Path:
+        """Settings as resolved, a section a stage; enough to repeat the run."""
+        return self.root / "config.json"
+
+    @property
+    def report(self) -> Path:
+        """The DataReport of `train.prepare`."""
+        return self.root / "data_report.json"
+
+    @property
+    def train(self) -> Path:
+        return self.root / "train.jsonl"
+
+    @property
+    def val(self) -> Path:
+        return self.root / "val.jsonl"
+
+    @property
+    def test(self) -> Path:
+        return self.root / "test.jsonl"
+
+    @property
+    def unanswered(self) -> Path:
+        """Training rows with an empty answer, of which nothing is learnt: kept to leave with an export."""
+        return self.root / "unanswered.jsonl"
+
+    @property
+    def rows(self) -> Path:
+        """The training rows, one an image, as `vqa_core.runs.training_rows` opens them."""
+        return self.root / "rows"
+
+    @property
+    def llava(self) -> Path:
+        """The same data in LLaVA's formats."""
+        return self.root / "llava"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line, appended while training."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    def predictions(self, split: str) -> Path:
+        return self.root / "predictions" / f"{split}.jsonl"
+
+    @property
+    def score(self) -> Path:
+        """Scores by split: {"val": {...}, "test": {...}}."""
+        return self.root / "score.json"
+
+    @property
+    def submission(self) -> Path:
+        return self.root / "submission.csv"
+
+    @property
+    def submissions(self) -> Path:
+        """Every submission that was ever written, as `vqa_core.submission.history` keeps them."""
+        return self.root / "submissions"
+
+    @property
+    def tags(self) -> Path:
+        """What people think of single questions, as `vqa_core.runs.tags` keeps it."""
+        return self.root / "tags.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    def read_config(self) -> dict[str, Any]:
+        """The sections written so far; an InputError if no stage has written any, or if the file holds no sections."""
+        if not self.config.is_file():
+            raise InputError(
+                f"{self.root} is not a run: it has no config.json. Start one with "
+                f"`python -m train.prepare --data DIR --run {self.root}`."
+            )
+        config = read_json(self.config)
+        if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
+            raise InputError(
+                f"{self.config} is damaged: it is no JSON object whose values are objects. Move it away and "
+                f"prepare the run anew with `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return config
+
+    def write_section(self, section: str, values: dict[str, Any]) -> None:
+        """Put one stage's resolved settings into config.json, keeping the others'."""
+        config = self.read_config() if self.config.is_file() else {}
+        write_json(self.config, config | {section: values})
+
+    def drop_section(self, section: str) -> None:
+        """Take a stage's section out of config.json: what it stands for is about to be rewritten."""
+        if self.config.is_file():
+            write_json(self.config, {name: values for name, values in self.read_config().items() if name != section})
+
+    def examples(self, split: str) -> list[Example]:
+        """The questions of `train`, `val` or `test`; an InputError if `train.prepare` has written none."""
+        path = self.root / f"{split}.jsonl"
+        if not path.is_file():
+            raise InputError(
+                f"{self.root} has no questions of the split {split!r}: {path.name} is not there. "
+                f"Write it with `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return read_examples(path)
+
+    def data_root(self) -> Path:
+        """The dataset folder that the examples' `image` paths are relative to."""
+        config = self.read_config()
+        if "dataset" not in config:
+            raise InputError(
+                f"{self.root} has no data: `train.prepare` was never run on it, or was stopped before its end. "
+                f"Run `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        root = config["dataset"].get("root")
+        if not isinstance(root, str):
+            raise InputError(
+                f"{self.config} is damaged: its section `dataset` names no folder as `root`. "
+                f"Run `python -m train.prepare --data DIR --run {self.root}`."
+            )
+        return Path(root)
+
+
+def list_runs(folder: Path) -> Iterator[RunDir]:
+    """The runs below `folder`, newest first."""
+    found = [path.parent for path in folder.glob("*/config.json")]
+    yield from (RunDir(root) for root in sorted(found, key=lambda root: root.stat().st_mtime, reverse=True))

@@ -1,0 +1,50 @@
+"""The table of training rows: a memory-mapped `datasets.Dataset`, one row an image with all its questions."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vqa_core.files import InputError
+from vqa_core.folders import replaced_folder
+from vqa_core.runs.examples import Example, group_by_image
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def write_rows(examples: Iterable[Example], folder: Path) -> int:
+    """Write the examples, grouped by image, as a folder that `open_rows` opens; return the number of rows.
+
+    Columns: image (path relative to the dataset folder), image_id, and lists of one entry a question: question_ids,
+    questions, answers. The folder is replaced as a whole.
+    """
+    import datasets  # takes a second, and only this table needs it
+
+    datasets.disable_progress_bars()  # saving takes another
+    texts = datasets.Value("string")
+    columns = {"image": texts, "image_id": texts} | dict.fromkeys(
+        ("question_ids", "questions", "answers"), datasets.List(texts)
+    )
+    groups = group_by_image(examples)
+    table = datasets.Dataset.from_dict(
+        {
+            "image": [group[0].image for group in groups],
+            "image_id": [group[0].image_id for group in groups],
+            "question_ids": [[example.question_id for example in group] for group in groups],
+            "questions": [[example.question for example in group] for group in groups],
+            "answers": [[example.answer for example in group] for group in groups],
+        },
+        features=datasets.Features(columns),
+    )
+    with replaced_folder(folder) as building:
+        table.save_to_disk(building)
+    return len(groups)
+
+
+def open_rows(folder: Path) -> "datasets.Dataset":
+    """Open what `write_rows` wrote; nothing is read before it is asked for."""
+    if not (folder / "state.json").is_file():
+        raise InputError(f"{folder} holds no training rows. Write them with `python -m train.prepare`.")
+    import datasets
+
+    return datasets.load_from_disk(folder)

@@ -1,0 +1,79 @@
+"""Watching a split being answered: how many answers there are and the newest of them, without reading them all.
+
+The file of predictions grows by whole lines while a command writes it; what is asked here costs little more at its
+hundred-thousandth line than at its first, so that a page may ask each second.
+"""
+
+import json
+import mmap
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from vqa_core.files import stamp_of
+from vqa_core.runs.examples import Example
+from vqa_core.runs.predictions import Prediction
+
+TAIL_BYTES = 32_768
+
+
+def count_lines(path: Path) -> int:
+    """Whole lines in a file; 0 where it is not there."""
+    try:
+        return _count(path, *stamp_of(path))
+    except FileNotFoundError:
+        return 0
+
+
+def newest_predictions(path: Path, count: int) -> list[Prediction]:
+    """The last `count` predictions of a file, newest first, as far as they lie in its last 32 KB.
+
+    Lines that are torn or no predictions are passed over: the file's own readers tell of those.
+    """
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES)
+            file.seek(start)
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
+        return []
+    found: list[Prediction] = []
+    for line in reversed(lines[1:] if start else lines):
+        if len(found) == count:
+            break
+        try:
+            found.append(Prediction(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def examples_by_id(path: Path, question_ids: Iterable[str]) -> dict[str, Example]:
+    """The examples of these ids in a file of `write_examples`; ids that it has not are left out."""
+    try:
+        stamp = stamp_of(path)
+        found = {question_id: _example(path, *stamp, question_id) for question_id in question_ids}
+    except FileNotFoundError:
+        return {}
+    return {question_id: example for question_id, example in found.items() if example is not None}
+
+
+@lru_cache(maxsize=64)
+def _count(path: Path, changed_ns: int, size: int) -> int:
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+@lru_cache(maxsize=4096)
+def _example(path: Path, changed_ns: int, size: int, question_id: str) -> Example | None:
+    text = json.dumps({"question_id": question_id}, ensure_ascii=False)[:-1] + ","
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            start = data.find(text.encode("utf-8", "replace"))
+            if start < 0:
+                return None
+            data.seek(start)
+            return Example(**json.loads(data.readline()))
+    except (ValueError, TypeError):  # mmap has no empty files; a foreign line is no example
+        return None

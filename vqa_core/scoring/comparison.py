@@ -1,0 +1,179 @@
+"""Comparison: two sets of answers to the same questions; which is better, and where they differ."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vqa_core.answers import question_type
+from vqa_core.files import InputError, named
+from vqa_core.runs.examples import Example
+from vqa_core.runs.predictions import Prediction
+from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
+from vqa_core.scoring.metrics import exact
+from vqa_core.scoring.score import References
+from vqa_core.tabulate import tabulate
+
+MOST = 10  # lines of each list in the table
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Exact match of two runs, question by question. `difference` is a - b, with the interval that respects images."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+    a: Interval
+    b: Interval
+    difference: Interval
+    p_value: float
+
+    @property
+    def verdict(self) -> str:
+        """`a`, `b` or `tied`: tied where the interval of the difference includes 0."""
+        if self.difference.low > 0:
+            return "a"
+        return "b" if self.difference.high < 0 else "tied"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs between runs `a` and `b`; `paired` is None where the right answers are not known.
+
+    `transitions` counts (answer of a, answer of b), the commonest first; `changed_types` and `types` count changed and
+    all questions by question type.
+    """
+
+    questions: int
+    changed: int
+    changed_types: dict[str, int]
+    types: dict[str, int]
+    transitions: dict[tuple[str, str], int]
+    settings: dict[str, tuple[Any, Any]]
+    paired: Paired | None
+
+    def table(self, a: str = "a", b: str = "b") -> str:
+        """The comparison as text for a terminal, `a` and `b` the names of the runs."""
+        blocks = [self._paired_text(self.paired, a, b)] if self.paired else []
+        share = f" ({self.changed / self.questions:.1%})"
+        blocks.append(f"answers that differ: {self.changed} of {self.questions}{share if self.changed else ''}")
+        if self.changed:
+            rows = [["question type", "differ", "of"]]
+            rows += [[f"  {kind}", str(count), str(self.types[kind])] for kind, count in self.changed_types.items()]
+            blocks.append(_some(rows, "types"))
+            rows = [[f"commonest changes, {a} -> {b}", "questions"]]
+            rows += [[f"  {old!r} -> {new!r}", str(count)] for (old, new), count in self.transitions.items()]
+            blocks.append(_some(rows, "changes"))
+        if self.settings:
+            rows = [["settings that differ", a, b]]
+            rows += [[f"  {name}", _shown(old), _shown(new)] for name, (old, new) in self.settings.items()]
+            blocks.append(tabulate(rows))
+        else:
+            blocks.append("settings that differ: none")
+        return "\n\n".join(blocks)
+
+    def _paired_text(self, paired: Paired, a: str, b: str) -> str:
+        difference, runs = paired.difference, {"a": a, "b": b}
+        better = runs.get(paired.verdict)
+        conclusion = (
+            f"{better} is better: the interval of the difference excludes 0."
+            if better
+            else "tied: the interval of the difference includes 0."
+        )
+        if not paired.only_a + paired.only_b:
+            conclusion = "tied: both are right and wrong on the same questions."
+        counts = {f"only {a}": paired.only_a, f"only {b}": paired.only_b, "neither": paired.neither}
+        rows = [["", "questions"], ["both right", str(paired.both)]]
+        rows += [[name, str(count)] for name, count in counts.items()]
+        match = [["", "exact match", "95 % interval"]]
+        match += [[name, f"{of.value:.4f}", of.span] for name, of in ((a, paired.a), (b, paired.b))]
+        match.append([f"{a} - {b}", f"{difference.value:+.4f}", difference.signed_span])
+        p_value = f"exact McNemar p: {paired.p_value:.4g}"
+        return "\n".join([tabulate(rows), "", tabulate(match), p_value, conclusion])
+
+
+def compare(
+    examples: Sequence[Example],
+    a: Mapping[str, Prediction],
+    b: Mapping[str, Prediction],
+    *,
+    references: References | None = None,
+    config_a: Mapping[str, Any] | None = None,
+    config_b: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """Compare the answers of two runs to `examples`, by question id.
+
+    The right answers are `references`, or else those of the examples if all have one. Raises InputError unless both
+    runs have an answer to every question, or if `references` lack one.
+    """
+    for name, predictions in (("first", a), ("second", b)):
+        missing = [example.question_id for example in examples if example.question_id not in predictions]
+        if missing:
+            raise InputError(
+                f"the {name} run has no prediction for {len(missing)} of {len(examples)} questions: {named(missing)}. "
+                "Finish it with `python -m eval.predict`; both runs must answer the same questions."
+            )
+    if not examples:
+        raise InputError("there are no questions to compare answers to.")
+    pairs = [(e, a[e.question_id].answer, b[e.question_id].answer) for e in examples]
+    changed = [(e, old, new) for e, old, new in pairs if old != new]
+    return Comparison(
+        questions=len(examples),
+        changed=len(changed),
+        changed_types=dict(Counter(question_type(e.question) for e, _, _ in changed).most_common()),
+        types=dict(Counter(question_type(e.question) for e in examples)),
+        transitions=dict(Counter((old, new) for _, old, new in changed).most_common()),
+        settings=differing_settings(config_a or {}, config_b or {}),
+        paired=_paired(pairs, references),
+    )
+
+
+def differing_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None stands for one that is not there."""
+    old, new = dict(_leaves(a)), dict(_leaves(b))
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def _paired(pairs: Sequence[tuple[Example, str, str]], references: References | None) -> Paired | None:
+    if references is None:
+        if any(example.answer is None for example, _, _ in pairs):
+            return None
+        references = {example.question_id: [str(example.answer)] for example, _, _ in pairs}
+    unknown = [example.question_id for example, _, _ in pairs if not references.get(example.question_id)]
+    if unknown:
+        raise InputError(f"no reference answer for {len(unknown)} of {len(pairs)} questions: {named(unknown)}.")
+    images = [example.image or example.image_id for example, _, _ in pairs]
+    a = [exact(old, references[example.question_id]) for example, old, _ in pairs]
+    b = [exact(new, references[example.question_id]) for example, _, new in pairs]
+    counts = Counter(zip(a, b))
+    only_a, only_b = counts[1.0, 0.0], counts[0.0, 1.0]
+    return Paired(
+        both=counts[1.0, 1.0],
+        only_a=only_a,
+        only_b=only_b,
+        neither=counts[0.0, 0.0],
+        a=mean_interval(a, images),
+        b=mean_interval(b, images),
+        difference=paired_difference(a, b, images),
+        p_value=mcnemar(only_a, only_b),
+    )
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        found += _leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def _some(rows: list[list[str]], what: str) -> str:
+    """A table of the head and the first lines, and how many are left."""
+    left = len(rows) - 1 - MOST
+    return tabulate(rows[: MOST + 1]) + (f"\n  and {left} more {what}" if left > 0 else "")

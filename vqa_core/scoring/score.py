@@ -1,0 +1,230 @@
+"""Score: how right the answers of one split are, in all and by slice, beside what guessing without the picture gets."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqa_core.answers import NORMALISERS, answer_type, question_length, question_type
+from vqa_core.data.priors import AnswerPrior
+from vqa_core.files import InputError, named
+from vqa_core.runs.examples import Example
+from vqa_core.runs.predictions import Prediction
+from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
+from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS, Metric, exact_normalised
+from vqa_core.tabulate import tabulate
+
+References = Mapping[str, Sequence[str]]
+TABLE_ROWS = 15  # of each kind of slice; score.json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One set of questions: the metric's mean, and that of exact match after normalisation."""
+
+    score: Interval
+    normalised: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The score of one split. `slices` has a row a question type, answer type and question length."""
+
+    split: str
+    metric: str
+    normaliser: str
+    overall: Row
+    slices: dict[str, dict[str, Row]]
+    baseline: Row | None
+    gain: Interval | None
+    near_misses: list[dict[str, str]]
+    statuses: dict[str, int]
+    missing: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, for score.json; every row is {metric: interval, "exact_normalised": interval}."""
+
+        def row(of: Row) -> dict[str, Any]:
+            return {self.metric: of.score.to_dict(), "exact_normalised": of.normalised.to_dict()}
+
+        return {
+            "split": self.split,
+            "metric": self.metric,
+            "normaliser": self.normaliser,
+            "missing": self.missing,
+            "statuses": self.statuses,
+            "overall": row(self.overall),
+            "baseline": row(self.baseline) if self.baseline else None,
+            "gain": self.gain.to_dict() if self.gain else None,
+            "near_misses": {"count": len(self.near_misses), "examples": self.near_misses[:20]},
+            **{kind: {name: row(of) for name, of in rows.items()} for kind, rows in self.slices.items()},
+        }
+
+    def table(self) -> str:
+        """The score as text for a terminal."""
+        head = ["", "questions", "images", self.metric, "95 % interval", f"normalised ({self.normaliser})"]
+        blocks = [[_cells("all questions", self.overall)]]
+        if self.baseline and self.gain:
+            blocks[0].append(_cells("question-only baseline", self.baseline))
+            blocks[0].append(["above the baseline", "", "", f"{self.gain.value:+.4f}", self.gain.signed_span, ""])
+        for kind, rows in self.slices.items():
+            block = [[kind.replace("_", " ")], *(_cells(f"  {name}", of) for name, of in rows.items())]
+            if len(rows) > TABLE_ROWS:
+                block = [*block[: TABLE_ROWS + 1], [f"  and {len(rows) - TABLE_ROWS} rarer, in score.json"]]
+            blocks.append(block)
+        notes = [f"near misses, right after normalisation only: {len(self.near_misses)}"]
+        notes += [f"  {miss['answer']!r} for {miss['reference']!r}" for miss in self.near_misses[:3]]
+        failed = {status: count for status, count in self.statuses.items() if status != "ok"}
+        if failed:
+            notes.append(
+                "answers not from the model: " + ", ".join(f"{count} {name}" for name, count in failed.items())
+            )
+        if not self.baseline:
+            notes.append("no question-only baseline: the run has no training questions")
+        if self.missing:
+            notes.append(f"partial: {self.missing} questions have no answer yet and are not counted")
+        return tabulate([head, *(line for block in blocks for line in block)]) + "\n" + "\n".join(notes)
+
+    def headline(self) -> str:
+        """`exact match: 0.9953 (95 % interval 0.9938-0.9968, n 9673, test)`."""
+        name = "exact match" if self.metric == "exact" else self.metric
+        score = self.overall.score
+        return f"{name}: {score.value:.4f} (95 % interval {score.span}, n {score.n}, {self.split})"
+
+
+def score_predictions(
+    examples: Sequence[Example],
+    predictions: Mapping[str, Prediction],
+    *,
+    train: Iterable[Example] = (),
+    references: References | None = None,
+    split: str = "val",
+    metric: str = "exact",
+    normaliser: str = DEFAULT_NORMALISER,
+    allow_partial: bool = False,
+) -> Score:
+    """Score the answers to `examples`, whose own answers are the references unless `references`, by id, are given.
+
+    `train` gives the question-only baseline; without it there is none. With `allow_partial` questions without an
+    answer are left out and counted. Raises InputError for a question without a prediction or a reference, an id that
+    stands twice, or data the metric is not made for.
+    """
+    references = references if references is not None else known_answers(examples)
+    answered = _answered(examples, predictions, references, split, allow_partial)
+    measure = _measure(metric, normaliser)
+    near = partial(exact_normalised, normaliser=normaliser)
+
+    given = [predictions[example.question_id].answer for example in answered]
+    wanted = [references[example.question_id] for example in answered]
+    _, images = np.unique([example.image or example.image_id for example in answered], return_inverse=True)
+    right, nearly = _values(measure, given, wanted), _values(near, given, wanted)
+
+    train = list(train)
+    guesses = _values_of_guesses(AnswerPrior(train), answered, wanted, (measure, near)) if train else None
+    literal = _values(METRICS["exact"], given, wanted)
+    return Score(
+        split=split,
+        metric=metric,
+        normaliser=normaliser,
+        overall=_row(right, nearly, images),
+        slices={
+            "question_types": _slices([question_type(example.question) for example in answered], right, nearly, images),
+            "answer_types": _slices([answer_type(_commonest(answers)) for answers in wanted], right, nearly, images),
+            "question_lengths": _slices([question_length(e.question) for e in answered], right, nearly, images),
+        },
+        baseline=_row(*guesses, images) if guesses else None,
+        gain=paired_difference(right, guesses[0], images) if guesses else None,
+        near_misses=[
+            {"question_id": answered[i].question_id, "answer": given[i], "reference": _commonest(wanted[i])}
+            for i in np.flatnonzero(nearly > literal)
+        ],
+        statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
+        missing=len(examples) - len(answered),
+    )
+
+
+def known_answers(examples: Iterable[Example]) -> dict[str, list[str]]:
+    """The one reference of each example, by question id; those without an answer are left out."""
+    return {example.question_id: [example.answer] for example in examples if example.answer is not None}
+
+
+Values = npt.NDArray[np.float64]
+
+
+def _measure(metric: str, normaliser: str) -> Metric:
+    if metric not in METRICS:
+        raise InputError(f"metric {metric!r} is not known; choose from {', '.join(METRICS)}.")
+    if normaliser not in NORMALISERS:
+        raise InputError(f"normaliser {normaliser!r} is not known; choose from {', '.join(NORMALISERS)}.")
+    return partial(exact_normalised, normaliser=normaliser) if metric == "exact_normalised" else METRICS[metric]
+
+
+def _answered(
+    examples: Sequence[Example],
+    predictions: Mapping[str, Prediction],
+    references: References,
+    split: str,
+    allow_partial: bool,
+) -> list[Example]:
+    """The examples to score, after the joins by id are known to be sound."""
+    twice = [question_id for question_id, count in Counter(e.question_id for e in examples).items() if count > 1]
+    if twice:
+        raise InputError(f"{split}: {named(twice)} stand more than once among the questions; ids must be unique.")
+    unknown = [example.question_id for example in examples if not references.get(example.question_id)]
+    if unknown:
+        raise InputError(
+            f"{split}: no reference answer for {len(unknown)} of {len(examples)} questions: {named(unknown)}. "
+            "Pass them with `--answers solution.csv`."
+        )
+    missing = [example.question_id for example in examples if example.question_id not in predictions]
+    if missing and not allow_partial:
+        raise InputError(
+            f"{split}: no prediction for {len(missing)} of {len(examples)} questions: {named(missing)}. Go on with "
+            "`python -m eval.predict`, or pass --partial to score the answered ones."
+        )
+    answered = [example for example in examples if example.question_id in predictions]
+    if not answered:
+        raise InputError(
+            f"{split}: there is nothing to score: {len(examples)} questions, {len(predictions)} predictions."
+        )
+    return answered
+
+
+def _values(
+    measure: Callable[[str, Sequence[str]], float], given: Sequence[str], wanted: Sequence[Sequence[str]]
+) -> Values:
+    return np.array([measure(answer, references) for answer, references in zip(given, wanted)])
+
+
+def _values_of_guesses(
+    prior: AnswerPrior, examples: Sequence[Example], wanted: Sequence[Sequence[str]], measures: Sequence[Metric]
+) -> tuple[Values, Values]:
+    guesses = [prior.answer(example.question) for example in examples]
+    score, normalised = (_values(measure, guesses, wanted) for measure in measures)
+    return score, normalised
+
+
+def _commonest(answers: Sequence[str]) -> str:
+    return Counter(answers).most_common(1)[0][0]
+
+
+def _row(right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> Row:
+    score = mean_interval(right, images)
+    return Row(score, score if np.array_equal(right, nearly) else mean_interval(nearly, images))
+
+
+def _slices(kinds: Sequence[str], right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> dict[str, Row]:
+    """A row for each kind, the commonest first."""
+    labels = np.array(kinds)
+    names = [name for name, _ in Counter(kinds).most_common()]
+    members = {name: np.flatnonzero(labels == name) for name in names}
+    return {name: _row(right[at], nearly[at], images[at]) for name, at in members.items()}
+
+
+def _cells(name: str, row: Row) -> list[str]:
+    score = row.score
+    return [name, str(score.n), str(score.images), f"{score.value:.4f}", score.span, f"{row.normalised.value:.4f}"]

@@ -1,0 +1,90 @@
+"""The card beside a submission: what is needed to know later which data, weights and command made it."""
+
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import vqa_core
+from vqa_core import ROOT
+from vqa_core.files import read_json, sha256_of, write_json
+from vqa_core.runs.predictions import Prediction, meta_path
+from vqa_core.runs.run_dir import RunDir
+
+PACKAGES = (
+    *("torch", "transformers", "tokenizers", "accelerate", "peft", "datasets", "safetensors", "numpy", "pandas"),
+    *("scipy", "pillow"),
+)
+
+
+def card_path(submission: Path) -> Path:
+    """`submission.csv` -> `submission.card.json`."""
+    return submission.with_suffix(".card.json")
+
+
+def write_card(
+    submission: Path,
+    run: RunDir,
+    *,
+    data_files: Iterable[Path],
+    predictions: Mapping[str, Prediction],
+    predictions_file: Path,
+    warnings: Sequence[str],
+    command: Sequence[str],
+) -> Path:
+    """Write the card of the file `submission` beside it; return its path. Hashes are SHA-256 of whole files."""
+    meta = meta_path(predictions_file)
+    scores = read_json(run.score) if run.score.is_file() else {}
+    card: dict[str, Any] = {
+        "submission": {"file": submission.name, "sha256": sha256_of(submission), "rows": len(predictions)},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(command),
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "data": {path.name: sha256_of(path) for path in data_files if path.is_file()},
+        "weights": {
+            path.relative_to(run.model).as_posix(): sha256_of(path)
+            for path in sorted(run.model.rglob("*"))
+            if path.is_file()
+        },
+        "config": {"sha256": sha256_of(run.config), "settings": read_json(run.config)}
+        if run.config.is_file()
+        else None,
+        "predictions": {
+            "sha256": sha256_of(predictions_file),
+            "statuses": dict(Counter(item.status for item in predictions.values()).most_common()),
+            "meta": read_json(meta) if meta.is_file() else None,
+        },
+        "validation": scores.get("val"),
+        "warnings": list(warnings),
+    }
+    write_json(card_path(submission), card)
+    return card_path(submission)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the workbench and the packages that shape an answer, as installed; nothing is imported."""
+    found = {"python": ".".join(map(str, sys.version_info[:3])), "vqa-workbench": vqa_core.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the workbench's own checkout, `-dirty` appended where files differ; None where there is none."""
+    if not (ROOT / ".git").exists():
+        return None
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

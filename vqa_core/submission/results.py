@@ -1,0 +1,38 @@
+"""Results for other people's scorers: LLaVA's answers JSONL and VQAv2's result JSON, joined by id to the questions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vqa_core.data.formats.conversations import write_answers
+from vqa_core.data.formats.vqav2 import write_results
+from vqa_core.data.tables import Table
+from vqa_core.runs.examples import Example
+from vqa_core.runs.predictions import Prediction
+from vqa_core.submission.submission import build_submission
+
+RESULTS = {"llava": "answers.jsonl", "vqav2": "results.json"}
+"""Format -> the name of its file in a run."""
+
+
+def write_run_results(
+    path: Path,
+    kind: str,
+    examples: Sequence[Example],
+    predictions: Mapping[str, Prediction],
+    model_id: str,
+    *,
+    allow_failed: bool = False,
+) -> dict[str, int]:
+    """Write the answers to `examples`, in their order, as `kind`, one of RESULTS; return the fallbacks by status.
+
+    `model_id` is what LLaVA's format calls the model. Raises InputError for ids that are missing, unknown or stand
+    twice, as `build_submission` does.
+    """
+    asked = Table(Path("the questions"), "utf-8", ("question_id", "answer"), [[e.question_id, ""] for e in examples])
+    submission = build_submission(asked, predictions, allow_failed=allow_failed)
+    answers = {row[0]: row[1] for row in submission.rows}
+    if kind == "llava":
+        write_answers(path, examples, answers, model_id)
+    else:
+        write_results(path, answers)
+    return submission.fallbacks

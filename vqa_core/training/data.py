@@ -1,0 +1,151 @@
+"""TrainingBatches: training rows and a plan -> ready batches, tokenised and packed as they are asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vqa_core.data.images import open_image
+from vqa_core.files import InputError, named
+from vqa_core.model.collator import collate
+from vqa_core.model.packing import Branch, pack_onto
+from vqa_core.model.protocol import AnyVlm, Prompt
+from vqa_core.planning.batches import PlannedRow
+
+
+class TrainingRows(Protocol):
+    """What is needed of a table of training rows, one an image; `datasets.Dataset` and a plain list offer it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, object]: ...
+
+
+class BranchEncoder:
+    """(question, answer) -> Branch within the text budget; equal pairs are tokenised once."""
+
+    def __init__(self, prompt: Prompt, text_token_budget: int, *, boundaries: bool = False) -> None:
+        # LLaVA 1.0 counted the prompt, the image as one token, its <im_start> and <im_end>, the answer and its end
+        self.around = len(prompt.prefix_ids) + (3 if boundaries else 1)
+        self.text_token_budget, self.budget = text_token_budget, text_token_budget - self.around
+        self.prompt = prompt
+        self.encode = lru_cache(maxsize=1 << 18)(self._encode)
+
+    def _encode(self, question: str, answer: str) -> tuple[Branch, int]:
+        """The branch, and how many tokens of the question were cut. The answer is never cut."""
+        answer_ids = [*self.prompt.answer_ids(answer), self.prompt.end_id]
+        ids, cut = self.prompt.branch_ids(question, budget=self.budget - len(answer_ids))
+        return Branch(ids, answer_ids), cut
+
+    def fits(self, branch: Branch) -> bool:
+        """Whether a branch keeps to the budget: all that can be cut is the question, and a style may show none."""
+        return not branch.ids or len(branch.ids) + len(branch.answer) <= self.budget
+
+
+@dataclass(frozen=True, slots=True)
+class RowLengths:
+    """Tokens of every question of every row, and what the text budget did to them."""
+
+    lengths: list[list[int]]
+    questions: int
+    questions_cut: int
+    tokens_cut: int
+    answers_ended: int
+    """Answers that hold the token which ends one, as a line break does in some prompts: never given whole."""
+
+
+def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
+    """Tokenise every question once.
+
+    Raises InputError, with their number, for answers that become no token: such samples train nothing; and for those
+    that leave the prompt no room within the text budget.
+    """
+    lengths: list[list[int]] = []
+    unsupervised: list[str] = []
+    too_long: list[str] = []
+    needed = needed_by_answer = 0  # tokens of the longest of them
+    questions = questions_cut = tokens_cut = answers_ended = 0
+    for index in range(len(rows)):
+        row = rows[index]
+        of_row = []
+        for question_id, question, answer in _questions(row):
+            branch, cut = encoder.encode(question, answer)
+            if len(branch.answer) < 2:
+                unsupervised.append(question_id)
+            if not encoder.fits(branch):
+                too_long.append(question_id)
+                whole = encoder.around + len(branch.ids) + cut + len(branch.answer)
+                needed, needed_by_answer = max((needed, needed_by_answer), (whole, len(branch.answer)))
+            answers_ended += encoder.prompt.end_id in branch.answer[:-1]
+            of_row.append(len(branch.ids) + len(branch.answer) - 1)
+            questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
+        lengths.append(of_row)
+    if unsupervised:
+        raise InputError(
+            f"{len(unsupervised)} of {questions} questions ({named(unsupervised)}) have an answer that is no token: "
+            "there is nothing to learn from them. Give them answers or leave the rows out of train.csv."
+        )
+    if too_long and not encoder.prompt.cuts:
+        raise InputError(
+            f"{len(too_long)} of {questions} questions ({named(too_long)}) are too long for --text-token-budget "
+            f"{encoder.text_token_budget}, and this model's processor takes them whole: the longest takes {needed} "
+            f"tokens with its answer. Raise --text-token-budget to {needed}, or leave the rows out of train.csv."
+        )
+    if too_long:
+        raise InputError(
+            f"{len(too_long)} of {questions} questions ({named(too_long)}) are too long for --text-token-budget "
+            f"{encoder.text_token_budget} even with the question cut away: the longest takes {needed} tokens, "
+            f"{needed_by_answer} of them its answer. Raise --text-token-budget to {needed}, or shorten the answers or "
+            "leave the rows out of train.csv."
+        )
+    return RowLengths(lengths, questions, questions_cut, tokens_cut, answers_ended)
+
+
+def _questions(row: dict[str, object]) -> list[tuple[str, str, str]]:
+    return list(zip(row["question_ids"], row["questions"], row["answers"], strict=True))  # type: ignore[call-overload]
+
+
+class TrainingBatches(Dataset[dict[str, Tensor]]):
+    """Item k is the k-th planned batch: `pixel_values`, of a Vlm (B, 3, side, side), and what `collate` gives."""
+
+    def __init__(
+        self,
+        rows: TrainingRows,
+        plan: Sequence[list[PlannedRow]],
+        vlm: AnyVlm,
+        encoder: BranchEncoder,
+        data_root: Path,
+    ) -> None:
+        self.rows, self.plan, self.vlm, self.encoder, self.data_root = rows, plan, vlm, encoder, data_root
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        vlm = self.vlm
+        packed, pictures, asked = [], [], []
+        for planned in self.plan[index]:
+            row = self.rows[planned.row]
+            questions = _questions(row)
+            branches = [self.encoder.encode(*questions[number][1:])[0] for number in planned.questions]
+            picture = vlm.see(open_image(self.data_root / str(row["image"])))
+            packed.append(pack_onto(vlm.prefix_of(picture), branches))
+            pictures.append(picture)
+            asked.append([questions[number][1] for number in planned.questions])
+        return {"pixel_values": vlm.stacked(pictures, asked), **collate(packed, vlm.pad_id)}
+
+
+def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The DataLoader's collator: an item is a batch already."""
+    (batch,) = items
+    return batch
+
+
+def supervised_tokens(batch: dict[str, Tensor]) -> Tensor:
+    """Number of tokens a batch teaches."""
+    return torch.as_tensor((batch["targets"] >= 0).sum())

@@ -1,0 +1,44 @@
+"""MetricLog: metrics.jsonl, the lines people read, and the tracker, all from the same dictionaries."""
+
+import json
+import logging
+from typing import Any
+
+from vqa_core.files import read_json_lines, write_json_lines
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.training.trackers import Tracker
+
+logger = logging.getLogger("vqa")
+
+
+class MetricLog:
+    """Takes a training's metrics.
+
+    Args:
+        steps: of the whole training, which are `epochs` passes over the images.
+        after: the step that a resumed training goes on from; what is in the file beyond it will be written again.
+    """
+
+    def __init__(self, run: RunDir, tracker: Tracker, steps: int, epochs: float, after: int) -> None:
+        self.path, self.tracker, self.steps, self.epochs = run.metrics, tracker, steps, epochs
+        kept = [row for row in read_json_lines(self.path) if row["step"] <= after] if self.path.is_file() else []
+        write_json_lines(self.path, kept)
+        self._seconds_before = max((row["seconds"] for row in kept), default=0.0)
+        self._first: tuple[int, float] | None = None
+
+    def write(self, step: int, seconds: float, values: dict[str, Any]) -> None:
+        """Add a line: `step`, `epoch`, the values, `seconds` of training so far, earlier parts included."""
+        epoch = round(self.epochs * step / self.steps, 4)
+        line = {"step": step, "epoch": epoch, **values, "seconds": round(self._seconds_before + seconds, 2)}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.tracker.log(line, step)
+        if "eval_accuracy" in line:
+            accuracy, questions = line["eval_accuracy"], line["eval_questions"]
+            logger.info("step %d: validation accuracy %.4f (%d questions)", step, accuracy, questions)
+        elif "loss" in line:
+            self._first = self._first or (step, seconds)
+            rate = (step - self._first[0]) / max(seconds - self._first[1], 1e-9)
+            eta = f", {rate:.3f} steps/s, {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
+            shown = f"loss {line['loss']:.4f}, rate {line['learning_rate']:.2e}{eta}"
+            logger.info("step %d of %d: %s", step, self.steps, shown)

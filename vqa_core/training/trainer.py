@@ -1,0 +1,217 @@
+"""VqaTrainer: transformers.Trainer on packed rows."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import Trainer, TrainingArguments
+
+from vqa_core.config import TrainSettings
+from vqa_core.model.packing import check_backend, plain_mask, shared_prefix_mask
+from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
+from vqa_core.model.stages import load_trained, trained_tensors
+from vqa_core.runs.checkpoints import keep_only, seal
+from vqa_core.training.data import only, supervised_tokens
+
+logger = logging.getLogger("vqa")
+
+
+class PackedLoss(nn.Module):
+    """A Vlm as one module whose `forward` is the loss, so that DDP and FSDP wrap all of it.
+
+    The head runs on supervised positions only: with a vocabulary of 49,152 it is a quarter of the small model's work.
+    """
+
+    def __init__(self, vlm: AnyVlm, *, plain: bool = False) -> None:
+        """`plain`: no row holds several questions, so that FlashAttention is exact; a row that does is refused."""
+        super().__init__()
+        if not plain:
+            check_backend(vlm.attention)
+        self.vlm, self.plain = vlm, plain
+        self.model = vlm.model
+
+    def forward(
+        self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        """Sum of the cross entropies of all targets.
+
+        Args:
+            pixel_values: what `encode_images` takes, (B, 3, side, side) of a Vlm; row b shows image b.
+            input_ids, segment_ids, targets: (B, T), position_ids (B, T) or (3, B, T), see vqa_core/model/packing.py.
+
+        Returns:
+            `loss`, the sum, and `tokens`, the number of targets.
+        """
+        with self.vlm.autocast():
+            return self._summed(self.vlm.encode_images(pixel_values), input_ids, segment_ids, position_ids, targets)
+
+    def _summed(
+        self, image_tokens: Tensor, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        """What `forward` returns, of pictures that are encoded."""
+        vlm = self.vlm
+        embeds = vlm.embed(input_ids, image_tokens)  # (B, T, D)
+        if self.plain:
+            mask = plain_mask(segment_ids)  # (B, T)
+        else:
+            mask = shared_prefix_mask(segment_ids, segment_ids, vlm.attention, embeds.dtype)  # (B, 1, T, T)
+        hidden = vlm.language_model(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
+        ).last_hidden_state  # (B, T, D)
+        keep = targets >= 0
+        logits = self.model.lm_head(hidden[keep]).float()  # (supervised, V)
+        loss = nn.functional.cross_entropy(logits, targets[keep], reduction="sum")
+        return {"loss": loss, "tokens": keep.sum()}
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the trainer asks of its surroundings and tells them.
+
+    `validate` gives metrics with an `accuracy`; `log` takes a step, the seconds since the start and metrics; of
+    several processes one has it.
+    """
+
+    validate: Callable[[], dict[str, float]] | None
+    log: Callable[[int, float, dict[str, Any]], None] | None
+
+
+class VqaTrainer(Trainer):  # type: ignore[misc]
+    """Trainer whose loss is the mean over all answer tokens of a step, and whose checkpoints are sealed."""
+
+    def __init__(
+        self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks
+    ):
+        self.packed, self.settings, self.hooks = module, settings, hooks
+        self.control: Any
+        self.started = time.monotonic()
+        # `evaluate` below needs no data loader; the Trainer insists on being given one
+        super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=only)
+        self.is_distributed_loading_by_transformers = is_spread(module)  # or it would be wrapped in DDP
+        self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step, see compute_loss
+
+    # -- loss ----------------------------------------------------------------------------------------------------
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """The batches of one optimiser step and the number of tokens that all processes learn from them."""
+        samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        tokens = torch.stack([supervised_tokens(batch) for batch in samples]).sum().to(device) if samples else None
+        if tokens is not None and self.args.world_size > 1:
+            tokens = self.accelerator.gather(tokens).sum()
+        return samples, tokens
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        outputs = model(**inputs)
+        # processes average their gradients, so each contributes its sum times their number
+        loss = outputs["loss"] / num_items_in_batch * self.args.world_size
+        return (loss, outputs) if return_outputs else loss
+
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
+        """Gradients of spread weights stay where they are until the step's last batch."""
+        self.packed.set_requires_gradient_sync(False)  # type: ignore[operator]
+        try:
+            yield
+        finally:
+            self.packed.set_requires_gradient_sync(True)  # type: ignore[operator]
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with one rate for the projector and one for the language model; norms and biases don't decay."""
+        named = [(name, p) for name, p in (model or self.model).named_parameters() if p.requires_grad]
+        language = self.settings.language_learning_rate or self.settings.learning_rate
+        groups = []
+        for in_projector, rate in ((True, self.settings.learning_rate), (False, language)):
+            for decays in (True, False):
+                chosen = [p for name, p in named if ("projector" in name) == in_projector and (p.ndim > 1) == decays]
+                if chosen:
+                    decay = self.settings.weight_decay if decays else 0.0
+                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8)
+        return self.optimizer
+
+    # -- validation and logging ----------------------------------------------------------------------------------
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Generate answers to validation questions, as a user would, instead of scoring given ones."""
+        assert self.hooks.validate is not None
+        self.model.eval()
+        with gathered(self.model):
+            found = self.hooks.validate()
+        metrics = {f"eval_{name}": value for name, value in found.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        # the summary that Trainer logs at its end takes batches for samples
+        if self.hooks.log and "train_runtime" not in logs:
+            self.hooks.log(self.state.global_step, time.monotonic() - self.started, logs)
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether this step is the best so far. Of equally good ones the later is: it was trained for longer."""
+        accuracy = metrics["eval_accuracy"]
+        if self.state.best_metric is not None and accuracy < self.state.best_metric:
+            return False
+        self.state.best_metric, self.state.best_global_step = accuracy, self.state.global_step
+        return True
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write under another name, seal, rename; keep the last and the best."""
+        folder = Path(self.args.output_dir)
+        writing = folder / f".writing-{self.state.global_step}"
+        if self.is_world_process_zero() and writing.exists():
+            shutil.rmtree(writing)
+        self.accelerator.wait_for_everyone()
+        self.args.output_dir = str(writing)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.output_dir = str(folder)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            step = self.state.global_step
+            seal(writing / f"checkpoint-{step}", folder / f"checkpoint-{step}")
+            keep_only(folder, {step, self.state.best_global_step or step})
+        self.accelerator.wait_for_everyone()
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Trained weights only, whole even where FSDP2 spreads them: the frozen ones are where they came from."""
+        tensors = {name: whole(value) for name, value in trained_tensors(self.packed.vlm).items()}
+        if self.args.should_save and output_dir is not None:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            save_file(tensors, Path(output_dir) / "trained.safetensors", metadata={"format": "pt"})
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        source = Path(resume_from_checkpoint) / "trained.safetensors"
+        load_trained(self.packed.vlm, load_file(source), source)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not is_spread(self.packed):
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = optimizer_state(self.model, self.optimizer)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / "optimizer.pt")
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not is_spread(self.packed) or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        load_optimizer_state(
+            self.model, self.optimizer, torch.load(Path(checkpoint) / "optimizer.pt", weights_only=True)
+        )
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
