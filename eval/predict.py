@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         examples = run.examples(args.split)
     if not examples:
         raise InputError(f"There are no {args.split} questions in {root}.")
-    log_to(run)
+    log_to(run.log)
 
     from vqa_core.inference.predict import adopt_model, predict_split  # imports torch
 

@@ -70,7 +70,7 @@ def test_the_log_goes_to_the_terminal_as_it_is_and_to_the_run_with_times(
 ) -> None:
     run = RunDir(tmp_path / "run")
     for text in ("first", "예"):
-        log_to(run)
+        log_to(run.log)
         logger.info(text)
         logging.getLogger("vqa").debug("not shown")
     assert capsys.readouterr().err == "first\n예\n"

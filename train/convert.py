@@ -61,11 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_new(out)
 
     from vqa_core.convert.hf_export import export_hf  # these import torch
-    from vqa_core.convert.llava_checkpoint import is_llava_folder
     from vqa_core.convert.llava_export import export_llava
     from vqa_core.convert.llava_import import import_llava
-    from vqa_core.model.stages import describe_model_folder
     from vqa_core.model.vlm import DTYPES
+    from vqa_core.runs.model_folder import describe_model_folder, is_llava_folder
 
     source: Path = args.source
     source = source / "model" if (source / "model" / "vqa.json").is_file() else source

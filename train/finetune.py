@@ -32,7 +32,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _of_folder(folder: str) -> dict[str, dict[str, Any]]:
     """Parts, prompt, stage and LoRA of a model folder that training starts from, as sections of a config."""
-    from vqa_core.model.stages import describe_model_folder  # imports torch
+    from vqa_core.runs.model_folder import describe_model_folder
 
     model = describe_model_folder(Path(folder))
     lora = {name: value for name, value in asdict(model.stage).items() if name != "name" and model.stage.lora_rank}
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(
             f"{run.root} is not prepared: {run.train.name} is missing. Run `python -m train.prepare` first."
         )
-    log_to(run)
+    log_to(run.log)
     if told:
         logger.warning("%s", told)
     if args.restart:

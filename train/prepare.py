@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _prepare(run, args)
     if args.export:
         folder, files = export_run(run, args.export, args.export_to)
-        log_to(run)
+        log_to(run.log)
         logger.info(f"Exported to {folder}: {', '.join(files)}.")
         if unanswered := len(unanswered_of(run)):
             logger.info(f"Rows with an empty answer in it, which this run does not train on: {unanswered:,}.")
@@ -80,7 +80,7 @@ def _prepare(run: RunDir, args: argparse.Namespace) -> None:
     elif args.images or args.test_images:
         raise InputError(f"--images goes with JSON files; the images of {source} are found in it by their ids.")
     splits = prepare(run, source, settings, data_dir=data_dir, tell=_show)
-    log_to(run)
+    log_to(run.log)
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
         logger.info(f"{name}: {len(examples):,} questions of {count_images(examples):,} images.")
     logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {run.root}")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqa_core.files import InputError
-from vqa_core.runs.run_dir import RunDir
 
 logger = logging.getLogger("vqa")
 
@@ -22,8 +21,8 @@ def parser_for(command: str, description: str, *, config: bool = True) -> argpar
     return parser
 
 
-def log_to(run: RunDir) -> None:
-    """Send the `vqa` logger to the terminal and, with times, to the run's log.txt.
+def log_to(path: Path) -> None:
+    """Send the `vqa` logger to the terminal and, with times, to a file, such as a run's log.txt.
 
     Of several processes that torchrun started, only the first tells more than errors.
     """
@@ -34,8 +33,8 @@ def log_to(run: RunDir) -> None:
         handler.close()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    run.root.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(run.log, encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(terminal)
     logger.addHandler(file)

@@ -13,8 +13,9 @@ from vqa_core.benchmarks.random_models import random_vlm
 from vqa_core.benchmarks.teaching import ARMS, agree, check_taught, loss_of, make_batches, teach
 from vqa_core.benchmarks.timing import Spread, interleave
 from vqa_core.benchmarks.workloads import Questions, workload_of
-from vqa_core.model.stages import Stage, prepare_stage
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm
+from vqa_core.runs.model_folder import Stage
 
 
 @pytest.fixture(scope="module")

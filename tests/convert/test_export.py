@@ -18,8 +18,9 @@ from vqa_core.convert.llava_checkpoint import BOUNDARY_TOKENS
 from vqa_core.convert.tensor_files import load_tensors
 from vqa_core.files import InputError, read_json
 from vqa_core.inference.engine import Engine
-from vqa_core.model.stages import Stage, describe_model_folder
+from vqa_core.model.folder import tensors_of
 from vqa_core.prompts.styles import PROMPT_STYLES
+from vqa_core.runs.model_folder import Stage, describe_model_folder
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def assert_comes_back(folder: Path, **flags: str) -> None:
     before, after = (describe_model_folder(folder / name) for name in ("ours", "back"))
     assert after.settings == before.settings
     assert after.stage.lora_rank == before.stage.lora_rank
-    assert_same_tensors(before.tensors(), after.tensors())
+    assert_same_tensors(tensors_of(before.folder), tensors_of(after.folder))
 
 
 def test_lora_goes_to_llava_and_comes_back_as_it_was(parts: dict[str, str], tmp_path: Path) -> None:

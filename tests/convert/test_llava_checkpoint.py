@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqa_core.convert.llava_checkpoint import is_llava_folder, read_llava
+from vqa_core.convert.llava_checkpoint import read_llava
 from vqa_core.files import InputError, write_json
+from vqa_core.runs.model_folder import is_llava_folder
 
 VISION, HIDDEN, VOCABULARY = 24, 32, 323
 CONFIG = {

@@ -16,9 +16,10 @@ from train.convert import main as convert
 from vqa_core.config import ModelSettings
 from vqa_core.convert import llava_parts
 from vqa_core.files import InputError, read_json, write_json
+from vqa_core.model.folder import load_model_folder
 from vqa_core.model.parts import load_tower
-from vqa_core.model.stages import Stage, describe_model_folder, load_model_folder
 from vqa_core.model.vlm import build_vlm
+from vqa_core.runs.model_folder import Stage, describe_model_folder
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,10 @@ from tests.support.tiny import ANSWERS, TINY_MODEL, tiny_parts, tiny_run
 from vqa_core.config import ModelSettings
 from vqa_core.data.priors import AnswerPrior
 from vqa_core.files import InputError, read_json
-from vqa_core.model.stages import Stage, prepare_stage, save_model_folder, trained_tensors
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.vlm import build_vlm
+from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir
 

@@ -10,8 +10,10 @@ from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError
 from vqa_core.inference.predict import build_engine
 from vqa_core.inference.ray_engine import _records, generate_with_ray
-from vqa_core.model.stages import Stage, prepare_stage, save_model_folder
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import build_vlm
+from vqa_core.runs.model_folder import Stage
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 

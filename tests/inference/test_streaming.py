@@ -12,8 +12,9 @@ import torch
 from tests.support.tiny import ANSWERS, QUESTIONS, tiny_picture, tiny_vlm
 from vqa_core.config import PredictSettings
 from vqa_core.inference.engine import Engine
-from vqa_core.model.stages import Stage, prepare_stage
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import cast_weights
+from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.predictions import Coming, Prediction
 
 LONGEST = 6

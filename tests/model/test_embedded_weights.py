@@ -9,7 +9,7 @@ import torch
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.inference.engine import Engine
 from vqa_core.model.vlm import Vlm, build_vlm
-from vqa_core.prompts.styles import PromptEncoder
+from vqa_core.prompts.encoder import PromptEncoder
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction
 

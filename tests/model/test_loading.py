@@ -24,11 +24,13 @@ from tests.support.tiny_hub import tiny_hub
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError, read_json
 from vqa_core.model import loading, parts, stages
-from vqa_core.model.hub.assembly import build_any
+from vqa_core.model.build import build_any
+from vqa_core.model.folder import load_model_folder, save_model_folder
 from vqa_core.model.hub.loading import check_image_text_model, load_image_text_model
 from vqa_core.model.loading import LoadOptions, load_in_of, pretrained_keywords
-from vqa_core.model.stages import Stage, load_model_folder, prepare_stage, save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import build_vlm, cast_weights
+from vqa_core.runs.model_folder import Stage
 
 CLIP, VICUNA = "openai/clip-vit-large-patch14", "lmsys/vicuna-7b-v1.3"
 

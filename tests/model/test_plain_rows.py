@@ -27,8 +27,9 @@ from vqa_core.files import read_json
 from vqa_core.inference.engine import Engine
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
-from vqa_core.model.stages import Stage, prepare_stage
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm, assemble
+from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.training.separate_loss import loss_of
 from vqa_core.training.trainer import PackedLoss

@@ -9,17 +9,10 @@ from tests.training.test_trainer import IMAGES, packed_batch, randomise_lora
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.inference.engine import Engine
-from vqa_core.model.stages import (
-    Stage,
-    load_model_folder,
-    load_trained,
-    merge_lora,
-    prepare_stage,
-    save_model_folder,
-    stage_of,
-    trained_tensors,
-)
+from vqa_core.model.folder import load_model_folder, save_model_folder
+from vqa_core.model.stages import load_trained, merge_lora, prepare_stage, trained_tensors
 from vqa_core.model.vlm import Vlm, build_vlm
+from vqa_core.runs.model_folder import Stage, stage_of
 from vqa_core.runs.predictions import Prediction
 from vqa_core.training.trainer import PackedLoss
 

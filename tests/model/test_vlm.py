@@ -21,7 +21,7 @@ from tests.support.tiny import (
     tiny_tokenizer,
     tiny_vlm,
 )
-from vqa_core import machine as machine_memory
+from vqa_core import machine
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.model.projectors import PROJECTORS
@@ -189,7 +189,7 @@ def test_auto_is_bf16_on_processors_that_are_faster_in_it(
 ) -> None:
     if vendor:
         (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags} sse\n")
-    monkeypatch.setattr(machine_memory, "Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "Path", lambda _: tmp_path / "cpuinfo")
     assert resolve_precision("auto", torch.device("cpu")) == (torch.bfloat16 if fast else torch.float32)
 
 

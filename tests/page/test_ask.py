@@ -13,8 +13,10 @@ from tests.support.browser import Server, open_tab, ready
 from tests.support.tiny import TINY_MODEL, tiny_competition, tiny_parts, tiny_picture
 from vqa_core.config import DataSettings, ModelSettings
 from vqa_core.data.prepare import prepare
-from vqa_core.model.stages import Stage, prepare_stage, save_model_folder
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import build_vlm
+from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 
 if TYPE_CHECKING:

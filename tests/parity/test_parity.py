@@ -28,11 +28,13 @@ from train.convert import main as convert
 from vqa_core.config import ModelSettings
 from vqa_core.convert.llava_export import CONV_MODES
 from vqa_core.files import read_json
+from vqa_core.model.folder import load_model_folder, save_model_folder
 from vqa_core.model.packing import IGNORE_INDEX
 from vqa_core.model.parts import load_tokenizer
-from vqa_core.model.stages import Stage, load_model_folder, prepare_stage, save_model_folder, trained_tensors
+from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.vlm import Vlm, build_vlm
-from vqa_core.prompts.styles import PromptEncoder
+from vqa_core.prompts.encoder import PromptEncoder
+from vqa_core.runs.model_folder import Stage
 from vqa_core.training.data import BranchEncoder
 
 pytestmark = pytest.mark.slow

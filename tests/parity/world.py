@@ -22,7 +22,8 @@ from vqa_core.files import write_json
 from vqa_core.inference.decoding import Work, generate_packed
 from vqa_core.model.packing import Branch, pack
 from vqa_core.model.vlm import Vlm
-from vqa_core.prompts.styles import PROMPT_STYLES, PromptEncoder
+from vqa_core.prompts.encoder import PromptEncoder
+from vqa_core.prompts.styles import PROMPT_STYLES
 
 IMAGE = -200  # LLaVA's id of a picture
 NEW_TOKENS = 12

@@ -8,7 +8,7 @@ import pytest
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_competition, tiny_parts, tiny_run, tiny_vlm
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, write_json, write_json_lines
-from vqa_core.machine_speed import Speed
+from vqa_core.machine import Speed
 from vqa_core.planning import part_sizes
 from vqa_core.planning.estimates import (
     Pace,
@@ -157,7 +157,8 @@ def test_a_projector_is_as_large_as_said_and_makes_as_many_tokens(kind: str, bou
     [{"stage": "align"}, {"stage": "full"}, {"stage": "lora"}, {"stage": "lora", "lora_targets": ("q_proj",)}],
 )
 def test_what_a_stage_trains_is_counted_as_the_stage_makes_it(changes: dict[str, object], tmp_path: Path) -> None:
-    from vqa_core.model.stages import prepare_stage, stage_of, trained_tensors
+    from vqa_core.model.stages import prepare_stage, trained_tensors
+    from vqa_core.runs.model_folder import stage_of
 
     tower, language = tiny_parts(tmp_path)
     settings = TrainSettings(**TINY_TRAIN | changes)

@@ -12,9 +12,12 @@ from vqa_core.config import ModelSettings
 from vqa_core.convert.hf_export import export_hf
 from vqa_core.files import InputError
 from vqa_core.model.embedded import embedded_language_model
-from vqa_core.model.stages import Stage, prepare_stage, save_model_folder
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.prompts.chat_template import style_of, written_out
-from vqa_core.prompts.styles import PROMPT_STYLES, PromptEncoder, prompt_style
+from vqa_core.prompts.encoder import PromptEncoder
+from vqa_core.prompts.styles import PROMPT_STYLES, prompt_style
+from vqa_core.runs.model_folder import Stage
 
 LLAVA_1_5 = (  # llava-hf/llava-1.5-7b-hf
     "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"

@@ -10,7 +10,8 @@ from vqa_core import ROOT
 from vqa_core.config import ModelSettings
 from vqa_core.data.formats.llava import read_conversation_records
 from vqa_core.files import InputError
-from vqa_core.prompts.styles import PROMPT_STYLES, STYLE_NAMES, PromptEncoder, PromptStyle, changed_prompt, prompt_style
+from vqa_core.prompts.encoder import PromptEncoder
+from vqa_core.prompts.styles import PROMPT_STYLES, STYLE_NAMES, PromptStyle, changed_prompt, prompt_style
 
 HUMAN = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "

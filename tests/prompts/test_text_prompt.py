@@ -20,6 +20,7 @@ from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.inference.engine import Engine
+from vqa_core.model.build import with_prompt
 from vqa_core.model.capabilities import CAPABILITIES
 from vqa_core.model.hub.assembly import assemble_hub_model, build_hub_model
 from vqa_core.model.hub.loading import load_image_text_model
@@ -76,7 +77,7 @@ def test_what_a_spelled_prompt_ends_with_ends_the_answer(tmp_path: Path) -> None
     prompt = prompt_of(tiny_tokenizer(), ended)
     assert [prompt.end_id] == prompt.tokenizer("\n")["input_ids"]
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("blip-2", tmp_path))))
-    asked = hub.asking(ModelSettings(base_model=str(tmp_path), prompt_style=ended))
+    asked = with_prompt(hub, ModelSettings(base_model=str(tmp_path), prompt_style=ended))
     assert asked.stop_ids == hub.stop_ids | {prompt.end_id}
     assert asked.model.generation_config.eos_token_id == sorted(asked.stop_ids)
 

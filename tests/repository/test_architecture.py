@@ -1,126 +1,96 @@
-"""The arrows between the packages, read from the import lines: docs/design.md says what they are.
+"""Imports run one way: docs/design.md says which, and every import is read, those inside functions included."""
 
-Which modules may import torch, README's tree says: those below its line that names it. All others are plain.
-"""
-
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests.support import readme
+from docs import packages
 from vqa_core import ROOT
 
+MODULES = packages.modules()
+ORDER = packages.order()
+PLACE = {name: place for place, name in enumerate(ORDER)}
+IMPORTS = {module: list(packages.imports(module, MODULES)) for module in MODULES}
+
 PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm"}
-MODEL = PLAIN | {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf", "ray"}
-PAGE = {
-    "gradio",
-    "gradio_client",
-    "fastapi",
-    "starlette",
-    "uvicorn",
-    "python_multipart",
-    "mcp",
-}  # the latter come with the former
-# Imported inside the functions that need it: what takes seconds to import, or is not there for everyone.
+TORCH = {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf"}
+PAGE = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn", "python_multipart", "mcp"}  # come with gradio
+TORCH_PACKAGES = tuple(f"vqa_core.{name}" for name in ("model", "convert", "inference", "training", "benchmarks"))
 LATE = {
     "app": {"huggingface_hub"},
-    "vqa_core.runs.training_rows": {"datasets"},
+    "ui.workspace.models": {"torch", "transformers"},
     "vqa_core.benchmarks.page.page": {"playwright"},
     "vqa_core.benchmarks.page.server": {"playwright"},
-    "ui.workspace.models": {"torch", "transformers"},
     "vqa_core.data.formats.hf_dataset": {"datasets"},
     "vqa_core.data.formats.parquet": {"datasets", "pyarrow"},
+    "vqa_core.inference.ray_engine": {"ray"},
+    "vqa_core.runs.training_rows": {"datasets"},
 }
+"""Imported inside functions: what takes seconds to import, or is not there for everyone."""
 
 
-def modules(*folders: str) -> list[str]:
-    """Dotted names of the modules below some folders."""
-    paths = sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
-    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
+def package(module: str) -> str:
+    return packages.package_of(module, ORDER)
 
 
-def file_of(module: str) -> Path:
-    path = ROOT / module.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+def own(module: str) -> set[str]:
+    """The modules of the project that a module imports, early or late."""
+    return {each.name for each in IMPORTS[module] if each.name in MODULES and each.name != module}
 
 
-CORE = modules("vqa_core")
-COMMANDS = modules("train", "eval")
-MODEL_MODULES = readme.model_modules()
-PLAIN_MODULES = [module for module in CORE if module not in MODEL_MODULES]
+def is_torch(module: str) -> bool:
+    return f"{module}.".startswith(tuple(f"{name}." for name in TORCH_PACKAGES))
 
 
-def imports(module: str) -> Iterator[tuple[str, bool]]:
-    """Dotted names that a module imports, each with whether that happens when the module itself is imported."""
-    tree = ast.parse(file_of(module).read_text(encoding="utf-8"))
-    late = {id(part) for node in ast.walk(tree) if _is_late(node) for part in ast.walk(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}: imports are written from the root"
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name in CORE else str(node.module) for name in inner]
-        else:
-            continue
-        yield from ((name, id(node) not in late) for name in names)
+def test_every_package_has_its_place_in_the_order() -> None:
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES.values()} - {""}
+    placed = {package(module) for module in MODULES if module != "ui"}
+    assert placed == set(ORDER)
+    assert {name for name in folders if name.count(".") < 2} <= set(ORDER) | {"ui"}
 
 
-def _is_late(node: ast.AST) -> bool:
-    """A function's body, and what only a type checker reads."""
-    checking = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    return checking or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_its_own_package_and_those_before_it(module: str) -> None:
+    later = {name for name in own(module) if PLACE[package(name)] > PLACE[package(module)]}
+    assert not later, f"{module} ({package(module)}) imports {sorted(later)}, which docs/design.md places after it"
 
 
-def foreign(module: str, allowed: set[str]) -> set[str]:
-    """The packages that a module imports, early or late, that are neither the standard library's nor in `allowed`."""
-    return {name.partition(".")[0] for name, _ in imports(module)} - sys.stdlib_module_names - allowed
+def test_no_two_files_import_each_other_by_any_way_round() -> None:
+    try:
+        TopologicalSorter({module: own(module) for module in MODULES}).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports run in a circle: {' <- '.join(error.args[1])}")
 
 
-def early(module: str) -> set[str]:
-    return {name for name, now in imports(module) if now}
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_a_command_and_the_page_and_the_core_no_more_than_is_theirs(module: str) -> None:
+    names = own(module)
+    assert not {name for name in names if name.split(".")[0] in ("train", "eval", "app")}
+    if not module.startswith(("vqa_core.benchmarks", "eval.benchmark")):
+        assert not {name for name in names if name.startswith("vqa_core.benchmarks")}
+    if module.split(".")[0] in ("vqa_core", "train", "eval"):
+        assert not {name for name in names if name.split(".")[0] == "ui"}
 
 
-def test_a_module_is_called_a_model_module_only_where_it_needs_to_be() -> None:
-    """Since it imports a model library or, at any time, another model module."""
-    used = {module: {name for name, _ in imports(module)} for module in CORE}
-    needs = {module for module in CORE if foreign(module, PLAIN | {"vqa_core"} | LATE.get(module, set()))}
-    while more := {module for module in CORE if used[module] & needs} - needs:
-        needs |= more
-    assert needs == MODEL_MODULES
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_the_libraries_of_its_place(module: str) -> None:
+    allowed = PLAIN | {"vqa_core", "ui"} | LATE.get(module, set())
+    allowed |= PAGE if module.split(".")[0] in ("ui", "app") else set()
+    allowed |= TORCH if is_torch(module) else set()
+    foreign = {each.name.partition(".")[0] for each in IMPORTS[module]} - sys.stdlib_module_names - allowed
+    assert not foreign
+    early = {each.name.partition(".")[0] for each in IMPORTS[module] if each.early}
+    assert not early & LATE.get(module, set())
 
 
-@pytest.mark.parametrize("module", PLAIN_MODULES)
-def test_a_plain_module_imports_plain_things(module: str) -> None:
-    assert not foreign(module, PLAIN | {"vqa_core"} | LATE.get(module, set()))
-    assert not MODEL_MODULES & {name for name, _ in imports(module)}
-    assert not LATE.get(module, set()) & early(module)
-
-
-@pytest.mark.parametrize("module", sorted(MODEL_MODULES))
-def test_a_model_module_imports_the_core_and_model_libraries(module: str) -> None:
-    assert not foreign(module, MODEL | {"vqa_core"})
-
-
-@pytest.mark.parametrize("module", COMMANDS)
-def test_a_command_imports_the_core_alone_and_torch_not_at_once(module: str) -> None:
-    assert not foreign(module, {"vqa_core"})
-    assert not MODEL_MODULES & early(module)
-
-
-@pytest.mark.parametrize("module", [*modules("ui"), "app"])
-def test_the_page_imports_the_core_and_gradio_and_no_command_and_torch_not_at_once(module: str) -> None:
-    assert not foreign(module, PLAIN | {"vqa_core", "ui", *PAGE} | LATE.get(module, set()))
-    assert not (MODEL_MODULES | LATE.get(module, set())) & early(module)
-
-
-def test_importing_every_plain_module_and_command_loads_no_torch() -> None:
-    heavy = ["torch", "transformers", "datasets", "gradio", "peft", "wandb"]
-    code = f"import importlib, sys\nfor name in {PLAIN_MODULES + COMMANDS}: importlib.import_module(name)\n"
-    code += f"assert not sys.modules.keys() & {set(heavy)}, sys.modules.keys() & {set(heavy)}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_importing_all_that_is_not_a_torch_package_loads_no_torch() -> None:
+    heavy = {"torch", "transformers", "datasets", "peft", "wandb"}
+    plain = [module for module in MODULES if not is_torch(module) and module.split(".")[0] not in ("ui", "app")]
+    page = [module for module in MODULES if module.split(".")[0] in ("ui", "app")]
+    for names, banned in ((plain, heavy | {"gradio"}), (page, heavy)):
+        code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
+        code += f"assert not sys.modules.keys() & {banned}, sys.modules.keys() & {banned}"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

@@ -10,9 +10,10 @@ from vqa_core.data.competition import read_competition
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.files import read_json, read_json_lines
 from vqa_core.inference.engine import Engine
-from vqa_core.model.stages import describe_model_folder, load_model_folder
+from vqa_core.model.folder import load_model_folder
 from vqa_core.model.vlm import best_device, resolve_precision
 from vqa_core.runs.examples import group_by_image, split_by_image
+from vqa_core.runs.model_folder import describe_model_folder
 
 CONFIG = read_config(ROOT / "configs/demo.json")
 

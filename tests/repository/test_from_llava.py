@@ -18,8 +18,9 @@ from train.convert import main as convert
 from train.finetune import main as finetune
 from vqa_core import ROOT
 from vqa_core.config import read_config
-from vqa_core.model.stages import describe_model_folder
-from vqa_core.prompts.styles import PromptEncoder, prompt_style
+from vqa_core.prompts.encoder import PromptEncoder
+from vqa_core.prompts.styles import prompt_style
+from vqa_core.runs.model_folder import describe_model_folder
 from vqa_core.training.data import BranchEncoder
 
 TEXT = (ROOT / "docs/from-llava.md").read_text(encoding="utf-8")

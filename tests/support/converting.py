@@ -14,9 +14,11 @@ from train.convert import main as convert
 from train.finetune import main as finetune
 from vqa_core.config import ModelSettings
 from vqa_core.files import read_json, write_json
+from vqa_core.model.folder import load_model_folder, save_model_folder
 from vqa_core.model.parts import load_language_model
-from vqa_core.model.stages import Stage, describe_model_folder, load_model_folder, prepare_stage, save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm, build_vlm
+from vqa_core.runs.model_folder import Stage, describe_model_folder
 
 VOCABULARY = 320  # of tiny's tokeniser
 ALIGN = Stage("align")

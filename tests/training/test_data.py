@@ -7,7 +7,7 @@ import torch
 from tests.support.tiny import tiny_examples, tiny_tokenizer, tiny_vlm, write_pictures
 from vqa_core.files import InputError
 from vqa_core.planning.batches import PlannedRow
-from vqa_core.prompts.styles import PromptEncoder
+from vqa_core.prompts.encoder import PromptEncoder
 from vqa_core.runs.examples import Example, group_by_image
 from vqa_core.training.data import BranchEncoder, TrainingBatches, measure_rows, supervised_tokens
 

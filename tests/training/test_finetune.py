@@ -17,8 +17,10 @@ from safetensors.torch import load_file
 from tests.support.tiny import TINY_TRAIN, losses, tiny_run, tiny_vlm
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, read_json_lines
-from vqa_core.model.stages import Stage, prepare_stage, save_model_folder, trained_tensors
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.vlm import Vlm
+from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
 from vqa_core.training import finetune as finetuning

@@ -19,10 +19,12 @@ from vqa_core.files import InputError, read_json
 from vqa_core.inference.predict import adopt_model, build_engine
 from vqa_core.model.capabilities import CAPABILITIES
 from vqa_core.model.collator import collate
+from vqa_core.model.folder import load_llava_folder, load_model_folder
 from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.model.hub.hub_model import HubModel, HubPicture
 from vqa_core.model.packing import Branch, pack_onto
-from vqa_core.model.stages import Stage, describe_model_folder, load_llava_folder, load_model_folder, prepare_stage
+from vqa_core.model.stages import prepare_stage
+from vqa_core.runs.model_folder import Stage, describe_model_folder
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.training.data import BranchEncoder

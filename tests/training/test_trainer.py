@@ -10,8 +10,9 @@ from tests.support.tiny import tiny_picture, tiny_vlm
 from vqa_core.files import InputError
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack
-from vqa_core.model.stages import Stage, prepare_stage, trained_tensors
+from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.vlm import Vlm
+from vqa_core.runs.model_folder import Stage
 from vqa_core.training.trainer import PackedLoss
 
 IMAGES = [

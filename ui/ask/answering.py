@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from ui.workspace.asked import Answered
 from vqa_core.files import InputError
 from vqa_core.runs.predictions import Coming
 
 if TYPE_CHECKING:
     from ui.workspace.models import Models
-    from ui.workspace.workspace import Workspace
     from vqa_core.inference.beam_search import Candidate
     from vqa_core.runs.predictions import Prediction
 
@@ -20,39 +20,12 @@ CHARACTERS = 2000  # of all questions asked at once
 QUESTIONS = 32  # asked at once
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One answer and how it came about; `asdict` makes it ready for JSON.
-
-    `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
-    `seconds` is the time that all questions asked together took, without loading the model and without `likeliest`;
-    `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
-    PixelTransform, or where it has a processor of its own what was kept of its tiles; `asked` the time in seconds since
-    1970; `status` and `detail` are a Prediction's. `searched` is whether `likeliest` were looked for.
-    """
-
-    question: str
-    answer: str
-    probability: float | None
-    likeliest: list[dict[str, Any]]
-    seconds: float
-    prompt: str
-    status: str
-    detail: str
-    run: str
-    pixels: dict[str, Any]
-    asked: float
-    searched: bool = True
-
-
-def answer(
-    workspace: "Workspace", models: "Models", image: Image.Image, questions: Sequence[str], run: str, *, k: int = 5
-) -> list[Answered]:
+def answer(models: "Models", image: Image.Image, questions: Sequence[str], run: str, *, k: int = 5) -> list[Answered]:
     """Answer questions about a picture (RGB) with the model `run`, in their order.
 
     Raises InputError for questions that can't be asked or a model that is not there.
     """
-    stream = answering(workspace, models, image, questions, run, k=k)
+    stream = answering(models, image, questions, run, k=k)
     while True:
         try:
             next(stream)
@@ -61,7 +34,6 @@ def answer(
 
 
 def answering(
-    workspace: "Workspace",
     models: "Models",
     image: Image.Image,
     questions: Sequence[str],

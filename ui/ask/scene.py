@@ -10,12 +10,11 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageEnhance
 
-from ui.ask.answering import Answered
 from ui.ask.examples import ask_examples
 from ui.components.parts import View
 from ui.components.widgets import Bar
 from ui.components.words import Words
-from ui.workspace.asked import id_of
+from ui.workspace.asked import Answered, id_of
 from ui.workspace.pictures import DECODING, FULL, below
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import answers_of

@@ -194,7 +194,7 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     with workspace.asked.once((subject.key, run, *questions)) as first:
         if first:
             keep = functools.partial(workspace.asked.keep_seen, subject.key)
-            stream = answering(workspace, models, image, questions, run, keep=keep)
+            stream = answering(models, image, questions, run, keep=keep)
             try:
                 while True:
                     yield growing(t("ask.answering"), next(stream))

@@ -42,7 +42,7 @@ def start_prediction(
     run = workspace.run(name)
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}; choose from {', '.join(SPLITS)}.")
-    if not has_model(run):
+    if not run.has_model:
         raise InputError(f"{run.model} holds no trained model. Train one in the tab Train, or choose another run.")
     if not questions_of(run, split):
         raise InputError(f"{run.root} has no questions of the split {split!r}.")
@@ -86,10 +86,6 @@ def last_job(workspace: Workspace, name: str, split: str) -> Job | None:
     jobs = (job for job in workspace.jobs.list() if job.run == name)
     job = next((job for job in jobs if any(_answers(command, split) for command in job.commands)), None)
     return None if job and job.before(changed_s(RunDir(workspace.runs / name).predictions(split))) else job
-
-
-def has_model(run: RunDir) -> bool:
-    return (run.model / "vqa.json").is_file()
 
 
 def questions_of(run: RunDir, split: str) -> int:

@@ -14,7 +14,6 @@ from ui.jobs.jobs import shown_command
 from ui.predict.commands import (
     DEMO,
     SPLITS,
-    has_model,
     last_job,
     prediction_commands,
     questions_of,
@@ -163,7 +162,7 @@ def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, re
     run, here = RunDir(workspace.runs / name), name in workspace.run_names()
     job = last_job(workspace, name, split)
     active = job is not None and job.active
-    works = here and has_model(run)
+    works = here and run.has_model
     done, total = (count_lines(run.predictions(split)), questions_of(run, split)) if here else (0, 0)
     scored = _score(run, split) if here and not active and done == total else None
     began = job.started or job.created if active and job else 0.0

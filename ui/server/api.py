@@ -151,7 +151,7 @@ class Endpoints:
         name = text_of(run, "run") or next(iter(models.names()), "")
         with DECODING:
             image: Image.Image = open_image(picture)
-        return [asdict(found) for found in answer(self.workspace, models, image, texts, name)]
+        return [asdict(found) for found in answer(models, image, texts, name)]
 
 
 PUBLIC = ("ask", "ask_many", "predict_start", "job_status", "job_cancel", "score", "submission")

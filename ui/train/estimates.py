@@ -10,8 +10,7 @@ from ui.train.plan import Held, Source
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
 from vqa_core.files import InputError
-from vqa_core.machine import Free, free_memory
-from vqa_core.machine_speed import machine_speed
+from vqa_core.machine import Free, free_memory, machine_speed
 from vqa_core.planning.estimates import (
     Memory,
     Steps,

@@ -10,7 +10,6 @@ from ui.components.form import Form
 from ui.components.parts import Page, Tab, View, moved, view_of
 from ui.components.widgets import facts, progress
 from ui.components.words import Words
-from ui.predict.commands import has_model
 from ui.train import watch as train_watch
 from ui.train.plan import (
     KINDS,
@@ -214,7 +213,7 @@ def draw_head(workspace: Workspace, t: Words, view: View) -> list[Any]:
         gr.Dropdown(choices, value=name if known else ""),
         {"title": wrong[0], "text": " ".join(wrong[1:]), "mark": "wrong"} if wrong else {},
         gr.Column(visible=not watching),
-        gr.Column(visible=not any(has_model(run) for run in list_runs(workspace.runs))),
+        gr.Column(visible=not any(run.has_model for run in list_runs(workspace.runs))),
         gr.update(choices=data_choices(workspace), value=wish.data),
         wish.preset,
         wish.name,

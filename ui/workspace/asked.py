@@ -15,19 +15,43 @@ import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ui.ask.answering import Answered
 from vqa_core.data.images import image_hash
 from vqa_core.files import InputError, write_atomically
 
 GAP, SHEET = 8, 2048  # pixels between tiles, and of the longest side of all together
 KEPT, KEPT_BYTES = 200, 1 << 30  # pictures, and bytes of all; the one untouched for longest goes first
 _ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer and how it came about; `asdict` makes it ready for JSON.
+
+    `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
+    `seconds` is the time that all questions asked together took, without loading the model and without `likeliest`;
+    `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
+    PixelTransform, or where it has a processor of its own what was kept of its tiles; `asked` the time in seconds since
+    1970; `status` and `detail` are a Prediction's. `searched` is whether `likeliest` were looked for.
+    """
+
+    question: str
+    answer: str
+    probability: float | None
+    likeliest: list[dict[str, Any]]
+    seconds: float
+    prompt: str
+    status: str
+    detail: str
+    run: str
+    pixels: dict[str, Any]
+    asked: float
+    searched: bool = True
 
 
 class Asked:

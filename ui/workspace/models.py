@@ -16,11 +16,10 @@ from ui.workspace.memory import give_back
 from vqa_core import ROOT
 from vqa_core.config import PredictSettings
 from vqa_core.files import InputError, named
-from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_dir import RunDir, list_runs
 from vqa_core.settings import resolve
 
 if TYPE_CHECKING:
-    from ui.workspace.workspace import Workspace
     from vqa_core.inference.engine import Engine
 
 SHIPPED = "demo"  # the name of the weights that come with the repository, where no run has it
@@ -37,10 +36,10 @@ class _Loaded:
 
 
 class Models:
-    """The models of a workspace. One question is answered at a time; others wait their turn."""
+    """The models of the runs in a folder. One question is answered at a time; others wait their turn."""
 
-    def __init__(self, workspace: "Workspace", *, most: int = MOST, idle_s: float = IDLE_S) -> None:
-        self.workspace, self.most, self.idle_s = workspace, most, idle_s
+    def __init__(self, runs: Path, *, most: int = MOST, idle_s: float = IDLE_S) -> None:
+        self.runs, self.most, self.idle_s = runs, most, idle_s
         self._turn = threading.Lock()  # not re-entrant, so that a generator may go on in another thread
         self._loaded: dict[str, _Loaded] = {}  # least recently used first
         self._warming: set[str] = set()
@@ -48,8 +47,8 @@ class Models:
 
     def names(self) -> list[str]:
         """Runs that have a trained model, newest first; last the shipped one, where no such run has its name."""
-        runs = [name for name in self.workspace.run_names() if _trained(RunDir(self.workspace.runs / name))]
-        return runs + [SHIPPED] * (SHIPPED not in runs and _trained(RunDir(SHIPPED_FOLDER)))
+        names = [run.root.name for run in list_runs(self.runs) if run.has_model]
+        return names + [SHIPPED] * (SHIPPED not in names and RunDir(SHIPPED_FOLDER).has_model)
 
     def run(self, name: str) -> RunDir:
         """The folder that holds the model of that name; an InputError unless it is one of `names`."""
@@ -57,8 +56,8 @@ class Models:
         if name not in names:
             known = f" Trained models: {named(names)}." if names else " Train one first."
             raise InputError(f"There is no trained model {name!r}.{known}")
-        run = RunDir(self.workspace.runs / name)
-        return run if _trained(run) else RunDir(SHIPPED_FOLDER)
+        run = RunDir(self.runs / name)
+        return run if run.has_model else RunDir(SHIPPED_FOLDER)
 
     @contextlib.contextmanager
     def engine(self, name: str) -> Iterator["Engine"]:
@@ -126,10 +125,6 @@ class Models:
         self._idle = threading.Timer(self.idle_s, self.drop, [self.idle_s])
         self._idle.daemon = True
         self._idle.start()
-
-
-def _trained(run: RunDir) -> bool:
-    return (run.model / "vqa.json").is_file() and (run.model / "trained.safetensors").is_file()
 
 
 def _stamp(run: RunDir) -> tuple[object, ...]:

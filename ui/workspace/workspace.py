@@ -38,7 +38,7 @@ class Workspace:
 
     @cached_property
     def models(self) -> Models:
-        return Models(self)
+        return Models(self.runs)
 
     @cached_property
     def asked(self) -> Asked:

@@ -17,8 +17,8 @@ from vqa_core.data.images import open_image
 from vqa_core.files import InputError
 from vqa_core.inference.decoding import Work
 from vqa_core.inference.engine import Engine
+from vqa_core.model.folder import load_llava_folder
 from vqa_core.model.packing import Branch, pack
-from vqa_core.model.stages import load_llava_folder
 from vqa_core.model.vlm import Vlm, best_device, build_vlm, cast_weights
 from vqa_core.runs.examples import Example
 

@@ -29,8 +29,10 @@ from vqa_core.convert.llava_export import export_llava
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.inference.engine import Engine
 from vqa_core.model.embedded import embedded_language_model
-from vqa_core.model.stages import Stage, describe_model_folder, prepare_stage, save_model_folder
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm, best_device, build_vlm
+from vqa_core.runs.model_folder import Stage, describe_model_folder
 
 logger = logging.getLogger("vqa")
 

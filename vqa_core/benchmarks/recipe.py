@@ -22,7 +22,7 @@ from vqa_core.config import DataSettings, ModelSettings, PredictSettings, TrainS
 from vqa_core.data.prepare import Splits, prepare
 from vqa_core.data.priors import AnswerPrior
 from vqa_core.inference.engine import Engine
-from vqa_core.model.stages import load_model_folder
+from vqa_core.model.folder import load_model_folder
 from vqa_core.model.vlm import best_device, resolve_precision
 from vqa_core.runs.examples import Example, first_images
 from vqa_core.runs.run_dir import RunDir

@@ -26,8 +26,9 @@ from vqa_core.benchmarks.teaching import (
 from vqa_core.benchmarks.timing import Rounds, interleave
 from vqa_core.benchmarks.workloads import Questions, shape_of, workload_of
 from vqa_core.model.packing import PADDING_SEGMENT
-from vqa_core.model.stages import Stage, prepare_stage
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm, best_device, resolve_precision
+from vqa_core.runs.model_folder import Stage
 from vqa_core.training.trainer import PackedLoss
 
 logger = logging.getLogger("vqa")

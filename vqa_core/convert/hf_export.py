@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import AutoProcessor, GenerationConfig, LlavaImageProcessorPil, LlavaProcessor
 
 from vqa_core.files import InputError
+from vqa_core.model.folder import load_llava_folder
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.parts import load_tokenizer
 from vqa_core.model.projectors import MlpProjector
-from vqa_core.model.stages import load_llava_folder
 from vqa_core.model.vlm import Vlm
 
 IMAGE = "<image>"

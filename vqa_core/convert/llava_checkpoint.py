@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vqa_core.convert.tensor_files import load_tensors, load_whole
 from vqa_core.files import InputError, named, read_json
+from vqa_core.runs.model_folder import is_llava_folder
 
 LANGUAGE_TYPES = {"llava": "llama", "llava_llama": "llama", "llava_mistral": "mistral"}
 """LLaVA's `model_type` -> that of its language model. `llava` is 2023's, and Hugging Face's own name for its own."""
@@ -55,22 +56,6 @@ class LlavaCheckpoint:
     def language_type(self) -> str:
         """`model_type` of the language model."""
         return LANGUAGE_TYPES[self.config["model_type"]]
-
-
-def is_llava_folder(folder: Path) -> bool:
-    """Whether a folder's config.json is an original LLaVA's."""
-    path = folder / "config.json"
-    return path.is_file() and is_llava_config(read_json(path))
-
-
-def is_llava_config(config: Any) -> bool:
-    """Whether a config.json is an original LLaVA's: the language model's keys are at its top, there are no parts.
-
-    Hugging Face's LLaVA has the same `model_type`; its loader would take such a config for a default 7B model.
-    """
-    if not isinstance(config, dict) or {"vision_config", "text_config"} & config.keys():
-        return False
-    return str(config.get("model_type")).startswith("llava")
 
 
 def read_llava(folder: Path) -> LlavaCheckpoint:

@@ -26,11 +26,12 @@ from vqa_core.convert.llava_checkpoint import (
 from vqa_core.convert.llava_parts import copy_tokenizer
 from vqa_core.files import InputError, write_json
 from vqa_core.model.embedded import resolve_language_model, resolve_vision_tower
+from vqa_core.model.folder import tensors_of
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.parts import language_config, load_language_model, load_tokenizer, preprocessor_of, tower_config
 from vqa_core.model.projectors import is_mlp
-from vqa_core.model.stages import ModelFolder, Stage
 from vqa_core.prompts.styles import PROMPT_STYLES, prompt_style
+from vqa_core.runs.model_folder import ModelFolder, Stage
 from vqa_core.settings import shown
 
 _OURS = "model.multi_modal_projector."
@@ -50,7 +51,7 @@ def export_llava(model: ModelFolder, out: Path) -> str:
     """
     settings, stage = model.settings, model.stage
     _refuse_what_llava_lacks(settings)
-    tensors = model.tensors()
+    tensors = tensors_of(model.folder)
     projector, boundaries = _projector(tensors, settings)
     config = _config(settings)
     out.mkdir(parents=True, exist_ok=True)

@@ -16,11 +16,12 @@ from vqa_core.config import ModelSettings
 from vqa_core.convert.llava_checkpoint import LlavaCheckpoint, config_number, lora_targets, read_llava
 from vqa_core.convert.llava_parts import with_own_parts
 from vqa_core.files import InputError, named
+from vqa_core.model.folder import write_model_folder
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.parts import language_config, load_tokenizer, preprocessor_of, tower_config
-from vqa_core.model.stages import Stage, write_model_folder
 from vqa_core.prompts.chat_template import written_out
 from vqa_core.prompts.styles import OWN_TEMPLATE
+from vqa_core.runs.model_folder import Stage
 from vqa_core.settings import resolve
 
 # PEFT's settings that change what LoRA computes, and what each has to be here.

@@ -17,8 +17,8 @@ from transformers.utils import is_bitsandbytes_available
 from transformers.utils.hub import is_offline_mode
 
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
-from vqa_core.convert.llava_checkpoint import is_llava_config, is_llava_folder
 from vqa_core.files import InputError
+from vqa_core.runs.model_folder import is_llava_config, is_llava_folder
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _LACKING = re.compile(r"requires the (?:🤗 )?(\w+) library but|Missing optional dependencies: (\w+)")  # transformers'

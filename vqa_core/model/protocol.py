@@ -72,9 +72,6 @@ class AnyVlm(Protocol):
     @property
     def attention(self) -> str: ...
 
-    def asking(self, settings: ModelSettings) -> "AnyVlm":
-        """The same model with the prompt that `settings` name."""
-
     def see(self, image: Image.Image) -> Any:
         """A picture as the model takes it, on the CPU."""
 

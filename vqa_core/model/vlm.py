@@ -24,7 +24,7 @@ from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.model.projectors import build_projector
 from vqa_core.prompts.chat_template import written_out
-from vqa_core.prompts.styles import PromptEncoder
+from vqa_core.prompts.encoder import PromptEncoder
 
 _RARE_CHARACTERS = "\U00012000\U0001f9ff\x07"  # a tokeniser without bytes to fall back on takes them for unknown
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -82,7 +82,7 @@ class Vlm:
         pad = self.prompt.tokenizer.pad_token_id
         return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
-    def asking(self, settings: ModelSettings) -> "Vlm":
+    def with_prompt(self, settings: ModelSettings) -> "Vlm":
         """The same model with the prompt style and the instruction of `settings`."""
         prompt = PromptEncoder(self.prompt.tokenizer, settings.prompt_style, settings.instruction)
         return replace(self, prompt=prompt, settings=settings)

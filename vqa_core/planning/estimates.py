@@ -13,8 +13,7 @@ from typing import Any
 
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json, read_json_lines
-from vqa_core.machine import prefers_bf16
-from vqa_core.machine_speed import Speed
+from vqa_core.machine import Speed, prefers_bf16
 from vqa_core.planning.batches import plan_batches
 from vqa_core.planning.lengths import Lengths
 from vqa_core.planning.part_sizes import language_sizes, projector_sizes, tower_sizes

@@ -10,16 +10,8 @@ from typing import Any
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
-from vqa_core.prompts.styles import (
-    ANSWER,
-    IMAGE,
-    OWN_TEMPLATE,
-    PROMPT_STYLES,
-    QUESTION,
-    PromptEncoder,
-    PromptStyle,
-    adds_bos,
-)
+from vqa_core.prompts.encoder import PromptEncoder, adds_bos
+from vqa_core.prompts.styles import ANSWER, IMAGE, OWN_TEMPLATE, PROMPT_STYLES, QUESTION, PromptStyle
 
 _MARKS = (("qqvquestionvqq", "qqvanswervqq"), ("Zzwaskedzzw", "Zzwrepliedzzw"))
 """Two questions with their answers: words that no template cuts, or has in itself."""

@@ -69,6 +69,11 @@ class RunDir:
     def model(self) -> Path:
         return self.root / "model"
 
+    @property
+    def has_model(self) -> bool:
+        """Whether the run can be asked: its model folder is described and its weights are there."""
+        return (self.model / "vqa.json").is_file() and (self.model / "trained.safetensors").is_file()
+
     def predictions(self, split: str) -> Path:
         return self.root / "predictions" / f"{split}.jsonl"
 

@@ -18,16 +18,18 @@ from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.inference.engine import Engine
 from vqa_core.model.attention import choose_attention
-from vqa_core.model.hub.assembly import build_any
+from vqa_core.model.build import build_any
+from vqa_core.model.folder import save_model_folder, start_from
 from vqa_core.model.loading import LoadOptions, load_in_of
 from vqa_core.model.packing import FLASH
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import spread
-from vqa_core.model.stages import prepare_stage, save_model_folder, stage_of, start_from, trained_tensors
+from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.vlm import best_device, resolve_precision
 from vqa_core.planning.batches import Plan, plan_batches
 from vqa_core.runs.checkpoints import newest_valid
 from vqa_core.runs.examples import Example, first_images
+from vqa_core.runs.model_folder import stage_of
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.training.control import TrainingControl
 from vqa_core.training.data import BranchEncoder, TrainingBatches, TrainingRows, measure_rows

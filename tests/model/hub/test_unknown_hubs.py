@@ -20,10 +20,10 @@ from vqa_core.files import InputError
 from vqa_core.inference.engine import Engine
 from vqa_core.model.capabilities import CAPABILITIES
 from vqa_core.model.collator import collate
+from vqa_core.model.folder import load_model_folder
 from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.packing import pack_onto
-from vqa_core.model.stages import load_model_folder
 from vqa_core.training.data import BranchEncoder
 from vqa_core.training.separate_loss import SeparateRowsLoss
 

@@ -11,19 +11,22 @@ import pytest
 from tests.support.tiny import QUESTIONS, TINY_MODEL, tiny_competition, tiny_parts, tiny_picture
 from ui.ask import tab as tab
 from ui.ask.about import about
-from ui.ask.answering import Answered, answer
+from ui.ask.answering import answer
 from ui.ask.examples import ask_examples
 from ui.ask.scene import percent, seen_pictures, subject_of
 from ui.components.words import Words
 from ui.workspace import models as models_module
+from ui.workspace.asked import Answered
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings
 from vqa_core.data.images import open_image
 from vqa_core.data.pixels import PixelTransform
 from vqa_core.data.prepare import prepare
 from vqa_core.files import InputError, read_json, write_json
-from vqa_core.model.stages import Stage, prepare_stage, save_model_folder
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import build_vlm
+from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 
 EN, KO = Words("en"), Words("ko")
@@ -63,7 +66,7 @@ def test_answers_stream_and_end_with_what_the_api_answers(workspace: Workspace, 
     drawn = asked(workspace, view, "\n".join(QUESTIONS))
     subject = subject_of(workspace, view)
     assert subject
-    by_api = answer(workspace, workspace.models, open_image(subject.path), QUESTIONS, "tiny")
+    by_api = answer(workspace.models, open_image(subject.path), QUESTIONS, "tiny")
     table = drawn[-1][1:][TABLE]
     assert [row[0] for row in table["rows"]] == list(QUESTIONS)
     assert [row[1] for row in table["rows"]] == [each.answer or EN("ask.empty") for each in by_api]

@@ -30,7 +30,7 @@ from ui.train.plan import (
 )
 from ui.train.wish import DEFAULTS, about_preset, draw_plan, fill, loaded, saved_config, start_wish
 from ui.workspace.workspace import Workspace
-from vqa_core import machine_speed
+from vqa_core import machine
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config
 from vqa_core.data.prepare import prepare
 from vqa_core.files import InputError, write_json, write_json_lines
@@ -294,7 +294,7 @@ def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> No
 def test_the_time_on_a_gpu_is_reckoned_where_its_speed_is_known(
     gpu: str, known: bool, basis: str, workspace: Workspace, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_speed, "free_memory", lambda: Free(1 << 36, gpu))
+    monkeypatch.setattr(machine, "free_memory", lambda: Free(1 << 36, gpu))
     rows = {row[0]: row[1:] for row in plan(workspace, form, wish(workspace, form))["figures"]["rows"]}
     assert (rows["Time"][0] != "unknown") is known
     assert basis in rows["Time"][1]

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny import tiny_picture
-from ui.ask.answering import Answered
 from ui.workspace import asked as module
-from ui.workspace.asked import Asked, id_of
+from ui.workspace.asked import Answered, Asked, id_of
 from vqa_core.files import InputError
 
 PIXELS = {"side": 32, "aspect": "square", "mean": [0.5, 0.5, 0.5], "std": [1.0, 1.0, 1.0]}

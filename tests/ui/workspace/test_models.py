@@ -21,8 +21,10 @@ from vqa_core import ROOT
 from vqa_core.config import DataSettings, ModelSettings
 from vqa_core.data.prepare import prepare
 from vqa_core.files import InputError
-from vqa_core.model.stages import Stage, prepare_stage, save_model_folder
+from vqa_core.model.folder import save_model_folder
+from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import build_vlm
+from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 
 QUESTION = ["What colour is the shape?"]
@@ -69,7 +71,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def test_every_run_with_weights_is_a_model_and_so_is_the_shipped_one(workspace: Workspace) -> None:
-    models = Models(workspace)
+    models = Models(workspace.runs)
     assert models.names() == ["a", "b", "c"]
     (module.SHIPPED_FOLDER / "model").mkdir(parents=True)
     for name in ("vqa.json", "trained.safetensors"):
@@ -85,13 +87,13 @@ def test_every_run_with_weights_is_a_model_and_so_is_the_shipped_one(workspace: 
 
 @pytest.mark.parametrize("name", ["d", "nobody", "", "../runs/a", "a/", ".page", SHIPPED])
 def test_a_name_is_never_a_path(name: str, workspace: Workspace) -> None:
-    with pytest.raises(InputError, match=r"no trained model .*'a', 'b', 'c'"), Models(workspace).engine(name):
+    with pytest.raises(InputError, match=r"no trained model .*'a', 'b', 'c'"), Models(workspace.runs).engine(name):
         pass
 
 
 def test_where_there_is_no_model_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHIPPED_FOLDER", tmp_path / "shipped")
-    models = Models(Workspace(tmp_path / "runs"))
+    models = Models(tmp_path / "runs")
     assert models.names() == []
     with pytest.raises(InputError, match="Train one first"):
         models.run(SHIPPED)
@@ -104,7 +106,7 @@ def test_torch_is_not_imported_before_a_model_is_asked() -> None:
 
 def test_a_model_is_loaded_once_and_with_the_settings_of_its_run(workspace: Workspace) -> None:
     RunDir(workspace.runs / "a").write_section("predict", {"max_new_tokens": 3, "engine": "naive", "precision": "fp32"})
-    models = Models(workspace)
+    models = Models(workspace.runs)
     with models.engine("a") as first:
         assert (first.settings.max_new_tokens, first.settings.engine) == (3, "shared")
     with models.engine("a") as second:
@@ -112,7 +114,7 @@ def test_a_model_is_loaded_once_and_with_the_settings_of_its_run(workspace: Work
 
 
 def test_the_model_longest_unused_makes_room(workspace: Workspace) -> None:
-    models = Models(workspace, most=2)
+    models = Models(workspace.runs, most=2)
     for name in ("a", "b", "a", "c"):
         with models.engine(name):
             pass
@@ -120,7 +122,7 @@ def test_the_model_longest_unused_makes_room(workspace: Workspace) -> None:
 
 
 def test_weights_that_changed_are_read_again(workspace: Workspace, parts: Path) -> None:
-    models = Models(workspace)
+    models = Models(workspace.runs)
     with models.engine("a") as old:
         before = old.ask(tiny_picture(0), QUESTION)
     write_model(RunDir(workspace.runs / "a"), parts, seed=7)
@@ -131,7 +133,7 @@ def test_weights_that_changed_are_read_again(workspace: Workspace, parts: Path) 
 
 
 def test_memory_is_given_back_when_nobody_asks(workspace: Workspace) -> None:
-    models = Models(workspace, idle_s=0.2)
+    models = Models(workspace.runs, idle_s=0.2)
     with models.engine("a") as engine:
         weights = weakref.ref(engine.vlm.model)
         time.sleep(0.4)  # longer than it may lie idle, but it is at work
@@ -143,7 +145,7 @@ def test_memory_is_given_back_when_nobody_asks(workspace: Workspace) -> None:
 
 
 def test_a_model_in_use_again_is_not_dropped(workspace: Workspace) -> None:
-    models = Models(workspace, idle_s=0.6)
+    models = Models(workspace.runs, idle_s=0.6)
     with models.engine("a"):
         pass
     for _ in range(6):
@@ -154,7 +156,7 @@ def test_a_model_in_use_again_is_not_dropped(workspace: Workspace) -> None:
 
 
 def test_one_question_is_answered_at_a_time(workspace: Workspace) -> None:
-    models = Models(workspace)
+    models = Models(workspace.runs)
     order: list[str] = []
 
     def ask(name: str) -> None:
@@ -174,7 +176,7 @@ def test_one_question_is_answered_at_a_time(workspace: Workspace) -> None:
 
 
 def test_a_question_that_fails_or_is_given_up_lets_the_next_one_in(workspace: Workspace) -> None:
-    models = Models(workspace)
+    models = Models(workspace.runs)
     with pytest.raises(RuntimeError), models.engine("a"):
         raise RuntimeError("shapes differ")
 
@@ -192,7 +194,7 @@ def test_a_question_that_fails_or_is_given_up_lets_the_next_one_in(workspace: Wo
 
 
 def test_a_model_is_loaded_in_the_background_where_that_works(workspace: Workspace) -> None:
-    models = Models(workspace)
+    models = Models(workspace.runs)
     models.warm("a")
     models.warm("a")
     wait_until(lambda: models.ready("a"))

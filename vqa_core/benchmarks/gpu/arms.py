@@ -12,7 +12,8 @@ from vqa_core.benchmarks.gpu.bed import MEAN, Found, GpuBed
 from vqa_core.benchmarks.report import share
 from vqa_core.benchmarks.timing import Rounds, Spread, interleave
 from vqa_core.benchmarks.workloads import workload_of
-from vqa_core.model.stages import Stage, prepare_stage
+from vqa_core.model.stages import prepare_stage
+from vqa_core.runs.model_folder import Stage
 
 ROUNDS = 3
 LEAST_TOKENS = 1024  # of a training batch

@@ -19,8 +19,7 @@ from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.hub.loading import load_image_text_model
 from vqa_core.model.loading import LoadOptions, load_in_of
 from vqa_core.model.packing import FLASH, check_backend
-from vqa_core.model.protocol import AnyVlm
-from vqa_core.model.vlm import best_device, build_vlm
+from vqa_core.model.vlm import best_device
 from vqa_core.prompts.chat_prompt import OWN, ChatPrompt, check_own_ways, has_template, with_own_prompt
 from vqa_core.prompts.text_prompt import BARE, TextPrompt
 
@@ -50,20 +49,6 @@ def build_hub_model(
     if load_in_of(model) == "full":  # in few bits it is on its device already
         model = model.to(best_device())
     return assemble_hub_model(model, processor, settings)
-
-
-def build_any(
-    settings: ModelSettings,
-    *,
-    dtype: torch.dtype = torch.float32,
-    attention: str = "sdpa",
-    seed: int = 0,
-    options: LoadOptions | None = None,
-) -> AnyVlm:
-    """A whole image-text model where the settings name one, else a LLaVA of their parts."""
-    if settings.base_model:
-        return build_hub_model(settings, dtype=dtype, attention=attention, options=options)
-    return build_vlm(settings, dtype=dtype, attention=attention, seed=seed, options=options)
 
 
 def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSettings) -> HubModel:

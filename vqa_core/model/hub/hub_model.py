@@ -101,12 +101,6 @@ class HubModel:
         pad = self.prompt.tokenizer.pad_token_id
         return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
-    def asking(self, settings: ModelSettings) -> "HubModel":
-        """The same model with the prompt and the instruction of `settings`."""
-        from vqa_core.model.hub.assembly import with_prompt  # which makes what is defined here
-
-        return with_prompt(self, settings)
-
     def see(self, image: Image.Image) -> HubPicture:
         """One RGB picture, and the prompt up to the question; an InputError for a shape that the processor refuses."""
         if isinstance(self.prompt, TextPrompt):  # each question is processed with the picture

@@ -1,0 +1,87 @@
+"""What a model folder says it is, read without torch; vqa_core/model/folder.py reads and writes its weights.
+
+model/trained.safetensors   projector, and LoRA matrices or the whole language model
+model/vqa.json              the parts, the prompt, the stage: enough to load it without the run
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqa_core.config import ModelSettings, TrainSettings, settings_of
+from vqa_core.files import InputError, read_json
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.settings import resolve
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What `prepare_stage` made trainable; written to vqa.json so that loading can make the same modules.
+
+    `base` is nothing at all: a whole model as it came.
+    """
+
+    name: str
+    lora_rank: int = 0
+    lora_alpha: float = 0.0
+    lora_dropout: float = 0.0
+    lora_targets: tuple[str, ...] = ()
+
+
+def stage_of(settings: TrainSettings) -> Stage:
+    """The stage that a training's settings ask for."""
+    if settings.stage != "lora":
+        return Stage(settings.stage)
+    return Stage("lora", settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_targets)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """What a model folder says it is: the parts and the stage its weights belong to."""
+
+    folder: Path
+    settings: ModelSettings
+    stage: Stage
+
+
+def is_llava_folder(folder: Path) -> bool:
+    """Whether a folder's config.json is an original LLaVA's."""
+    path = folder / "config.json"
+    return path.is_file() and is_llava_config(read_json(path))
+
+
+def is_llava_config(config: Any) -> bool:
+    """Whether a config.json is an original LLaVA's: the language model's keys are at its top, there are no parts.
+
+    Hugging Face's LLaVA has the same `model_type`; its loader would take such a config for a default 7B model.
+    """
+    if not isinstance(config, dict) or {"vision_config", "text_config"} & config.keys():
+        return False
+    return str(config.get("model_type")).startswith("llava")
+
+
+def describe_model_folder(folder: Path) -> ModelFolder:
+    """Read vqa.json, or what the run says of one of its checkpoints.
+
+    An InputError if there is neither, or a vqa.json of another format.
+    """
+    run = RunDir(folder.absolute().parent.parent)
+    if (folder / "manifest.json").is_file() and run.config.is_file():
+        config = run.read_config()
+        return ModelFolder(
+            folder, settings_of(ModelSettings, config, {}), stage_of(settings_of(TrainSettings, config, {}))
+        )
+    if is_llava_folder(folder):
+        raise InputError(
+            f"{folder} is an original LLaVA checkpoint. Convert it first: "
+            f"python -m train.convert --from {folder} --to DIR"
+        )
+    if not (folder / "vqa.json").is_file():
+        raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")
+    described = read_json(folder / "vqa.json")
+    if described.get("format") != FORMAT:
+        raise InputError(f"{folder / 'vqa.json'} has format {described.get('format')!r}; this version reads {FORMAT}.")
+    stage = Stage(**described["stage"] | {"lora_targets": tuple(described["stage"]["lora_targets"])})
+    return ModelFolder(folder, resolve(ModelSettings, described["model"], {}), stage)
