@@ -25,6 +25,7 @@ from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import read_json
 from vqa_core.inference.engine import Engine
+from vqa_core.model.capabilities import Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.stages import prepare_stage
@@ -96,7 +97,7 @@ def test_questions_asked_together_are_answered_as_alone(kind: str, caplog: pytes
 
 
 def batch_of(vlm: Vlm, groups: list[list[tuple[str, str]]]) -> dict[str, Any]:
-    pictures = [vlm.see(tiny_picture(number)) for number in range(len(groups))]
+    pictures = [vlm.preprocess(tiny_picture(number)) for number in range(len(groups))]
     rows = [
         pack_onto(
             vlm.prefix_of(picture),
@@ -128,7 +129,7 @@ def test_the_loss_is_that_of_single_questions(kind: str) -> None:
     for number, group in enumerate(GROUPS):
         for pair in group:
             batch = batch_of(vlm, [[pair]])
-            batch["pixel_values"] = vlm.stacked([vlm.see(tiny_picture(number))])
+            batch["pixel_values"] = vlm.stacked([vlm.preprocess(tiny_picture(number))])
             loss = own_loss(vlm, batch)
             loss.backward()
             single += float(loss.detach())
@@ -167,7 +168,7 @@ def test_the_commands_train_and_answer(kind: str, tmp_path: Path) -> None:
 
 def test_a_window_that_no_row_outgrows_is_shared() -> None:
     wide = vlm_of("mistral", sliding_window=2000)
-    assert wide.sharing == "kv"
+    assert wide.sharing is Sharing.PREFIX
     assert isinstance(loss_of(wide), PackedLoss)
     plain = vlm_of("mistral", sliding_window=None)
     assert asked(wide, QUESTIONS) == asked(plain, QUESTIONS)
@@ -176,4 +177,4 @@ def test_a_window_that_no_row_outgrows_is_shared() -> None:
 
 
 def test_the_embedded_kind_shares_all() -> None:
-    assert tiny_vlm().sharing == "kv"
+    assert tiny_vlm().sharing is Sharing.PREFIX

@@ -99,7 +99,7 @@ def test_prompts_without_a_place_for_the_picture_are_said(
 @pytest.mark.parametrize("kind", ["paligemma", "florence2"])
 def test_the_picture_s_tokens_are_the_processor_s(kind: str, tmp_path: Path) -> None:
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub(kind, tmp_path))))
-    found = hub.question_inputs(hub.see(tiny_picture(0)), QUESTIONS[0])
+    found = hub.question_inputs(hub.preprocess(tiny_picture(0)), QUESTIONS[0])
     expected = plain_inputs(hub.processor, tiny_picture(0), QUESTIONS[0])
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in found)
@@ -217,5 +217,5 @@ def test_a_question_that_begins_what_is_generated_is_asked_and_learnt_so(tmp_pat
     answer = hub.prompt.answer_ids("dark blue")
     assert hub.prompt.decode(answer) == "dark blue"
     assert answer == hub.prompt.tokenizer(" dark blue")["input_ids"]
-    taught = hub.taught_inputs(hub.see(tiny_picture(0)), QUESTIONS[0], [], [*answer, hub.prompt.end_id])
+    taught = hub.taught_inputs(hub.preprocess(tiny_picture(0)), QUESTIONS[0], [], [*answer, hub.prompt.end_id])
     assert taught["decoder_input_ids"].tolist() == [asked + answer]

@@ -17,7 +17,7 @@ from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
 from vqa_core.inference.predict import adopt_model, build_engine
-from vqa_core.model.capabilities import CAPABILITIES
+from vqa_core.model.capabilities import CAPABILITIES, Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.folder import load_llava_folder, load_model_folder
 from vqa_core.model.hub.assembly import build_hub_model
@@ -100,7 +100,7 @@ def test_a_run_answers_with_one_model_only(tmp_path: Path) -> None:
         predict.main(["--run", str(run.root), "--model", str(two), *PREDICT])
     with pytest.raises(InputError, match="needs a model of a vision tower"):
         load_llava_folder(run.model)
-    assert load_model_folder(run.model).sharing == "kv"
+    assert load_model_folder(run.model).sharing is Sharing.PREFIX
 
 
 def test_what_is_no_image_text_model_is_said(tmp_path: Path) -> None:
@@ -137,11 +137,11 @@ def test_a_model_that_lacks_a_file_is_said(gone: str, said: str, tmp_path: Path)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_the_loss_is_that_of_the_model_s_own_forward_pass(kind: str, tmp_path: Path) -> None:
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub(kind, tmp_path))))
-    pictures = [hub.see(tiny_picture(0)), hub.see(tiny_picture(1).resize((30, 70)))]
+    pictures = [hub.preprocess(tiny_picture(0)), hub.preprocess(tiny_picture(1).resize((30, 70)))]
     encode = BranchEncoder(hub.prompt, 256).encode
     branches = [encode(question, answer)[0] for question, answer in zip(QUESTIONS, ANSWERS_TAUGHT)]
     batch = collate([pack_onto(hub.prefix_of(seen), branches) for seen in pictures], hub.pad_id)
-    loss = PackedLoss(hub) if hub.sharing == "kv" else SeparateRowsLoss(hub)
+    loss = PackedLoss(hub) if hub.sharing is Sharing.PREFIX else SeparateRowsLoss(hub)
     with torch.no_grad():
         found = float(loss(hub.stacked(pictures, [QUESTIONS[:3]] * 2), **batch)["loss"])
         expected = sum(
@@ -170,8 +170,8 @@ def test_an_architecture_that_is_not_in_the_table_is_trained(tmp_path: Path, mon
     assert sum(loss[-5:]) < 0.6 * sum(loss[:5])
     hub = load_model_folder(run.model)
     assert isinstance(hub, HubModel)
-    assert hub.sharing == "nothing"
-    seen, branch = hub.see(tiny_picture(0)), BranchEncoder(hub.prompt, 256).encode(QUESTIONS[0], "dark blue")[0]
+    assert hub.sharing is Sharing.NOTHING
+    seen, branch = hub.preprocess(tiny_picture(0)), BranchEncoder(hub.prompt, 256).encode(QUESTIONS[0], "dark blue")[0]
     batch = collate([pack_onto(hub.prefix_of(seen), [branch])], hub.pad_id)
     with torch.no_grad():
         found = float(SeparateRowsLoss(hub)(hub.stacked([seen], [QUESTIONS[:1]]), **batch)["loss"])

@@ -49,6 +49,7 @@ def answering(
     questions = checked(questions)
     with models.engine(run) as engine:
         from vqa_core.inference.beam_search import likeliest
+        from vqa_core.model.capabilities import Sharing
         from vqa_core.model.hub.hub_model import HubModel
         from vqa_core.model.vlm import Vlm
 
@@ -58,7 +59,7 @@ def answering(
         candidates, vlm = likeliest(engine, image, questions, k), engine.vlm
         pixels = asdict(vlm.transform) if isinstance(vlm, Vlm) else {}
         if isinstance(vlm, HubModel):
-            pixels = keep(vlm.tiles(vlm.see(image)))
+            pixels = keep(vlm.tiles(vlm.preprocess(image)))
         return [
             Answered(
                 question=question,
@@ -72,7 +73,7 @@ def answering(
                 run=run,
                 pixels=pixels,
                 asked=asked,
-                searched=vlm.sharing == "kv",
+                searched=vlm.sharing is Sharing.PREFIX,
             )
             for question, prediction, found in zip(questions, predictions, candidates, strict=True)
         ]

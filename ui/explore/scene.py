@@ -83,7 +83,7 @@ def _with_dataset(workspace: Workspace, t: Words, scene: Scene) -> Scene:
         view=view,
         dataset=dataset,
         runs=tuple(datasets.runs_of(dataset)),
-        sight=datasets.see(dataset),
+        sight=datasets.preprocess(dataset),
         notices=notices,
     )
 

@@ -198,7 +198,7 @@ def turned_to(scene: Scene, number: float | None) -> View:
 
 def tried_again(workspace: Workspace, view: View) -> View:
     """Read the dataset again after a failure."""
-    workspace.datasets.see(workspace.datasets.get(view.get("data", "")), again=True)
+    workspace.datasets.preprocess(workspace.datasets.get(view.get("data", "")), again=True)
     return view
 
 

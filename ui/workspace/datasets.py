@@ -137,7 +137,7 @@ class Datasets:
         with self._writing:
             write_json(self._file, self._remembered() | {str(folder): entry or {"source": ""}})
         dataset = self.get(_key(folder))
-        self.see(dataset, again=True)
+        self.preprocess(dataset, again=True)
         return dataset
 
     def forget(self, key: str) -> None:
@@ -146,7 +146,7 @@ class Datasets:
         with self._writing:
             write_json(self._file, {name: entry for name, entry in self._remembered().items() if name != folder})
 
-    def see(self, dataset: Dataset, *, again: bool = False) -> Sight:
+    def preprocess(self, dataset: Dataset, *, again: bool = False) -> Sight:
         """The index as it is; one that is missing or older than the data is being made from here on.
 
         What failed is not tried on the same data again, unless told so.
@@ -170,7 +170,7 @@ class Datasets:
     def index(self, key: str) -> DataIndex:
         """The index of a dataset; an InputError as long as there is none."""
         dataset = self.get(key)
-        index = self.see(dataset).index
+        index = self.preprocess(dataset).index
         if not index:
             raise InputError(f"The dataset {dataset.name!r} is still being read. Try again in a moment.")
         return index

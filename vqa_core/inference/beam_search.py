@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from vqa_core.inference.engine import Engine
+from vqa_core.model.capabilities import Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import PREFIX_SEGMENT, attention_mask
 from vqa_core.runs.examples import Example
@@ -76,9 +77,9 @@ def likeliest(engine: Engine, image: Image.Image, questions: Sequence[str], k: i
     """
     vlm, trie = engine.vlm, engine.trie
     width = max(BEAM, k) if trie is None or trie.answers > ALL_ANSWERS else ALL_ANSWERS
-    if vlm.sharing != "kv":
+    if vlm.sharing is not Sharing.PREFIX:
         return [[] for _ in questions]
-    picture = vlm.see(image)
+    picture = vlm.preprocess(image)
     row = engine.row_of([Example(str(index), "", "", question) for index, question in enumerate(questions)], picture)
     cache = DynamicCache()
     found = [_Found() for _ in questions]

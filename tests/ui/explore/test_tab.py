@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         log.append(Prediction(e.question_id, "yes", "yes", 0.75) for e in val)
     Tags(workspace.run("one")).toggle(val[0].question_id, "ambiguous")
     deadline = time.monotonic() + 60
-    while any(workspace.datasets.see(dataset).state for dataset in workspace.datasets.all()):
+    while any(workspace.datasets.preprocess(dataset).state for dataset in workspace.datasets.all()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return workspace

@@ -14,7 +14,7 @@ from transformers.utils.hub import LocalEntryNotFoundError
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
-from vqa_core.model.capabilities import CAPABILITIES, Capability, capability_of
+from vqa_core.model.capabilities import CAPABILITIES, Capability, Sharing, capability_of
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.hub.loading import load_image_text_model
 from vqa_core.model.loading import LoadOptions, load_in_of
@@ -61,9 +61,9 @@ def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSe
             "chat_template.jinja from the model that it was made from into its folder."
         )
     attention = str(model.get_decoder().config._attn_implementation)
-    if capability.share == "kv" and attention == FLASH:  # exact for plain rows alone
-        capability = replace(capability, share="vision", mask="own")
-    if capability.share == "kv":
+    if capability.sharing is Sharing.PREFIX and attention == FLASH:  # exact for plain rows alone
+        capability = replace(capability, sharing=Sharing.VISION)
+    if capability.sharing is Sharing.PREFIX:
         check_backend(attention)
     image_token_id = getattr(model.config, "image_token_id", getattr(processor, "image_token_id", None))
     if templated and (image_token_id is None or not getattr(processor, "image_token", None)):
@@ -118,10 +118,10 @@ def _follow(hub: HubModel, prompt: ChatPrompt) -> None:
     """
     grey = Image.new("RGB", (64, 64), "grey")
     if hub.model.config.model_type in CAPABILITIES:
-        prompt.follow(hub.see(grey).prefix.ids)
+        prompt.follow(hub.preprocess(grey).prefix.ids)
         return
     with _own_errors(hub.model.config.model_type):
-        prompt.follow(hub.see(grey).prefix.ids)
+        prompt.follow(hub.preprocess(grey).prefix.ids)
         _ask_once(hub, grey)
 
 
@@ -135,7 +135,7 @@ def _prompt_of(
     processor: Any, settings: ModelSettings, ends: frozenset[int], capability: Capability
 ) -> ChatPrompt | TextPrompt:
     if has_template(processor):
-        cuts = capability.share != "nothing"
+        cuts = capability.sharing is not Sharing.NOTHING
         return ChatPrompt(processor, settings.instruction, settings.prompt_style, cuts=cuts)
     return TextPrompt(processor, settings.instruction, settings.prompt_style, end_id=min(ends, default=None))
 
@@ -190,7 +190,7 @@ def _try(hub: HubModel, prompt: TextPrompt) -> None:
 def _ask_once(hub: HubModel, image: Image.Image) -> None:
     """One token of an answer."""
     with torch.inference_mode(), hub.autocast():
-        hub.model.generate(**hub.question_inputs(hub.see(image), _TRIED[0]), do_sample=False, max_new_tokens=1)
+        hub.model.generate(**hub.question_inputs(hub.preprocess(image), _TRIED[0]), do_sample=False, max_new_tokens=1)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
-from vqa_core.model.capabilities import Capability
+from vqa_core.model.capabilities import Capability, Sharing
 from vqa_core.model.packing import Prefix
 from vqa_core.model.vlm import autocast_of
 from vqa_core.prompts.chat_prompt import ChatPrompt
@@ -75,8 +75,8 @@ class HubModel:
         return next((getattr(base, name) for name in names if hasattr(base, name)), base)
 
     @property
-    def sharing(self) -> str:
-        return self.capability.share
+    def sharing(self) -> Sharing:
+        return self.capability.sharing
 
     @property
     def image_tokens(self) -> int:
@@ -101,7 +101,7 @@ class HubModel:
         pad = self.prompt.tokenizer.pad_token_id
         return int(self.prompt.end_id if pad in (None, self.image_token_id) else pad)
 
-    def see(self, image: Image.Image) -> HubPicture:
+    def preprocess(self, image: Image.Image) -> HubPicture:
         """One RGB picture, and the prompt up to the question; an InputError for a shape that the processor refuses."""
         if isinstance(self.prompt, TextPrompt):  # each question is processed with the picture
             made = self.processed(self.prompt.whole_text(""), image)
@@ -145,7 +145,7 @@ class HubModel:
 
     def _axes(self, ids: Tensor, pixels: dict[str, Tensor]) -> list[list[int]] | None:
         """The three positions of each token of `ids` (1, P), for models that have three and share a prefix."""
-        if self.capability.positions != "mrope" or self.sharing != "kv":
+        if not self.capability.mrope or self.sharing is not Sharing.PREFIX:
             return None
         of_image = (ids == self.image_token_id).int()
         given = {name: value for name, value in pixels.items() if name.endswith("_grid_thw")}
@@ -154,7 +154,7 @@ class HubModel:
 
     def stacked(self, pictures: Sequence[HubPicture], questions: Sequence[Sequence[str]] = ()) -> list[Any]:
         """The pictures' inputs, which may differ in size; the whole pictures where questions are rows of their own."""
-        if self.sharing == "kv":
+        if self.sharing is Sharing.PREFIX:
             return [picture.pixels for picture in pictures]
         asked = questions or [()] * len(pictures)
         return [replace(picture, questions=tuple(each)) for picture, each in zip(pictures, asked, strict=True)]
@@ -209,7 +209,7 @@ class HubModel:
 
     def question_inputs(self, picture: HubPicture, question: str, outputs: Any = None) -> dict[str, Any]:
         """What `generate` takes for one question; of a model nobody looked at, all that its processor makes of it."""
-        if self.sharing != "nothing":
+        if self.sharing is not Sharing.NOTHING:
             return self.row_inputs(picture, self.prompt.branch_ids(question)[0], outputs)
         inputs = self.processed(self.prompt.whole_text(question), picture.image)
         if not self.capability.begins:
@@ -237,12 +237,12 @@ class HubModel:
             begun = self._begun(inputs.pop("decoder_input_ids", None))
             inputs.pop("decoder_attention_mask", None)  # 1 for each, as without one
             return inputs | {"decoder_input_ids": torch.tensor([[*begun, *answer[:-1]]], device=self.device)}
-        if self.sharing == "nothing":  # as it is asked: what stands before a question may depend on that
+        if self.sharing is Sharing.NOTHING:  # as it is asked: what stands before a question may depend on that
             inputs = self.question_inputs(picture, question)
             if self.capability.begins:
                 inputs = self._opened(inputs)
                 inputs["input_ids"][:, 0] = self.model.config.get_text_config().bos_token_id
-            return self._extended(inputs, answer[:-1], self.capability.answer_type)
+            return self._extended(inputs, answer[:-1], self.capability.answer_token_type)
         return self.row_inputs(picture, ids + answer[:-1], outputs)
 
     def _begun(self, prompt: Tensor | None) -> list[int]:
