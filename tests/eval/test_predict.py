@@ -23,6 +23,8 @@ from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ["--batch-questions", "7", "--max-new-tokens", "5", "--precision", "fp32"]
 KILLS = 10
 

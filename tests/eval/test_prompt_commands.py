@@ -15,6 +15,8 @@ from vqa_core.files import InputError, read_json
 from vqa_core.inference.predict import adopt_model, build_engine
 from vqa_core.runs.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -31,6 +31,8 @@ from vqa_core.training.data import BranchEncoder
 from vqa_core.training.separate_loss import SeparateRowsLoss
 from vqa_core.training.trainer import PackedLoss
 
+pytestmark = pytest.mark.slow
+
 TRAIN = [
     "--stage", "lora", "--lora-rank", "4", "--batch-questions", "8", "--max-steps", "25", "--learning-rate", "1e-2",
     "--log-every", "1", "--save-every", "100", "--precision", "fp32", "--text-token-budget", "256",

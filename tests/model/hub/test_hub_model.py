@@ -24,6 +24,8 @@ from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.runs.examples import Example
 
+pytestmark = pytest.mark.slow
+
 LONGEST = 6
 SIZES = [(50, 40), (40, 90), (64, 64), (33, 20)]
 SHARING = sorted(kind for kind, capability in CAPABILITIES.items() if capability.sharing is Sharing.PREFIX)

@@ -15,6 +15,8 @@ from vqa_core.inference.predict import build_engine
 from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.runs.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 TRAIN = [
     "--stage", "lora", "--lora-rank", "2", "--batch-questions", "8", "--max-steps", "2", "--save-every", "1",
     "--precision", "fp32", "--text-token-budget", "256",

@@ -17,6 +17,8 @@ from vqa_core.data.prepare import prepare
 from vqa_core.inference.predict import adopt_model
 from vqa_core.runs.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 EN = Words("en")
 
 
