@@ -1,7 +1,7 @@
 """Where answers are wrong and why, and all runs side by side.
 
-In: the files of one run, or of two, or of all. Out: arrays and tables that the page draws. Nothing here changes a run; the name of the
-pinned baseline is kept beside the runs.
+In: the files of one run, or of two, or of all. Out: arrays and tables that the page draws. Nothing here changes a run;
+the name of the pinned baseline is kept beside the runs.
 
 confusion.py    which answer was given where which one is right
 errors.py       Answers: a split beside its right answers; sliced, filtered, counted
