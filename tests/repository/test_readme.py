@@ -34,14 +34,14 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
 
 
 def pythons() -> list[list[str]]:
-    """Every `python -m` command of README, as the words after `-m`."""
-    titles = re.findall(r"^## (.*)$", readme.TEXT, re.MULTILINE)
-    return [words[2:] for title in titles for words in readme.commands(title) if words[:2] == ["python", "-m"]]
+    """Every `python -m` command of README and docs/models.md, as the words after `-m`."""
+    text = readme.TEXT + (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    return [words[2:] for words in readme.commands_of(text) if words[:2] == ["python", "-m"]]
 
 
 def test_every_flag_of_every_command_is_one_that_the_command_has() -> None:
     known: dict[str, set[str]] = {}
-    assert len(pythons()) > 10
+    assert len(pythons()) > 20
     for module, *arguments in pythons():
         if module not in known:
             done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
