@@ -39,7 +39,7 @@ FLOORS: tuple[dict[str, tuple[int, int]], ...] = (
 
 SOURCE = ("train.csv", "test.csv", "image/")
 FLOW = (
-    ("train.prepare", "vqa_core.data", "train.jsonl, rows/"),
+    ("train.prepare", "vqa_core.data", "train.jsonl, test.jsonl, rows/"),
     ("train.finetune", "vqa_core.training", "model/"),
     ("eval.predict", "vqa_core.inference", "predictions/"),
     ("eval.score", "vqa_core.scoring", "score.json"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import packages
 from tests.support import readme
 from vqa_core import ROOT
 
@@ -31,6 +32,16 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
         assert target.exists(), link
         titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE) if heading else []
         assert not heading or heading in {title.lower().replace(" ", "-") for title in titles}, link
+
+
+def test_the_packages_are_those_that_are_there() -> None:
+    (block,) = readme.blocks(readme.section("The packages"), "text")
+    named = [line.split()[0] for line in block.splitlines()]
+    assert all((ROOT / name).exists() for name in named)
+    inner = [
+        f"{name.replace('.', '/')}/" for name in packages.order() if name.startswith(("vqa_core", "train", "eval"))
+    ]
+    assert [name for name in named if name in inner] == inner, "in the order of docs/design.md"
 
 
 def pythons() -> list[list[str]]:
