@@ -72,6 +72,7 @@ def package_imports() -> dict[str, set[str]]:
     return found
 
 
+@cache
 def torch_packages() -> set[str]:
     """The packages that load torch when they are imported."""
     packages, known = order(), modules()
