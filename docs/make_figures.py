@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from docs import packages_figure
 from docs.drawing import THEMES, Pen, Theme
@@ -78,7 +79,10 @@ def write_figures(folder: Path) -> list[Path]:
     for name, theme in THEMES.items():
         for figure, draw in (("packed-row", packed_row), ("packages", packages_figure.draw)):
             paths.append(folder / f"{figure}-{name}.png")
-            draw(theme).save(paths[-1], optimize=True)
+            image, info = draw(theme), PngInfo()
+            for key, words in image.info.items():
+                info.add_text(str(key), words)
+            image.save(paths[-1], optimize=True, pnginfo=info)
     return paths
 
 

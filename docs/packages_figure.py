@@ -195,7 +195,7 @@ def _straightened(corners: list[Point]) -> list[Point]:
 
 
 def draw(theme: Theme) -> Image.Image:
-    """The figure as RGBA on nothing, drawn large and made smaller, which smooths its lines."""
+    """The figure as RGBA on nothing, with its arrows in words; drawn large, then made smaller to smooth lines."""
     scale, shown = 4, 2
     placed = boxes()
     height = int(placed[GROUND].bottom) + 10
@@ -206,7 +206,9 @@ def draw(theme: Theme) -> Image.Image:
     _boxes(pen, theme, placed)
     _flow(pen, theme, placed)
     _legend(pen, theme)
-    return canvas.resize((WIDTH * shown, height * shown), Image.Resampling.BOX)
+    figure = canvas.resize((WIDTH * shown, height * shown), Image.Resampling.BOX)
+    figure.info["arrows"] = "; ".join(" -> ".join(ends) for ends in arrows())
+    return figure
 
 
 def _boxes(pen: Pen, theme: Theme, placed: dict[str, Box]) -> None:

@@ -30,12 +30,11 @@ def test_every_figure_that_is_shown_is_one_that_is_drawn(drawn: Path) -> None:
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("figure", ["packed-row", "packages"])
 def test_a_figure_shows_the_code_as_it_is(figure: str, theme: str, drawn: Path) -> None:
-    shown, today = (
-        np.asarray(Image.open(folder / f"{figure}-{theme}.png").convert("RGBA"), dtype=float)
-        for folder in (FOLDER, drawn)
-    )
+    images = [Image.open(folder / f"{figure}-{theme}.png").convert("RGBA") for folder in (FOLDER, drawn)]
+    assert images[0].info == images[1].info, "draw it again: python -m docs.make_figures"
+    shown, today = (np.asarray(image, dtype=float) for image in images)
     assert shown.shape == today.shape, "draw it again: python -m docs.make_figures"
-    # Another FreeType may move a letter's edge; a cell of the mask is some 1,400 pixels, an arrow no fewer.
+    # Another FreeType may move a letter's edge; a cell of the mask is some 1,400 pixels, a box of a package many more.
     assert (np.abs(shown - today).max(axis=2) > 40).sum() < 1000, "draw it again: python -m docs.make_figures"
 
 
