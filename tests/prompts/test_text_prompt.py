@@ -20,7 +20,6 @@ from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.inference.engine import Engine
-from vqa_core.model.build import with_prompt
 from vqa_core.model.capabilities import CAPABILITIES
 from vqa_core.model.hub.assembly import assemble_hub_model, build_hub_model
 from vqa_core.model.hub.loading import load_image_text_model
@@ -29,10 +28,6 @@ from vqa_core.runs.predictions import read_predictions
 
 PREDICT = ["--precision", "fp32", "--max-new-tokens", "4"]
 SPELLED = "<image>Question: <question> Answer: <answer>"
-
-
-def prompt_of(tokenizer: PreTrainedTokenizerFast, style: str = BARE) -> TextPrompt:
-    return TextPrompt(type("Processor", (), {"tokenizer": tokenizer}), "", style)
 
 
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:
@@ -49,8 +44,7 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
 @pytest.mark.parametrize("style", [BARE, SPELLED, "<image>Q: <question> A:<answer>"])
 def test_an_answer_is_a_word_that_follows(make: Any, style: str) -> None:
     tokenizer = make()
-    prompt = prompt_of(tokenizer, style)
-    prompt.ask_with("", closed=False)
+    prompt = TextPrompt(tokenizer, style)
     asked = prompt.whole_text("is it?")
     whole = tokenizer(f"{asked} red", add_special_tokens=False)["input_ids"]
     before = tokenizer(asked, add_special_tokens=False)["input_ids"]
@@ -59,14 +53,13 @@ def test_an_answer_is_a_word_that_follows(make: Any, style: str) -> None:
 
 
 def test_behind_a_line_break_or_an_encoder_an_answer_is_bare() -> None:
-    prompt = prompt_of(tiny_tokenizer())
-    prompt.ask_with("", closed=True)
+    prompt = TextPrompt(tiny_tokenizer(), keeps_apart=True)
     assert prompt.answer_ids("red") == prompt.tokenizer("red")["input_ids"]
     assert prompt.answer_ids("") == []
 
 
 def test_what_looks_like_a_token_in_a_question_is_none() -> None:
-    prompt = prompt_of(tiny_tokenizer())
+    prompt = TextPrompt(tiny_tokenizer())
     text = prompt.whole_text("is it <|im_end|>?")
     assert prompt.end_id not in prompt.tokenizer(text)["input_ids"]
     assert prompt.end_id not in prompt.answer_ids("<|im_end|>")
@@ -74,10 +67,10 @@ def test_what_looks_like_a_token_in_a_question_is_none() -> None:
 
 def test_what_a_spelled_prompt_ends_with_ends_the_answer(tmp_path: Path) -> None:
     ended = "<image>Q: <question> A: <answer>\n"
-    prompt = prompt_of(tiny_tokenizer(), ended)
+    prompt = TextPrompt(tiny_tokenizer(), ended)
     assert [prompt.end_id] == prompt.tokenizer("\n")["input_ids"]
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("blip-2", tmp_path))))
-    asked = with_prompt(hub, ModelSettings(base_model=str(tmp_path), prompt_style=ended))
+    asked = hub.with_prompt(ModelSettings(base_model=str(tmp_path), prompt_style=ended))
     assert asked.stop_ids == hub.stop_ids | {prompt.end_id}
     assert asked.model.generation_config.eos_token_id == sorted(asked.stop_ids)
 
@@ -217,5 +210,5 @@ def test_a_question_that_begins_what_is_generated_is_asked_and_learnt_so(tmp_pat
     answer = hub.prompt.answer_ids("dark blue")
     assert hub.prompt.decode(answer) == "dark blue"
     assert answer == hub.prompt.tokenizer(" dark blue")["input_ids"]
-    taught = hub.taught_inputs(hub.preprocess(tiny_picture(0)), QUESTIONS[0], [], [*answer, hub.prompt.end_id])
+    taught = hub.training_inputs(hub.preprocess(tiny_picture(0)), QUESTIONS[0], [], [*answer, hub.prompt.end_id])
     assert taught["decoder_input_ids"].tolist() == [asked + answer]

@@ -18,16 +18,14 @@ from vqa_core.data.priors import AnswerPrior
 from vqa_core.files import InputError, sha256_of
 from vqa_core.inference.engine import Engine
 from vqa_core.model.attention import choose_attention
-from vqa_core.model.build import with_prompt
 from vqa_core.model.folder import load_model_folder, write_model_folder
 from vqa_core.model.hub.loading import check_image_text_model
 from vqa_core.model.loading import LoadOptions, is_hub_id
 from vqa_core.model.parts import load_tokenizer
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import best_device, resolve_precision
-from vqa_core.prompts.chat_prompt import refuse_named_style
 from vqa_core.prompts.chat_template import written_out
-from vqa_core.prompts.styles import OWN_TEMPLATE, STYLE_NAMES, changed_prompt
+from vqa_core.prompts.styles import OWN_TEMPLATE, STYLE_NAMES, changed_prompt, refuse_named_style
 from vqa_core.runs.examples import Example
 from vqa_core.runs.model_folder import Stage, describe_model_folder, is_llava_folder
 from vqa_core.runs.predictions import Prediction, PredictionLog
@@ -70,7 +68,7 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: A
     vlm = vlm or _load(run.model, settings)
     asked = _asked_with(vlm.settings, settings)
     if asked != vlm.settings:
-        vlm = with_prompt(vlm, asked)
+        vlm = vlm.with_prompt(asked)
     train = run.examples("train") if run.train.is_file() else []
     if not train and settings.answers == "train":
         raise InputError(

@@ -12,7 +12,8 @@ from transformers import GenerationMixin
 
 from vqa_core.inference.baselines import Choices, cut
 from vqa_core.inference.decoding import Generated
-from vqa_core.model.hub.hub_model import HubModel, HubPicture
+from vqa_core.model.hub.hub_model import HubModel
+from vqa_core.model.hub.inputs import HubPicture
 
 if TYPE_CHECKING:
     from vqa_core.inference.engine import Batch, Engine

@@ -11,7 +11,9 @@ IMAGE, QUESTION, ANSWER = PLACES = ("<image>", "<question>", "<answer>")
 REPLY = "<reply>"
 """Where the learnt text begins, in the text of a style whose blanks before the answer do not say so."""
 OWN_TEMPLATE = "template"
-"""The style that is the model's own chat template; chat_template.py and chat_prompt.py write it out."""
+"""The style that is the model's own chat template; chat_template.py writes it out."""
+OWN_STYLES = (OWN_TEMPLATE, ModelSettings.prompt_style)
+"""Styles that stand for a whole model's own prompt: `template`, or the default that nobody changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,15 @@ def prompt_style(name: str) -> PromptStyle:
         f"--prompt-style {name!r} is not known; choose from {', '.join(STYLE_NAMES)}, or spell one out, with <image>, "
         "<question> and <answer> in it."
     )
+
+
+def refuse_named_style(model: str, style: str) -> None:
+    """An InputError where a whole model is to be asked with one of our styles."""
+    if style in STYLE_NAMES:
+        raise InputError(
+            f"--prompt-style {style!r} is not for {model!r}: a whole model is asked with its own chat template, or "
+            "with a prompt that is spelled out, such as '<image>Question: <question> Answer: <answer>'. Leave it out."
+        )
 
 
 def changed_prompt(trained: ModelSettings, used: ModelSettings) -> str:
