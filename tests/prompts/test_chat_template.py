@@ -216,6 +216,12 @@ def test_a_whole_model_learns_what_follows_its_generation_prompt_and_parts_are_a
     assert parts.text == f"{asked}{thought}<answer><|im_end|>"
 
 
+def test_a_whole_model_s_template_may_be_made_for_asking_only() -> None:
+    template = ASKS_ONLY.replace("messages[0]['content']", "'<image>' + messages[0]['content'][1]['text']")
+    processor = Processor(tokenizer_of(Case(template, "")), "<image>")
+    assert style_for_processor(processor).text == "Q: <image><question>\nA:<answer>"
+
+
 def test_a_folder_of_ours_for_hugging_face_speaks_as_the_model_was_trained(tmp_path: Path) -> None:
     vlm = tiny_vlm(prompt_style="vicuna_v1", adds_bos=True, tower="clip")
     prepare_stage(vlm, Stage("align"))
