@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vqa_core.files import InputError, read_json_lines, shared, write_json_lines
+from vqa_core.files import InputError, intern_texts, read_json_lines, write_json_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def iterate_examples(path: Path) -> Iterator[Example]:
     """What `read_examples` reads, one at a time."""
     try:
         for row in read_json_lines(path):
-            yield Example(**shared(row))
+            yield Example(**intern_texts(row))
     except TypeError as error:
         raise InputError(
             f"{path} does not hold examples ({error}). Write it again with `python -m train.prepare`."

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vqa_core.files import InputError, named, read_json, shared, write_atomically, write_json
+from vqa_core.files import InputError, intern_texts, named, read_json, write_atomically, write_json
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
@@ -184,7 +184,7 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Prediction], int, bool]:
     end = 0
     for number, line, ended in _lines(data):
         try:
-            prediction = Prediction(**shared(json.loads(line)))
+            prediction = Prediction(**intern_texts(json.loads(line)))
         except (ValueError, TypeError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
             if not ended:
                 return predictions, end, True
