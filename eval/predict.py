@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR|ZIP|FILE",
-        help="competition folder, zip, or questions in another format (default: the data that the run was prepared from)",
+        help="competition folder, zip, or questions in another format (default: the data the run was prepared from)",
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for --data in JSON")
     parser.add_argument(

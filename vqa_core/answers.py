@@ -14,8 +14,8 @@ _COUNTING = "zero one two three four five six seven eight nine ten"
 NUMBER_WORDS = {word: str(number) for number, word in enumerate(_COUNTING.split())} | {"none": "0"}
 ARTICLES = {"a", "an", "the"}
 
-# Contractions whose missing apostrophe the VQA evaluation tool restores. Its 120 entries follow one rule: one apostrophe
-# is missing, each in turn where there are several (`couldnt've`, `couldn'tve`); three entries do not.
+# Contractions in which the VQA evaluation tool restores the apostrophe. Its 120 entries follow one rule: one apostrophe
+# is missing, each in turn if there are several (`couldnt've`, `couldn'tve`); three entries do not.
 _CONTRACTED = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've
     he's how'd how'll how's I'd've I'm I've isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've
@@ -77,7 +77,7 @@ def vqa_2021(text: str) -> str:
 
 @lru_cache(maxsize=2**16)
 def m4c(text: str) -> str:
-    """The normalisation of LLaVA's TextVQA scorer (llava/eval/m4c_evaluator.py): deletes `,` and `?`, splits off `'s`."""
+    """As LLaVA's TextVQA scorer normalises (llava/eval/m4c_evaluator.py): also deletes `,` and `?`, splits off `'s`."""
     text = text.lower().replace(",", "").replace("?", "").replace("'s", " 's")
     return process_digit_article(process_punctuation(clean_spaces(text)))
 
