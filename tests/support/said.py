@@ -63,11 +63,11 @@ class Module:
             if not isinstance(node, ast.Call):
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else ""
-            if getattr(self.owner.get(id(node)), "name", "") == "_finding":
+            if getattr(self.owner.get(id(node)), "name", "") == "_make_finding":
                 continue  # made of what its callers give
             if name in ERRORS | FINDINGS and node.args:  # a finding read from a file has none
                 yield from self.whole(node.args[(ERRORS | FINDINGS)[name]], clause=name == "ImageError")
-            elif name == "_finding":
+            elif name == "_make_finding":
                 noun, rest = node.args[3:5]
                 yield self.template(
                     ast.JoinedStr(
