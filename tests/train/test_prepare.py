@@ -142,7 +142,7 @@ def test_a_zip_within_folders_is_prepared_and_one_of_another_form_says_how_to_re
         archive.writestr("train.json", "[]")
     with pytest.raises(InputError, match=r"data in another format\. Read it with --data .*json\.extracted"):
         main(["--data", str(tmp_path / "json.zip"), "--run", str(tmp_path / "json")])
-    with pytest.raises(InputError, match=r"train\.csv is neither a folder nor a zip.*Name the folder"):
+    with pytest.raises(InputError, match=r"train\.csv is not a folder, a zip, .*Name the folder"):
         main(["--data", str(folder / "train.csv"), "--run", str(tmp_path / "csv")])
     (tmp_path / "half.zip").write_bytes((tmp_path / "deep.zip").read_bytes()[:300])
     with pytest.raises(InputError, match=r"half\.zip is not a zip file"):
