@@ -16,13 +16,13 @@ from vqa_core import ROOT
 LIMIT = 3  # characters of an ending: longer alternatives are parts with a translation of their own
 ERRORS = {"InputError": 0, "ImageError": 1}  # the argument that holds the sentence
 FINDINGS = {"Finding": 2}
-ADVICE = {"vqa_core.submission.submission": {"diagnose", "_as_pandas_reads", "_which"}}
+ADVICE = {"vqa_core.submission.submission": {"diagnose", "_read_with_pandas", "_find"}}
 """Functions that gather sentences in a list, by module."""
 
-NOTES = {"vqa_core.analysis.run_table": {"_object", "_scores", "_seconds_a_step"}}
+NOTES = {"vqa_core.analysis.run_table": {"_read_object", "_read_scores", "_read_step_seconds"}}
 """Functions whose f-strings are all sentences."""
 
-COUNTS = {"named": {" and {0} more"}, "_shown": {" and {0} more", " ({0} times)"}}
+COUNTS = {"named": {" and {0} more"}, "_list_answers": {" and {0} more", " ({0} times)"}}
 """What stands between and behind the ids or answers that a function lists."""
 
 UNSEEN = ("vqa_core.benchmarks", "app")

@@ -70,7 +70,7 @@ def test_rows_without_ids_are_numbered_and_lost_pictures_told(pictures: list[str
     assert [case["message"] for case in read.imported] == [
         "rows without an id, named by split and row number: 4",
         "rows without a picture: 1",
-        "rows whose picture cannot be read from where the dataset says it is: 1",
+        "rows whose picture cannot be read at the path that the dataset gives: 1",
     ]
 
 
