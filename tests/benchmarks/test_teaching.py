@@ -80,6 +80,7 @@ def test_a_lost_question_is_found_out(vlm: Vlm, questions: Questions) -> None:
         check_step(vlm, "separate", questions, batches, taught)
 
 
+@pytest.mark.slow
 def test_packing_is_faster_where_arithmetic_takes_the_time(questions: Questions) -> None:
     """A loose alarm: by tokens it is 3.3 times as fast, and medians of 3.0 were seen."""
     few = questions.choose(1, 4)

@@ -21,6 +21,8 @@ from vqa_core.model.parts import load_tower
 from vqa_core.model.vlm import build_vlm
 from vqa_core.runs.model_folder import Stage, describe_model_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

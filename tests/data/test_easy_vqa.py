@@ -73,6 +73,7 @@ def test_damage_is_repaired_and_foreign_files_are_never_touched(tmp_path: Path) 
     assert (folder / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_folder_and_the_next_call_no_leftovers(tmp_path: Path) -> None:
     folder = tmp_path / "easy-vqa"
     code = (

@@ -18,6 +18,8 @@ from vqa_core.benchmarks.report import around_section
 from vqa_core.benchmarks.settings import GpuBench
 from vqa_core.files import InputError, read_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -86,6 +86,7 @@ def test_the_preprocessor_scales_to_imagenet_statistics() -> None:
     torch.testing.assert_close(pixels, torch.tensor(expected))
 
 
+@pytest.mark.slow
 def test_the_language_model_holds_the_files_values_exactly(language_model: Any) -> None:
     from gguf import GGUFReader, dequantize
 
@@ -184,6 +185,7 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, environment: dict
     assert cache_dir() == Path(expected)
 
 
+@pytest.mark.slow
 def test_a_killed_build_is_never_used_and_a_waiting_process_takes_over(empty_cache: Path) -> None:
     stuck = """
 import time

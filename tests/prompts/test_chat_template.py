@@ -211,6 +211,7 @@ def test_a_processor_without_a_template_speaks_by_its_tokeniser_s() -> None:
     assert style_of(processor).text == CASES["smolvlm"].text
 
 
+@pytest.mark.slow
 def test_the_embedded_model_s_template_is_chatml_with_its_system_prompt() -> None:
     tokenizer = AutoTokenizer.from_pretrained(embedded_language_model())
     system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"

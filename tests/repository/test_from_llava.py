@@ -93,6 +93,7 @@ def test_every_flag_of_ours_is_one_that_a_command_of_its_section_has(
     assert named <= set().union(*known.values())
 
 
+@pytest.mark.slow
 def test_the_documented_re_training_keeps_what_the_checkpoint_was_trained_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,6 +210,7 @@ def child(path: Path, total: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_ten_times_no_acknowledged_answer_is_lost_and_the_file_ends_as_if_undisturbed(tmp_path: Path) -> None:
     total, chance = 20_000, random.Random(0)
     acknowledged: set[str] = set()

@@ -24,6 +24,8 @@ from vqa_core.files import InputError, read_json, read_json_lines
 from vqa_core.runs.checkpoints import problem_with
 from vqa_core.runs.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 STEPS = 30
 TRAIN = TINY_TRAIN | {"max_steps": STEPS}
 

@@ -74,6 +74,7 @@ def as_rows(run: RunDir) -> list[Example]:
     ]
 
 
+@pytest.mark.slow
 def test_easy_vqa_is_prepared_from_nothing_and_home_is_left_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -323,6 +324,7 @@ def test_sigkill_leaves_nothing_a_later_run_would_trust(awaited: str, folder: Pa
     assert contents(run) == contents(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_twentieth_of_dacons_size_stays_within_its_share(tmp_path: Path) -> None:
     """The whole has 90 s on two cores and 1.5 GB; start-up and libraries come once and are not divided."""
     make_dacon(tmp_path / "dacon", share=1 / 20)

@@ -26,6 +26,8 @@ from vqa_core.runs.training_rows import open_rows
 from vqa_core.training import finetune as finetuning
 from vqa_core.training.finetune import Outcome, finetune
 
+pytestmark = pytest.mark.slow
+
 
 def train(run: RunDir, vlm: Vlm | None = None, *, resume: bool = False, **settings: Any) -> Outcome:
     return finetune(

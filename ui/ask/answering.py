@@ -9,7 +9,7 @@ from PIL import Image
 
 from ui.workspace.asked import Answered
 from vqa_core.files import InputError
-from vqa_core.runs.predictions import Coming
+from vqa_core.runs.predictions import PartialAnswer
 
 if TYPE_CHECKING:
     from ui.workspace.models import Models
@@ -41,14 +41,14 @@ def answering(
     *,
     k: int = 5,
     keep: Callable[[Sequence[Image.Image]], dict[str, Any]] = lambda _: {},
-) -> Generator[list[Coming], None, list[Answered]]:
+) -> Generator[list[PartialAnswer], None, list[Answered]]:
     """As `answer`; yields the answers so far after each token, and whole ones before the likeliest are looked for.
 
     `keep` gets the tiles that a processor of the model's own made of the picture, and gives what is to be kept of them.
     """
     questions = checked(questions)
     with models.engine(run) as engine:
-        from vqa_core.inference.beam_search import likeliest
+        from vqa_core.inference.beam_search import find_likeliest
         from vqa_core.model.capabilities import Sharing
         from vqa_core.model.hub.hub_model import HubModel
         from vqa_core.model.vlm import Vlm
@@ -56,7 +56,7 @@ def answering(
         asked, started = time.time(), time.perf_counter()
         predictions = yield from engine.stream(image, questions)
         seconds = round(time.perf_counter() - started, 3)
-        candidates, vlm = likeliest(engine, image, questions, k), engine.vlm
+        candidates, vlm = find_likeliest(engine, image, questions, k), engine.vlm
         pixels = asdict(vlm.transform) if isinstance(vlm, Vlm) else {}
         if isinstance(vlm, HubModel):
             pixels = keep(vlm.tiles(vlm.preprocess(image)))

@@ -21,7 +21,7 @@ from vqa_core.analysis.errors import answers_of
 from vqa_core.data.images import open_image
 from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
-from vqa_core.runs.predictions import Coming
+from vqa_core.runs.predictions import PartialAnswer
 
 SHOWN = 30  # answers in the table
 SIDE = 360  # pixels of the two pictures of what the model sees
@@ -66,7 +66,9 @@ def subject_of(workspace: Workspace, view: View) -> Subject | None:
     return Subject(path, id_of(path))
 
 
-def answer_table(t: Words, answers: Sequence[Answered], coming: Sequence[tuple[str, Coming]] = ()) -> dict[str, Any]:
+def answer_table(
+    t: Words, answers: Sequence[Answered], coming: Sequence[tuple[str, PartialAnswer]] = ()
+) -> dict[str, Any]:
     """The answers about a picture, newest first, those of one time in their order; before them questions with `coming`
     answers."""
     rows = [

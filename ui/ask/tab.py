@@ -33,7 +33,7 @@ from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
 from vqa_core.data.images import open_image
 from vqa_core.files import InputError
-from vqa_core.runs.predictions import Coming
+from vqa_core.runs.predictions import PartialAnswer
 
 NAME = "ask"
 PREVIEW, SMALL = 1024, 340  # pixels of the longest side of a picture as it is shown; a smaller one is enlarged
@@ -181,7 +181,7 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
         image = open_image(subject.path)
     models, before = workspace.models, workspace.asked.answers(subject.key)
 
-    def growing(status: str, coming: Sequence[Coming], *, begins: bool = False) -> Values:
+    def growing(status: str, coming: Sequence[PartialAnswer], *, begins: bool = False) -> Values:
         table = answer_table(t, before, list(zip(questions, coming, strict=True)))
         return [{"view": view, "begins": begins, "scene": [status, table]}]
 

@@ -25,7 +25,7 @@ def write_easy_vqa(folder: Path) -> None:
     Does nothing if it is complete; rebuilds it if something is missing or truncated. Raises InputError if the folder
     contains anything else, or if the `easy_vqa` package is not installed.
     """
-    data = _package_data()
+    data = package_data()
     tables = _format_tables(data)
     images = {
         f"image/{split}/{_image_id(split, int(path.stem))}.png": path
@@ -54,7 +54,7 @@ def write_easy_vqa(folder: Path) -> None:
 
 def train_examples() -> list[Example]:
     """The training questions as in the written folder. Raises InputError if the package is not installed."""
-    records = enumerate(read_json(_package_data() / "train" / "questions.json"))
+    records = enumerate(read_json(package_data() / "train" / "questions.json"))
     rows = ((number, _image_id("train", image), question, answer) for number, (question, answer, image) in records)
     return [
         Example(f"TRAIN_{number:05d}", image, f"image/train/{image}.png", question, answer)
@@ -62,7 +62,8 @@ def train_examples() -> list[Example]:
     ]
 
 
-def _package_data() -> Path:
+def package_data() -> Path:
+    """The folder of the installed package: SPLIT/questions.json and SPLIT/images."""
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
         raise InputError(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import gradio as gr
+import pytest
 from gradio.data_classes import ImageData
 from PIL import Image
 
@@ -17,6 +18,8 @@ from vqa_core import ROOT
 REFUSE = """
 import json, resource, sys, time
 from pathlib import Path
+
+import pytest
 from gradio.data_classes import ImageData
 from ui.ask.tab import uploaded
 from ui.ask.picture_input import PictureInput
@@ -39,6 +42,7 @@ print(json.dumps({"seconds": time.process_time() - started, "bytes": peak() - be
 """
 
 
+@pytest.mark.slow
 def test_a_small_file_of_169_million_pixels_is_refused_at_once_and_in_little_memory(tmp_path: Path) -> None:
     bomb = tmp_path / "한글 사진.png"
     Image.new("1", (13_000, 13_000)).save(bomb, optimize=True)

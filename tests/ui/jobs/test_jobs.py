@@ -21,6 +21,8 @@ from ui.jobs.processes import ProcessId
 from vqa_core import ROOT
 from vqa_core.files import InputError
 
+pytestmark = pytest.mark.slow
+
 WAIT_S = 30
 FOREVER = "import time\nwhile True: time.sleep(0.05)"
 NOTED = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).open('a').write(sys.argv[2] + '\\n')"

@@ -244,6 +244,7 @@ def test_what_is_downloaded_is_what_the_command_writes(
     assert facts[1][1].startswith(kept.id.rpartition("-")[2])
 
 
+@pytest.mark.slow
 def test_two_who_download_at_once_get_the_same_bytes_one_after_the_other(run: RunDir) -> None:
     run.submission.unlink()
     with ThreadPool(2) as pool:

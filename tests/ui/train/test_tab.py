@@ -376,6 +376,7 @@ def draw_watch(workspace: Workspace, name: str, known: str = "") -> dict[str, An
     return dict(zip(names, train_watch.values(workspace, T, name, job, known), strict=True))
 
 
+@pytest.mark.slow
 def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     workspace: Workspace, form: Form, tmp_path: Path
 ) -> None:
