@@ -94,7 +94,7 @@ class Module:
                 text = ast.JoinedStr([_value(), ast.Constant(" "), *_inside(text), ast.Constant(".")])
             template = self.template(text, argument)
             if template.parts or any(letter.isalpha() for letter in _fixed(template.text)):
-                yield from self.told_apart(template)
+                yield from self.distinguish(template)
 
     def template(self, text: ast.expr, place: ast.expr, depth: int = 0) -> Template:
         template, number, last = Template(""), -1, False
@@ -122,8 +122,8 @@ class Module:
                         self.more.update({inner.text: inner})
         return template
 
-    def told_apart(self, template: Template) -> Iterator[Template]:
-        """The template, or one for each text of a value that could not be told from the value behind it."""
+    def distinguish(self, template: Template) -> Iterator[Template]:
+        """The template, or one for each text of a value that could not be distinguished from the value after it."""
         bare = not any(letter.isalpha() for letter in _fixed(template.text))
         unclear = [number for number in template.parts if f"{{{number}}} {{" in template.text]
         if not bare and not unclear:
@@ -142,7 +142,7 @@ class Module:
                         changed.parts |= {count: known} if known else {}
                         piece = f"{{{count}}}"
                     changed.text += piece
-            yield from self.told_apart(changed)
+            yield from self.distinguish(changed)
 
     def pieces(self, text: ast.expr, place: ast.expr) -> Iterator[ast.expr]:
         """The constants and values of a text, names that stand for one text replaced by it."""
@@ -161,7 +161,7 @@ class Module:
         return {}
 
     def texts(self, value: ast.expr, place: ast.AST, seen: set[int]) -> Iterator[ast.expr]:
-        """The literal texts that a value may be, as far as this module tells."""
+        """The literal texts that a value may be, as far as this module shows."""
         if id(value) in seen:
             return
         seen.add(id(value))

@@ -158,7 +158,7 @@ def test_settings_come_from_the_config_and_flags_win(folder: Path, tmp_path: Pat
     assert (section["val_fraction"], section["split_seed"]) == (0.5, 4)
 
 
-def test_rows_without_a_usable_image_are_left_out_and_told(
+def test_rows_without_a_usable_image_are_left_out_and_reported(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "image/train/train_03.png").unlink()

@@ -59,7 +59,7 @@ def test_lists_of_answers_in_every_usual_shape_are_all_kept(pictures: list[str],
         assert read_annotations(folder / "annotations.json") == {"x": ["a", "b", "b"]}
 
 
-def test_rows_without_ids_are_numbered_and_lost_pictures_told(pictures: list[str], tmp_path: Path) -> None:
+def test_rows_without_ids_are_numbered_and_lost_pictures_reported(pictures: list[str], tmp_path: Path) -> None:
     rows = {"image": [*pictures, None, str(tmp_path / "gone.png")], "question": ["Q"] * 4, "answer": [0, 1, 1, 1]}
     source = save(tmp_path / "set", {"train": rows}, answer=datasets.ClassLabel(names=["no", "none"]))
     read = read_competition(import_data(Sources([source]), tmp_path / "out"))
@@ -74,7 +74,7 @@ def test_rows_without_ids_are_numbered_and_lost_pictures_told(pictures: list[str
     ]
 
 
-def test_lists_of_one_picture_are_that_picture_and_rows_with_several_are_told(
+def test_lists_of_one_picture_are_that_picture_and_rows_with_several_are_reported(
     pictures: list[str], tmp_path: Path
 ) -> None:
     lists = [pictures[:1], pictures, [], None]

@@ -59,7 +59,7 @@ def nasty_examples(answered: bool = True) -> list[Example]:
     ]
 
 
-def told(folder: Path) -> dict[str, int]:
+def notes_of(folder: Path) -> dict[str, int]:
     """Each finding of the import by its sentence."""
     return {case["message"].rpartition(":")[0]: case["count"] for case in read_competition(folder).imported}
 
@@ -97,7 +97,9 @@ def test_ids_and_texts_come_through_every_format_to_the_letter(
     assert read.sample_ids == [row.question_id for row in test]
     for before, after in zip(train, read.train):
         assert (folder / after.image).read_bytes() == (pictures / before.image).read_bytes()
-    assert set(told(folder)) == ({TWICE} if write is write_llava else set())  # a question that has `<image>` as text
+    assert set(notes_of(folder)) == (
+        {TWICE} if write is write_llava else set()
+    )  # a question that has `<image>` as text
 
 
 @pytest.mark.parametrize("kind", EXPORTS)
