@@ -17,7 +17,7 @@ from vqa_core.data.index.index import SPLITS, open_index
 from vqa_core.data.prepare import column_map
 from vqa_core.data.report import usable
 from vqa_core.files import stamp_of
-from vqa_core.runs.examples import Example, held_out, iterate_examples, split_by_image
+from vqa_core.runs.examples import Example, choose_val_images, iterate_examples, split_by_image
 from vqa_core.runs.run_dir import RunDir
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
@@ -90,7 +90,7 @@ def _read_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
     image, answer = index.columns["image"], index.columns["answer"]
     kept = given[answer] & (index.columns["split"] == SPLITS.index("train"))
     kept &= np.isin(image, np.fromiter(ids, dtype=np.int64, count=len(ids)))
-    left_out = held_out({ids[number] for number in np.unique(image[kept]).tolist()}, val_fraction, split_seed)
+    left_out = choose_val_images({ids[number] for number in np.unique(image[kept]).tolist()}, val_fraction, split_seed)
     groups: dict[int, list[int]] = {}
     lengths = words[index.columns["question"][kept]] + words[answer[kept]] + _AROUND
     for number, length in zip(image[kept].tolist(), lengths.tolist()):

@@ -60,14 +60,14 @@ def split_by_image(examples: Sequence[Example], val_fraction: float, seed: int) 
 
     Each gets at least one image if `val_fraction` is above 0 and there are two images or more.
     """
-    left_out = held_out({example.image_id for example in examples}, val_fraction, seed)
-    train = [example for example in examples if example.image_id not in left_out]
-    val = [example for example in examples if example.image_id in left_out]
+    val_images = choose_val_images({example.image_id for example in examples}, val_fraction, seed)
+    train = [example for example in examples if example.image_id not in val_images]
+    val = [example for example in examples if example.image_id in val_images]
     return train, val
 
 
-def held_out(image_ids: Collection[str], val_fraction: float, seed: int) -> set[str]:
-    """The ids, of those of the usable rows' images, that `split_by_image` puts into val."""
+def choose_val_images(image_ids: Collection[str], val_fraction: float, seed: int) -> set[str]:
+    """Choose the images that `split_by_image` puts into val; `image_ids` are those of the usable rows."""
     shuffled = sorted(image_ids)
     random.Random(seed).shuffle(shuffled)
     count = round(len(shuffled) * val_fraction)
