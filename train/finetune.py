@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = RunDir(args.run)
     config = run.read_config()
     if args.resume and args.restart:
-        raise InputError("--resume and --restart exclude each other.")
+        raise InputError("--resume and --restart exclude each other. Pass one of them.")
     given = read_config(args.config)
     # a run that goes on keeps its settings unless told otherwise
     earlier = config if args.resume and "train" in config else {}

@@ -123,7 +123,7 @@ class TrainSettings(Settings):
         choices=("auto", "fp32", "bf16"),
     )
     tf32: bool = setting(
-        False, "multiply fp32 matrices in TF32 on GPUs that support it; bf16 leaves hardly any to gain from it"
+        False, "multiply fp32 matrices in TF32 on GPUs that support it; with bf16 there is little to gain"
     )
     attention: str = setting("auto", _ATTENTION, choices=ATTENTION)
     load_in: str = setting("full", _LOAD_IN, choices=LOAD_IN)
