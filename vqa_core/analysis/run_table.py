@@ -11,10 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vqa_core.files import InputError, read_json, read_json_lines, write_json
+from vqa_core.files import InputError, read_json, read_json_lines, stamp_of, write_json
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir, list_runs
-from vqa_core.scoring.comparison import Paired, compare, differing_settings
+from vqa_core.scoring.comparison import Paired, compare
+from vqa_core.settings import differing_settings
 from vqa_core.submission.history import list_submissions
 
 STATUSES = ("started", "prepared", "partly trained", "trained", "predicted", "scored", "submitted")
@@ -157,11 +158,7 @@ def pin(folder: Path, name: str) -> None:
 
 
 def _stamp(path: Path) -> Stamp:
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path), 0, 0
-    return str(path), stat.st_mtime_ns, stat.st_size
+    return str(path), *stamp_of(path)
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

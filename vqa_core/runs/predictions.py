@@ -11,14 +11,13 @@ import json
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vqa_core.files import InputError, named, read_json, shared, write_atomically, write_json
+from vqa_core.files import InputError, named, read_json, repeated, shared, write_atomically, write_json
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
@@ -262,7 +261,7 @@ def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> N
 def _same_ids(path: Path, done: set[str], order: Sequence[str]) -> None:
     wanted = set(order)
     if len(wanted) < len(order):
-        twice = [item for item, count in Counter(order).items() if count > 1]
+        twice = repeated(order)
         raise InputError(f"{named(twice)} stand more than once among the questions of {path}; ids must be unique.")
     missing = [item for item in order if item not in done]
     if missing:

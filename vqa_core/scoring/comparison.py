@@ -12,6 +12,7 @@ from vqa_core.runs.predictions import Prediction
 from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
 from vqa_core.scoring.metrics import exact
 from vqa_core.scoring.score import References
+from vqa_core.settings import differing_settings
 from vqa_core.tabulate import tabulate
 
 MOST = 10  # lines of each list in the table
@@ -130,12 +131,6 @@ def compare(
     )
 
 
-def differing_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None stands for one that is not there."""
-    old, new = dict(_leaves(a)), dict(_leaves(b))
-    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
-
-
 def _paired(pairs: Sequence[tuple[Example, str, str]], references: References | None) -> Paired | None:
     if references is None:
         if any(example.answer is None for example, _, _ in pairs):
@@ -159,14 +154,6 @@ def _paired(pairs: Sequence[tuple[Example, str, str]], references: References | 
         difference=paired_difference(a, b, images),
         p_value=mcnemar(only_a, only_b),
     )
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        found += _leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
-    return found
 
 
 def _shown(value: Any) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqa_core.answers import NORMALISERS, answer_type, question_length, question_type
+from vqa_core.answers import NORMALISERS, answer_type, commonest, question_length, question_type
 from vqa_core.data.priors import AnswerPrior
-from vqa_core.files import InputError, named
+from vqa_core.files import InputError, named, repeated
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
@@ -133,13 +133,13 @@ def score_predictions(
         overall=_row(right, nearly, images),
         slices={
             "question_types": _slices([question_type(example.question) for example in answered], right, nearly, images),
-            "answer_types": _slices([answer_type(_commonest(answers)) for answers in wanted], right, nearly, images),
+            "answer_types": _slices([answer_type(commonest(answers)) for answers in wanted], right, nearly, images),
             "question_lengths": _slices([question_length(e.question) for e in answered], right, nearly, images),
         },
         baseline=_row(*guesses, images) if guesses else None,
         gain=paired_difference(right, guesses[0], images) if guesses else None,
         near_misses=[
-            {"question_id": answered[i].question_id, "answer": given[i], "reference": _commonest(wanted[i])}
+            {"question_id": answered[i].question_id, "answer": given[i], "reference": commonest(wanted[i])}
             for i in np.flatnonzero(nearly > literal)
         ],
         statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
@@ -171,7 +171,7 @@ def _answered(
     allow_partial: bool,
 ) -> list[Example]:
     """The examples to score, after the joins by id are known to be sound."""
-    twice = [question_id for question_id, count in Counter(e.question_id for e in examples).items() if count > 1]
+    twice = repeated(example.question_id for example in examples)
     if twice:
         raise InputError(f"{split}: {named(twice)} stand more than once among the questions; ids must be unique.")
     unknown = [example.question_id for example in examples if not references.get(example.question_id)]
@@ -206,10 +206,6 @@ def _values_of_guesses(
     guesses = [prior.answer(example.question) for example in examples]
     score, normalised = (_values(measure, guesses, wanted) for measure in measures)
     return score, normalised
-
-
-def _commonest(answers: Sequence[str]) -> str:
-    return Counter(answers).most_common(1)[0][0]
 
 
 def _row(right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> Row:
