@@ -5,6 +5,7 @@ import logging
 import os
 from typing import Any
 
+from vqa_core.processes import is_first_process
 from vqa_core.runs.run_dir import RunDir
 
 logger = logging.getLogger("vqa")
@@ -15,7 +16,7 @@ class Tracker:
 
     def __init__(self, name: str, run: RunDir, config: dict[str, Any]) -> None:
         self._name, self._module = name, None
-        if name == "none" or int(os.environ.get("RANK", "0")):
+        if name == "none" or not is_first_process():
             return
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         if name == "wandb" and not os.environ.get("WANDB_API_KEY"):
