@@ -1,12 +1,12 @@
-"""How fast it is, against the ways it is usually done and against arithmetic.
+"""Measure how fast the workbench is, against the usual ways and against arithmetic.
 
 python -m eval.benchmark infer      answering: shared, one by one, batched
 python -m eval.benchmark peer       answering: shared, against LLaVA itself
-python -m eval.benchmark train      training: packed by image, one row a question
+python -m eval.benchmark train      training: packed by image, one question per row
 python -m eval.benchmark prepare    a competition folder of Dacon's size
 python -m eval.benchmark page       the page in a browser: paging, searching, asking, memory
-python -m eval.benchmark recipe     the Dacon team's recipe and changes to it: accuracy
-python -m eval.benchmark gpu        all of it in the 7B shape, on a CUDA device, in 8 minutes
+python -m eval.benchmark recipe     accuracy of the Dacon team's recipe, and of changes to it
+python -m eval.benchmark gpu        answering and training in the 7B shape on a CUDA device, in 8 minutes
 """
 
 import argparse
@@ -96,8 +96,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar=f"{{{','.join(BENCHMARKS)}}}")
     for name, (kind, _) in BENCHMARKS.items():
         command = commands.add_parser(name, description=(kind.__doc__ or "").strip(), allow_abbrev=False)
-        command.add_argument("--out", type=Path, metavar="FILE", help="JSON to write; it grows as results come in")
-        command.add_argument("--write", type=Path, metavar="FILE", help="docs/benchmarks.md, to put the result in")
+        command.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write, updated with every result")
+        command.add_argument("--write", type=Path, metavar="FILE", help="docs/benchmarks.md, to put the result into")
         add_arguments(command, kind)
     return parser.parse_args(argv)
 
@@ -107,18 +107,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     kind, run = BENCHMARKS[args.benchmark]
     settings = resolve(kind, {}, args)
     if args.write:
-        around_section(args.write, args.benchmark)  # rather now than after minutes of measuring
+        around_section(args.write, args.benchmark)  # fail now rather than after minutes of measuring
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
-    told: list[str] = []
+    logged: list[str] = []
     for report in run(settings):
         if args.out:
             write_json(args.out, report.to_dict())
-        now = [*map(tabulate, report.tables), *report.lines]
-        for news in now:
-            if news not in told:
-                logger.info("%s", news)
-        told = now
+        texts = [*map(tabulate, report.tables), *report.lines]
+        for text in texts:
+            if text not in logged:
+                logger.info("%s", text)
+        logged = texts
     print(report.text())
     if args.write:
         write_section(args.write, args.benchmark, report.markdown(_command(argv)))

@@ -1,4 +1,4 @@
-"""`python -m eval.compare`: two runs on the same questions; which is better, and which answers changed."""
+"""`python -m eval.compare`: compare two runs on the same questions; which is better, and which answers changed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_for("eval.compare", "Compare the predictions of two runs.", config=False)
     parser.add_argument("--with", dest="other", type=Path, required=True, metavar="DIR", help="folder of the other run")
     parser.add_argument(
-        "--split", default="val", choices=("train", "val", "test"), help="which questions (default val)"
+        "--split", default="val", choices=("train", "val", "test"), help="which questions to compare on (default val)"
     )
     add_reference_arguments(parser)
     args = parser.parse_args(argv)

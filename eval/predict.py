@@ -1,4 +1,4 @@
-"""Answer a split: `python -m eval.predict --run runs/mine --data DIR --split test`."""
+"""Answer the questions of a split: `python -m eval.predict --run runs/mine --data DIR --split test`."""
 
 import argparse
 import logging
@@ -25,19 +25,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR|ZIP|FILE",
-        help="competition folder, zip, or questions of another format (default: what the run was prepared from)",
+        help="competition folder, zip, or questions in another format (default: the data the run was prepared from)",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="where the images of a --data of JSON lie")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for --data in JSON")
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where a --data is written or unpacked (default: as train.prepare)"
+        "--data-dir", type=Path, metavar="DIR", help="where to write or unpack --data (default: as in train.prepare)"
     )
-    parser.add_argument("--split", default="test", choices=("test", "val", "train"), help="(default test)")
+    parser.add_argument(
+        "--split", default="test", choices=("test", "val", "train"), help="split to answer (default test)"
+    )
     parser.add_argument(
         "--model",
         metavar="DIR|ID",
-        help="model folder to copy into the run and use; or an image-text model of Hugging Face, by folder or hub id",
+        help="model folder to copy into the run and use, or a Hugging Face image-text model by folder or hub id",
     )
-    parser.add_argument("--restart", action="store_true", help="throw the answers of this split away first")
+    parser.add_argument(
+        "--restart", action="store_true", help="start over; the answers so far move to a file with the suffix .old"
+    )
     add_arguments(parser, PredictSettings)
     add_arguments(parser, DataSettings, only=tuple(column_settings(ColumnMap())))
     args = parser.parse_args(argv)
@@ -72,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _data_settings(config: dict[str, Any], args: argparse.Namespace) -> DataSettings:
-    """Columns are named as where the run's data came from, CSV or dataset, but for those that a flag names."""
+    """Settings with the column names of the run's original data, CSV or dataset; flags override them."""
     root = config.get("dataset", {}).get("root") if args.data and is_foreign(args.data) else None
     columns = columns_of_import(Path(root)) if root else None
     known = config.get("data", {}) | (column_settings(columns) if columns else {})

@@ -1,4 +1,4 @@
-"""`python -m eval.score`: how right the answers of a split are, as a table and in the run's score.json."""
+"""`python -m eval.score`: score the answers of a split; prints a table and writes the run's score.json."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ from vqa_core.scoring.score import score_predictions
 def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_for("eval.score", "Score the predictions of one split.", config=False)
     parser.add_argument(
-        "--split", default="val", choices=("train", "val", "test"), help="which questions (default val)"
+        "--split", default="val", choices=("train", "val", "test"), help="which questions to score (default val)"
     )
-    parser.add_argument("--partial", action="store_true", help="score the questions answered so far")
+    parser.add_argument("--partial", action="store_true", help="score only the questions answered so far")
     parser.add_argument(
         "--metric",
         default="exact",
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=DEFAULT_NORMALISER,
         choices=tuple(NORMALISERS),
         metavar="NAME",
-        help="what both sides go through for exact match after normalisation, one of "
+        help="normalises prediction and reference for exact match after normalisation: one of "
         f"{', '.join(NORMALISERS)} (default {DEFAULT_NORMALISER})",
     )
     add_reference_arguments(parser)
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     run = RunDir(args.run)
     references = references_of(run, args)
-    if references is None and not args.metric.startswith("exact"):  # made for several answers to a question
+    if references is None and not args.metric.startswith("exact"):  # the others need several answers per question
         references = own_annotations(run)
     score = score_predictions(
         run.examples(args.split),

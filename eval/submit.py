@@ -1,4 +1,4 @@
-"""`python -m eval.submit`: predictions and sample_submission.csv to a checked submission.csv with its card."""
+"""`python -m eval.submit`: turn predictions and sample_submission.csv into a checked submission.csv with its card."""
 
 import argparse
 import sys
@@ -21,16 +21,16 @@ DATA_FILES = ("train.csv", "test.csv", "sample_submission.csv")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_for("eval.submit", "Write the submission of a run and look it over.", config=False)
+    parser = parser_for("eval.submit", "Write the submission of a run and check it.", config=False)
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="competition folder (default: the one the run was prepared from)"
+        "--data", type=Path, metavar="DIR", help="competition folder (default: the one that the run was prepared from)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: submission.csv in the run)")
     parser.add_argument(
         "--format",
         default="csv",
         choices=("csv", *RESULTS),
-        help="csv: submission.csv by the sample; llava: answers JSONL; vqav2: result JSON (default csv)",
+        help="csv: submission.csv in the order of the sample; llava: answers JSONL; vqav2: result JSON (default csv)",
     )
     parser.add_argument("--allow-failed", action="store_true", help="submit failed questions with an empty answer")
     args = parser.parse_args(argv)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _write_results(run: RunDir, args: argparse.Namespace, argv: Sequence[str] | None) -> None:
-    """The other formats need no sample: the test questions, of the run or of --data, say which ids there are."""
+    """Write one of the other formats, which need no sample: the ids are those of the test questions (run or --data)."""
     out = args.out or run.root / RESULTS[args.format]
     predictions_file = run.predictions("test")
     predictions = read_predictions(predictions_file)

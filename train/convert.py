@@ -1,11 +1,11 @@
-"""Bring an original LLaVA checkpoint here, or take a model to Hugging Face or to LLaVA.
+"""Convert an original LLaVA checkpoint to a model folder, or a model to Hugging Face's or LLaVA's format.
 
 python -m train.convert --from llava/checkpoint-2400 --base lmsys/vicuna-7b-v1.3 --to models/dacon
 python -m train.convert --from runs/mine --to-hf exported/mine
 python -m train.convert --from runs/mine --to-llava exported/llava-mine
 
-Settings that are not given are read from LLaVA's config.json and from the vision tower's, whatever the defaults below
-say; the prompt, which no checkpoint names, is vicuna_v1 then.
+Without a flag, a setting comes from the config.json of LLaVA or of the vision tower, not from the defaults below; the
+prompt, which no checkpoint records, is then vicuna_v1.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="a folder of LLaVA (projector, LoRA or whole model), a model folder, or a run with one",
+        help="LLaVA folder (projector, LoRA or whole model), model folder, or run with a model",
     )
     parser.add_argument(
         "--base",
@@ -43,7 +43,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         dest="language_model",
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help="the language model that LLaVA's projector or LoRA was trained on (default: as its config.json says)",
+        help="language model that LLaVA's projector or LoRA was trained on (default: the one in its config.json)",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--to", type=Path, metavar="DIR", help="model folder for eval.predict --model and --init-from")

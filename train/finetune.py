@@ -19,9 +19,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         choices=("auto",),
-        help="go on from the newest checkpoint that verifies, or start where there is none; `auto` may be left out",
+        help="continue from the newest intact checkpoint, or start if there is none; `auto` may be omitted",
     )
-    parser.add_argument("--restart", action="store_true", help="throw the run's checkpoints and metrics away first")
+    parser.add_argument("--restart", action="store_true", help="delete the run's checkpoints and metrics first")
     add_arguments(parser, ModelSettings, TrainSettings)
     return parser.parse_args(argv)
 

@@ -62,20 +62,20 @@ def prepare(
     settings: DataSettings,
     *,
     data_dir: Path | None = None,
-    tell: Callable[[DataReport], None] = lambda report: None,
+    on_report: Callable[[DataReport], None] = lambda report: None,
 ) -> Splits:
     """Fill `run` from the data that `source` names; `data_dir` is as in `data_folder`.
 
-    `tell` gets the report, written to the run by then, before anything else is. Raises InputError where the data
-    cannot be read, where the report has errors (a sentence each), and where the run was trained on other data. The
-    section `dataset` of the run's config.json is there only while all of the run's data files are of one making.
+    Writes the report to the run, then calls `on_report` with it, then writes everything else. Raises InputError if the
+    data cannot be read, if the report has errors (one sentence each), or if the run was trained on other data. The
+    run's config.json has a section `dataset` only while all of its data files come from the same data.
     """
     competition = read_competition(data_folder(source, data_dir), column_map(settings))
     named = {example.image for example in (*competition.train, *competition.test) if example.image}
     problems = check_images(competition.root, sorted(named), settings.verify_images)
     report = examine(competition, problems)
     write_json(run.report, report.to_dict())
-    tell(report)
+    on_report(report)
     if report.errors:
         raise InputError("\n".join(f"{error}." for error in report.errors))
     rows = usable(competition.train, problems)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vqa_core.apart import apart
+from vqa_core.apart import run_apart
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import read_competition
 from vqa_core.data.index.index import SPLITS, open_index
@@ -57,17 +57,17 @@ def lengths_of_index(path: Path, val_fraction: float, split_seed: int) -> Length
 
 @lru_cache(maxsize=8)
 def _of_file(path: Path, _changed: int, size: int) -> Lengths:
-    return apart(_read_file, path, size=size)
+    return run_apart(_read_file, path, size=size)
 
 
 @lru_cache(maxsize=4)
 def _of_data(root: Path, settings: DataSettings, _changed: int, size: int) -> Lengths:
-    return apart(_read_data, root, settings, size=size)
+    return run_apart(_read_data, root, settings, size=size)
 
 
 @lru_cache(maxsize=2)
 def _of_index(path: Path, val_fraction: float, split_seed: int, _changed: int, size: int) -> Lengths:
-    return apart(_read_index, path, val_fraction, split_seed, size=size)
+    return run_apart(_read_index, path, val_fraction, split_seed, size=size)
 
 
 def _read_file(path: Path) -> Lengths:
