@@ -8,7 +8,8 @@ from typing import Any
 from vqa_core.answers import question_type
 from vqa_core.files import InputError, named
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
 from vqa_core.scoring.metrics import exact
 from vqa_core.scoring.score import References
@@ -93,6 +94,29 @@ class Comparison:
         match.append([f"{a} - {b}", f"{difference.value:+.4f}", difference.signed_span])
         p_value = f"exact McNemar p: {paired.p_value:.4g}"
         return "\n".join([tabulate(rows), "", tabulate(match), p_value, conclusion])
+
+
+def compare_runs(a: RunDir, b: RunDir, split: str, *, references: References | None = None) -> Comparison:
+    """Compare the predictions of two runs for one split.
+
+    The right answers are `references`, or else those of the runs' own questions. Raises InputError unless both runs
+    have the same questions and an answer to each.
+    """
+    examples = a.examples(split)
+    unshared = {example.question_id for example in examples} ^ {example.question_id for example in b.examples(split)}
+    if unshared:
+        raise InputError(
+            f"the {split} questions of {a.root} and {b.root} are not the same; {len(unshared)} are in one only, "
+            f"such as {named(sorted(unshared))}. Prepare both with the same data, --val-fraction and --split-seed."
+        )
+    return compare(
+        examples,
+        read_predictions(a.predictions(split)),
+        read_predictions(b.predictions(split)),
+        references=references,
+        config_a=a.read_config(),
+        config_b=b.read_config(),
+    )
 
 
 def compare(

@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from vqa_core.answers import NORMALISERS, answer_type, commonest, question_length, question_type
 from vqa_core.data.priors import AnswerPrior
-from vqa_core.files import InputError, named, repeated
+from vqa_core.data.references import own_annotations
+from vqa_core.files import InputError, named, read_json, repeated, write_json
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
 from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS, Metric, exact_normalised
 from vqa_core.tabulate import tabulate
@@ -145,6 +147,37 @@ def score_predictions(
         statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
         missing=len(examples) - len(answered),
     )
+
+
+def score_run(
+    run: RunDir,
+    split: str,
+    *,
+    references: References | None = None,
+    metric: str = "exact",
+    normaliser: str = DEFAULT_NORMALISER,
+    allow_partial: bool = False,
+) -> Score:
+    """Score a run's predictions and write the score into its score.json, beside those of other splits.
+
+    Without `references`, a metric that needs several answers per question takes those in the run's data folder. Raises
+    InputError as `score_predictions` does.
+    """
+    if references is None and not metric.startswith("exact"):
+        references = own_annotations(run)
+    score = score_predictions(
+        run.examples(split),
+        read_predictions(run.predictions(split)),
+        train=run.examples("train") if run.train.is_file() else (),
+        references=references,
+        split=split,
+        metric=metric,
+        normaliser=normaliser,
+        allow_partial=allow_partial,
+    )
+    scores = read_json(run.score) if run.score.is_file() else {}
+    write_json(run.score, scores | {split: score.to_dict()})
+    return score
 
 
 def known_answers(examples: Iterable[Example]) -> dict[str, list[str]]:
