@@ -24,7 +24,6 @@ from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
 from vqa_core.training import finetune as finetuning
-from vqa_core.training import validation
 from vqa_core.training.data import TrainingBatches
 from vqa_core.training.finetune import Outcome, finetune
 from vqa_core.training.prepare import use_tf32
@@ -73,18 +72,6 @@ def test_tf32_is_for_gpus_and_changes_nothing_on_a_processor(tmp_path: Path, mon
     assert asked == []
     use_tf32(torch.device("cuda", 0))
     assert asked == ["high"]
-
-
-@pytest.mark.parametrize(("attention", "engine"), [("sdpa", "shared"), ("flash_attention_2", "hf_batch")])
-def test_validation_asks_with_rows_that_the_attention_takes(
-    attention: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vlm = tiny_vlm()
-    vlm.language_model.config._attn_implementation_internal = attention
-    made: list[str] = []
-    monkeypatch.setattr(validation, "Engine", lambda vlm, settings, root: made.append(settings.engine))
-    validation.validator(vlm, [], tmp_path, TrainSettings())
-    assert made == [engine]
 
 
 def test_the_last_step_is_validated_whatever_eval_every_says(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vqa_core.files import InputError, read_json, read_json_lines, stamp_of, write_json
+from vqa_core.runs.metrics import seconds_per_step
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir, list_runs
 from vqa_core.scoring.comparison import Paired, compare
@@ -227,13 +228,8 @@ def _seconds_a_step(stamp: Stamp) -> tuple[float | None, str]:
     """The median over the intervals between lines of metrics, those with a validation in them left out."""
     if not stamp[1]:
         return None, ""
-    paces, before = [], None
     try:
-        for row in read_json_lines(Path(stamp[0])):
-            at = (row["step"], row["seconds"]) if "loss" in row else None
-            if at and before and at[0] > before[0] and at[1] > before[1]:
-                paces.append((at[1] - before[1]) / (at[0] - before[0]))
-            before = at
+        paces = seconds_per_step(read_json_lines(Path(stamp[0])))
     except (InputError, OSError) as error:
         return None, str(error)
     except (KeyError, TypeError):
