@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from vqa_core.answers import NORMALISERS
 from vqa_core.commands import parser_for, run_command
-from vqa_core.data.references import add_reference_arguments, own_annotations, references_of
-from vqa_core.files import read_json, write_json
-from vqa_core.runs.predictions import read_predictions
+from vqa_core.data.references import add_reference_arguments, references_of
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS
-from vqa_core.scoring.score import score_predictions
+from vqa_core.scoring.score import score_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,21 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     run = RunDir(args.run)
-    references = references_of(run, args)
-    if references is None and not args.metric.startswith("exact"):  # the others need several answers per question
-        references = own_annotations(run)
-    score = score_predictions(
-        run.examples(args.split),
-        read_predictions(run.predictions(args.split)),
-        train=run.examples("train") if run.train.is_file() else (),
-        references=references,
-        split=args.split,
+    score = score_run(
+        run,
+        args.split,
+        references=references_of(run, args),
         metric=args.metric,
         normaliser=args.normaliser,
         allow_partial=args.partial,
     )
-    scores = read_json(run.score) if run.score.is_file() else {}
-    write_json(run.score, scores | {args.split: score.to_dict()})
     print(score.table())
     print()
     print(score.headline())

@@ -9,17 +9,15 @@ python -m train.prepare --run runs/mine --export parquet
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
 from vqa_core.data.formats.exporting import EXPORTS, export_run, unanswered_of
-from vqa_core.data.formats.importing import LEFT_OUT, Sources, import_data, is_foreign
-from vqa_core.data.prepare import column_map, column_settings, count_images, prepare
+from vqa_core.data.formats.importing import LEFT_OUT, Sources
+from vqa_core.data.prepare import column_map, count_images, prepare_sources
 from vqa_core.data.report import DataReport
-from vqa_core.files import InputError, read_json
-from vqa_core.runs.examples import ColumnMap
+from vqa_core.files import read_json
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
 
@@ -74,14 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _prepare(run: RunDir, args: argparse.Namespace) -> None:
     settings = settings_of(DataSettings, read_config(args.config), args)
-    source, data_dir = args.data[0], args.data_dir
-    if args.test_data or len(args.data) > 1 or is_foreign(source):
-        sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
-        source, data_dir = str(import_data(sources, data_dir)), None
-        settings = replace(settings, **column_settings(ColumnMap()))
-    elif args.images or args.test_images:
-        raise InputError(f"--images is for JSON files; the images of {source} are found in it by their ids.")
-    splits = prepare(run, source, settings, data_dir=data_dir, on_report=_print_report)
+    sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
+    splits = prepare_sources(run, sources, settings, data_dir=args.data_dir, on_report=_print_report)
     log_to(run.log)
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
         logger.info(f"{name}: {len(examples):,} questions about {count_images(examples):,} images.")

@@ -6,7 +6,8 @@ Normalisers are for comparing only. A submitted answer is never normalised: in a
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -180,3 +181,8 @@ def question_length(question: str) -> str:
     """The question's length in words, as one of five buckets: `1-4`, `5-6`, `7-8`, `9-12`, `13+`."""
     count = len(question.split())
     return next((f"{low}-{high}" for low, high in ((1, 4), (5, 6), (7, 8), (9, 12)) if count <= high), "13+")
+
+
+def commonest(answers: Iterable[str]) -> str:
+    """The answer given most often; of several, the one given first. Raises IndexError where there is none."""
+    return Counter(answers).most_common(1)[0][0]

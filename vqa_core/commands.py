@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqa_core.files import InputError
+from vqa_core.processes import is_first_process
 
 logger = logging.getLogger("vqa")
 
@@ -26,7 +27,7 @@ def log_to(path: Path) -> None:
 
     Under torchrun, every process but the first logs errors only.
     """
-    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
+    logger.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def named(ids: Sequence[str], most: int = 3) -> str:
     return ", ".join(map(repr, ids[:most])) + more
 
 
+def repeated(ids: Iterable[str]) -> list[str]:
+    """The ids that occur more than once, each of them once."""
+    return [item for item, count in Counter(ids).items() if count > 1]
+
+
 def check_new(folder: Path) -> None:
     """Raise InputError if a folder to write already exists and is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -40,7 +46,7 @@ def write_atomically(path: Path, data: str | bytes) -> None:
             file.write(data.encode("utf-8") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~umask())
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -58,7 +64,8 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The process's umask: the permissions that a new file or folder must not have."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vqa_core.files import umask
+
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
@@ -24,7 +26,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield building
-        building.chmod(0o777 & ~_umask())
+        building.chmod(0o777 & ~umask())
         if target.exists():
             old = building.with_name(building.name.removesuffix(".tmp") + ".old.tmp")
             target.rename(old)
@@ -38,12 +40,6 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         os.close(lock)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -16,7 +16,7 @@ _MB = 1_000_000
 T = TypeVar("T")
 
 # "Checking images: 640 of 4000 images, 128.0 images/s, 0.4 min left", eval.predict's line without a label, and
-# "step 40 of 90: loss 0.1034, rate 3.00e-04, 1.90 steps/s, 0.4 min left" of train.finetune
+# "step 40 of 90: loss 0.1034, learning rate 3.00e-04, 1.90 steps/s, 0.4 min left" of train.finetune
 _LEFT = r"(?:, (?P<left>\d+(?:\.\d+)?) min left)?$"
 _LINES = (
     re.compile(

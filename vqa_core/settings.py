@@ -14,7 +14,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -181,10 +181,24 @@ def flags_between(base: Settings, settings: Settings) -> list[str]:
     return flags
 
 
+def differing_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None stands for one that is not there."""
+    old, new = dict(_leaves(a)), dict(_leaves(b))
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """`--image-aspect 'pad', not 'square'; ...`: what is otherwise in `ours` than in `theirs`; "" where nothing is."""
-    other = [name for name, value in theirs.items() if ours.get(name) != value]
-    return "; ".join(f"{flag_of(name)} {shown(ours.get(name))}, not {shown(theirs[name])}" for name in other)
+    """`--image-aspect 'pad', not 'square'; ...`: the settings named in `theirs` that are others in `ours`; or ""."""
+    found = differing_settings({name: ours.get(name) for name in theirs}, theirs)
+    return "; ".join(f"{flag_of(name)} {shown(our)}, not {shown(their)}" for name, (our, their) in found.items())
 
 
 def shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import SOLUTION, Competition, read_competition
 from vqa_core.data.formats.conversations import write_conversations, write_questions
+from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.images import check_images
 from vqa_core.data.report import DataReport, examine, usable, with_image
 from vqa_core.data.sources import data_folder
@@ -85,6 +86,25 @@ def prepare(
     unanswered = [row for row in with_image(competition.train, problems) if not (row.answer or "").strip()]
     _write(run, splits, unanswered, settings, competition, source)
     return splits
+
+
+def prepare_sources(
+    run: RunDir,
+    sources: Sources,
+    settings: DataSettings,
+    *,
+    data_dir: Path | None = None,
+    on_report: Callable[[DataReport], None] = lambda report: None,
+) -> Splits:
+    """`prepare` from any data: several sources, or one in another format, become a competition folder first."""
+    source = sources.data[0]
+    if sources.test_data or len(sources.data) > 1 or is_foreign(source):
+        folder = import_data(sources, data_dir)
+        settings = DataSettings(**settings.to_dict() | column_settings(ColumnMap()))  # those of an imported folder
+        return prepare(run, str(folder), settings, on_report=on_report)
+    if sources.images or sources.test_images:
+        raise InputError(f"--images is for JSON files; the images of {source} are found in it by their ids.")
+    return prepare(run, source, settings, data_dir=data_dir, on_report=on_report)
 
 
 def _write(

@@ -11,14 +11,13 @@ import json
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vqa_core.files import InputError, intern_texts, named, read_json, write_atomically, write_json
+from vqa_core.files import InputError, intern_texts, named, read_json, repeated, write_atomically, write_json
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
@@ -263,7 +262,7 @@ def _check_ids(path: Path, done: set[str], order: Sequence[str]) -> None:
     """Raise InputError unless `done` and `order` are the same ids, each once."""
     wanted = set(order)
     if len(wanted) < len(order):
-        twice = [item for item, count in Counter(order).items() if count > 1]
+        twice = repeated(order)
         raise InputError(f"{named(twice)} occur more than once among the questions of {path}; ids must be unique.")
     missing = [item for item in order if item not in done]
     if missing:

@@ -1,6 +1,6 @@
 """Read LLaVA's training and question files from any source: with several turns, without an image, `<image>` anywhere.
 
-`vqa_core.data.formats.conversations` is for our own files, with one question each. Here a conversation of several turns
+`vqa_core.data.formats.conversations` writes such files, with one question each. Here a conversation of several turns
 becomes several questions about its image, each without the turns before it. This is right for LLaVA-1.5's own VQA data,
 which put the questions about an image into one conversation only to save time. It is wrong for a dialogue, so the
 report counts such turns. Formats as LLaVA v1.0.2 reads them (`llava/train/train.py`).

@@ -1,7 +1,5 @@
 """SplitData: one split read from another format, with notes on what was changed or left out."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,9 +51,3 @@ class SplitData:
             }
             for (severity, sentence), cases in self.notes.items()
         ]
-
-
-def commonest(answers: Sequence[str]) -> str:
-    """The most frequent answer, of several the first: the one to train on if the source names none."""
-    counts = Counter(answers)
-    return max(counts, key=lambda answer: counts[answer])
