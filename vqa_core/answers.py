@@ -184,5 +184,5 @@ def question_length(question: str) -> str:
 
 
 def commonest(answers: Iterable[str]) -> str:
-    """The answer given most often; of several, the one given first. Raises IndexError where there is none."""
+    """The most frequent answer; of several, the first. Raises IndexError if there is none."""
     return Counter(answers).most_common(1)[0][0]

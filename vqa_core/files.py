@@ -26,8 +26,8 @@ def named(ids: Sequence[str], most: int = 3) -> str:
     return ", ".join(map(repr, ids[:most])) + more
 
 
-def repeated(ids: Iterable[str]) -> list[str]:
-    """The ids that occur more than once, each of them once."""
+def find_duplicates(ids: Iterable[str]) -> list[str]:
+    """The ids that occur more than once, each listed once."""
     return [item for item, count in Counter(ids).items() if count > 1]
 
 

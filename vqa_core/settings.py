@@ -182,7 +182,7 @@ def flags_between(base: Settings, settings: Settings) -> list[str]:
 
 
 def differing_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None stands for one that is not there."""
+    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None means that one is missing."""
     old, new = dict(_leaves(a)), dict(_leaves(b))
     return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
 
@@ -196,9 +196,9 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """`--image-aspect 'pad', not 'square'; ...`: the settings named in `theirs` that are others in `ours`; or ""."""
-    found = differing_settings({name: ours.get(name) for name in theirs}, theirs)
-    return "; ".join(f"{flag_of(name)} {shown(our)}, not {shown(their)}" for name, (our, their) in found.items())
+    """`--image-aspect 'pad', not 'square'; ...`: the settings of `theirs` that differ in `ours`; "" if none does."""
+    differing = differing_settings({name: ours.get(name) for name in theirs}, theirs)
+    return "; ".join(f"{flag_of(name)} {shown(our)}, not {shown(their)}" for name, (our, their) in differing.items())
 
 
 def shown(value: Any) -> str:

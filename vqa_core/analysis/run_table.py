@@ -115,8 +115,8 @@ def read_row(run: RunDir) -> RunRow:
 def differences(baseline: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """`{"train.seed": (0, 1)}`: settings of the baseline and of a run that differ.
 
-    A section that one of the two has not is one line, `train.*`. Of the data, its name stands for it, and only where
-    the questions differ: where it lies and how it was read don't count.
+    A section that only one of them has is one entry, `train.*`. Data differ only if the questions do, whatever their
+    folder and columns, and are one entry with the names of both.
     """
     ours, theirs = (dict(each) for each in (baseline, config))
     data = [_section(each, "dataset") for each in (ours, theirs)]

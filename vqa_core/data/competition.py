@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vqa_core.data.tables import Table, read_table
-from vqa_core.files import InputError, named, read_json, repeated
+from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap, Example
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -64,7 +64,7 @@ def read_competition(
         if (root / f"{split}.csv").is_file():
             table = read_table(root / f"{split}.csv")
             encodings[f"{split}.csv"] = table.encoding
-            examples[split] = _examples(table, columns, split, files, ambiguous)
+            examples[split] = _read_examples(table, columns, split, files, ambiguous)
     if (root / SAMPLE).is_file() and "test" in splits:
         table = read_table(root / SAMPLE)
         encodings[SAMPLE] = table.encoding
@@ -82,13 +82,13 @@ def read_competition(
 
 
 def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
-    """Read only what is to be answered.
+    """Read only the test questions.
 
-    Raises InputError also where an id stands twice, which no submission could tell apart, or where two files could be
-    an image, as `train.prepare` does.
+    Like `train.prepare`, also raises InputError for a duplicate id, which no submission could distinguish, and for an
+    image id that two files fit.
     """
     competition = read_competition(folder, columns, splits=("test",), required=("test",))
-    twice = repeated(example.question_id for example in competition.test)
+    twice = find_duplicates(example.question_id for example in competition.test)
     if twice:
         raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")
     for image_id, paths in competition.ambiguous.items():
@@ -138,7 +138,7 @@ def _find_root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> 
     raise InputError(f"{folder} does not hold {' and '.join(required) or ' or '.join(wanted)}; it holds {shown}.")
 
 
-def _examples(
+def _read_examples(
     table: Table, columns: ColumnMap, split: str, files: "ImageFiles", ambiguous: dict[str, list[str]]
 ) -> list[Example]:
     question_ids = table.column(columns.question_id, "--question-id-column")

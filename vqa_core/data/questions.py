@@ -1,4 +1,4 @@
-"""Questions to answer: one split of a run, or the test questions of any data that `eval.predict --data` names."""
+"""Questions to answer: a split of a run, or the test questions of any data that `eval.predict --data` takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ def read_questions(
     images: Path | None = None,
     flags: Mapping[str, Any],
 ) -> Questions:
-    """The questions of a run's split; with `source`, the pictures are there, and for `test` the questions too.
+    """The questions of a run's split. With `source`, the pictures come from there, and so do test questions.
 
     Args:
         source: data to read or unpack, as `data_folder` takes it with `data_dir` and `images`.
-        flags: the flags given, by the name of their setting; those that name columns count.
+        flags: setting name -> flag that the user passed; column names override the run's.
 
-    Raises InputError if the data can't be read or hold no questions of the split.
+    Raises InputError if the data can't be read, or have no questions of the split.
     """
     columns = _columns(run.read_config(), source, flags)
     root = (
@@ -46,12 +46,12 @@ def read_questions(
     )
     if source and split == "test":
         competition = read_test(root, columns)
-        found = Questions(competition.root, competition.test)
+        questions = Questions(competition.root, competition.test)
     else:
-        found = Questions(root, run.examples(split))
-    if not found.examples:
-        raise InputError(f"There are no {split} questions in {found.root}.")
-    return found
+        questions = Questions(root, run.examples(split))
+    if not questions.examples:
+        raise InputError(f"There are no {split} questions in {questions.root}.")
+    return questions
 
 
 def _columns(config: Mapping[str, Any], source: str | None, flags: Mapping[str, Any]) -> ColumnMap:

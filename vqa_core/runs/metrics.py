@@ -1,4 +1,4 @@
-"""How fast a training went, by the lines of its metrics.jsonl."""
+"""The speed of a training, from the lines of its metrics.jsonl."""
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -6,14 +6,14 @@ from typing import Any
 
 
 def seconds_per_step(rows: Iterable[Mapping[str, Any]]) -> list[float]:
-    """The mean seconds of a step between each two consecutive lines that have a loss.
+    """The mean seconds per step between each two consecutive lines with a loss.
 
-    A line of a validation has none, so its time is left out. Raises KeyError or TypeError for lines of another kind.
+    Lines of a validation have none, so its time does not count. Raises KeyError or TypeError for lines of another kind.
     """
-    found = []
+    paces = []
     for before, after in pairwise(rows):
         if "loss" in before and "loss" in after:
             steps, seconds = after["step"] - before["step"], after["seconds"] - before["seconds"]
             if steps > 0 and seconds > 0:
-                found.append(seconds / steps)
-    return found
+                paces.append(seconds / steps)
+    return paces

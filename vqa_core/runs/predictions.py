@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vqa_core.files import InputError, intern_texts, named, read_json, repeated, write_atomically, write_json
+from vqa_core.files import InputError, find_duplicates, intern_texts, named, read_json, write_atomically, write_json
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
@@ -262,7 +262,7 @@ def _check_ids(path: Path, done: set[str], order: Sequence[str]) -> None:
     """Raise InputError unless `done` and `order` are the same ids, each once."""
     wanted = set(order)
     if len(wanted) < len(order):
-        twice = repeated(order)
+        twice = find_duplicates(order)
         raise InputError(f"{named(twice)} occur more than once among the questions of {path}; ids must be unique.")
     missing = [item for item in order if item not in done]
     if missing:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vqa_core.answers import NORMALISERS, answer_type, commonest, question_length, question_type
 from vqa_core.data.priors import AnswerPrior
 from vqa_core.data.references import own_annotations
-from vqa_core.files import InputError, named, read_json, repeated, write_json
+from vqa_core.files import InputError, find_duplicates, named, read_json, write_json
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
@@ -204,7 +204,7 @@ def _check_ids(
     allow_partial: bool,
 ) -> list[Example]:
     """The examples to score, after checking that ids, predictions and references fit together."""
-    twice = repeated(example.question_id for example in examples)
+    twice = find_duplicates(example.question_id for example in examples)
     if twice:
         raise InputError(f"{split}: {named(twice)} occur more than once among the questions; ids must be unique.")
     unknown = [example.question_id for example in examples if not references.get(example.question_id)]

@@ -1,4 +1,4 @@
-"""Submitting a run: its test answers in the format that a scorer reads, checked by id, with a card beside the file."""
+"""Submit a run: write its test answers in a scorer's format, checked by id, with a card beside the file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ FORMATS = ("csv", *RESULTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class WrittenSubmission:
     """A file of answers and its card. `reference` names what the ids were checked against."""
 
     path: Path
@@ -37,23 +37,23 @@ def submit(
     out: Path | None,
     allow_failed: bool,
     command: Sequence[str],
-) -> Submitted:
+) -> WrittenSubmission:
     """Write the test answers of a run as `kind`, one of FORMATS, and keep a submission.csv among the run's submissions.
 
     Args:
         data: competition folder; by default the one that the run was prepared from.
         out: file to write; by default one in the run.
         allow_failed: submit failed questions with an empty answer.
-        command: what the card records as the command that wrote the file.
+        command: the command to record in the card.
 
-    Raises InputError for ids that are missing, unknown or repeated, and for a `data` or `out` that can't be used.
+    Raises InputError for missing, unknown or duplicate ids, and for a `data` or `out` that can't be used.
     """
     if kind == "csv":
         return _submit_csv(run, data or run.data_root(), out or run.submission, allow_failed, command)
     return _submit_results(run, kind, data, out or run.root / RESULTS[kind], allow_failed, command)
 
 
-def _submit_csv(run: RunDir, data: Path, out: Path, allow_failed: bool, command: Sequence[str]) -> Submitted:
+def _submit_csv(run: RunDir, data: Path, out: Path, allow_failed: bool, command: Sequence[str]) -> WrittenSubmission:
     if not data.is_dir():
         raise InputError(f"{data} is not a folder. Pass the competition folder with --data.")
     data_files = [data / name for name in (*TABLES, SAMPLE)]
@@ -65,13 +65,13 @@ def _submit_csv(run: RunDir, data: Path, out: Path, allow_failed: bool, command:
         write_submission(out, submission)
         card = write_card(out, run, data_files=data_files, predictions=predictions, warnings=warnings, command=command)
         keep_submission(run, out)
-    return Submitted(out, card, len(submission.rows), SAMPLE, warnings)
+    return WrittenSubmission(out, card, len(submission.rows), SAMPLE, warnings)
 
 
 def _submit_results(
     run: RunDir, kind: str, data: Path | None, out: Path, allow_failed: bool, command: Sequence[str]
-) -> Submitted:
-    """These formats need no sample: the ids are those of the test questions, of the run or of `data`."""
+) -> WrittenSubmission:
+    """Write a format that needs no sample: the ids are those of the test questions, of the run or of `data`."""
     predictions = read_predictions(run.predictions("test"))
     examples, table = run.examples("test"), run.test
     if data:
@@ -80,4 +80,4 @@ def _submit_results(
     fallbacks = write_run_results(out, kind, examples, predictions, run.name, allow_failed=allow_failed)
     warnings = [f"{count} answers are fallbacks: their status is {status!r}." for status, count in fallbacks.items()]
     card = write_card(out, run, data_files=[table], predictions=predictions, warnings=warnings, command=command)
-    return Submitted(out, card, len(predictions), "the test questions", warnings)
+    return WrittenSubmission(out, card, len(predictions), "the test questions", warnings)

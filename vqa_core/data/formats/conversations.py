@@ -1,7 +1,7 @@
-"""Writing LLaVA's files: conversation JSON to train on, question JSONL to answer, answers JSONL. `llava.py` reads them.
+"""Write LLaVA's files: conversation JSON to train on, question JSONL to answer, answers JSONL. `llava.py` reads them.
 
 Formats as LLaVA v1.0.2 reads and writes them (`llava/train/train.py`, `llava/eval/model_vqa.py`). LLaVA ignores the
-extra key `image_id`, which keeps an id that differs from the image's file name.
+extra key `image_id`, which preserves an id that differs from the image's file name.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ IMAGE_TOKEN = "<image>"
 
 
 def write_conversations(path: Path, examples: Iterable[Example]) -> int:
-    """Write a JSON list, one conversation an example and a line; return how many.
+    """Write a JSON list with one conversation per example, each on a line; return the number of conversations.
 
     `{"id", "image", "image_id", "conversations": [{"from": "human", "value": "<image>\\nQ"}, {"from": "gpt", ...}]}`.
-    Without an image file there is neither `image` nor `<image>`, without an answer no turn from gpt.
+    Without an image file there is neither `image` nor `<image>`; without an answer there is no turn from gpt.
     """
     lines = [json.dumps(_conversation(example), ensure_ascii=False) for example in examples]
     write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
@@ -28,7 +28,7 @@ def write_conversations(path: Path, examples: Iterable[Example]) -> int:
 
 
 def write_questions(path: Path, examples: Iterable[Example]) -> int:
-    """Write `{"question_id", "image", "text", "image_id"}` a line; the text is without `<image>`. Return how many."""
+    """Write one `{"question_id", "image", "text", "image_id"}` per line, `text` without `<image>`; return how many."""
     return write_json_lines(
         path,
         (
@@ -39,10 +39,10 @@ def write_questions(path: Path, examples: Iterable[Example]) -> int:
 
 
 def write_answers(path: Path, examples: Iterable[Example], answers: Mapping[str, str], model_id: str) -> int:
-    """Write `{"question_id", "prompt", "text", "answer_id", "model_id", "metadata"}` a line; return how many.
+    """Write one `{"question_id", "prompt", "text", "answer_id", "model_id", "metadata"}` per line; return their number.
 
     `answers` maps question ids to texts; an example without one is an InputError. The `answer_id` is a hash of model
-    and question, so writing again gives the same file.
+    and question, so writing again produces the same file.
     """
     rows = []
     for example in examples:

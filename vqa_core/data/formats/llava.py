@@ -124,5 +124,5 @@ def _question(text: str, question_id: str, data: SplitData) -> str:
 def _text(record: dict[str, Any], key: str, place: str) -> str:
     value = record.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"{place}: {key!r} is {'missing' if key not in record else repr(value)}; a text was expected.")
+        raise InputError(f"{place}: {key!r} is {'missing' if key not in record else repr(value)}; expected a text.")
     return str(value)

@@ -25,8 +25,8 @@ Key = Callable[[str], int | str]
 def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: Path) -> SplitData:
     """The questions of the files, each with its `multiple_choice_answer`, or else the commonest of its answers.
 
-    All answers stay in `references`. Pictures are sought below `images` by the key `image`, by COCO's file names, by
-    the id. Raises InputError for a malformed file or an id that stands twice among the annotations.
+    All answers stay in `references`. Pictures are found below `images` by the key `image`, by COCO's file names, or by
+    the id. Raises InputError for a malformed file, or a duplicate id among the annotations.
     """
     data = SplitData()
     chosen: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: P
                     f"{path}, question {number}: expected question_id, image_id and question, found {str(item)[:80]}."
                 ) from None
             if not isinstance(question, str):
-                raise InputError(f"{path}, question {number}: the question is {question!r}; a text was expected.")
+                raise InputError(f"{path}, question {number}: the question is {question!r}; expected a text.")
             answers, answer = data.references.get(question_id), chosen.get(question_id)
             if not isinstance(answer, str):
                 answer = commonest(answers) if answers else None
