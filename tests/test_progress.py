@@ -39,9 +39,9 @@ def test_the_lines_of_a_training_are_read(tmp_path: Path, caplog: pytest.LogCapt
         log.write(21, 20.0, {"eval_accuracy": 0.5, "eval_questions": 8})
     assert first is not None
     assert (first.done, first.total, first.unit, first.rate, first.eta_s) == (1, 40, "steps", None, None)
-    told = read_progress(caplog.messages)
-    assert told is not None
-    assert (told.done, told.total, told.unit, told.rate, told.eta_s) == (21, 40, "steps", 2.0, 9.5)
+    last = read_progress(caplog.messages)
+    assert last is not None
+    assert (last.done, last.total, last.unit, last.rate, last.eta_s) == (21, 40, "steps", 2.0, 9.5)
 
 
 def test_the_lines_of_a_prediction_are_read(
@@ -72,13 +72,13 @@ def test_what_is_quickly_done_leaves_no_line(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == ""
 
 
-def test_bytes_are_told_as_megabytes(capsys: pytest.CaptureFixture[str], seconds: list[float]) -> None:
+def test_bytes_are_shown_as_megabytes(capsys: pytest.CaptureFixture[str], seconds: list[float]) -> None:
     with Meter("Unpacking", "B") as meter:
         for done in range(0, 60_000_001, 5_000_000):
             meter.at(done, 60_000_000)
-    told = read_progress(capsys.readouterr().err.splitlines())
-    assert told
-    assert (told.done, told.total, told.unit, told.rate) == (60, 60, "MB", 4.6)
+    last = read_progress(capsys.readouterr().err.splitlines())
+    assert last
+    assert (last.done, last.total, last.unit, last.rate) == (60, 60, "MB", 4.6)
 
 
 def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
@@ -108,8 +108,8 @@ def test_other_lines_tell_of_no_progress(line: str) -> None:
 
 
 def test_the_last_line_that_tells_counts() -> None:
-    told = read_progress(["1 of 9 questions, 2.0 questions/s, 0.1 min left", "2 of 9 questions", "Encoded 3 images."])
-    assert told == Progress(2, 9, "questions", None, None, "2 of 9 questions")
+    last = read_progress(["1 of 9 questions, 2.0 questions/s, 0.1 min left", "2 of 9 questions", "Encoded 3 images."])
+    assert last == Progress(2, 9, "questions", None, None, "2 of 9 questions")
 
 
 def test_a_share_is_never_more_than_the_whole() -> None:

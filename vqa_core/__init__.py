@@ -5,16 +5,17 @@ in order and draws them. A package imports the ground and packages above it in t
 here imports gradio, the page or a command; tests/repository/test_architecture.py reads every import. The ground uses
 the standard library, numpy, pandas, scipy, Pillow and tqdm.
 
-answers.py   kinds of answers and questions; normalisers, for comparison only
-apart.py     work done in a process of its own, so that its memory is freed
-commands.py  what the commands share: errors as sentences, the log, --run and --config
-config.py    the settings of every stage, each declared once
-files.py     InputError, files written whole, JSON lines, hashes
-folders.py   a folder that is there whole or not at all
-machine.py   what this machine has: memory, number formats, speed
-progress.py  how far a long command has come
-settings.py  a dataclass field as flag, form field, limits and record
-tabulate.py  small aligned tables for a terminal
+answers.py    kinds of answers and questions; normalisers, for comparison only
+apart.py      work done in a process of its own, so that its memory is freed
+commands.py   what the commands share: errors as sentences, the log, --run and --config
+config.py     the settings of every stage, each declared once
+files.py      InputError, files written whole, JSON lines, hashes
+folders.py    a folder that is there whole or not at all
+machine.py    what this machine has: memory, number formats, speed
+processes.py  the processes that torchrun started together
+progress.py   how far a long command has come
+settings.py   a dataclass field as flag, form field, limits and record
+tabulate.py   small aligned tables for a terminal
 
 A new setting is a field in config.py. A new file belongs here only if several packages need it.
 """

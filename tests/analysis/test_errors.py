@@ -234,5 +234,5 @@ def test_runs_of_other_questions_and_runs_that_lack_answers_are_not_compared(tmp
     with pytest.raises(InputError, match="no prediction for 1 of 6 questions: 'q5'"):
         pair(a, fewer)
     another = answers_of(answered(tmp_path / "c", [("z", *row[1:]) for row in ROWS]), "val")
-    with pytest.raises(InputError, match=r"not the same: 6 ids stand for different ones, such as 'q0'"):
+    with pytest.raises(InputError, match=r"not the same: 6 ids mean different ones, such as 'q0'"):
         pair(a, another)

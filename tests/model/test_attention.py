@@ -11,7 +11,7 @@ from vqa_core.model import attention
 from vqa_core.model.attention import choose_attention
 from vqa_core.model.packing import FLASH
 from vqa_core.runs.training_rows import open_rows
-from vqa_core.training import finetune as finetuning
+from vqa_core.training import prepare
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -86,12 +86,12 @@ def test_training_rows_are_plain_where_none_holds_several_questions(
 ) -> None:
     run = tiny_run(tmp_path_factory.mktemp("run"), train_images=images)
     asked: list[bool] = []
-    monkeypatch.setattr(finetuning, "choose_attention", lambda name, *, plain, **_: asked.append(plain) or "sdpa")
-    monkeypatch.setattr(finetuning, "build_any", lambda *_, **__: tiny_vlm())
-    finetuning._build(ModelSettings(), TrainSettings(**settings), open_rows(run.rows))
+    monkeypatch.setattr(prepare, "choose_attention", lambda name, *, plain, **_: asked.append(plain) or "sdpa")
+    monkeypatch.setattr(prepare, "build_any", lambda *_, **__: tiny_vlm())
+    prepare.build_model(ModelSettings(), TrainSettings(**settings), open_rows(run.rows))
     assert asked == [plain]
     one_each = [{"questions": ["Is it dark?"]}, {"questions": ["How many?"]}]
-    finetuning._build(ModelSettings(), TrainSettings(), one_each)
+    prepare.build_model(ModelSettings(), TrainSettings(), one_each)
     assert asked == [plain, True]
 
 

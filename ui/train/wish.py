@@ -16,13 +16,12 @@ from ui.jobs.jobs import shown_command
 from ui.train.estimates import estimates, rows_of
 from ui.train.plan import (
     CHOICE_NEEDED,
-    Held,
     Source,
     checked_name,
     commands,
     default_name,
     free_name,
-    held,
+    inspect_folder,
     preset_sections,
     presets,
     sections_of,
@@ -32,6 +31,7 @@ from ui.train.plan import (
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, read_config
 from vqa_core.files import InputError
+from vqa_core.planning.run_state import RunState
 
 DEFAULTS = "defaults"  # among the presets: none of them
 PLAN = 6  # values of `draw_plan`
@@ -60,7 +60,7 @@ def draw_plan(workspace: Workspace, t: Words, form: Form, values: Sequence[Any])
     try:
         chosen = form.read(values[FIELDS:])
         source, name = source_of(workspace, t, data), name_of(workspace, t, values)
-        there = held(workspace, name, source, _data(chosen))
+        there = inspect_folder(workspace, name, source, _data(chosen))
         figures = estimates(workspace, t, name, source, there, chosen)
         way = way if way in there.ways else None
         clear = way or there.kind not in CHOICE_NEEDED
@@ -87,7 +87,7 @@ def draw_plan(workspace: Workspace, t: Words, form: Form, values: Sequence[Any])
     ]
 
 
-def _there(t: Words, name: str, there: Held) -> dict[str, Any]:
+def _there(t: Words, name: str, there: RunState) -> dict[str, Any]:
     """What the run's folder holds, in a sentence; nothing where it holds nothing."""
     if there.kind == "free":
         return {}
@@ -103,7 +103,9 @@ def start_wish(workspace: Workspace, t: Words, form: Form, values: Sequence[Any]
     """Start what the form says and return the run's name."""
     data, preset, _, way = values[:FIELDS]
     chosen, source, name = form.read(values[FIELDS:]), source_of(workspace, t, data), name_of(workspace, t, values)
-    rows_of(workspace, name, source, held(workspace, name, source, _data(chosen)), _data(chosen))  # or it says why not
+    rows_of(
+        workspace, name, source, inspect_folder(workspace, name, source, _data(chosen)), _data(chosen)
+    )  # or it says why not
     return start(workspace, t, name, source, preset, chosen, way or "")
 
 

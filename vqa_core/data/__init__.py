@@ -11,6 +11,7 @@ images.py       the one image decoder
 pixels.py       a picture becomes the square that the vision tower sees
 prepare.py      fills a run
 priors.py       answers without looking at the picture
+questions.py    the questions that eval.predict answers
 references.py   known answers: solution.csv or VQA annotations
 report.py       DataReport: statistics and findings
 sources.py      what --data may name

@@ -6,6 +6,7 @@ which is dropped when the file is opened again. docs/formats.md describes every 
 
 checkpoints.py    checkpoints with a manifest of hashes, whole or absent
 examples.py       Example: one question about one image; reading, writing, splitting by image
+metrics.py        the seconds of a step, by metrics.jsonl
 model_folder.py   what a model folder says about itself, read without torch
 predictions.py    Prediction, and the file of predictions that survives a kill
 run_dir.py        RunDir: the files of one run by name

@@ -233,7 +233,7 @@ def test_the_fingerprint_tells_changed_files_images_and_columns_apart(tmp_path: 
     assert len(set(marks)) == 4
 
 
-def test_a_file_that_is_no_index_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_index_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "index.sqlite").write_bytes(b"not SQLite at all, but long enough to be taken for something")
     with pytest.raises(InputError, match="not an index"):
         open_index(tmp_path / "index.sqlite")

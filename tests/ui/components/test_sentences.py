@@ -100,10 +100,10 @@ def test_a_sentence_is_recognised_whatever_its_values_hold() -> None:
         for number in translated & template.parts.keys():
             values[number] = rendered(min(template.parts[number]), dict.fromkeys(range(10), "123"))
         text = rendered(english, values)
-        told = sentence(text, KO)
-        assert HANGUL.search(re.sub(r"값\d", "", told)), english
+        translated_text = sentence(text, KO)
+        assert HANGUL.search(re.sub(r"값\d", "", translated_text)), english
         assert sentence(text, EN) == text
-        assert all(values[number] in told for number in set(map(int, holes(english))) - translated), english
+        assert all(values[number] in translated_text for number in set(map(int, holes(english))) - translated), english
 
 
 def test_words_of_settings_have_a_translation() -> None:
@@ -119,8 +119,8 @@ def caught(call: object, *args: object, **options: object) -> str:
 
 def test_errors_as_the_core_raises_them(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,anser\n1,x\n", encoding="utf-8")
-    told = caught(read_table(tmp_path / "a.csv").column, "answer", "--answer-column")
-    assert told.endswith(
+    translated_text = caught(read_table(tmp_path / "a.csv").column, "answer", "--answer-column")
+    assert translated_text.endswith(
         "있는 열: 'id', 'anser'. 비슷한 이름: 'anser'. 올바른 열은 --answer-column 옵션으로 지정하십시오."
     )
     assert (
@@ -130,8 +130,8 @@ def test_errors_as_the_core_raises_them(tmp_path: Path) -> None:
     assert caught(TrainSettings, batch_questions=0).endswith("허용되는 가장 작은 값은 1개 질문입니다.")
     assert caught(DataSettings, val_fraction=1.0) == "--val-fraction 값이 1.0입니다. 허용되는 가장 큰 값은 0.9입니다."
     sample = read_table(tmp_path / "a.csv")
-    told = caught(build_submission, sample, {})
-    assert "id 1개 중 1개에 예측이 없습니다: '1'." in told
+    translated_text = caught(build_submission, sample, {})
+    assert "id 1개 중 1개에 예측이 없습니다: '1'." in translated_text
 
 
 def test_a_list_that_is_cut_says_so_in_korean() -> None:
@@ -152,11 +152,11 @@ def test_the_doctors_advice(tmp_path: Path) -> None:
     predictions = {str(i): Prediction(str(i), text, text, 0.5) for i, text in enumerate(answers)}
     predictions["0"] = Prediction("0", "yes ", "", None, "bad_image", "gone")
     found = diagnose(build_submission(read_table(tmp_path / "s.csv"), predictions), ["yes", "red"])
-    told = [sentence(text, KO) for text in found]
-    assert len(told) > 6
-    assert not [text for text in told if not HANGUL.search(text) or "times" in text or " answers " in text]
-    assert any("'Red' ('red' in training)" in text or "'Red'" in text for text in told)
-    assert "앞이나 뒤에 공백이 있는 답이 1개입니다: 'yes '." in told
+    translated_text = [sentence(text, KO) for text in found]
+    assert len(translated_text) > 6
+    assert not [text for text in translated_text if not HANGUL.search(text) or "times" in text or " answers " in text]
+    assert any("'Red' ('red' in training)" in text or "'Red'" in text for text in translated_text)
+    assert "앞이나 뒤에 공백이 있는 답이 1개입니다: 'yes '." in translated_text
 
 
 def test_findings_with_and_without_their_cases(tmp_path: Path) -> None:
