@@ -33,7 +33,7 @@
   const plotted = (value, label, read, byTens) => {
     const [wide, high, left, right, top, bottom] = [400, 220, 52, 10, 8, 34];
     const points = byTens ? value.points.filter((point) => point[1] > 0) : value.points;
-    const shown = (y) => value.percent ? `${+(y * 100).toFixed(1)} %`
+    const shown = (y) => value.percent ? `${+(y * 100).toFixed(1)}%`
       : y && Math.abs(y) < 1e-3 ? y.toExponential(1).replace(".0e", "e") : String(+y.toPrecision(4));
     const count = (x) => x.toLocaleString(facts.language);
     const xMax = Math.max(1, value.x_max ?? 0, ...value.points.map((point) => point[0]));
