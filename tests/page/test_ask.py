@@ -144,9 +144,9 @@ def test_a_picture_comes_by_paste_by_camera_as_an_example_or_from_explore(page: 
     assert "picture" not in place(page)
     assert page.input_value("#ask-question textarea").count("\n") == 2
 
-    page.get_by_role("link", name="Or choose a sample in Explore").click()
+    page.get_by_role("link", name="Choose an image in Explore").click()
     page.locator("#explore-gallery .wb-cell").first.click(timeout=ANSWER_MS)
-    page.get_by_role("link", name="Ask about this picture").click()
+    page.get_by_role("link", name="Ask about this image").click()
     page.locator("#ask-picture").wait_for()
     ready(page)
     assert place(page)["sample"] == "0"

@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
     ("page", "title", "text"),
     [
         (Look(), "This can't be done", "does not exist. Type the path"),
-        (Look("ko", dark=True, width=390), "할 수 없습니다", "없는 경로입니다"),
+        (Look("ko", dark=True, width=390), "처리할 수 없습니다", "없는 경로입니다"),
     ],
     indirect=["page"],
     ids=["en", "ko"],

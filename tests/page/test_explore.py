@@ -80,7 +80,7 @@ def test_findings_bars_and_the_pager_filter_and_turn(page: "Page", server: Serve
     finding.click()
     ready(page)
     assert place(page, "finding") == code
-    assert "Shown are the samples of this finding" in page.locator("#explore-notices").inner_text()
+    assert "Showing only samples with this finding" in page.locator("#explore-notices").inner_text()
     page.reload()
     ready(page)
     assert place(page, "finding") == code
@@ -120,7 +120,7 @@ def test_a_picture_opens_at_its_own_size_and_a_broken_one_says_so(open_page: Ope
     ready(page)
     expect(page.locator("#explore-picture img")).to_have_js_property("naturalWidth", 2048)
     with page.expect_popup() as popup:
-        page.get_by_role("link", name="원래 크기로 열기").click()
+        page.get_by_role("link", name="원본 크기로 열기").click()
     expect(popup.value.locator("img")).to_have_js_property("naturalWidth", 3000)
     popup.value.close()
     page.keyboard.press("j")

@@ -158,9 +158,7 @@ def _seen(
     how = "cut" if share else {"pad": "padded", "stretch": "stretched"}.get(transform.aspect, "not_cut")
     if how == "stretched" and image.width == image.height:
         how = "not_cut"
-    caption = (
-        t("ask.size", width=image.width, height=image.height) + " " + t(f"ask.{how}", share=f"{100 * share:.0f} %")
-    )
+    caption = t("ask.size", width=image.width, height=image.height) + " " + t(f"ask.{how}", share=f"{100 * share:.0f}%")
     seen = t("ask.seen", side=transform.side)
     return (
         {"src": _inline(whole), "alt": t("ask.whole_alt"), "caption": caption},
@@ -194,10 +192,10 @@ def as_json(answers: Sequence[Answered]) -> str:
 
 
 def percent(probability: float | None) -> str:
-    """`99.97 %`; of what is smaller than can be shown `< 0.01 %`. The blanks do not break a line."""
+    """`99.97%`; of what is smaller than can be shown `< 0.01%`. The blank does not break a line."""
     if probability is None:
         return ""
-    text = "< 0.01 %" if 0 < probability < 0.0001 else f"{100 * probability:.2f} %"
+    text = "< 0.01%" if 0 < probability < 0.0001 else f"{100 * probability:.2f}%"
     return text.replace(" ", "\u00a0")
 
 

@@ -107,7 +107,7 @@ def label_of(t: Words, section: str, item: Field) -> str:
     unit = item.metadata["unit"]
     label = t(f"settings.{section}.{item.name}")
     unit = t(f"settings.unit.{unit}") if unit else ""
-    return f"{label} ({unit})" if unit and unit.casefold() != label.casefold() else label
+    return f"{label} ({unit})" if unit and unit.casefold() not in label.casefold() else label
 
 
 def info_of(t: Words, section: str, item: Field) -> str:

@@ -54,7 +54,7 @@ def picture_of(workspace: Workspace, t: Words, run: RunDir, split: str, question
 
 
 def _told(t: Words, item: Prediction) -> str:
-    """`red 99.9 %`"""
+    """`red 99.9%`"""
     answer = item.answer or t("predict.empty_answer")
     if item.probability is None:
         return answer

@@ -141,5 +141,5 @@ def _accuracy_note(t: Words, curves: Curves) -> str:
     at = max(range(len(curves.accuracy)), key=lambda index: (curves.accuracy[index][1], index))
     (step, share), n = curves.accuracy[at], curves.questions[at]
     low, high = interval(share, n)
-    shares = {name: f"{100 * value:.1f} %" for name, value in (("share", share), ("low", low), ("high", high))}
+    shares = {name: f"{100 * value:.1f}%" for name, value in (("share", share), ("low", low), ("high", high))}
     return t("train.best", step=f"{step:,}", n=f"{n:,}", **shares)

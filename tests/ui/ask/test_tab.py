@@ -269,7 +269,7 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
     (given,) = workspace.asked.answers(subject.key)
     whole, seen = seen_pictures(workspace, EN, subject, given)  # the picture is 50 x 40
     assert "50 × 40" in whole["caption"]
-    assert "20 %" in whole["caption"]
+    assert "20%" in whole["caption"]
     assert "32 × 32" in seen["caption"]
     assert whole["src"].startswith("data:image/webp;base64,")
     padded = Answered(**asdict(given) | {"pixels": given.pixels | {"aspect": "pad"}})
@@ -285,10 +285,8 @@ def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: 
         run.write_section("dataset", run.read_config()["dataset"] | {"source": "<img src=x onerror=alert(1)>"})
         questions = run.read_config()["dataset"]["questions"]["train"]
         line = about(EN, workspace.models, "tiny")
-        assert (
-            f"Trained on <img src=x onerror=alert(1)>: ? questions seen, repeats counted, drawn from {questions} of its"
-            in line
-        )
+        assert f"Trained on <img src=x onerror=alert(1)>: {questions} of its" in line
+        assert "; ? questions seen" in line
         # stopped at step 8 of what would have been 1,000, the weights of step 6 kept
         write_json(
             run.model / "vqa.json", made | {"trained": {"steps": 8, "step": 6, "epochs": 0.1, "questions": 4000}}
@@ -305,7 +303,7 @@ def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("probability", "shown"), [(1.0, "100.00\u00a0%"), (0.00004, "<\u00a00.01\u00a0%"), (0, "0.00\u00a0%"), (None, "")]
+    ("probability", "shown"), [(1.0, "100.00%"), (0.00004, "<\u00a00.01%"), (0, "0.00%"), (None, "")]
 )
 def test_a_probability_is_shown_in_percent(probability: float | None, shown: str) -> None:
     assert percent(probability) == shown

@@ -83,15 +83,15 @@ def test_every_real_section_comes_back_from_its_form() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"epochs": -1}, "“epochs” is -1.0; the least allowed is 0."),
-        ({"epochs": 10.5}, "“epochs” is 10.5; the most allowed is 10."),
-        ({"batch_size": 1.5}, "“batch_size” takes a whole number, not 1.5."),
+        ({"epochs": -1}, "“epochs” is -1.0; it must be at least 0."),
+        ({"epochs": 10.5}, "“epochs” is 10.5; it must be at most 10."),
+        ({"batch_size": 1.5}, "“batch_size” must be a whole number, not 1.5."),
         ({"batch_size": None}, "“batch_size” is empty. Enter a value."),
-        ({"batch_size": "many"}, "“batch_size” takes a whole number, not 'many'."),
-        ({"batch_size": True}, "“batch_size” takes a whole number, not True."),
-        ({"epochs": float("nan")}, "“epochs” takes a number, not nan."),
-        ({"kind": "poled"}, "“kind” has no choice 'poled'; choose from linear, pooled."),
-        ({"limit": 0}, "“limit” is 0; the least allowed is 1."),
+        ({"batch_size": "many"}, "“batch_size” must be a whole number, not 'many'."),
+        ({"batch_size": True}, "“batch_size” must be a whole number, not True."),
+        ({"epochs": float("nan")}, "“epochs” must be a number, not nan."),
+        ({"kind": "poled"}, "“kind” can't be 'poled'; choose from linear, pooled."),
+        ({"limit": 0}, "“limit” is 0; it must be at least 1."),
     ],
 )
 def test_a_value_outside_the_limits_is_named_with_its_field(form: Form, changes: dict[str, Any], says: str) -> None:

@@ -61,13 +61,13 @@ def test_of_several_commands_it_says_which(jobs: Jobs) -> None:
     [
         ({"status": "done", "ended": RUNNING.started}, "finished in 0 s", "right"),
         ({"status": "failed", "exit_code": 2}, "failed with exit code 2", "wrong"),
-        ({"status": "failed", "exit_code": -9}, "ended from outside by SIGKILL", "wrong"),
-        ({"status": "failed", "exit_code": -99}, "ended from outside by -99", "wrong"),
-        ({"status": "crashed"}, "ended without a word", "wrong"),
-        ({"status": "stopping"}, "stopping, saving what is done", ""),
-        ({"status": "stopped", "ended": RUNNING.started}, "stopped after 0 s; what was done is kept", ""),
-        ({"status": "stopped", "started": None}, "stopped before it began", ""),
-        ({"status": "queued", "started": None, "progress": None}, "waiting for its turn", ""),
+        ({"status": "failed", "exit_code": -9}, "killed by SIGKILL", "wrong"),
+        ({"status": "failed", "exit_code": -99}, "killed by -99", "wrong"),
+        ({"status": "crashed"}, "crashed", "wrong"),
+        ({"status": "stopping"}, "stopping and saving progress", ""),
+        ({"status": "stopped", "ended": RUNNING.started}, "stopped after 0 s; progress is kept", ""),
+        ({"status": "stopped", "started": None}, "stopped before it started", ""),
+        ({"status": "queued", "started": None, "progress": None}, "queued", ""),
     ],
 )
 def test_every_end_has_its_words(jobs: Jobs, changes: dict[str, Any], title: str, mark: str) -> None:
@@ -81,7 +81,7 @@ def test_every_end_has_its_words(jobs: Jobs, changes: dict[str, Any], title: str
 
 def test_a_waiting_job_names_those_before_it(jobs: Jobs) -> None:
     first, second, third = (jobs.start("train", run, [("-c", "import time; time.sleep(60)")]) for run in "abc")
-    assert facts(jobs, EN, jobs.get(third.id))["note"].endswith("Before it: Training · a, Training · b")
+    assert facts(jobs, EN, jobs.get(third.id))["note"].endswith("Ahead of this one: Training · a, Training · b")
     assert "share" not in facts(jobs, EN, jobs.get(third.id))
     assert first.id < second.id < third.id
 
@@ -144,7 +144,7 @@ def test_both_languages_take_the_same_values() -> None:
 
 
 def test_an_expected_error_is_in_the_note_in_the_readers_language(jobs: Jobs) -> None:
-    said = "runs/a has no questions of the split 'val': val.jsonl is not there. "
+    said = "runs/a has no questions of the split 'val': val.jsonl is missing. "
     said += "Write it with `python -m train.prepare --data DIR --run runs/a`."
     job = jobs.start("train", "a", [("-c", f"import sys; print('error: an old one'); sys.exit({'error: ' + said!r})")])
     while (job := jobs.get(job.id)).active:
@@ -154,4 +154,4 @@ def test_an_expected_error_is_in_the_note_in_the_readers_language(jobs: Jobs) ->
     assert facts(jobs, EN, job)["note"] == said
     note = facts(jobs, KO, job)["note"]
     assert "runs/a" in note
-    assert "is not there" not in note
+    assert "is missing" not in note

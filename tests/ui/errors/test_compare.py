@@ -18,7 +18,9 @@ def test_a_run_against_one_that_answers_alike_is_tied(tmp_path: Path) -> None:
     answered(tmp_path / "runs" / "b", rows, train={"seed": 1})
     workspace = Workspace(tmp_path / "runs", tmp_path / "data")
     view: View = {"run": "a", "split": "val", "with": "b"}
-    assert draw(workspace, view)["verdict"]["rows"][0][1] == "Tied: both are right and wrong on the same questions."
+    assert (
+        draw(workspace, view)["verdict"]["rows"][0][1] == "Tied: both runs are right and wrong on the same questions."
+    )
     assert draw(workspace, view)["settings"]["rows"] == [["train.seed", "–", "1"]]
     answered(tmp_path / "runs" / "c", [*rows[:1], ("b", "is it?", "yes", "yes", 0.9)])
     assert draw(workspace, view | {"with": "c"})["verdict"]["rows"][0][1].startswith("Tied: the interval")

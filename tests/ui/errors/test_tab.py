@@ -58,8 +58,8 @@ def test_the_headline_has_metric_n_interval_and_the_baseline_beside_it(easy: Wor
     headline = draw(easy, FIRST)["headline"]
     answers = answers_of(easy.run("first"), "test")
     assert answers.overall is not None
-    assert f"Exact match (95 % interval) · {len(answers)} questions about 12 pictures" == headline["title"]
-    assert labels(headline["rows"]) == ["This run", "Without the picture"]
+    assert f"Exact match (95% interval) · {len(answers)} questions about 12 images" == headline["title"]
+    assert labels(headline["rows"]) == ["This run", "Question-only baseline"]
     run, baseline = headline["rows"]
     assert run["share"] == answers.overall.value
     assert run["low"] < run["share"] < run["high"]
@@ -91,7 +91,7 @@ def test_a_wrong_answer_is_found_through_the_confusion_matrix(easy: Workspace) -
     cells = draw(easy, view)["gallery"]["cells"]
     assert len(cells) == matrix["cells"][row][column]
     facts = dict(map(tuple, draw(easy, view)["facts"]["rows"]))
-    assert (facts["Right answer"], facts["Answer of the model"]) == (matrix["rows"][row], matrix["columns"][column])
+    assert (facts["Correct answer"], facts["Prediction"]) == (matrix["rows"][row], matrix["columns"][column])
     assert move(easy, view, PICKS["matrix"], f"{row}:{column}") == {**FIRST, "show": "all"}  # once more: off
     assert move(easy, FIRST, PICKS["matrix"], "99:x") == FIRST
 
@@ -113,7 +113,7 @@ def test_every_bar_s_text_has_interval_and_n(easy: Workspace) -> None:
     for row in draw(easy, FIRST | {"by": "confidence"})["slices"]["rows"]:
         assert {"low", "high"} <= row.keys()
         assert "· n " in row["text"]
-        assert "· said " in row["text"]
+        assert "· confidence " in row["text"]
 
 
 def test_j_and_k_walk_over_the_pages_and_stop_at_the_ends(easy: Workspace) -> None:
@@ -180,7 +180,7 @@ def test_the_link_to_ask_leads_to_the_picture(easy: Workspace) -> None:
 def test_two_runs_are_compared_and_a_right_b_wrong_found(easy: Workspace) -> None:
     view = move(easy, FIRST, CHOICES["with"], "second")
     drawn = draw(easy, view)
-    assert labels(drawn["headline"]["rows"]) == ["This run", "The other run", "Without the picture"]
+    assert labels(drawn["headline"]["rows"]) == ["This run", "The other run", "Question-only baseline"]
     counts = {row["key"]: int(row["text"].partition(" ")[0]) for row in drawn["pairs"]["rows"]}
     assert sum(counts[name] for name in ("only_a", "only_b", "both_wrong", "both_right")) == len(
         easy.run("first").examples("test")
@@ -192,7 +192,7 @@ def test_two_runs_are_compared_and_a_right_b_wrong_found(easy: Workspace) -> Non
     scene = read_scene(easy, T, view)
     assert len(scene.found) == counts["only_a"] > 0
     facts = dict(map(tuple, draw(easy, view)["facts"]["rows"]))
-    assert facts["Answer of the model"] == facts["Right answer"] != facts["Answer of the other run"]
+    assert facts["Prediction"] == facts["Correct answer"] != facts["Other run's prediction"]
 
 
 def test_near_misses_have_their_count_and_points_and_open_their_samples(tmp_path: Path) -> None:
@@ -297,8 +297,8 @@ def test_why_an_answer_is_not_the_model_s_is_said_in_the_reader_s_language(tmp_p
     with PredictionLog.open(run.predictions("val")) as log:
         log.append([Prediction("q0", "no", "", None, "bad_image", "a.png is cut short.")])
     told = {
-        "en": "The picture can't be used. a.png is cut short.",
-        "ko": "이미지를 쓸 수 없습니다. a.png: 이미지 파일이 중간에 끊겼습니다.",
+        "en": "The image can't be used. a.png is cut short.",
+        "ko": "이미지를 사용할 수 없습니다. a.png: 이미지 파일이 중간에 끊겼습니다.",
     }
     for language, text in told.items():
         t = Words(language)

@@ -90,7 +90,7 @@ def test_a_list_that_is_not_whole_says_how_many_are_missing(
     monkeypatch.setattr(data_selection, "SHOWN", 2)
     rows = drawn(workspace, run="one", q="is")["answer"]["value"]["rows"]
     assert [row["key"] for row in rows[:2]]
-    assert rows[2:] == [{"label": f"… and {len(whole) - 2} more: search for one"}]
+    assert rows[2:] == [{"label": f"… and {len(whole) - 2} more (use the search)"}]
 
 
 @pytest.mark.parametrize("answer", ["", '"', '""', "yes", '"yes"', " ", "001"])
@@ -200,7 +200,7 @@ def test_without_a_dataset_there_is_one_button(tmp_path: Path) -> None:
         time.sleep(0.1)
     shown = drawn(workspace, **view)
     assert not shown["timer"].active
-    assert shown["found"] == "All **5,000** pictures · 48,248 questions"
+    assert shown["found"] == "All **5,000** images · 48,248 questions"
     assert shown["findings"]["rows"] == []
 
 

@@ -217,7 +217,7 @@ def test_the_newest_answers_come_first_one_a_picture_with_right_and_wrong(worksp
         log.append([Prediction(examples[-1].question_id, "<b>x</b>", "", None)])
     cells = newest.newest_cells(workspace, T, run, "val")
     assert (cells[0]["key"], cells[0]["note"], cells[0]["mark"]) == (examples[-1].question_id, "<b>x</b>", "wrong")
-    assert all(cell["mark"] == "right" and "50.0 %" in cell["note"] for cell in cells[1:])
+    assert all(cell["mark"] == "right" and "50.0%" in cell["note"] for cell in cells[1:])
     assert len({cell["src"] for cell in cells}) == len(cells) > 1
     chosen = newest.picture_of(workspace, T, run, "val", examples[-1].question_id)
     assert T("predict.right_answer", answer=examples[-1].answer) in chosen["caption"]

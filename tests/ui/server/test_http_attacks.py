@@ -181,11 +181,11 @@ def uploaded(server: Server) -> list[Path]:
 @pytest.mark.parametrize(
     ("prefix", "files", "told"),
     [
-        ("", [bytes(31 << 20)], "Files of more than 30 MB are refused."),
-        ("/ko", [bytes(31 << 20)], "30 MB보다 큰 파일은 받지 않습니다."),
-        ("/ko", [bytes(1 << 20), bytes(31 << 20)], "30 MB보다 큰 파일은 받지 않습니다."),
-        ("/ko", [bytes(65 << 20)], "64 MB보다 큰 업로드는 받지 않습니다."),
-        ("", [b"%d" % number for number in range(21)], "Uploads of more than 20 files at once are refused."),
+        ("", [bytes(31 << 20)], "Files are limited to 30 MB each."),
+        ("/ko", [bytes(31 << 20)], "파일은 하나에 최대 30 MB까지 업로드할 수 있습니다."),
+        ("/ko", [bytes(1 << 20), bytes(31 << 20)], "파일은 하나에 최대 30 MB까지 업로드할 수 있습니다."),
+        ("/ko", [bytes(65 << 20)], "한 번에 최대 64 MB까지 업로드할 수 있습니다."),
+        ("", [b"%d" % number for number in range(21)], "At most 20 files can be uploaded at once."),
     ],
 )
 def test_large_uploads_are_refused(server: Server, prefix: str, files: list[bytes], told: str) -> None:

@@ -1,5 +1,5 @@
-// What the page needs in the browser beyond Gradio: our widgets, the address, the keys.
-// Texts of a dataset reach the page through textContent and attributes only, never as HTML.
+// What the page adds to Gradio in the browser: our widgets, the address, the keyboard shortcuts, error toasts.
+// A dataset's texts reach the page through textContent and attributes only, never as HTML.
 (() => {
   const facts = window.workbenchFacts;
   const make = (name, attributes = {}, ...children) => {
@@ -17,7 +17,7 @@
   const visible = (element) => element && element.offsetParent !== null && !element.disabled;
   const percent = (share) => `${Math.max(0, Math.min(1, share || 0)) * 100}%`;
 
-  // ---- a curve: every point drawn, y from 0 (or by powers of ten), the point under the pointer read out ----
+  // ---- a curve: draws every point, y from 0 (or in powers of ten), and reads out the point under the pointer ----
   const logarithmic = new Set();
   const shape = (name, attributes, ...children) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -33,7 +33,7 @@
   const plotted = (value, label, read, byTens) => {
     const [wide, high, left, right, top, bottom] = [400, 220, 52, 10, 8, 34];
     const points = byTens ? value.points.filter((point) => point[1] > 0) : value.points;
-    const shown = (y) => value.percent ? `${+(y * 100).toFixed(1)} %`
+    const shown = (y) => value.percent ? `${+(y * 100).toFixed(1)}%`
       : y && Math.abs(y) < 1e-3 ? y.toExponential(1).replace(".0e", "e") : String(+y.toPrecision(4));
     const count = (x) => x.toLocaleString(facts.language);
     const xMax = Math.max(1, value.x_max ?? 0, ...value.points.map((point) => point[0]));
@@ -76,7 +76,7 @@
     return picture;
   };
 
-  // ---- widgets: value -> elements; `pick(key)` tells the server what was clicked ----
+  // ---- widgets: value -> elements; `pick(key)` sends the server the key that was clicked ----
   const draw = {
     gallery(value, pick, label) {
       if (!value.cells?.length) return [make("p", { class: "wb-empty" }, value.empty ?? "")];
@@ -108,7 +108,7 @@
               "aria-pressed": String(Boolean(row.chosen)), onclick: () => pick(row.key) }, ...inside);
         return make("li", {}, line);
       });
-      const reach = value.rows.some((row) => row.key !== undefined) ? undefined : "0"; // a list that scrolls takes the focus
+      const reach = value.rows.some((row) => row.key !== undefined) ? undefined : "0"; // a list that scrolls must be focusable
       return [title, make("ul", { class: "wb-list", "aria-label": label || value.title, tabindex: reach }, ...rows)];
     },
     matrix(value, pick, label) {
@@ -209,8 +209,8 @@
     render();
   };
 
-  // ---- the address: one tab and its view; a reload shows the same ----
-  let open = false; // whether the page has drawn what the address asks for
+  // ---- the address: one tab and its view, so that a reload shows the same ----
+  let open = false; // whether the page has drawn the view of the address
   const opened = () => { open = true; };
   const write = (tab, view) => {
     if (!open) return;
@@ -228,7 +228,7 @@
     if (link) link.href = `/?${query}`;
   };
 
-  // ---- keys: elements say which key is theirs by the class `key-<name>` ----
+  // ---- keyboard shortcuts: the class `key-<name>` gives an element its key ----
   const press = (name) => {
     const found = [...document.querySelectorAll(`.key-${name}`)].map((e) => e.matches("button") ? e : e.querySelector("button") ?? e);
     const target = found.find(visible);
@@ -244,7 +244,7 @@
     const lines = [
       ["j", "next", shownHere(".key-j")], ["k", "previous", shownHere(".key-k")], ["/", "search", searchBox()],
       ["1–5", "tag", shownHere(".key-1")], ["← → ↑ ↓", "arrows", shownHere(".wb-grid")], ["h ?", "help", true],
-    ].filter((line) => line[2]); // of the open tab alone
+    ].filter((line) => line[2]); // only those of the open tab
     const dialog = make("dialog", { id: "wb-keys", "aria-labelledby": "wb-keys-title" },
       make("h2", { id: "wb-keys-title" }, facts.keys.title),
       make("dl", {}, ...lines.flatMap(([key, name]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, facts.keys[name])])),
@@ -253,14 +253,14 @@
     document.body.append(dialog);
     dialog.showModal();
   };
-  // where Hangul is typed the key j is ㅓ, or "Process": then its place on the keyboard counts
+  // With Hangul input the key j is ㅓ or "Process"; then the physical key decides.
   const keyOf = ({ key, code, shiftKey }) => key !== "Process" && /^[\x20-\x7e]/.test(key) ? key
     : { KeyH: "h", KeyJ: "j", KeyK: "k", Slash: shiftKey ? "?" : "/" }[code] ?? key;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
     const key = keyOf(event);
     if (key === "h" || key === "?") sheet();
-    else if (document.querySelector("#wb-keys")) return; // nothing happens beneath the sheet
+    else if (document.querySelector("#wb-keys")) return; // no shortcut works while the sheet is open
     else if (key === "j" || key === "k") { if (!press(key)) return; }
     else if (/^[1-5]$/.test(key)) { if (!press(key)) return; }
     else if (key === "/") {
@@ -277,24 +277,24 @@
     event.preventDefault();
   });
 
-  // ---- a search box as one types: Gradio tells of keys that make a letter, and of nothing that is pasted, cut or
-  // deleted, nor of Hangul, which an input method puts together; it is told of those as of a key ----
+  // ---- search while typing: Gradio reacts to keypress alone, which paste, cut, delete and Hangul from an input
+  // method never fire; for those we fire one ----
   let keyed = false;
   document.addEventListener("keypress", ({ isTrusted }) => {
     keyed = isTrusted;
-    setTimeout(() => { keyed = false; }); // Enter makes no letter
+    setTimeout(() => { keyed = false; }); // a keypress such as Enter changes no text
   }, true);
   document.addEventListener("input", ({ target }) => {
     if (!keyed && target.matches?.(".key-search textarea, .key-search input"))
       setTimeout(() => target.dispatchEvent(new KeyboardEvent("keypress", { key: "Unidentified", bubbles: true })));
   }, true);
 
-  // ---- errors: Gradio shows those of its queue alone; what other events are refused is told here, as text ----
+  // ---- errors: Gradio shows only those of its queue; errors of other events are shown here, as text ----
   const MOST_TOASTS = 4;
   const toast = ({ error, title, duration }) => {
     const shelf = document.querySelector("#wb-toasts") ?? document.body.appendChild(make("div", { id: "wb-toasts" }));
     const same = [...shelf.children].find((shown) => shown.querySelector("p").textContent === error);
-    if (same) same.remove(); // a timer may say it again and again
+    if (same) same.remove(); // a timer may repeat it
     const shown = make("div", { class: "wb-toast", role: "alert" },
       make("strong", {}, title ?? ""), make("p", {}, error),
       make("button", { type: "button", "aria-label": facts.keys.close, title: facts.keys.close, onclick: () => shown.remove() }, "×"));
@@ -306,17 +306,17 @@
   window.fetch = async (input, options) => {
     const reply = await send(input, options);
     if (!reply.ok && new URL(input?.url ?? input, location.href).pathname.includes("/gradio_api/run/"))
-      reply.clone().json().then((told) => { if (typeof told.error === "string") toast(told); }, () => {});
+      reply.clone().json().then((refusal) => { if (typeof refusal.error === "string") toast(refusal); }, () => {});
     return reply;
   };
 
-  // Gradio takes the language of its own words from the browser; here the page's address decides it.
+  // Gradio takes the language of its own texts from the browser; on this page the address decides.
   for (const [name, value] of [["language", facts.language], ["languages", [facts.language]]])
     Object.defineProperty(navigator, name, { get: () => value, configurable: true });
   document.documentElement.lang = facts.language;
 
-  // What Gradio itself says in English whatever the language: names of its buttons, and how its own toasts begin.
-  const said = (element) => {
+  // Gradio leaves some texts in English: the names of its buttons, and the beginnings of its own toasts.
+  const translate = (element) => {
     for (const name of ["aria-label", "title"]) {
       const text = element.getAttribute(name);
       if (text && Object.hasOwn(facts.gradio, text) && !element.closest(".wb-widget")) element.setAttribute(name, facts.gradio[text]);
@@ -324,13 +324,13 @@
     if (!element.matches(".toast-title, .toast-message-text")) return;
     const node = [...element.childNodes].find((child) => child.nodeType === 3 && child.nodeValue.trim());
     const start = node && Object.keys(facts.gradio).find((text) => node.nodeValue.startsWith(text));
-    if (start) node.nodeValue = `${facts.gradio[start]} `; // Gradio goes on with what stands behind it
+    if (start) node.nodeValue = `${facts.gradio[start]} `; // the rest of the toast follows
   };
   if (Object.keys(facts.gradio).length)
     new MutationObserver((records) => {
       for (const { target, addedNodes, type } of records) {
-        if (type === "attributes") said(target);
-        for (const node of addedNodes) if (node.nodeType === 1) [node, ...node.querySelectorAll("[aria-label],[title],.toast-title,.toast-message-text")].forEach(said);
+        if (type === "attributes") translate(target);
+        for (const node of addedNodes) if (node.nodeType === 1) [node, ...node.querySelectorAll("[aria-label],[title],.toast-title,.toast-message-text")].forEach(translate);
       }
     }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-label", "title"] });
 
