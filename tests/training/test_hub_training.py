@@ -22,7 +22,8 @@ from vqa_core.model.capabilities import CAPABILITIES, Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.folder import load_llava_folder, load_model_folder
 from vqa_core.model.hub.assembly import build_hub_model
-from vqa_core.model.hub.hub_model import HubModel, HubPicture
+from vqa_core.model.hub.hub_model import HubModel
+from vqa_core.model.hub.inputs import HubPicture, extend_inputs
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.stages import prepare_stage
 from vqa_core.runs.model_folder import Stage, describe_model_folder
@@ -200,7 +201,7 @@ def own_loss(hub: HubModel, seen: HubPicture, branch: Branch, question: str, ans
         logits = hub.model(pixel_values=inputs["pixel_values"], input_ids=ids).logits[0, len(asked) - 1 :]
         return float(torch.nn.functional.cross_entropy(logits, torch.tensor(branch.answer), reduction="sum"))
     if hub.processor.chat_template:
-        inputs = hub.row_inputs(seen, branch.ids + branch.answer)
+        inputs = extend_inputs(hub.question_inputs(seen, question), branch.answer)
     else:
         inputs = plain_inputs(hub.processor, seen.image, question)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([branch.answer])], dim=1)

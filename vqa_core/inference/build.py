@@ -8,15 +8,13 @@ from vqa_core.data.priors import AnswerPrior
 from vqa_core.files import InputError
 from vqa_core.inference.engine import Engine
 from vqa_core.model.attention import choose_attention
-from vqa_core.model.build import with_prompt
 from vqa_core.model.folder import load_model_folder
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.parts import load_tokenizer
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import best_device, resolve_precision
-from vqa_core.prompts.chat_prompt import refuse_named_style
 from vqa_core.prompts.chat_template import written_out
-from vqa_core.prompts.styles import OWN_TEMPLATE
+from vqa_core.prompts.styles import OWN_TEMPLATE, refuse_named_style
 from vqa_core.runs.run_dir import RunDir
 
 
@@ -29,7 +27,7 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: A
     vlm = vlm or load_model(run.model, settings)
     prompt = choose_prompt(vlm.settings, settings)
     if prompt != vlm.settings:
-        vlm = with_prompt(vlm, prompt)
+        vlm = vlm.with_prompt(prompt)
     train = run.examples("train") if run.train.is_file() else []
     if not train and settings.answers == "train":
         raise InputError(

@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import GenerationMixin
 
 from vqa_core.inference.generation import Batch, Choices, Generated, Limits, Work, cut, encode
-from vqa_core.model.hub.hub_model import HubModel, HubPicture
+from vqa_core.model.hub.hub_model import HubModel
+from vqa_core.model.hub.inputs import HubPicture
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.examples import Example
 

@@ -12,7 +12,7 @@ from vqa_core.files import InputError
 
 
 class Projector(Protocol):
-    """What a projector offers. B images, S = side * side patches, D_v tower size, N image tokens, D language size."""
+    """A projector's methods. B images, S = side * side patches, D_v tower size, N image tokens, D language size."""
 
     def num_tokens(self, side: int) -> int:
         """Image tokens N made from a `side` x `side` grid of patches."""
@@ -156,7 +156,7 @@ def is_mlp(kind: str) -> bool:
 
 
 def projector_class(kind: str) -> Callable[[int, int, int], nn.Module]:
-    """What makes a projector of this kind, `mlpNx_gelu` of any N among them; an InputError lists the known."""
+    """The constructor of a kind of projector, also of `mlpNx_gelu` for any N; an InputError lists the known kinds."""
     if kind in PROJECTORS:
         return PROJECTORS[kind]
     if match := _MLP.fullmatch(kind):

@@ -14,8 +14,9 @@ from vqa_core.data.images import open_image
 from vqa_core.files import InputError, named
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
-from vqa_core.model.protocol import AnyVlm, Prompt
+from vqa_core.model.protocol import AnyVlm
 from vqa_core.planning.batches import PlannedRow
+from vqa_core.prompts.prompt import Prompt
 
 
 class TrainingRows(Protocol):

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from vqa_core.model.capabilities import Sharing
-from vqa_core.model.hub.hub_model import HubModel, HubPicture
+from vqa_core.model.hub.hub_model import HubModel
+from vqa_core.model.hub.inputs import HubPicture
 from vqa_core.model.packing import FLASH, IGNORE_INDEX, PADDING_SEGMENT, PREFIX_SEGMENT
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.training.trainer import PackedLoss
@@ -88,7 +89,7 @@ class SeparateRowsLoss(PackedLoss):
                 ids = input_ids[row, of_branch].tolist()[: len(wanted) - len(answer) + 1]
                 question = picture.questions[number - 1] if picture.questions else ""
                 with self.hub.autocast():
-                    inputs = self.hub.taught_inputs(picture, question, ids, answer.tolist(), outputs)
+                    inputs = self.hub.training_inputs(picture, question, ids, answer.tolist(), outputs)
                     logits = self.model(**inputs, use_cache=False, **self.few_logits(len(answer))).logits
                 # some models return the logits of all tokens regardless
                 logits = logits[0, -len(answer) :]  # (A, V)

@@ -225,15 +225,21 @@ def test_the_tiles_of_a_picture_are_what_the_model_is_given(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_pictures_may_be_seen_in_several_threads(kind: str) -> None:
     model, pictures = hub(kind), [picture(number % 4) for number in range(24)]
-    alone = [model.preprocess(image).prefix for image in pictures[:4]]
+
+    def ids(image: Image.Image) -> list[list[int]]:
+        seen = model.preprocess(image)
+        inputs = model.question_inputs(seen, QUESTIONS[0])
+        return [seen.prefix.ids, *(inputs[name].tolist() for name in inputs if name.endswith("input_ids"))]
+
+    alone = [ids(image) for image in pictures[:4]]
     with ThreadPoolExecutor(8) as threads:
-        assert [seen.prefix for seen in threads.map(model.preprocess, pictures)] == alone * 6
+        assert list(threads.map(ids, pictures)) == alone * 6
 
 
 @pytest.mark.parametrize("kind", TEMPLATED)
 def test_a_row_s_inputs_are_those_that_the_processor_makes_of_the_whole_prompt(kind: str) -> None:
     model = hub(kind)
-    found = model.row_inputs(model.preprocess(picture(1)), model.prompt.branch_ids(QUESTIONS[0])[0])
+    found = model.question_inputs(model.preprocess(picture(1)), QUESTIONS[0])
     expected = plain_inputs(model.processor, picture(1), QUESTIONS[0])
     assert {name for name, value in expected.items() if isinstance(value, torch.Tensor)} == found.keys()
     for name, value in found.items():
