@@ -1,4 +1,4 @@
-"""The processes that torchrun started together, as their environment tells; without torchrun there is one."""
+"""The processes that torchrun started together, read from the environment; without torchrun there is one."""
 
 import os
 
