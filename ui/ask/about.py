@@ -9,8 +9,8 @@ from vqa_core.files import InputError, read_json, sha256_of
 from vqa_core.runs.run_dir import RunDir
 
 
-def about(t: Words, models: Models, name: str) -> str:
-    """What the model was trained on, and that all else is guessed. It may hold texts of a run."""
+def describe_model(t: Words, models: Models, name: str) -> str:
+    """What the model was trained on, and that it guesses all else. The text may hold a run's own texts."""
     run = models.run(name)
     made = _read(run.model / "vqa.json")
     stage, seen = t(f"ask.stage_{_stage(made)}"), _seen(made)

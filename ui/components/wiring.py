@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from ui.components.parts import Parts
 from ui.components.sentences import sentence
 from ui.components.words import Words
 from vqa_core.files import InputError
@@ -27,14 +28,22 @@ def unexpected(error: Exception, t: Words, where: str, key: str = "common.unexpe
     return gr.Error(t(key, reference=reference), title=t("common.error"), duration=None, print_exception=False)
 
 
-def explained(handler: Handler, t: Words, *, alone: bool = False, as_html: bool = False) -> Handler:
-    """`handler`, its errors as sentences in the reader's language; with `alone` its one value is taken out of its list.
+def explained(
+    handler: Handler,
+    t: Words,
+    *,
+    inputs: Parts | None = None,
+    outputs: Parts | None = None,
+    as_html: bool = False,
+) -> Handler:
+    """`handler`, with each error as a sentence in the reader's language, and with its values by name.
 
-    An InputError is told as it is; anything else becomes a reference number, its trace going to the log. `as_html`
-    is for who shows the sentence as HTML, which a name or a path in it must not become.
+    An InputError keeps its sentence; any other error becomes a reference number, and its trace goes to the log. With
+    `inputs`, the handler gets its values as one `{name: value}`; with `outputs`, it draws `{name: value}` for these.
+    `as_html` is for a caller that shows the sentence as HTML, which a name or a path in it must not become.
     """
 
-    def told(error: Exception) -> gr.Error:
+    def error_for_reader(error: Exception) -> gr.Error:
         if isinstance(error, gr.Error):
             return error
         if isinstance(error, InputError):
@@ -43,25 +52,30 @@ def explained(handler: Handler, t: Words, *, alone: bool = False, as_html: bool 
             return gr.Error(text, title=t("common.not_possible"), duration=15, print_exception=False)
         return unexpected(error, t, getattr(handler, "__qualname__", repr(handler)))
 
+    def named(args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args if inputs is None else (inputs.by_name(args[0]), *args[1:])
+
+    def drawn(values: Any) -> Any:
+        return values if outputs is None else outputs.by_component(values)
+
     if _streams(handler):
 
         @functools.wraps(handler)
         def stream(*args: Any) -> Generator[Any, None, None]:
             try:
-                for values in handler(*args):
-                    yield values[0] if alone else values
+                for values in handler(*named(args)):
+                    yield drawn(values)
             except Exception as error:
-                raise told(error) from None
+                raise error_for_reader(error) from None
 
         return stream
 
     @functools.wraps(handler)
     def call(*args: Any) -> Any:
         try:
-            values = handler(*args)
-            return values[0] if alone else values
+            return drawn(handler(*named(args)))
         except Exception as error:
-            raise told(error) from None
+            raise error_for_reader(error) from None
 
     return call
 
@@ -75,12 +89,13 @@ def _streams(handler: Handler) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """`wire(button.click, handler, [inputs], [outputs])`; further options are Gradio's own.
+    """`wire(button.click, handler, [inputs], parts)`; further options are Gradio's own.
 
-    A handler whose outputs are a list returns a list, be it of one. Only what yields goes through Gradio's queue: the
-    queue takes two requests more, and an event that joins it while the answer to another ends is never answered
-    (Gradio 6.31: the server closes the stream of messages that the browser still takes for open). Gradio shows errors
-    of its queue, as HTML; those of the other events ui/server/assets/workbench.js shows, as text.
+    A handler draws a value for each of `parts` by name. It gets the values of its inputs one by one, or, where `inputs`
+    are Parts too, all of them by name. Only a generator goes through Gradio's queue: the queue takes two requests more,
+    and an event that joins it while the answer to another ends is never answered (Gradio 6.31: the server closes the
+    stream of messages that the browser still takes for open). Gradio shows errors of its queue, as HTML; those of the
+    other events ui/server/assets/workbench.js shows, as text.
     """
 
     t: Words
@@ -90,14 +105,18 @@ class Wiring:
         event: Callable[..., Any],
         handler: Handler | None,
         inputs: Any = None,
-        outputs: Any = None,
+        outputs: Parts | None = None,
         **options: Any,
     ) -> Any:
         queue = handler is not None and _streams(handler)
         options = {"api_visibility": "private", "show_progress": "hidden", "queue": queue} | options
-        alone = isinstance(outputs, list) and len(outputs) == 1
-        told = explained(handler, self.t, alone=alone, as_html=bool(options["queue"])) if handler else None
-        return event(told, inputs, outputs, **options)
+        by_name = inputs if isinstance(inputs, Parts) else None
+        if handler is not None:
+            handler = explained(
+                handler, self.t, inputs=by_name, outputs=outputs, as_html=bool(options["queue"])
+            )  # fmt: skip
+        given = inputs if by_name is None else set(by_name.values())  # Gradio gives a set's values by component
+        return event(handler, given, None if outputs is None else list(outputs.values()), **options)
 
     def each(self, events: Sequence[Callable[..., Any]], *args: Any, **options: Any) -> None:
         """The same handler for several events."""

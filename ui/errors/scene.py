@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ui.components.parts import View
 from ui.components.sentences import sentence
+from ui.components.tab import View
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import SHOWN, SORTS, SPLITS, Answers, answers_of, predicted_splits

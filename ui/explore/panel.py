@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.components.parts import moved
+from ui.components.parts import Drawn
 from ui.components.sentences import sentence
+from ui.components.tab import moved
 from ui.components.widgets import Bar, Cell
 from ui.components.words import Words
 from ui.explore.scene import Scene, quoted
@@ -21,7 +22,8 @@ from vqa_core.runs.predictions import Prediction
 BARS = ("split", "type", "answer_type", "answer", "length", "tag")
 ORDER = {"split": ("train", "val", "test"), "length": ("1-4", "5-6", "7-8", "9-12", "13+")}  # others: by frequency
 SIGNS = {"right": "✓", "wrong": "✗", "": ""}
-Drawn = dict[str, Any]
+PICTURES = ("found", "clear", "gallery", "page", "page_of", "page_previous", "page_next", "pager")
+SAMPLE = ("place", "previous", "next", "picture", "no_file", "facts", "links")
 
 
 def shown(value: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def draw_pictures(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
     """The page of the gallery and where it is."""
     index, selection = scene.index, scene.selection
     if index is None or selection is None:
-        return {"gallery": {"cells": []}}
+        return dict.fromkeys(PICTURES, gr.skip()) | {"gallery": {"cells": []}}
     number, images, rows = selection.page(scene.page)
     cells: list[Cell] = []
     for image, (image_id, path), question in zip(images, index.files(images), index.questions(rows)):
@@ -60,18 +62,18 @@ def draw_sample(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
     """The sample that is looked at, in the place of the gallery; without one, the gallery."""
     index, selection, image = scene.index, scene.selection, scene.image
     drawn: Drawn = {"detail": gr.Column(visible=image is not None), "browse": gr.Column(visible=image is None)}
-    drawn |= dict.fromkeys(("place", "previous", "next", "picture", "no_file", "facts", "links"), gr.skip())
+    drawn |= dict.fromkeys(SAMPLE, gr.skip())
     if index is None or selection is None or image is None:
         return drawn
     place = selection.position(image.number)
-    told = {"place": f"{place + 1:,}", "images": f"{len(selection.images):,}"} if place is not None else {}
+    of = {"place": f"{place + 1:,}", "images": f"{len(selection.images):,}"} if place is not None else {}
     sides = {"src": FULL, "whole": WHOLE}
     shown_at = {
         name: workspace.pictures.url(index.root / image.path, side) for name, side in sides.items() if image.path
     }
     words = {"to_whole": t("explore.to_whole"), "broken": t("explore.broken", image=image.path)}
     return drawn | {
-        "place": t("explore.place", **told) if told else t("explore.no_place"),
+        "place": t("explore.place", **of) if of else t("explore.no_place"),
         "previous": gr.Button(interactive=selection.beside(image.number, -1) is not None),
         "next": gr.Button(interactive=selection.beside(image.number, 1) is not None),
         "picture": shown({**shown_at, **words, "alt": image.image_id, "caption": image.path} if shown_at else {}),
@@ -85,7 +87,7 @@ def draw_counts(t: Words, scene: Scene) -> Drawn:
     """The bars beside the pictures: every filter with its counts, and how many questions the pictures have."""
     selection, wanted = scene.selection, scene.filter
     if selection is None:
-        return {}
+        return dict.fromkeys((*BARS, "per_image"), gr.skip())
     drawn: Drawn = {}
     for facet in BARS:
         counts = selection.counts[facet]
@@ -162,6 +164,8 @@ def draw_state(t: Words, scene: Scene) -> Drawn:
         "failed": gr.Row(visible=failed),
         "forget": gr.Button(visible=failed and scene.dataset is not None and scene.dataset.opened),
         "stamp": scene.stamp,
+        "open_box": gr.skip(),
+        "path": gr.skip(),
     }
     if state is None:
         return drawn

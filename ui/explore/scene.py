@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass, replace
 
-from ui.components.parts import View, moved
 from ui.components.sentences import sentence
+from ui.components.tab import View, moved
 from ui.components.words import Words
 from ui.workspace.datasets import NOTHING_YET, Dataset, Sight
 from ui.workspace.workspace import Workspace

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ui.components.parts import View
+from ui.components.tab import View
 from ui.jobs.jobs import Job
 from ui.workspace.workspace import Workspace
 from vqa_core import ROOT

@@ -13,8 +13,9 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ui.components.parts import Page, View, moved
+from ui.components.parts import Drawn, Parts
 from ui.components.sentences import sentence
+from ui.components.tab import Page, View, moved
 from ui.components.widgets import facts
 from ui.components.words import Words
 from ui.jobs.jobs import shown_command
@@ -37,55 +38,65 @@ CLICK = "() => { document.querySelector('#predict-file').click(); }"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the tab: `draw(view)` gives a value for each of `outputs`."""
+    """A section of the tab: `draw(view)` draws each of `parts`."""
 
-    outputs: Sequence[Any]
-    draw: Callable[[View], list[Any]]
+    parts: Parts
+    draw: Callable[[View], Drawn]
 
 
-def submit_section(page: Page, picked: Sequence[Any]) -> Section:
+def submit_section(page: Page, picked: Parts) -> Section:
     """Draw and wire the section; `picked` are the components of the view, the run and the split."""
     t, workspace = page.t, page.workspace
-    view, run, _ = picked
     file = gr.DownloadButton(visible="hidden", elem_id="predict-file")
-    chosen = gr.Textbox(visible="hidden", elem_id="predict-chosen")  # the past submission that the reader sees
-    with gr.Column(visible=False, elem_id="predict-submit") as column:
+    chosen = gr.Textbox(visible="hidden", elem_id="predict-chosen")
+    own = Parts()
+    with own.add("submit", gr.Column(visible=False, elem_id="predict-submit")):
         gr.Markdown(f"## {t('submit.title')}")
-        ready = gr.Markdown(elem_id="predict-ready")
-        found = facts("predict-findings", t("submit.findings"))
-        button = gr.Button(t("submit.download"), variant="primary", elem_id="predict-download")
-        anyway = gr.Button(visible=False, elem_id="predict-anyway")
-        written = facts("predict-written", t("submit.written"))
+        own.add("ready", gr.Markdown(elem_id="predict-ready"))
+        own.add("findings", facts("predict-findings", t("submit.findings")))
+        own.add("download", gr.Button(t("submit.download"), variant="primary", elem_id="predict-download"))
+        own.add("anyway", gr.Button(visible=False, elem_id="predict-anyway"))
+        own.add("written", facts("predict-written", t("submit.written")))
         with gr.Accordion(t("submit.by_hand"), open=False):
-            command = gr.Textbox(
+            by_hand = gr.Textbox(
                 show_label=False, label=t("submit.by_hand"), buttons=["copy"], lines=1, elem_classes=["wb-mono"]
             )
-        past = past_section(page, view, run, chosen)
-    outputs = [column, ready, found, button, anyway, written, command, *past.outputs]
+            own.add("by_hand", by_hand)
+        past = past_section(page, picked | Parts(chosen=chosen))
+    parts = own | past.parts
 
-    def draw(view: View) -> list[Any]:
+    def draw(view: View) -> Drawn:
         name, split = run_and_split(workspace, view)
         if split != "test" or name not in workspace.run_names():
-            return [gr.Column(visible=False), *[gr.skip()] * (len(outputs) - 1)]
-        of = workspace.run(name)
+            return parts.unchanged() | {"submit": gr.Column(visible=False)}
         job = last_job(workspace, name, split)
         active = job is not None and job.active
-        coming = [t("submit.coming"), {"rows": []}, gr.Button(interactive=False)]
-        told, failed = (coming, 0) if active else (draw_ready(t, of), left_empty(of))
-        told.append(gr.Button(t("submit.anyway", failed=f"{failed:,}"), visible=failed > 0))
-        by_hand = shown_command(submit_command(of, allow_failed=failed > 0))
-        return [gr.Column(visible=True), *told, _written(t, of), by_hand, *past.draw(name, view)]
+        return {"submit": gr.Column(visible=True)} | draw_own(name, active=active) | past.draw(name, view)
 
-    def download(allow_failed: bool, view: View, name: str) -> list[Any]:
+    def draw_own(name: str, *, active: bool) -> Drawn:
+        run = workspace.run(name)
+        failed = 0 if active else left_empty(run)
+        by_hand = shown_command(submit_command(run, allow_failed=failed > 0))
+        return {
+            **(_draw_verdict(t, t("submit.coming")) if active else draw_ready(t, run)),
+            "anyway": gr.Button(t("submit.anyway", failed=f"{failed:,}"), visible=failed > 0),
+            "written": _written(t, run),
+            "by_hand": by_hand,
+        }
+
+    def download(allow_failed: bool, view: View, name: str) -> Drawn:
         kept = write_submission(workspace.run(name), allow_failed=allow_failed)
         view = moved(view, run=name, split="test", submission=kept.id, **{"with": ""})
-        return [offered(kept.path), view, *draw(view)]
+        return {"file": offered(kept.path), "view": view} | draw(view)
 
-    for pressed, allow_failed in ((button, False), (anyway, True)):
+    outputs = Parts(file=file) | picked.only("view") | parts
+    for button, allow_failed in (("download", False), ("anyway", True)):
         handler = partial(download, allow_failed)
-        clicked = page.wire(pressed.click, handler, [view, run], [file, view, *outputs], show_progress="minimal")
+        clicked = page.wire(
+            own[button].click, handler, [picked["view"], picked["run"]], outputs, show_progress="minimal"
+        )
         page.wire(clicked.success, None, None, None, js=CLICK)
-    return Section(outputs, draw)
+    return Section(parts, draw)
 
 
 def submit_command(run: RunDir, *, allow_failed: bool = False) -> tuple[str, ...]:
@@ -136,18 +147,25 @@ def offered(path: Path) -> str:
     return str(copy)
 
 
-def draw_ready(t: Words, run: RunDir) -> list[Any]:
+def draw_ready(t: Words, run: RunDir) -> Drawn:
     """Whether the run's answers make a submission, what the doctor says of it, and the button."""
     done, total = count_lines(run.predictions("test")), count_lines(run.test)
     if done < total:
-        missing = t("submit.missing", missing=f"{total - done:,}", total=f"{total:,}")
-        return [missing, {"rows": []}, gr.Button(interactive=False)]
+        return _draw_verdict(t, t("submit.missing", missing=f"{total - done:,}", total=f"{total:,}"))
     try:
         rows, findings = checked(run)
     except InputError as error:
-        return [t("submit.refused"), {"rows": [[sentence(str(error), t)]]}, gr.Button(interactive=False)]
+        return _draw_verdict(t, t("submit.refused"), [str(error)])
     text = t("submit.odd" if findings else "submit.sound", rows=f"{rows:,}", findings=len(findings))
-    return [text, {"rows": [[sentence(finding, t)] for finding in findings]}, gr.Button(interactive=True)]
+    return _draw_verdict(t, text, findings, ready=True)
+
+
+def _draw_verdict(t: Words, text: str, findings: Sequence[str] = (), *, ready: bool = False) -> Drawn:
+    return {
+        "ready": text,
+        "findings": {"rows": [[sentence(finding, t)] for finding in findings]},
+        "download": gr.Button(interactive=ready),
+    }
 
 
 def left_empty(run: RunDir) -> int:
@@ -185,8 +203,8 @@ def _written(t: Words, run: RunDir) -> dict[str, Any]:
     if not (run.submission.is_file() and card.is_file()):
         return {"rows": []}
     try:
-        told = read_json(card)
-        count, created = str(told["submission"]["rows"]), str(told["created"])
+        content = read_json(card)
+        count, created = str(content["submission"]["rows"]), str(content["created"])
     except (InputError, KeyError, TypeError):
         count = created = "–"
     rows = [[t("submit.rows"), count], [t("submit.sha256"), sha256_of(run.submission)], [t("submit.created"), created]]

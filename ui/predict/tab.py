@@ -6,14 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from ui.components.job_panel import JobPanel, job_panel
-from ui.components.parts import Page, Tab, View, moved, view_of
-from ui.components.widgets import Bar, bars, gallery, links, picture
+from ui.components.job_panel import JobPanel
+from ui.components.parts import Drawn, Parts
+from ui.components.tab import Page, Tab, View, moved
+from ui.components.widgets import Bar
 from ui.components.words import Words
 from ui.jobs.jobs import shown_command
 from ui.predict.commands import (
     DEMO,
-    SPLITS,
     last_job,
     prediction_commands,
     questions_of,
@@ -23,6 +23,7 @@ from ui.predict.commands import (
     start_demo,
     start_prediction,
 )
+from ui.predict.layout import lay_out
 from ui.predict.newest import newest_cells, picture_of
 from ui.predict.submit import submit_section
 from ui.workspace.workspace import Workspace
@@ -38,101 +39,53 @@ STILL_WRITTEN_S = 30.0  # a file changed within this time is being written, by w
 def build(page: Page) -> Tab:
     """Draw and wire the tab."""
     t, workspace = page.t, page.workspace
-    view = view_of(NAME)
-    with gr.Row():
-        run = gr.Dropdown(
-            workspace.run_names(), value=None, label=t("predict.run"), min_width=220, scale=2, elem_id="predict-run"
-        )
-        split = gr.Radio(
-            [(t(f"predict.split_{name}"), name) for name in SPLITS],
-            label=t("predict.split"), min_width=220, scale=3, elem_id="predict-split",
-        )  # fmt: skip
-    with gr.Column(visible=False, elem_id="predict-empty") as empty:
-        reason = gr.Markdown()
-        demo = gr.Button(t("predict.demo"), variant="primary", elem_id="predict-demo")
-        train = links("predict-train", t("predict.to_train"))
-    with gr.Column(visible=False, elem_id="predict-work") as work:
-        settings = _settings_form(t)
-        command = gr.Textbox(
-            label=t("predict.command"), buttons=["copy"], lines=1, max_lines=4,
-            elem_id="predict-command", elem_classes=["wb-mono"],
-        )  # fmt: skip
-        with gr.Row(equal_height=True):
-            answered = gr.Markdown(elem_id="predict-answered")
-            start = gr.Button(t("predict.start"), min_width=220, elem_id="predict-start")
-    panel = job_panel(page, NAME)
-    score = bars("predict-score", t("predict.accuracy"))
-    errors = links("predict-errors", t("predict.to_errors"))
-    newest_title = gr.Markdown()
-    newest = gallery("predict-newest", t("predict.newest"))
-    chosen = picture("predict-picture", t("predict.picture"))
-    picked = [view, run, split]  # what the reader sees is what a click is about, even where the view names no run
+    own, panel = lay_out(page, NAME)
+    # a click is about what the reader sees, even where the view names no run
+    picked, settings = own.only("view", "run", "split"), own.only("batch", "answers", "restart")
     section = submit_section(page, picked)
-    timer = gr.Timer(1.0, active=False)
+    timer = Parts(timer=gr.Timer(1.0, active=False))
+    parts = own.without("view") | panel.parts | timer | section.parts
+    everything = own.only("view") | parts
 
-    head = [run, split, reason, demo, train, *settings, command]
-    live = [empty, work, answered, start, *panel.outputs, score, errors, newest_title, newest, timer]
-    outputs = [*head, *live, chosen, *section.outputs]
+    def show(view: View) -> Drawn:
+        head, live = draw_head(workspace, t, view), draw_live(workspace, t, panel, view, restart=False)
+        return {"picture": {}} | head | live | section.draw(view)
 
-    def show(view: View) -> list[Any]:
-        drawn = [*draw_head(workspace, t, view), *draw_live(workspace, t, panel, view, restart=False), {}]
-        return [*drawn, *section.draw(view)]
-
-    def move(view: View, name: str | None, split: str) -> list[Any]:
+    def move(view: View, name: str | None, split: str) -> Drawn:
         kept = {} if name == view.get("run") else {"submission": "", "with": ""}
         view = moved(view, run=name, split=split, **kept)
-        return [view, *show(view)]
+        return {"view": view} | show(view)
 
-    def start_clicked(view: View, name: str, split: str, batch: float | None, answers: str, restart: bool) -> list[Any]:
+    def start(view: View, name: str, split: str, batch: float | None, answers: str, restart: bool) -> Drawn:
         settings = settings_of_form(workspace.run(name), batch, answers)
         start_prediction(workspace, name, split, settings, restart=restart)
         return move(view, name, split)
 
-    def demo_clicked() -> list[Any]:
+    def run_demo() -> Drawn:
         return move(start_demo(workspace), DEMO, "test")
 
-    def look(name: str, split: str, event: gr.EventData) -> list[Any]:
-        return [picture_of(workspace, t, workspace.run(name), split, str(event.key))]
+    def look(name: str, split: str, event: gr.EventData) -> Drawn:
+        return {"picture": picture_of(workspace, t, workspace.run(name), split, str(event.key))}
 
-    def tick(view: View, name: str | None, split: str, restart: bool) -> list[Any]:
+    def tick(view: View, name: str | None, split: str, restart: bool) -> Drawn:
         view = moved(view, run=name or view.get("run"), split=split)
         appeared = not name and run_and_split(workspace, view)[0] in workspace.run_names()
         if appeared or not is_live(workspace, view):
             return show(view)
-        drawn = draw_live(workspace, t, panel, view, restart=restart)
-        return [*[gr.skip()] * len(head), *drawn, gr.skip(), *[gr.skip()] * len(section.outputs)]
+        return parts.unchanged() | draw_live(workspace, t, panel, view, restart=restart)
 
-    page.wire.each([run.input, split.input], move, picked, [view, *outputs])
-    change = partial(changed, workspace, t)
-    page.wire.each([field.input for field in settings], change, [run, split, *settings], [command, start])
-    page.wire(start.click, start_clicked, [*picked, *settings], [view, *outputs])
-    page.wire(demo.click, demo_clicked, None, [view, *outputs])
-    page.wire(newest.select, look, [run, split], [chosen])
-    page.wire(timer.tick, tick, [*picked, settings[-1]], outputs)
-    return Tab(NAME, view, outputs, show)
-
-
-def _settings_form(t: Words) -> list[Any]:
-    """The settings that a person changes between two predictions: batch, allowed answers, whether to start over."""
-    limits = PredictSettings.__dataclass_fields__["batch_questions"].metadata
-    choices = PredictSettings.__dataclass_fields__["answers"].metadata["choices"]
-    with gr.Row():
-        return [
-            gr.Number(
-                label=t("predict.batch_questions"), info=t("predict.batch_questions_help"), precision=0,
-                minimum=limits["minimum"], min_width=160, elem_id="predict-batch-questions",
-            ),
-            gr.Dropdown(
-                [(t(f"predict.answers_{name}"), name) for name in choices],
-                label=t("predict.answers"), info=t("predict.answers_help"), min_width=220, elem_id="predict-answers",
-            ),
-            gr.Checkbox(
-                label=t("predict.restart"), info=t("predict.restart_help"), min_width=220, elem_id="predict-restart"
-            ),
-        ]  # fmt: skip
+    run, split = own["run"], own["split"]
+    page.wire.each([run.input, split.input], move, list(picked.values()), everything)
+    change, changing = partial(draw_command, workspace, t), [run, split, *settings.values()]
+    page.wire.each([part.input for part in settings.values()], change, changing, own.only("command", "start"))
+    page.wire(own["start"].click, start, [*picked.values(), *settings.values()], everything)
+    page.wire(own["demo"].click, run_demo, None, everything)
+    page.wire(own["newest"].select, look, [run, split], own.only("picture"))
+    page.wire(timer["timer"].tick, tick, [*picked.values(), own["restart"]], parts)
+    return Tab(NAME, own["view"], parts, show)
 
 
-def draw_head(workspace: Workspace, t: Words, view: View) -> list[Any]:
+def draw_head(workspace: Workspace, t: Words, view: View) -> Drawn:
     """Choice of run and split, what to do where nothing can be predicted, and the form."""
     name, split = run_and_split(workspace, view)
     names = workspace.run_names()
@@ -143,20 +96,20 @@ def draw_head(workspace: Workspace, t: Words, view: View) -> list[Any]:
         train["view"] = {"tab": "train", "run": name}
     used = settings_used(run) if here else PredictSettings()
     done = count_lines(run.predictions(split)) if here else 0
-    return [
-        gr.Dropdown(choices=names, value=name if here else None, visible=bool(names)),
-        gr.Radio(value=split, visible=bool(names)),
-        t("predict.no_model" if here else "predict.no_run"),
-        gr.Button(visible=not here),
-        {"links": [train]},
-        used.batch_questions,
-        used.answers,
-        gr.Checkbox(value=False, visible=done > 0),
-        _shown(prediction_commands(run, split, used)) if here else "",
-    ]
+    return {
+        "run": gr.Dropdown(choices=names, value=name if here else None, visible=bool(names)),
+        "split": gr.Radio(value=split, visible=bool(names)),
+        "reason": t("predict.no_model" if here else "predict.no_run"),
+        "demo": gr.Button(visible=not here),
+        "train": {"links": [train]},
+        "batch": used.batch_questions,
+        "answers": used.answers,
+        "restart": gr.Checkbox(value=False, visible=done > 0),
+        "command": _shown(prediction_commands(run, split, used)) if here else "",
+    }
 
 
-def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, restart: bool) -> list[Any]:
+def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, restart: bool) -> Drawn:
     """What changes while a split is answered."""
     name, split = run_and_split(workspace, view)
     run, here = RunDir(workspace.runs / name), name in workspace.run_names()
@@ -167,19 +120,18 @@ def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, re
     scored = _score(run, split) if here and not active and done == total else None
     began = job.started or job.created if active and job else 0.0
     cells = newest_cells(workspace, t, run, split) if changed_s(run.predictions(split)) >= began else []
-    see = [{"text": t("predict.to_errors"), "view": {"tab": "errors", "run": name, "split": split}}]
-    return [
-        gr.Column(visible=not works and not active),
-        gr.Column(visible=works and not active),  # while it is at work, the panel tells all of it
-        _answered(t, done, total),
-        _start_button(t, run, split, restart=restart, active=active),
-        *panel.draw(job if job is not None and job.status != "done" else None),
-        _score_bars(t, scored),
-        {"links": see if scored else []},
-        f"### {t('predict.newest')}" if cells or active else "",
-        {"cells": cells, "empty": t("predict.none_yet") if active else ""},
-        gr.Timer(active=is_live(workspace, view)),
-    ]
+    errors = [{"text": t("predict.to_errors"), "view": {"tab": "errors", "run": name, "split": split}}]
+    return panel.draw(job if job is not None and job.status != "done" else None) | {
+        "empty": gr.Column(visible=not works and not active),
+        "work": gr.Column(visible=works and not active),  # while it is at work, the panel says it all
+        "answered": _answered(t, done, total),
+        "start": _start_button(t, run, split, restart=restart, active=active),
+        "score": _score_bars(t, scored),
+        "errors": {"links": errors if scored else []},
+        "newest_title": f"### {t('predict.newest')}" if cells or active else "",
+        "newest": {"cells": cells, "empty": t("predict.none_yet") if active else ""},
+        "timer": gr.Timer(active=is_live(workspace, view)),
+    }
 
 
 def is_live(workspace: Workspace, view: View) -> bool:
@@ -193,15 +145,15 @@ def is_live(workspace: Workspace, view: View) -> bool:
     return fresh and count_lines(run.predictions(split)) < questions_of(run, split)
 
 
-def changed(
+def draw_command(
     workspace: Workspace, t: Words, name: str, split: str, batch: float | None, answers: str, restart: bool
-) -> list[Any]:
+) -> Drawn:
     """The command and the button as the form now has it."""
     run = workspace.run(name)
     commands = prediction_commands(run, split, settings_of_form(run, batch, answers), restart=restart)
     job = last_job(workspace, name, split)
     active = job is not None and job.active
-    return [_shown(commands), _start_button(t, run, split, restart=restart, active=active)]
+    return {"command": _shown(commands), "start": _start_button(t, run, split, restart=restart, active=active)}
 
 
 def settings_of_form(run: RunDir, batch: float | None, answers: str) -> PredictSettings:

@@ -13,7 +13,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from ui.ask.answering import answer
-from ui.components.parts import Page
+from ui.components.tab import Page
 from ui.components.wiring import explained
 from ui.jobs.jobs import Job, shown_command
 from ui.predict.commands import SPLITS, score_of, settings_used, start_prediction

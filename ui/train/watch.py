@@ -8,11 +8,12 @@ from typing import Any
 import gradio as gr
 
 from ui.components.job_panel import duration, job_panel
-from ui.components.parts import Page, View, moved
+from ui.components.parts import Drawn, Parts
+from ui.components.tab import Page, View, moved
 from ui.components.widgets import curve, links, progress
 from ui.components.words import Words
 from ui.jobs.jobs import Job
-from ui.train.curves import curves_stamp, drawn, read_curves
+from ui.train.curves import CURVES, curves_stamp, draw_curves, read_curves
 from ui.train.plan import can_resume, checked_name, checkpoint_progress, resume_command, shown_path, sources
 from ui.workspace.workspace import Workspace
 from vqa_core.files import InputError, changed_s
@@ -20,46 +21,43 @@ from vqa_core.runs.run_dir import RunDir
 
 STILL_WRITTEN_S = 60.0  # metrics changed within this time are being written, by whomever
 POLL_S = 1.5
-CURVES = ("loss", "rate", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The part of the tab that shows a run; `draw(view)` gives a value for each of `outputs`."""
+    """The section of the tab that shows a run; `draw(view)` draws each of `parts`."""
 
-    outputs: list[Any]
-    draw: Callable[..., list[Any]]
-    resume: gr.Button
-    again: gr.Button
+    parts: Parts
+    draw: Callable[..., Drawn]
+    another: gr.Button
 
 
 def watch_section(page: Page, view: gr.JSON) -> Watch:
     """Draw the section and wire its timer; the buttons are wired by the tab, which moves."""
     t, workspace = page.t, page.workspace
-    stamp = gr.Textbox(visible="hidden", elem_id="train-stamp")  # what the curves show: equal ones are not sent again
-    standing = progress("train-standing", t("train.standing"))
+    # what the curves show: equal ones are not sent again
+    own = Parts(stamp=gr.Textbox(visible="hidden", elem_id="train-stamp"))
+    own.add("standing", progress("train-standing", t("train.standing")))
     panel = job_panel(page, "train")
-    with gr.Column(visible=False, elem_id="train-watch") as column:
+    with own.add("watch", gr.Column(visible=False, elem_id="train-watch")):
         with gr.Row():
-            resume = gr.Button(visible=False, variant="primary", min_width=220, elem_id="train-resume")
-            again = gr.Button(t("train.another"), min_width=220, elem_id="train-another")
+            own.add("resume", gr.Button(visible=False, variant="primary", min_width=220, elem_id="train-resume"))
+            another = gr.Button(t("train.another"), min_width=220, elem_id="train-another")
         with gr.Row(elem_id="train-curves"):
-            widgets = []
             for name in CURVES:
                 with gr.Column(min_width=300):
-                    widgets.append(curve(f"train-curve-{name}", t(f"train.{name}")))
-        onward = links("train-onward", t("train.onward"))
-    timer = gr.Timer(POLL_S, active=False)
-    outputs = [column, standing, *panel.outputs, resume, onward, *widgets, stamp, timer]
+                    own.add(name, curve(f"train-curve-{name}", t(f"train.{name}")))
+        own.add("onward", links("train-onward", t("train.onward")))
+    own.add("timer", gr.Timer(POLL_S, active=False))
+    parts = own | panel.parts
 
-    def draw(view: View, known: str = "") -> list[Any]:
+    def draw(view: View, known: str = "") -> Drawn:
         name = watched(workspace, view)
         job = last_job(workspace, name) if name else None
-        found = values(workspace, t, name, job, known)
-        return [found[0], found[1], *panel.draw(job), *found[2:]]
+        return panel.draw(job) | draw_run(workspace, t, name, job, known)
 
-    page.wire(timer.tick, draw, [view, stamp], outputs)
-    return Watch(outputs, draw, resume, again)
+    page.wire(own["timer"].tick, draw, [view, own["stamp"]], parts)
+    return Watch(parts, draw, another)
 
 
 def watched(workspace: Workspace, view: View) -> str:
@@ -88,27 +86,27 @@ def last_job(workspace: Workspace, name: str) -> Job | None:
     return None if job and job.before(changed_s(RunDir(workspace.runs / name).metrics)) else job
 
 
-def values(workspace: Workspace, t: Words, name: str, job: Job | None, known: str) -> list[Any]:
-    """Values of the section but for the job's panel; curves that `known` says are drawn are left as they are."""
+def draw_run(workspace: Workspace, t: Words, name: str, job: Job | None, known: str) -> Drawn:
+    """The section but for the job's panel; curves that are drawn already, as the stamp `known` says, stay."""
     if not name:
-        return [gr.Column(visible=False), {}, gr.Button(visible=False), {"links": []}, *[{}] * len(CURVES), "",
-                gr.Timer(active=False)]  # fmt: skip
+        nothing: Drawn = {"standing": {}, "onward": {"links": []}, "stamp": "", **{name: {} for name in CURVES}}
+        hidden = {"watch": gr.Column(visible=False), "resume": gr.Button(visible=False)}
+        return nothing | hidden | {"timer": gr.Timer(active=False)}
     run = RunDir(workspace.runs / name)
     active = job.active if job else being_written(run)  # what was written before a job ended is that job's
     reached = None if job and job.active else checkpoint_progress(run)
     onward = [] if active or not (run.model / "vqa.json").is_file() else onward_links(t, name)
     steps = _steps(job, reached)
     stamp = f"{curves_stamp(run)}:{steps}"
-    curves: list[Any] = [gr.skip()] * len(CURVES) if stamp == known else drawn(t, read_curves(run), steps)
-    return [
-        gr.Column(visible=True),
-        {} if job else standing_of(t, run),
-        _resume_button(t, run, None if active else reached),
-        {"links": onward},
-        *curves,
-        stamp,
-        gr.Timer(active=active),
-    ]
+    curves: Drawn = dict.fromkeys(CURVES, gr.skip()) if stamp == known else draw_curves(t, read_curves(run), steps)
+    return curves | {
+        "watch": gr.Column(visible=True),
+        "standing": {} if job else standing_of(t, run),
+        "resume": _resume_button(t, run, None if active else reached),
+        "onward": {"links": onward},
+        "stamp": stamp,
+        "timer": gr.Timer(active=active),
+    }
 
 
 def _steps(job: Job | None, reached: tuple[int, int] | None) -> int:

@@ -12,13 +12,15 @@ import pytest
 
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_competition, tiny_parts
 from ui.components.form import Form
-from ui.components.parts import Page
+from ui.components.parts import Drawn
+from ui.components.tab import Page
 from ui.components.wiring import Wiring
 from ui.components.words import Words
-from ui.jobs.jobs import Job
 from ui.train import tab as train
 from ui.train import watch as train_watch
-from ui.train.curves import DRAWN, drawn, interval, read_curves, thinned
+from ui.train.choices import list_runs_to_show
+from ui.train.curves import DRAWN, draw_curves, interval, read_curves, thinned
+from ui.train.layout import draw_form
 from ui.train.plan import (
     QUICK_DEMO,
     checked_name,
@@ -28,7 +30,7 @@ from ui.train.plan import (
     sources,
     start_quick_demo,
 )
-from ui.train.wish import DEFAULTS, about_preset, draw_plan, fill, loaded, saved_config, start_wish
+from ui.train.wish import DEFAULTS, Values, about_preset, draw_plan, load_config, save_config, show_preset, start_wish
 from ui.workspace.workspace import Workspace
 from vqa_core import machine
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config
@@ -56,7 +58,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
 @pytest.fixture(scope="module")
 def form() -> Form:
     with gr.Blocks(analytics_enabled=False):
-        return train._form(T)
+        return draw_form(T)
 
 
 def wait(done: Any, seconds: float = 240.0) -> None:
@@ -80,19 +82,22 @@ def wish(
     name: str = "a",
     way: str = "",
     **train: Any,
-) -> list[Any]:
+) -> Values:
     """What the form sends."""
     sections = {
         "data": DataSettings(val_fraction=train.pop("val_fraction", 0.05)),
         "model": ModelSettings(),
         "train": TrainSettings(**train),
     }
-    return [data or toy(workspace), preset, name, way, *form.shown(sections)]
+    return head(data or toy(workspace), preset, name, way) | form.show(sections)
 
 
-def plan(workspace: Workspace, form: Form, values: list[Any], t: Words = T) -> dict[str, Any]:
-    names = ("figures", "there", "ways", "other", "command", "go")
-    return dict(zip(names, draw_plan(workspace, t, form, values), strict=True))
+def head(data: str, preset: str, name: str, way: str = "") -> Drawn:
+    return {"view": {}, "data": data, "preset": preset, "name": name, "way": way}
+
+
+def plan(workspace: Workspace, form: Form, values: Values, t: Words = T) -> Drawn:
+    return draw_plan(workspace, t, form, values)
 
 
 def prepared(workspace: Workspace, name: str = "a", val_fraction: float = 0.05) -> RunDir:
@@ -114,14 +119,15 @@ def test_the_tab_is_built_in_both_languages(workspace: Workspace) -> None:
         with gr.Blocks(analytics_enabled=False):
             tab = train.build(Page(workspace, t, Wiring(t)))
             for view in ({}, {"run": "../../etc"}, {"run": "가", "preset": "nonsense"}, {"preset": "demo"}):
-                assert len(tab.show(view)) == len(tab.outputs)
+                assert tab.parts.checked(tab.show(view))
 
 
 def test_the_command_prepares_and_trains_with_what_differs_from_the_preset(workspace: Workspace, form: Form) -> None:
-    values = fill(workspace, T, form, [toy(workspace), "demo", "가-1", ""])[1 : 1 + len(form.components)]
+    wanted = head(toy(workspace), "demo", "가-1")
+    values = show_preset(workspace, form, wanted)
     sections = form.read(values)
     assert sections["train"] == TrainSettings(**read_config(presets()["demo"])["train"])
-    drawn = plan(workspace, form, [toy(workspace), "demo", "가-1", "", *values])
+    drawn = plan(workspace, form, wanted | values)
     config = shlex.split(drawn["command"].splitlines()[1])
     assert drawn["command"].splitlines()[0] == "python -m train.prepare --data data/toy --run 'runs/가-1' && \\"
     assert config[:5] == ["python", "-m", "train.finetune", "--run", "runs/가-1"]
@@ -131,10 +137,10 @@ def test_the_command_prepares_and_trains_with_what_differs_from_the_preset(works
 
     sections["train"] = TrainSettings(**sections["train"].to_dict() | {"lora_rank": 4, "gradient_checkpointing": True})
     sections["data"] = DataSettings(val_fraction=0.2)
-    drawn = plan(workspace, form, [toy(workspace), "demo", "가-1", "", *form.shown(sections)])
+    drawn = plan(workspace, form, wanted | form.show(sections))
     assert "--val-fraction 0.2 &&" in drawn["command"]
     assert drawn["command"].endswith("demo.json --lora-rank 4 --gradient-checkpointing")
-    assert drawn["go"].interactive
+    assert drawn["start"].interactive
 
 
 def test_only_what_is_missing_is_started(workspace: Workspace, form: Form) -> None:
@@ -148,9 +154,9 @@ def test_a_trained_run_is_never_written_over_unasked(workspace: Workspace, form:
     trained(workspace)
     drawn = plan(workspace, form, wish(workspace, form))
     assert drawn["there"]["title"] == "a exists: it was trained with this data (data/toy), newest checkpoint at step 3."
-    assert [value for _, value in drawn["ways"].choices] == ["resume", "restart"]
-    assert (drawn["command"], drawn["go"].interactive) == ("", False)
-    assert drawn["other"].value == "Use the name a-2"
+    assert [value for _, value in drawn["way"].choices] == ["resume", "restart"]
+    assert (drawn["command"], drawn["start"].interactive) == ("", False)
+    assert drawn["other_name"].value == "Use the name a-2"
     with pytest.raises(InputError, match="use another name such as a-2"):
         start_wish(workspace, T, form, wish(workspace, form))
     assert not workspace.jobs.list()
@@ -163,7 +169,7 @@ def test_a_trained_run_is_never_written_over_unasked(workspace: Workspace, form:
 
 def test_a_finished_run_offers_no_resuming(workspace: Workspace, form: Form) -> None:
     trained(workspace, step=9, steps=9)
-    assert [value for _, value in plan(workspace, form, wish(workspace, form))["ways"].choices] == ["restart"]
+    assert [value for _, value in plan(workspace, form, wish(workspace, form))["way"].choices] == ["restart"]
 
 
 def test_a_model_without_checkpoints_is_not_written_over_either(workspace: Workspace, form: Form) -> None:
@@ -173,20 +179,20 @@ def test_a_model_without_checkpoints_is_not_written_over_either(workspace: Works
         drawn["there"]["title"]
         == "a exists: it holds a model for this data (data/toy), and no checkpoint to resume from."
     )
-    assert ([value for _, value in drawn["ways"].choices], drawn["command"]) == (["restart"], "")
+    assert ([value for _, value in drawn["way"].choices], drawn["command"]) == (["restart"], "")
 
 
 def test_other_data_are_put_under_an_untrained_run_only_when_asked(workspace: Workspace, form: Form) -> None:
     run = prepared(workspace, val_fraction=0.3)
     drawn = plan(workspace, form, wish(workspace, form))
     assert "other data or another split (data/toy)" in drawn["there"]["title"]
-    assert [value for _, value in drawn["ways"].choices] == ["anew"]
+    assert [value for _, value in drawn["way"].choices] == ["anew"]
     assert drawn["command"] == ""
     assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
     run.model.mkdir()
     drawn = plan(workspace, form, wish(workspace, form, way="anew"))
     assert drawn["there"]["title"].endswith("Choose another name.")
-    assert (drawn["ways"].choices, drawn["command"]) == ([], "")
+    assert (drawn["way"].choices, drawn["command"]) == ([], "")
 
 
 def test_a_folder_with_files_that_are_no_runs_is_not_free(workspace: Workspace, form: Form) -> None:
@@ -196,7 +202,7 @@ def test_a_folder_with_files_that_are_no_runs_is_not_free(workspace: Workspace, 
     (run.root / "notes.txt").write_text("mine", encoding="utf-8")
     drawn = plan(workspace, form, wish(workspace, form))
     assert "files that are not a run's" in drawn["there"]["title"]
-    assert ([way for _, way in drawn["ways"].choices], drawn["command"]) == (["anew"], "")
+    assert ([way for _, way in drawn["way"].choices], drawn["command"]) == (["anew"], "")
     assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
     write_json_lines(run.predictions("test"), [{}])
     assert plan(workspace, form, wish(workspace, form, way="anew"))["there"]["title"].endswith("Choose another name.")
@@ -210,26 +216,26 @@ def test_data_that_changed_in_place_are_other_data(workspace: Workspace, form: F
     table.write_bytes(table.read_bytes().rstrip().rpartition(b"\n")[0] + b"\n")
     drawn = plan(workspace, form, wish(workspace, form))
     assert "the data have changed since" in drawn["there"]["title"]
-    assert [way for _, way in drawn["ways"].choices] == ["anew"]
+    assert [way for _, way in drawn["way"].choices] == ["anew"]
 
 
 def test_a_run_that_was_deleted_is_not_offered_and_the_quick_demo_is(workspace: Workspace) -> None:
     job = workspace.jobs.start("train", "gone", [("-c", "raise SystemExit(1)")])
-    assert ("gone", "gone") in train.run_choices(workspace, T, {}) or not workspace.jobs.get(job.id).active
+    assert ("gone", "gone") in list_runs_to_show(workspace, T, {}) or not workspace.jobs.get(job.id).active
     wait(lambda: not workspace.jobs.active())
-    assert train.run_choices(workspace, T, {}) == [("New run", "")]
-    assert ("gone", "gone") in train.run_choices(workspace, T, {"run": "gone"}), "it shows why it was not made"
+    assert list_runs_to_show(workspace, T, {}) == [("New run", "")]
+    assert ("gone", "gone") in list_runs_to_show(workspace, T, {"run": "gone"}), "it shows why it was not made"
     workspace.jobs.start("train", "gone", [("-c", "")])
     wait(lambda: not workspace.jobs.active())
-    assert train.run_choices(workspace, T, {"run": "gone"}) == [("New run", "")]
+    assert list_runs_to_show(workspace, T, {"run": "gone"}) == [("New run", "")]
     drawn = train.draw_head(workspace, T, {"run": "gone"})
-    assert drawn[1]["title"].startswith("There is no run")
-    assert drawn[2].visible
-    assert drawn[3].visible
+    assert drawn["lost"]["title"].startswith("There is no run")
+    assert drawn["new"].visible
+    assert drawn["empty"].visible
     prepared(workspace)  # not trained
-    assert train.draw_head(workspace, T, {})[3].visible
+    assert train.draw_head(workspace, T, {})["empty"].visible
     write_json(RunDir(workspace.runs / "a").model / "vqa.json", {})
-    assert not train.draw_head(workspace, T, {})[3].visible
+    assert not train.draw_head(workspace, T, {})["empty"].visible
 
 
 def test_a_run_that_a_job_works_on_is_left_alone(workspace: Workspace, form: Form) -> None:
@@ -263,11 +269,8 @@ def test_a_wrong_value_is_a_sentence_in_place_and_nothing_can_start(workspace: W
     for values in (wish(workspace, form, name="a/b"), wish(workspace, form, data="gone")):
         drawn = plan(workspace, form, values)
         assert drawn["there"]["mark"] == "wrong"
-        assert (drawn["command"], drawn["go"].interactive) == ("", False)
-    values = wish(workspace, form)
-    values[4:] = [
-        -1 if component.elem_id == "train-epochs" else value for component, value in zip(form.components, values[4:])
-    ]
+        assert (drawn["command"], drawn["start"].interactive) == ("", False)
+    values = {**wish(workspace, form), "train.epochs": -1}
     assert "“Epochs” is -1.0; the least allowed is 0." in plan(workspace, form, values)["there"]["title"]
 
 
@@ -303,11 +306,9 @@ def test_the_time_on_a_gpu_is_reckoned_where_its_speed_is_known(
 def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(
     workspace: Workspace, form: Form
 ) -> None:
-    values = wish(workspace, form)
-    at = 4 + [part.elem_id for part in form.components].index("train-question-column")
-    values[at] = "text"
+    values = {**wish(workspace, form), "data.question_column": "text"}
     drawn = plan(workspace, form, values, KO)
-    assert (drawn["command"], drawn["go"].interactive) == ("", False)
+    assert (drawn["command"], drawn["start"].interactive) == ("", False)
     title = drawn["there"]["title"]
     assert "'text'" in title
     assert "열" in title
@@ -318,9 +319,9 @@ def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(
 
 
 def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form, tmp_path: Path) -> None:
-    values = wish(workspace, form, lora_rank=3, lora_targets=("q_proj",), learning_rate=1e-5)[4:]
-    file = saved_config(form, "a", values)
-    assert loaded(T, form, file) == values
+    values = wish(workspace, form, lora_rank=3, lora_targets=("q_proj",), learning_rate=1e-5)
+    file = save_config(form, "a", values)
+    assert load_config(T, form, file) == {name: values[name] for name in form.parts}
     settings = TrainSettings(**read_config(Path(file))["train"])
     assert (settings.lora_targets, settings.learning_rate) == (("q_proj",), 1e-5)
 
@@ -346,7 +347,7 @@ def test_a_file_that_is_no_config_is_a_sentence_without_the_servers_paths(
     file = tmp_path / "odd.json"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(InputError) as error:
-        loaded(T, form, str(file))
+        load_config(T, form, str(file))
     assert says in str(error.value)
     assert str(tmp_path) not in str(error.value)
 
@@ -370,10 +371,8 @@ def test_the_quick_demo_takes_easy_vqa_and_a_free_name(workspace: Workspace, mon
     assert training[training.index("--max-steps") + 1] == "30"
 
 
-def draw_watch(workspace: Workspace, name: str, known: str = "") -> dict[str, Any]:
-    job: Job | None = train_watch.last_job(workspace, name)
-    names = ("column", "standing", "resume", "onward", "loss", "rate", "accuracy", "stamp", "timer")
-    return dict(zip(names, train_watch.values(workspace, T, name, job, known), strict=True))
+def draw_watch(workspace: Workspace, name: str, known: str = "") -> Drawn:
+    return train_watch.draw_run(workspace, T, name, train_watch.last_job(workspace, name), known)
 
 
 def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
@@ -384,8 +383,8 @@ def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     settings = TrainSettings(
         **TINY_TRAIN | {"max_steps": 400, "eval_every": 0, "eval_questions": 4, "save_every": 1000}
     )
-    shown = form.shown({"data": DataSettings(val_fraction=0.2), "model": model, "train": settings})
-    name = start_wish(workspace, T, form, [toy(workspace), DEFAULTS, "가", "", *shown])
+    shown = form.show({"data": DataSettings(val_fraction=0.2), "model": model, "train": settings})
+    name = start_wish(workspace, T, form, head(toy(workspace), DEFAULTS, "가") | shown)
     assert train_watch.watched(workspace, {"run": name}) == "가"
     run = RunDir(workspace.runs / name)
     wait(lambda: read_curves(run).last_step >= 3)
@@ -430,15 +429,15 @@ def test_a_prepared_run_is_about_to_be_trained_under_its_name_with_its_data(work
     prepared(workspace)
     assert train_watch.watched(workspace, {"run": "a"}) == ""
     drawn = train.draw_head(workspace, T, {"run": "a"})
-    assert drawn[4]["value"] == toy(workspace)
-    assert drawn[6] == "a"
+    assert drawn["data"]["value"] == toy(workspace)
+    assert drawn["name"] == "a"
 
 
 def test_a_run_that_is_not_there_is_said_to_be_missing(workspace: Workspace) -> None:
     drawn = train.draw_head(workspace, T, {"run": "gone", "preset": "../x"})
-    assert drawn[0].value == ""
-    assert drawn[1]["title"].startswith("There is no run “gone”.")
-    assert drawn[3].visible  # nor is there any other: the quick demo is offered
+    assert drawn["run"].value == ""
+    assert drawn["lost"]["title"].startswith("There is no run “gone”.")
+    assert drawn["empty"].visible  # nor is there any other: the quick demo is offered
     with pytest.raises(InputError):
         train_watch.resume(workspace, T, {"run": "../gone"})
 
@@ -470,11 +469,12 @@ def test_metrics_are_read_as_far_as_they_make_sense(tmp_path: Path) -> None:
     assert curves.loss == ((1, 2.5),)
     assert curves.rate == ((1, 0.001), (2, 0.002))
     assert (curves.accuracy, curves.questions, curves.lost) == (((2, 0.5),), (100,), (2,))
-    loss, _, accuracy = drawn(T, curves, 10)
-    assert "no finite number: 1, first at step 2" in loss["note"]
+    drawn = draw_curves(T, curves, 10)
+    accuracy = drawn["accuracy"]
+    assert "no finite number: 1, first at step 2" in drawn["loss"]["note"]
     assert accuracy["note"].startswith("Best 50.0 % at step 2: n = 100, 95 % interval 40.4 % to 59.6 %")
     assert accuracy["y_max"] == 1
-    json.dumps(drawn(T, curves, 10), allow_nan=False)
+    json.dumps(drawn, allow_nan=False)
 
 
 def test_the_interval_of_an_accuracy_is_nearly_that_of_questions_drawn_anew() -> None:

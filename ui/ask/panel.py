@@ -1,0 +1,226 @@
+"""What the Ask tab draws: the picture, the model, the answers, and what the model was given for one of them."""
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+from PIL import Image, ImageDraw, ImageEnhance
+
+from ui.ask.about import describe_model
+from ui.ask.examples import list_examples
+from ui.ask.scene import Subject, choose_answer, find_subject, read_subject
+from ui.components.parts import Drawn
+from ui.components.tab import View
+from ui.components.widgets import Bar
+from ui.components.words import Words
+from ui.workspace.asked import Answered
+from ui.workspace.pictures import DECODING, FULL
+from ui.workspace.workspace import Workspace
+from vqa_core.data.images import open_image
+from vqa_core.data.pixels import PixelTransform
+from vqa_core.files import InputError
+from vqa_core.runs.predictions import Coming
+
+SHOWN = 30  # answers in the table
+PREVIEW, SMALL = 1024, 340  # pixels of the longest side of the picture; one below SMALL is enlarged
+SIDE = 360  # pixels of the longest side of the two pictures of what the model sees
+
+
+def draw_picture(workspace: Workspace, view: View) -> Drawn:
+    """The picture as every browser can show it, upright; and the examples, one of them marked if it is the picture."""
+    return {"picture": _preview(workspace, view)} | draw_examples(workspace, view)
+
+
+def draw_examples(workspace: Workspace, view: View) -> Drawn:
+    cells = [
+        {
+            "key": example.key,
+            "src": workspace.pictures.url(example.path),
+            "caption": example.questions.replace("\n", " · "),
+        }
+        for example in list_examples().values()
+    ]
+    return {"examples": {"cells": cells, "chosen": view.get("example", "")}}
+
+
+def draw_model(workspace: Workspace, t: Words, name: str) -> Drawn:
+    """The choice of a model, what the chosen one was trained on, and the way to a first one where there is none."""
+    models = workspace.models
+    about = describe_model(t, models, name) if name else t("ask.no_model")
+    return {
+        "run": gr.Dropdown(choices=models.names(), value=name or None),
+        "about": {"rows": [], "empty": about},
+        "demo": gr.Button(visible=not name),
+        "submit": gr.Button(interactive=bool(name)),
+    }
+
+
+def draw_answers(workspace: Workspace, t: Words, view: View) -> Drawn:
+    """The answers about the view's picture, and one of them in full."""
+    subject, notices = read_subject(workspace, t, view)
+    answers = workspace.asked.answers(subject.key) if subject else []
+    chosen = choose_answer(view, answers)
+    whole, seen = draw_input(workspace, t, subject, chosen) if subject and chosen else ({}, {})
+    return {
+        "status": explain_answer(t, chosen, answers) if subject else t("ask.no_picture_yet"),
+        "answers": tabulate_answers(t, answers) if subject else {"rows": []},
+        "result": gr.update(visible=chosen is not None),
+        "likeliest": draw_likeliest(t, chosen),
+        "whole": whole,
+        "seen": seen,
+        "prompt": chosen.prompt if chosen else "",
+        "json": format_json(answers) if subject else "",
+        "notices": {"title": notices[0], "text": " ".join(notices[1:])} if notices else {},
+    }
+
+
+def tabulate_answers(
+    t: Words, answers: Sequence[Answered], arriving: Sequence[tuple[str, Coming]] = ()
+) -> dict[str, Any]:
+    """The answers about a picture, the last ones first, those of one time in their order.
+
+    Above them stand the questions that are being answered, each with its answer as far as it has arrived.
+    """
+    rows = [
+        [question, text or ("…" if probability is None else t("ask.empty")), format_percent(probability), ""]
+        for question, (text, probability) in arriving
+    ]
+    keys = [""] * len(rows)
+    newest = sorted(enumerate(answers), key=lambda item: item[1].asked, reverse=True)
+    for at, each in newest[:SHOWN]:
+        rows.append([each.question, each.answer or t("ask.empty"), format_percent(each.probability), each.run])
+        keys.append(str(at))
+    head = [t("ask.question_column"), t("ask.answer_column"), t("ask.probability_column"), t("ask.model_column")]
+    return {"head": head, "rows": rows, "keys": keys, "empty": t("ask.no_answers")}
+
+
+def draw_likeliest(t: Words, chosen: Answered | None) -> dict[str, Any]:
+    """The likeliest answers to one question as bars from 0."""
+    if chosen is None:
+        return {"rows": []}
+    rows: list[Bar] = [
+        {
+            "label": each["answer"] or t("ask.empty"),
+            "share": each["probability"],
+            "text": format_percent(each["probability"]),
+            "chosen": each["answer"] == chosen.answer,
+        }
+        for each in chosen.likeliest
+    ]
+    return {
+        "rows": rows,
+        "title": t("ask.likeliest", question=chosen.question),
+        "empty": t("ask.none_likely" if chosen.searched else "ask.not_searched"),
+    }
+
+
+def explain_answer(t: Words, chosen: Answered | None, answers: Sequence[Answered]) -> str:
+    """How the answer came about, without a text of the model or of a run."""
+    if chosen is None:
+        return ""
+    together = sum(each.asked == chosen.asked for each in answers)
+    lines = [t("ask.time" if together == 1 else "ask.time_together", seconds=chosen.seconds, questions=together)]
+    if chosen.status == "empty":
+        lines.append(t("ask.was_empty"))
+    elif chosen.status != "ok":
+        lines.append(t("ask.was_not_computed"))
+    elif chosen.detail:
+        lines.append(t("ask.was_cut"))
+    return " ".join(lines)
+
+
+def draw_input(
+    workspace: Workspace, t: Words, subject: Subject, chosen: Answered
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What the model was given: the whole picture, the part that is cut off darkened; and the square that the model
+    sees, or its tiles."""
+    with DECODING:
+        return _draw_input(workspace, t, subject, chosen, open_image(subject.path))
+
+
+def _draw_input(
+    workspace: Workspace, t: Words, subject: Subject, chosen: Answered, image: Image.Image
+) -> tuple[dict[str, str], dict[str, str]]:
+    if "side" not in chosen.pixels:  # a model with a processor of its own
+        size = t("ask.size", width=image.width, height=image.height)
+        tiles = _draw_tiles(workspace, t, subject, chosen.pixels)
+        caption = size if tiles else f"{size} {t('ask.not_shown')}"
+        return {"src": _inline(fit_image(image, SIDE)), "alt": t("ask.whole_alt"), "caption": caption}, tiles
+    transform = PixelTransform(**chosen.pixels)
+    left, top, right, bottom = transform.kept(image.size)
+    share = 1 - (right - left) * (bottom - top) / (image.width * image.height)
+    square = transform.square(image)
+    whole = fit_image(image, SIDE)
+    scale = whole.width / image.width, whole.height / image.height
+    box = (round(left * scale[0]), round(top * scale[1]), round(right * scale[0]), round(bottom * scale[1]))
+    if share:
+        bright = whole.crop(box)
+        whole = ImageEnhance.Brightness(whole).enhance(0.35)
+        whole.paste(bright, box[:2])
+        ImageDraw.Draw(whole).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#f59e0b", width=2)
+    how = "cut" if share else {"pad": "padded", "stretch": "stretched"}.get(transform.aspect, "not_cut")
+    if how == "stretched" and image.width == image.height:
+        how = "not_cut"
+    size = t("ask.size", width=image.width, height=image.height)
+    caption = f"{size} {t(f'ask.{how}', share=f'{100 * share:.0f} %')}"
+    seen = t("ask.seen", side=transform.side)
+    return (
+        {"src": _inline(whole), "alt": t("ask.whole_alt"), "caption": caption},
+        {"src": _inline(fit_image(square, SIDE)), "alt": t("ask.seen_alt"), "caption": seen},
+    )
+
+
+def _draw_tiles(workspace: Workspace, t: Words, subject: Subject, kept: dict[str, Any]) -> dict[str, str]:
+    """What the model's own processor made of the picture; {} where nothing of it is kept."""
+    if not kept:
+        return {}
+    path = workspace.asked.seen(subject.key, kept["seen"])
+    facts = {name: kept[name] for name in ("tiles", "width", "height")}
+    caption = t("ask.one_tile" if kept["tiles"] == 1 else "ask.several_tiles", **facts)
+    return {"src": workspace.pictures.url(path, FULL), "alt": t("ask.seen_label"), "caption": caption}
+
+
+def fit_image(image: Image.Image, side: int) -> Image.Image:
+    """The picture at most `side` pixels long; a small one enlarged in whole steps, so that its pixels can be seen."""
+    times = side // max(image.size)
+    if times:
+        return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+    small = image.copy()
+    small.thumbnail((side, side))
+    return small
+
+
+def format_json(answers: Sequence[Answered]) -> str:
+    """The answers as a reader may copy them."""
+    return json.dumps([asdict(each) for each in answers], ensure_ascii=False, indent=2)
+
+
+def format_percent(probability: float | None) -> str:
+    """`99.97 %`, or `< 0.01 %` for a smaller probability that is not 0. The blanks do not break a line."""
+    if probability is None:
+        return ""
+    text = "< 0.01 %" if 0 < probability < 0.0001 else f"{100 * probability:.2f} %"
+    return text.replace(" ", "\u00a0")
+
+
+def _preview(workspace: Workspace, view: View) -> Image.Image | None:
+    try:
+        subject = find_subject(workspace, view)
+        if subject is None:
+            return None
+        with DECODING:
+            image = open_image(subject.path)
+            return fit_image(image, SMALL if max(image.size) < SMALL else PREVIEW)
+    except InputError:
+        return None
+
+
+def _inline(image: Image.Image) -> str:
+    """A small picture as an address that holds it."""
+    bytes_ = io.BytesIO()
+    image.save(bytes_, "WEBP", quality=90)
+    return "data:image/webp;base64," + base64.b64encode(bytes_.getvalue()).decode()
