@@ -41,6 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in run.submissions.iterdir():  # written long ago
         file.rename(file.with_name("20250101T000000Z-" + file.name.partition("-")[2]))
     write_json(run.model / "vqa.json", {})
+    (run.model / "trained.safetensors").touch()
     run.write_section("predict", PredictSettings(max_new_tokens=8).to_dict())
     return folder
 

@@ -234,7 +234,9 @@ def test_a_run_that_was_deleted_is_not_offered_and_the_quick_demo_is(workspace: 
     assert drawn["empty"].visible
     prepared(workspace)  # not trained
     assert train.draw_head(workspace, T, {})["empty"].visible
-    write_json(RunDir(workspace.runs / "a").model / "vqa.json", {})
+    model = RunDir(workspace.runs / "a").model
+    write_json(model / "vqa.json", {})
+    (model / "trained.safetensors").touch()
     assert not train.draw_head(workspace, T, {})["empty"].visible
 
 
