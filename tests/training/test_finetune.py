@@ -85,7 +85,7 @@ def test_validation_asks_with_rows_that_the_attention_takes(
     vlm = tiny_vlm()
     vlm.language_model.config._attn_implementation_internal = attention
     made: list[str] = []
-    monkeypatch.setattr(finetuning, "Engine", lambda vlm, settings, root: made.append(settings.engine))
+    monkeypatch.setattr(finetuning, "Engine", lambda _vlm, settings, _root: made.append(settings.engine))
     finetuning._validator(vlm, [], tmp_path, TrainSettings())
     assert made == [engine]
 

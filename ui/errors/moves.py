@@ -13,7 +13,7 @@ KEPT = ("run", "split", "with", "by", "sort")  # of the view, when all that narr
 
 def chooses(name: str, **further: object) -> Callable[[Scene, str | None], Changes]:
     """A choice that is a part of the view of that name."""
-    return lambda scene, value: FROM_START | further | {name: value}
+    return lambda _, value: FROM_START | further | {name: value}
 
 
 def choose_run(scene: Scene, name: str | None) -> Changes:
@@ -28,7 +28,7 @@ def clear(scene: Scene) -> Changes:
     return {name: None for name in scene.view if name not in KEPT}
 
 
-def drop_filter(scene: Scene, name: str) -> Changes:
+def drop_filter(_: Scene, name: str) -> Changes:
     return FROM_START | (NO_CELL if name == "cell" else {name: None})
 
 

@@ -138,7 +138,7 @@ def _detail(workspace: Workspace, t: Words, scene: Scene) -> dict[str, Any]:
         if src
         else {},
         "facts": _facts(t, scene, answers, place),
-        "same_image": _same_image(t, scene, answers, place),
+        "same_image": _same_image(t, answers, place),
         "links": {"links": _links(t, answers, place)},
         "sample_previous": gr.Button(interactive=bool(neighbour(scene, -1))),
         "sample_next": gr.Button(interactive=bool(neighbour(scene, 1))),
@@ -177,7 +177,7 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
 
 
-def _same_image(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, Any]:
+def _same_image(t: Words, answers: Answers, place: int) -> dict[str, Any]:
     rows, keys, marks = [], [], []
     for other in answers.same_image(place):
         item = answers.predictions[other]

@@ -146,7 +146,7 @@ def catch_up(t: Words, scene: Scene, stamp: str) -> Drawn:
     return {"status": drawn["status"], "timer": gr.Timer(active=True) if scene.stamp != stamp else drawn["timer"]}
 
 
-def with_data(view: View, key: str) -> View:
+def with_data(_: View, key: str) -> View:
     """Another dataset, from its start."""
     return {"data": key}
 

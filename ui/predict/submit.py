@@ -192,7 +192,7 @@ def checked(run: RunDir) -> tuple[int, list[str]]:
 
 
 @lru_cache(maxsize=8)
-def _checked(run: RunDir, data: Path, stamps: tuple[tuple[int, int], ...]) -> tuple[int, tuple[str, ...]]:
+def _checked(run: RunDir, data: Path, _stamps: tuple[tuple[int, int], ...]) -> tuple[int, tuple[str, ...]]:
     submission, findings = submission_of(run, data, read_predictions(run.predictions("test")))
     return len(submission.rows), tuple(findings)
 

@@ -183,7 +183,7 @@ def table_of(
         ]
         if pinned_row:
             line[3:3] = [difference_text(workspace, t, row, pinned_row, paired=time.monotonic() < until)]
-            line.append(settings_text(t, pinned_row, row))
+            line.append(settings_text(pinned_row, row))
         cells.append(line)
     return {"head": head, "rows": cells, "keys": [row.name for row in rows[:SHOWN]], "empty": t("runs.no_match")}
 
@@ -213,7 +213,7 @@ def difference_text(workspace: Workspace, t: Words, row: RunRow, baseline: RunRo
     return t("runs.untested", value=f"{ours.value - theirs.value:+.4f}")
 
 
-def settings_text(t: Words, baseline: RunRow, row: RunRow, most: int = 3) -> str:
+def settings_text(baseline: RunRow, row: RunRow, most: int = 3) -> str:
     """`train.seed = 1, train.epochs = 2 +4`: the run's values where they are not the baseline's."""
     found = differences(baseline.config, row.config)
     some = [f"{shown(name)} = {shown(new, 40)}" for name, (_, new) in list(found.items())[:most]]

@@ -62,7 +62,7 @@ def prepare(
     settings: DataSettings,
     *,
     data_dir: Path | None = None,
-    tell: Callable[[DataReport], None] = lambda report: None,
+    tell: Callable[[DataReport], None] = lambda _: None,
 ) -> Splits:
     """Fill `run` from the data that `source` names; `data_dir` is as in `data_folder`.
 

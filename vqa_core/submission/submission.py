@@ -102,7 +102,7 @@ def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[
     if known:
         canonical = {plain(answer): answer for answer in known}
         unseen = {answer: count for answer, count in counts.items() if answer and answer not in known}
-        found += _which(unseen, "never seen in training", lambda answer: True)
+        found += _which(unseen, "never seen in training", lambda _: True)
         spelt = [(answer, canonical[plain(answer)]) for answer in unseen if plain(answer) in canonical]
         if spelt:
             shown = ", ".join(f"{ours!r} ({theirs!r} in training)" for ours, theirs in spelt[:3])

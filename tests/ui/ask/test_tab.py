@@ -295,7 +295,7 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
     assert EN("ask.padded") in draw_input(workspace, EN, subject, padded)[0]["caption"]
 
 
-def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace, tmp_path: Path) -> None:
+def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace) -> None:
     run = RunDir(workspace.runs / "tiny")
     assert describe_model(EN, workspace.models, "tiny").startswith(EN("ask.about_unknown", stage=EN("ask.stage_align")))
     before, made = run.config.read_bytes(), read_json(run.model / "vqa.json")

@@ -163,7 +163,7 @@ def test_the_button_says_what_it_would_do(workspace: Workspace, run: RunDir) -> 
 
 
 def test_while_a_job_runs_the_page_looks_each_second_and_starts_nothing(
-    workspace: Workspace, run: RunDir, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [job("running")]
     monkeypatch.setattr(workspace.jobs, "list", lambda: jobs)

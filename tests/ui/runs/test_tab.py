@@ -189,7 +189,7 @@ def test_an_active_job_is_the_status_and_keeps_the_timer_on(three: Workspace, mo
     assert status_text(KO, row, Job("1", "predict", "first", (), 0.0, "queued")) == "대기 중 (예측 중)"
     assert status_text(KO, row, Job("1", "demo", "first", (), 0.0, "running", progress=progress)) == "데모 실행 중, 34%"
     assert not drawn(three)["timer"].active
-    monkeypatch.setattr(type(three.jobs), "list", lambda self: [job])
+    monkeypatch.setattr(type(three.jobs), "list", lambda _: [job])
     page = drawn(three, run="first")
     assert page["timer"].active
     assert ["Status", "training, 34%"] in page["facts"]["rows"]
@@ -210,7 +210,7 @@ def test_a_job_s_ill_end_is_told_until_the_run_s_files_or_another_job_are_newer(
     assert status_text(KO, row, job) == "일부 학습됨 · 학습 중지됨"
     now = time.time()
     jobs = [Job("1", "train", "first", (), now, "failed", ended=now)]
-    monkeypatch.setattr(type(three.jobs), "list", lambda self: jobs)
+    monkeypatch.setattr(type(three.jobs), "list", lambda _: jobs)
     page = drawn(three, run="first")
     assert any("Training failed" in text for text in texts(page["table"]))
     assert any("Training failed" in text for text in texts(page["facts"]))

@@ -54,7 +54,7 @@ def echoes(value: Any, *_: Any) -> Drawn:
 class Service:
     """A page of five fields in Korean, served from a thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         t = Words("ko")
         wire = Wiring(t)
         with PageBlocks(t, analytics_enabled=False) as blocks:
@@ -116,7 +116,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("uploads")
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    service = Service(folder)
+    service = Service()
     yield service
     service.server.should_exit = True
     if before is None:

@@ -320,7 +320,7 @@ def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(
     assert not workspace.jobs.list()
 
 
-def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form, tmp_path: Path) -> None:
+def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form) -> None:
     values = wish(workspace, form, lora_rank=3, lora_targets=("q_proj",), learning_rate=1e-5)
     file = save_config(form, "a", values)
     assert load_config(T, form, file) == {name: values[name] for name in form.parts}
@@ -364,7 +364,7 @@ def test_every_preset_says_in_both_languages_what_it_is_for() -> None:
 
 def test_the_quick_demo_takes_easy_vqa_and_a_free_name(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    monkeypatch.setattr(type(workspace.jobs), "start", lambda self, *args: started.append(args))
+    monkeypatch.setattr(type(workspace.jobs), "start", lambda _, *args: started.append(args))
     (workspace.runs / "quick-demo").mkdir(parents=True)
     assert start_quick_demo(workspace, T) == "quick-demo-2"
     ((kind, run, (preparing, training)),) = started

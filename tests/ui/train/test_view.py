@@ -106,7 +106,7 @@ def test_what_can_not_be_in_an_address_is_said_and_left_out(workspace: Workspace
     assert not any("Choose" in line or "takes" in line for line in wish.wrong), "Korean all of it"
 
 
-def test_a_prepared_run_needs_neither_data_nor_name_in_its_address(workspace: Workspace, form: Form) -> None:
+def test_a_prepared_run_needs_neither_data_nor_name_in_its_address(workspace: Workspace) -> None:
     prepare(RunDir(workspace.runs / "a"), "data/toy", DataSettings())
     wish = wish_of(workspace, T, {"run": "a"})
     assert (wish.data, wish.name) == (toy(workspace), "a")

@@ -33,7 +33,7 @@ UNPICTURED = "rows without a picture"
 
 
 def read_dataset(
-    source: str, columns: ColumnMap, pictures: Path, asked: Callable[[str], bool] = lambda split: False
+    source: str, columns: ColumnMap, pictures: Path, asked: Callable[[str], bool] = lambda _: False
 ) -> Iterator[tuple[str, SplitData]]:
     """Yield (name, questions) of each split that `source` names; pictures are written into the folder `pictures`.
 

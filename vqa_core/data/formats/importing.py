@@ -138,7 +138,7 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
         files: dict[str, list[Path]] = {"train": [], "test": []}
         for source in given:
             if is_dataset(source):
-                asked = (lambda split: True) if role == "test" else _asked
+                asked = (lambda _: True) if role == "test" else _asked
                 for split, data in read_dataset(source, sources.columns, building / "image", asked):
                     found["test" if asked(split) else "train"].add(_below("image", data))
                 continue

@@ -69,7 +69,7 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
 
 
 def index_dataset(
-    root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda stage, done, total: None
+    root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda *_: None
 ) -> None:
     """Read the dataset at `root` and write its index to `path`: first its rows, then, its images checked, the report.
 
@@ -93,7 +93,7 @@ def write_index(
     path: Path,
     mark: str,
     solution: Mapping[str, str] | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = lambda *_: None,
 ) -> NDArray[np.int64]:
     """Write the rows of train.csv and test.csv to a new index at `path`.
 
