@@ -60,11 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"There are no {args.split} questions in {root}.")
     log_to(run.log)
 
-    from vqa_core.inference.predict import adopt_model, predict_split  # imports torch
+    from vqa_core.inference.predict import predict_split  # imports torch
 
-    vlm = adopt_model(run, args.model, settings) if args.model else None
-    run.write_section("predict", settings.to_dict())
-    statuses = predict_split(run, args.split, examples, root, settings, restart=args.restart, vlm=vlm)
+    statuses = predict_split(run, args.split, examples, root, settings, model=args.model, restart=args.restart)
     failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")
     logger.info(
         "Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else ""

@@ -12,7 +12,8 @@ from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_parts, tiny_run
 from train import finetune
 from vqa_core.config import PredictSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.inference.predict import adopt_model, build_engine
+from vqa_core.inference.adopt import adopt_model
+from vqa_core.inference.build import build_engine
 from vqa_core.runs.run_dir import RunDir
 
 TEMPLATE = (

@@ -16,7 +16,8 @@ from tests.support.tiny_hub import KINDS, plain_inputs, tiny_hub
 from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.inference.predict import adopt_model, build_engine
+from vqa_core.inference.adopt import adopt_model
+from vqa_core.inference.build import build_engine
 from vqa_core.model.capabilities import CAPABILITIES, Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.folder import load_llava_folder, load_model_folder
@@ -160,7 +161,7 @@ def test_an_architecture_that_is_not_in_the_table_is_trained(tmp_path: Path, mon
     whole = kind.forward
 
     @wraps(whole)
-    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:  # noqa: ARG001
+    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:
         return whole(self, *args, **how)
 
     monkeypatch.setattr(kind, "forward", forward)
@@ -226,13 +227,13 @@ def test_a_whole_model_is_asked_with_another_instruction_and_with_no_other_style
 def test_a_hub_id_may_name_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr(
-        "vqa_core.inference.predict.check_image_text_model",
+        "vqa_core.inference.adopt.check_image_text_model",
         lambda name, options: asked.update({name: options.revision}),
     )
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("llava", tmp_path / "llava"))))
     monkeypatch.setattr(
-        "vqa_core.inference.predict._load",
-        lambda folder, _how: replace(hub, settings=describe_model_folder(folder).settings),
+        "vqa_core.inference.adopt.load_model",
+        lambda folder, how: replace(hub, settings=describe_model_folder(folder).settings),
     )
     run = tiny_run(tmp_path, test_images=1)
     adopt_model(run, "some-org/some-model@v1.2")

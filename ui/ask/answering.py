@@ -10,7 +10,7 @@ from PIL import Image
 from ui.workspace.asked import Answered
 from ui.workspace.models import Models
 from vqa_core.files import InputError
-from vqa_core.runs.predictions import Coming, Prediction
+from vqa_core.runs.predictions import PartialAnswer, Prediction
 
 if TYPE_CHECKING:  # it loads torch
     from vqa_core.inference.beam_search import Candidate
@@ -40,14 +40,14 @@ def stream_answers(
     *,
     k: int = 5,
     keep: Callable[[Sequence[Image.Image]], dict[str, Any]] = lambda _: {},
-) -> Generator[list[Coming], None, list[Answered]]:
+) -> Generator[list[PartialAnswer], None, list[Answered]]:
     """As `answer`; yields the answers so far after each token, and the whole ones before it looks for the likeliest.
 
     `keep` gets the tiles that the model's own processor made of the picture, and returns what to store of them.
     """
     questions = check_questions(questions)
     with models.engine(run) as engine:
-        from vqa_core.inference.beam_search import likeliest
+        from vqa_core.inference.beam_search import find_likeliest
         from vqa_core.model.capabilities import Sharing
         from vqa_core.model.hub.hub_model import HubModel
         from vqa_core.model.vlm import Vlm
@@ -55,7 +55,7 @@ def stream_answers(
         now, started = time.time(), time.perf_counter()
         predictions = yield from engine.stream(image, questions)
         seconds = round(time.perf_counter() - started, 3)
-        candidates, vlm = likeliest(engine, image, questions, k), engine.vlm
+        candidates, vlm = find_likeliest(engine, image, questions, k), engine.vlm
         pixels = asdict(vlm.transform) if isinstance(vlm, Vlm) else {}
         if isinstance(vlm, HubModel):
             pixels = keep(vlm.tiles(vlm.preprocess(image)))

@@ -23,7 +23,7 @@ from ui.workspace.workspace import Workspace
 from vqa_core.data.images import open_image
 from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
-from vqa_core.runs.predictions import Coming
+from vqa_core.runs.predictions import PartialAnswer
 
 SHOWN = 30  # answers in the table
 PREVIEW, SMALL = 1024, 340  # pixels of the longest side of the picture; one below SMALL is enlarged
@@ -79,7 +79,7 @@ def draw_answers(workspace: Workspace, t: Words, view: View) -> Drawn:
 
 
 def tabulate_answers(
-    t: Words, answers: Sequence[Answered], arriving: Sequence[tuple[str, Coming]] = ()
+    t: Words, answers: Sequence[Answered], arriving: Sequence[tuple[str, PartialAnswer]] = ()
 ) -> dict[str, Any]:
     """The answers about a picture, the last ones first, those of one time in their order.
 

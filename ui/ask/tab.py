@@ -20,7 +20,7 @@ from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
 from vqa_core.data.images import open_image
 from vqa_core.files import InputError
-from vqa_core.runs.predictions import Coming
+from vqa_core.runs.predictions import PartialAnswer
 
 NAME = "ask"
 LONGEST_Q = 500  # characters of a question that an address carries
@@ -105,7 +105,7 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     def arrive(drawn: Drawn, *, begins: bool = False) -> Drawn:
         return {"arrival": {"view": view, "begins": begins, "drawn": drawn}}
 
-    def draw_growing(status: str, answers: Sequence[Coming]) -> Drawn:
+    def draw_growing(status: str, answers: Sequence[PartialAnswer]) -> Drawn:
         table = tabulate_answers(t, before, list(zip(questions, answers, strict=True)))
         return {"status": t(status), "answers": table}
 

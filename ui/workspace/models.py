@@ -154,7 +154,7 @@ def _load(run: RunDir) -> "Engine":
     _import_torch()
     from transformers.utils import logging
 
-    from vqa_core.inference.predict import build_engine
+    from vqa_core.inference.build import build_engine
 
     logging.disable_progress_bar()
     section = run.read_config().get("predict", {}) if run.config.is_file() else {}

@@ -15,8 +15,8 @@ from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.data.images import open_image
 from vqa_core.files import InputError
-from vqa_core.inference.decoding import Work
 from vqa_core.inference.engine import Engine
+from vqa_core.inference.generation import Work
 from vqa_core.model.folder import load_llava_folder
 from vqa_core.model.packing import Branch, pack
 from vqa_core.model.vlm import Vlm, best_device, build_vlm, cast_weights

@@ -23,8 +23,8 @@ from vqa_core.files import InputError, named, read_json, shared, write_atomicall
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
 
-
-Coming = tuple[str, float | None]  # an answer while it is generated; its probability once it is whole
+PartialAnswer = tuple[str, float | None]
+"""The text of an answer so far, and its probability once it is whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tests.support.tiny import ANSWERS, QUESTIONS, tiny_picture
 from tests.support.tiny_hub import KINDS, TEMPLATED, plain_inputs, tiny_hub
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.data.images import open_image
-from vqa_core.inference.beam_search import likeliest
+from vqa_core.inference.beam_search import find_likeliest
 from vqa_core.inference.decoding import generate_packed
 from vqa_core.inference.engine import Engine
 from vqa_core.model.capabilities import CAPABILITIES, Sharing
@@ -78,7 +78,7 @@ def test_every_row_of_the_table_has_its_test() -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_answers_are_those_of_plain_generate(kind: str, data_root: Path) -> None:
     model = hub(kind)
-    assert model.sharing == CAPABILITIES[kind].share
+    assert model.sharing == CAPABILITIES[kind].sharing
     engine = Engine(model, PredictSettings(max_new_tokens=LONGEST), data_root)
     expected = {
         example.question_id: engine.text_of(
@@ -140,7 +140,7 @@ def test_every_way_to_ask_gives_the_same_answers(kind: str, data_root: Path) -> 
         assert [one.answer for one in naive.ask(picture(1), QUESTIONS)] == answers
         if allowed:
             assert set(answers) <= set(ANSWERS)
-    found = likeliest(engine, picture(1), QUESTIONS, k=3)
+    found = find_likeliest(engine, picture(1), QUESTIONS, k=3)
     if model.sharing is Sharing.PREFIX:
         assert [candidates[0].answer for candidates in found] == answers
         assert [candidates[0].probability for candidates in found] == pytest.approx(

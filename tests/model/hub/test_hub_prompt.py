@@ -11,7 +11,7 @@ from tests.support.tiny_hub import VICUNA, tiny_hub
 from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.inference.predict import build_engine
+from vqa_core.inference.build import build_engine
 from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.runs.run_dir import RunDir
 

@@ -14,7 +14,7 @@ from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings
 from vqa_core.data.images import open_image
 from vqa_core.data.prepare import prepare
-from vqa_core.inference.predict import adopt_model
+from vqa_core.inference.adopt import adopt_model
 from vqa_core.runs.run_dir import RunDir
 
 EN = Words("en")

@@ -16,8 +16,7 @@ from vqa_core.benchmarks.random_models import random_vlm
 from vqa_core.benchmarks.report import Table
 from vqa_core.benchmarks.synthetic import make_questions
 from vqa_core.benchmarks.workloads import Questions, shape_of
-from vqa_core.config import PredictSettings
-from vqa_core.inference.engine import Engine
+from vqa_core.inference.decoding import pack_questions
 from vqa_core.model.packing import PackedRow
 from vqa_core.runs.examples import group_by_image
 
@@ -82,8 +81,7 @@ class GpuBed:
 
     def rows(self, images: int) -> list[PackedRow]:
         """The packed rows of the first images."""
-        engine = Engine(self.vlm, PredictSettings(), self.questions.root)
-        return [engine.row_of(group, None) for group in group_by_image(self.first(images).examples)]
+        return [pack_questions(self.vlm, group, None) for group in group_by_image(self.first(images).examples)]
 
     def noise(self, rows: int, tokens: int) -> Tensor:
         """(rows, tokens, D) in place of embeddings."""
