@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.tiny import tiny_run
 from vqa_core.analysis.errors import _guesses
-from vqa_core.apart import LARGE, apart
+from vqa_core.apart import LARGE, run_apart
 from vqa_core.config import DataSettings
 from vqa_core.files import InputError
 from vqa_core.planning.lengths import lengths_of_data
@@ -15,8 +15,8 @@ from vqa_core.runs.run_dir import RunDir
 
 
 def test_a_large_file_is_read_by_another_process_and_a_small_one_by_this() -> None:
-    assert apart(os.getpid, size=LARGE - 1) == os.getpid()
-    assert apart(os.getpid, size=LARGE) != os.getpid()
+    assert run_apart(os.getpid, size=LARGE - 1) == os.getpid()
+    assert run_apart(os.getpid, size=LARGE) != os.getpid()
 
 
 def test_the_pages_work_gives_the_same_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,9 +26,9 @@ def test_the_pages_work_gives_the_same_apart(tmp_path: Path, monkeypatch: pytest
     for work, *given in ((_guesses, RunDir(Path()), questions), (lengths_of_data, run.data_root(), DataSettings())):
         here = work(*given)
         assert here
-        assert apart(work, *given, size=LARGE) == here
+        assert run_apart(work, *given, size=LARGE) == here
 
 
 def test_an_input_error_comes_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no questions of the split 'train'"):
-        apart(_guesses, RunDir(tmp_path), {"what?"}, size=LARGE)
+        run_apart(_guesses, RunDir(tmp_path), {"what?"}, size=LARGE)

@@ -45,9 +45,7 @@ def test_the_lines_of_a_training_are_read(tmp_path: Path, caplog: pytest.LogCapt
 
 
 @pytest.mark.usefixtures("seconds")
-def test_the_lines_of_a_prediction_are_read(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_lines_of_a_prediction_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     answers = (Prediction(f"Q{number}", "a", "yes", 0.5, "ok") for number in range(20))
     with caplog.at_level(logging.INFO, "vqa"), PredictionLog.open(tmp_path / "p.jsonl", meta={}, restart=False) as log:
         predicting._append(answers, 20, log)

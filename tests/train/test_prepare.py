@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.support.exported import conversations, questions
 from train.prepare import main
 from vqa_core import ROOT
 from vqa_core.benchmarks.prepare import time_prepare
 from vqa_core.benchmarks.synthetic import make_dacon
 from vqa_core.config import DataSettings
-from vqa_core.data.formats.conversations import read_conversations, read_questions
 from vqa_core.data.prepare import Splits, prepare
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example, read_examples
@@ -89,8 +89,8 @@ def test_easy_vqa_is_prepared_from_nothing_and_home_is_left_alone(tmp_path: Path
     assert (len(held_out), len(trained)) == (200, 3800)
     assert not trained & held_out
     assert sorted(as_rows(run), key=lambda row: row.question_id) == splits.train
-    assert read_conversations(run.llava / "output.json") == splits.train
-    assert read_questions(run.llava / "test.jsonl") == splits.test
+    assert conversations(run.llava / "output.json") == splits.train
+    assert questions(run.llava / "test.jsonl") == splits.test
     assert run.data_root() == (tmp_path / "easy-vqa").resolve()
     assert (run.data_root() / splits.test[0].image).is_file()
     config = run.read_config()
@@ -254,8 +254,8 @@ def consistent(run: RunDir) -> bool:
         return False
     splits = splits_of(run)
     assert splits.fingerprint == run.read_config()["dataset"]["fingerprint"]
-    assert as_rows(run) == read_conversations(run.llava / "output.json") == splits.train
-    assert read_questions(run.llava / "test.jsonl") == splits.test
+    assert as_rows(run) == conversations(run.llava / "output.json") == splits.train
+    assert questions(run.llava / "test.jsonl") == splits.test
     return True
 
 

@@ -11,10 +11,9 @@ from ui.components.words import Words
 from ui.workspace.workspace import Workspace
 from vqa_core import ROOT
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config, settings_of
-from vqa_core.data.prepare import tables_of
 from vqa_core.data.sources import EASY_VQA
-from vqa_core.files import InputError, read_json
-from vqa_core.runs.checkpoints import steps_below
+from vqa_core.files import InputError
+from vqa_core.planning.run_state import RunState, inspect_run
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import flags_between
@@ -22,13 +21,8 @@ from vqa_core.settings import flags_between
 CONFIGS = ROOT / "configs"
 KINDS = {"data": DataSettings, "model": ModelSettings, "train": TrainSettings}
 LONGEST_NAME = 64
-CHOICE_NEEDED = (
-    "files",
-    "other",
-    "trained",
-    "trained_other",
-    "busy",
-)  # kinds of Held that a start does not go over by itself
+CHOICE_NEEDED = ("files", "other", "trained", "trained_other", "busy")
+"""Kinds of RunState that a start never overwrites unless it is told how."""
 QUICK_DEMO = ("demo-quick", {"max_steps": 30, "max_minutes": 6.0, "log_every": 1, "eval_every": 10,
                              "eval_questions": 200})  # fmt: skip
 """A preset and what is changed of it: under two minutes on two free cores, and six at most on busy ones."""
@@ -51,22 +45,6 @@ class Source:
     data_dir: str = ""
     columns: ColumnMap | None = None
     dataset: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a run's folder holds beside the wish to train in it.
-
-    `kind` is "free" (nothing), "files" (some that no stage of a run has written, or only notes and answers), "prepared"
-    (this data, not trained), "other" (other data, not trained), "trained" (with this data), "trained_other" or "busy"
-    (a job works on it). `ways` are what may be done then, beside another name.
-    """
-
-    kind: str
-    ways: tuple[str, ...] = ()
-    source: str = ""
-    questions: int = 0
-    step: int = 0
 
 
 def presets() -> dict[str, Path]:
@@ -126,74 +104,15 @@ def free_name(workspace: Workspace, name: str) -> str:
     return next(n for n in candidates if not (workspace.runs / n).exists() and n not in taken)
 
 
-def held(workspace: Workspace, name: str, source: Source, data: DataSettings) -> Held:
-    """What the folder of the run `name`, which has been checked, holds."""
+def inspect_folder(workspace: Workspace, name: str, source: Source, data: DataSettings) -> RunState:
+    """The state of the run `name`, a checked name; its kind is "busy" while a job works on it."""
     if workspace.jobs.active(run=name):
-        return Held("busy")
-    run = RunDir(workspace.runs / name)
-    steps = steps_below(run.checkpoints)
-    made = bool(steps) or run.model.exists()
-    config = run.read_config() if run.config.is_file() else {}
-    record = config.get("dataset")
-    if not isinstance(record, dict):
-        used = made or run.predictions("test").parent.exists()
-        return Held("trained_other") if used else Held("files", ("anew",)) if _holds_files(run.root) else Held("free")
-    counted = record.get("questions")
-    questions = counted.get("train") if isinstance(counted, dict) else 0
-    facts: dict[str, Any] = {
-        "source": str(record.get("source", "")),
-        "questions": questions if isinstance(questions, int) else 0,
-        "step": steps[-1][0] if steps else 0,
-    }
-    same = _same_folder(record.get("root"), source.root) and _same_settings(config.get("data"), data)
-    if not same or ("tables" in record and record["tables"] != tables_of(source.root)):
-        # predictions too were made with the old data: train.prepare refuses to put other data under them
-        used = made or run.predictions("test").parent.exists()
-        return Held("trained_other", (), **facts) if used else Held("other", ("anew",), **facts)
-    if not made:
-        return Held("prepared", (), **facts)
-    return Held("trained", ("resume", "restart") if can_resume(run) else ("restart",), **facts)
-
-
-def _holds_files(folder: Path) -> bool:
-    """Whether there is anything in the folder that a preparing which was stopped has not left there."""
-    left = ("config.json", "data_report.json", "train.jsonl", "val.jsonl", "test.jsonl", "llava", "rows", "log.txt")
-    return folder.is_dir() and any(path.name not in left and path.name[0] != "." for path in folder.iterdir())
-
-
-def _same_folder(recorded: Any, root: Path) -> bool:
-    try:
-        return Path(recorded).resolve() == root.resolve()
-    except (TypeError, ValueError, OSError):
-        return False
-
-
-def _same_settings(recorded: Any, data: DataSettings) -> bool:
-    """Whether the recorded section is that; of settings that it does not name the defaults count."""
-    try:
-        return settings_of(DataSettings, {"data": dict(recorded or {})}, {}) == data
-    except (InputError, TypeError, ValueError):
-        return False
-
-
-def can_resume(run: RunDir) -> bool:
-    """Whether a checkpoint of the run is short of its last step."""
-    progress = checkpoint_progress(run)
-    return progress is not None and progress[0] < progress[1]
-
-
-def checkpoint_progress(run: RunDir) -> tuple[int, int] | None:
-    """(step, steps in all) of the newest checkpoint; None where there is none that can be read."""
-    for step, path in reversed(steps_below(run.checkpoints)):
-        try:
-            return step, int(read_json(path / "trainer_state.json")["max_steps"])
-        except (InputError, KeyError, TypeError, ValueError):
-            continue
-    return None
+        return RunState("busy")
+    return inspect_run(RunDir(workspace.runs / name), source.root, data)
 
 
 def commands(
-    workspace: Workspace, name: str, source: Source, preset: str, sections: Sections, there: Held, way: str
+    workspace: Workspace, name: str, source: Source, preset: str, sections: Sections, there: RunState, way: str
 ) -> Commands:
     """What starting means: prepare where needed, then train; flags only for what differs from the preset."""
     run = shown_path(workspace.runs / name)
@@ -224,7 +143,7 @@ def resume_command(run: str) -> tuple[str, ...]:
 def start(workspace: Workspace, t: Words, name: str, source: Source, preset: str, sections: Sections, way: str) -> str:
     """Start what `commands` says and return the run's name; an InputError where the folder leaves open what to do."""
     name = checked_name(t, name)
-    there = held(workspace, name, source, _data(sections))
+    there = inspect_folder(workspace, name, source, _data(sections))
     if there.kind == "busy":
         raise InputError(t("train.busy", run=name))
     needs_a_choice = there.kind in CHOICE_NEEDED

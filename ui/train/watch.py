@@ -14,9 +14,10 @@ from ui.components.widgets import curve, links, progress
 from ui.components.words import Words
 from ui.jobs.jobs import Job
 from ui.train.curves import CURVES, curves_stamp, draw_curves, read_curves
-from ui.train.plan import can_resume, checked_name, checkpoint_progress, resume_command, shown_path, sources
+from ui.train.plan import checked_name, resume_command, shown_path, sources
 from ui.workspace.workspace import Workspace
 from vqa_core.files import InputError, changed_s
+from vqa_core.planning.run_state import can_resume, checkpoint_progress
 from vqa_core.runs.run_dir import RunDir
 
 STILL_WRITTEN_S = 60.0  # metrics changed within this time are being written, by whomever

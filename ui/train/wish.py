@@ -17,13 +17,12 @@ from ui.jobs.jobs import shown_command
 from ui.train.estimates import estimates, rows_of
 from ui.train.plan import (
     CHOICE_NEEDED,
-    Held,
     Source,
     checked_name,
     commands,
     default_name,
     free_name,
-    held,
+    inspect_folder,
     preset_sections,
     presets,
     sections_of,
@@ -33,6 +32,7 @@ from ui.train.plan import (
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, read_config
 from vqa_core.files import InputError
+from vqa_core.planning.run_state import RunState
 
 DEFAULTS = "defaults"  # among the presets: none of them
 PLAN = ("figures", "there", "way", "other_name", "command", "start")
@@ -61,7 +61,7 @@ def draw_plan(workspace: Workspace, t: Words, form: Form, values: Values) -> Dra
     try:
         chosen = form.read(values)
         source, name = source_of(workspace, t, values["data"]), name_of(workspace, t, values)
-        there = held(workspace, name, source, _data(chosen))
+        there = inspect_folder(workspace, name, source, _data(chosen))
         figures = estimates(workspace, t, name, source, there, chosen)
         way = values["way"] if values["way"] in there.ways else None
         clear = way or there.kind not in CHOICE_NEEDED
@@ -88,7 +88,7 @@ def draw_plan(workspace: Workspace, t: Words, form: Form, values: Values) -> Dra
     }
 
 
-def _there(t: Words, name: str, there: Held) -> dict[str, Any]:
+def _there(t: Words, name: str, there: RunState) -> dict[str, Any]:
     """What the run's folder holds, in a sentence; nothing where it holds nothing."""
     if there.kind == "free":
         return {}
@@ -104,7 +104,7 @@ def start_wish(workspace: Workspace, t: Words, form: Form, values: Values) -> st
     """Start what the form says and return the run's name."""
     chosen, source = form.read(values), source_of(workspace, t, values["data"])
     name, data = name_of(workspace, t, values), _data(chosen)
-    rows_of(workspace, name, source, held(workspace, name, source, data), data)  # or it says why not
+    rows_of(workspace, name, source, inspect_folder(workspace, name, source, data), data)  # or it says why not
     return start(workspace, t, name, source, values["preset"], chosen, values["way"] or "")
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from vqa_core.analysis.confusion import Confusion, confusion, in_cell
 from vqa_core.analysis.near_misses import count_near_misses, near_miss
 from vqa_core.analysis.slicing import BY, Bools, Floats, Ints, Slicing, key_of, slicing_of
-from vqa_core.apart import apart
+from vqa_core.apart import run_apart
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.competition import SOLUTION
 from vqa_core.data.priors import AnswerPrior
@@ -113,7 +113,7 @@ class Answers:
             return None
         try:
             questions = {example.question for example in self.examples}
-            guesses = apart(_guesses, self.run, questions, size=self.run.train.stat().st_size)
+            guesses = run_apart(_guesses, self.run, questions, size=self.run.train.stat().st_size)
         except InputError:  # no training answer to learn from
             return None
         hits = [

@@ -11,10 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vqa_core.files import InputError, read_json, read_json_lines, write_json
+from vqa_core.files import InputError, read_json, read_json_lines, stamp_of, write_json
+from vqa_core.runs.metrics import seconds_per_step
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir, list_runs
-from vqa_core.scoring.comparison import Paired, compare, differing_settings
+from vqa_core.scoring.comparison import Paired, compare
+from vqa_core.settings import differing_settings
 from vqa_core.submission.history import list_submissions
 
 STATUSES = ("started", "prepared", "partly trained", "trained", "predicted", "scored", "submitted")
@@ -157,11 +159,7 @@ def pin(folder: Path, name: str) -> None:
 
 
 def _stamp(path: Path) -> Stamp:
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path), 0, 0
-    return str(path), stat.st_mtime_ns, stat.st_size
+    return str(path), *stamp_of(path)
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -230,13 +228,8 @@ def _seconds_a_step(stamp: Stamp) -> tuple[float | None, str]:
     """The median over the intervals between lines of metrics, those with a validation in them left out."""
     if not stamp[1]:
         return None, ""
-    paces, before = [], None
     try:
-        for row in read_json_lines(Path(stamp[0])):
-            at = (row["step"], row["seconds"]) if "loss" in row else None
-            if at and before and at[0] > before[0] and at[1] > before[1]:
-                paces.append((at[1] - before[1]) / (at[0] - before[0]))
-            before = at
+        paces = seconds_per_step(read_json_lines(Path(stamp[0])))
     except (InputError, OSError) as error:
         return None, str(error)
     except (KeyError, TypeError):

@@ -29,6 +29,7 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
 from vqa_core.scoring.intervals import Floats, Interval, mean_interval, paired_difference
 from vqa_core.training.finetune import finetune
+from vqa_core.training.task import TrainingTask
 
 logger = logging.getLogger("vqa")
 
@@ -100,7 +101,8 @@ def _train_and_ask(
         save_every=bench.steps,
         **{name: value for name, value in chosen.items() if name not in model_names},
     )
-    if not finetune(run, open_rows(data.rows), (), data.data_root(), model, train).finished:
+    rows, root = open_rows(data.rows), data.data_root()
+    if not finetune(TrainingTask(run=run, rows=rows, val=(), data_root=root, model=model, settings=train)).finished:
         raise KeyboardInterrupt  # a signal, which training takes for a wish to stop after the step
     predict = PredictSettings(batch_questions=2 * bench.batch_questions, max_new_tokens=8)
     engine = Engine(load_model_folder(run.model, dtype=dtype), predict, data.data_root())

@@ -2,14 +2,13 @@
 
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vqa_core.data.tables import Table, read_table
-from vqa_core.files import InputError, named, read_json
+from vqa_core.files import InputError, named, read_json, repeated
 from vqa_core.runs.examples import ColumnMap, Example
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -53,23 +52,33 @@ def read_competition(
     """
     columns = columns or ColumnMap()
     root = _root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
-    competition = Competition(root)
-    if origin := origin_of(root):
+    origin = origin_of(root)
+    if origin:
         columns = ColumnMap()
-        competition.imported.extend(origin["findings"])
     files = ImageFiles(root)
+    examples: dict[str, list[Example]] = {}
+    ambiguous: dict[str, list[str]] = {}
+    encodings: dict[str, str] = {}
+    sample_ids: list[str] = []
     for split in splits:
-        if not (root / f"{split}.csv").is_file():
-            continue
-        table = read_table(root / f"{split}.csv")
-        competition.encodings[f"{split}.csv"] = table.encoding
-        competition.image_folders[split] = files.folder_of(split)
-        getattr(competition, split).extend(_examples(table, columns, split, files, competition.ambiguous))
+        if (root / f"{split}.csv").is_file():
+            table = read_table(root / f"{split}.csv")
+            encodings[f"{split}.csv"] = table.encoding
+            examples[split] = _examples(table, columns, split, files, ambiguous)
     if (root / SAMPLE).is_file() and "test" in splits:
         table = read_table(root / SAMPLE)
-        competition.encodings[SAMPLE] = table.encoding
-        competition.sample_ids.extend(table.column(columns.question_id, "--question-id-column"))
-    return competition
+        encodings[SAMPLE] = table.encoding
+        sample_ids = table.column(columns.question_id, "--question-id-column")
+    return Competition(
+        root,
+        train=examples.get("train", []),
+        test=examples.get("test", []),
+        sample_ids=sample_ids,
+        ambiguous=ambiguous,
+        encodings=encodings,
+        image_folders={split: files.folder_of(split) for split in examples},
+        imported=origin.get("findings", []),
+    )
 
 
 def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
@@ -79,7 +88,7 @@ def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
     an image, as `train.prepare` does.
     """
     competition = read_competition(folder, columns, splits=("test",), required=("test",))
-    twice = [name for name, count in Counter(e.question_id for e in competition.test).items() if count > 1]
+    twice = repeated(example.question_id for example in competition.test)
     if twice:
         raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")
     for image_id, paths in competition.ambiguous.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import SOLUTION, Competition, read_competition
 from vqa_core.data.formats.conversations import write_conversations, write_questions
+from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.images import check_images
 from vqa_core.data.report import DataReport, examine, seen, usable
 from vqa_core.data.sources import data_folder
@@ -62,20 +63,20 @@ def prepare(
     settings: DataSettings,
     *,
     data_dir: Path | None = None,
-    tell: Callable[[DataReport], None] = lambda _: None,
+    on_report: Callable[[DataReport], None] = lambda _: None,
 ) -> Splits:
     """Fill `run` from the data that `source` names; `data_dir` is as in `data_folder`.
 
-    `tell` gets the report, written to the run by then, before anything else is. Raises InputError where the data
-    cannot be read, where the report has errors (a sentence each), and where the run was trained on other data. The
-    section `dataset` of the run's config.json is there only while all of the run's data files are of one making.
+    Writes the report to the run, then calls `on_report` with it, then writes everything else. Raises InputError if the
+    data cannot be read, if the report has errors (one sentence each), or if the run was trained on other data. The
+    run's config.json has a section `dataset` only while all of its data files come from the same data.
     """
     competition = read_competition(data_folder(source, data_dir), column_map(settings))
     named = {example.image for example in (*competition.train, *competition.test) if example.image}
     problems = check_images(competition.root, sorted(named), settings.verify_images)
     report = examine(competition, problems)
     write_json(run.report, report.to_dict())
-    tell(report)
+    on_report(report)
     if report.errors:
         raise InputError("\n".join(f"{error}." for error in report.errors))
     rows = usable(competition.train, problems)
@@ -85,6 +86,25 @@ def prepare(
     unanswered = [row for row in seen(competition.train, problems) if not (row.answer or "").strip()]
     _write(run, splits, unanswered, settings, competition, source)
     return splits
+
+
+def prepare_sources(
+    run: RunDir,
+    sources: Sources,
+    settings: DataSettings,
+    *,
+    data_dir: Path | None = None,
+    on_report: Callable[[DataReport], None] = lambda _: None,
+) -> Splits:
+    """`prepare` from any data: several sources, or one in another format, become a competition folder first."""
+    source = sources.data[0]
+    if sources.test_data or len(sources.data) > 1 or is_foreign(source):
+        folder = import_data(sources, data_dir)
+        settings = DataSettings(**settings.to_dict() | column_settings(ColumnMap()))  # those of an imported folder
+        return prepare(run, str(folder), settings, on_report=on_report)
+    if sources.images or sources.test_images:
+        raise InputError(f"--images is for JSON files; the images of {source} are found in it by their ids.")
+    return prepare(run, source, settings, data_dir=data_dir, on_report=on_report)
 
 
 def _write(

@@ -1,13 +1,12 @@
 """Reference answers kept apart from the questions: a solution.csv, or a VQA annotation file with ten answers each."""
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.tables import read_table
-from vqa_core.files import InputError, named, read_json
+from vqa_core.files import InputError, named, read_json, repeated
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
@@ -25,7 +24,7 @@ def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, lis
     table = read_table(path)
     ids = table.column(columns.question_id, "--question-id-column")
     answers = table.column(columns.answer, "--answer-column")
-    twice = [question_id for question_id, count in Counter(ids).items() if count > 1]
+    twice = repeated(ids)
     if twice:
         raise InputError(f"{path}: {len(twice)} ids stand more than once: {named(twice)}.")
     return {question_id: [answer] for question_id, answer in zip(ids, answers)}

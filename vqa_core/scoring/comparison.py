@@ -8,10 +8,12 @@ from typing import Any
 from vqa_core.answers import question_type
 from vqa_core.files import InputError, named
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
 from vqa_core.scoring.metrics import exact
 from vqa_core.scoring.score import References
+from vqa_core.settings import differing_settings
 from vqa_core.tabulate import tabulate
 
 MOST = 10  # lines of each list in the table
@@ -94,6 +96,29 @@ class Comparison:
         return "\n".join([tabulate(rows), "", tabulate(match), p_value, conclusion])
 
 
+def compare_runs(a: RunDir, b: RunDir, split: str, *, references: References | None = None) -> Comparison:
+    """Compare the predictions of two runs for one split.
+
+    The right answers are `references`, or else those of the runs' own questions. Raises InputError unless both runs
+    have the same questions and an answer to each.
+    """
+    examples = a.examples(split)
+    unshared = {example.question_id for example in examples} ^ {example.question_id for example in b.examples(split)}
+    if unshared:
+        raise InputError(
+            f"the {split} questions of {a.root} and {b.root} are not the same; {len(unshared)} are in one only, "
+            f"such as {named(sorted(unshared))}. Prepare both with the same data, --val-fraction and --split-seed."
+        )
+    return compare(
+        examples,
+        read_predictions(a.predictions(split)),
+        read_predictions(b.predictions(split)),
+        references=references,
+        config_a=a.read_config(),
+        config_b=b.read_config(),
+    )
+
+
 def compare(
     examples: Sequence[Example],
     a: Mapping[str, Prediction],
@@ -130,12 +155,6 @@ def compare(
     )
 
 
-def differing_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None stands for one that is not there."""
-    old, new = dict(_leaves(a)), dict(_leaves(b))
-    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
-
-
 def _paired(pairs: Sequence[tuple[Example, str, str]], references: References | None) -> Paired | None:
     if references is None:
         if any(example.answer is None for example, _, _ in pairs):
@@ -159,14 +178,6 @@ def _paired(pairs: Sequence[tuple[Example, str, str]], references: References | 
         difference=paired_difference(a, b, images),
         p_value=mcnemar(only_a, only_b),
     )
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        found += _leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
-    return found
 
 
 def _shown(value: Any) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqa_core.answers import NORMALISERS, answer_type, question_length, question_type
+from vqa_core.answers import NORMALISERS, answer_type, commonest, question_length, question_type
 from vqa_core.data.priors import AnswerPrior
-from vqa_core.files import InputError, named
+from vqa_core.data.references import own_annotations
+from vqa_core.files import InputError, named, read_json, repeated, write_json
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
 from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS, Metric, exact_normalised
 from vqa_core.tabulate import tabulate
@@ -133,18 +135,49 @@ def score_predictions(
         overall=_row(right, nearly, images),
         slices={
             "question_types": _slices([question_type(example.question) for example in answered], right, nearly, images),
-            "answer_types": _slices([answer_type(_commonest(answers)) for answers in wanted], right, nearly, images),
+            "answer_types": _slices([answer_type(commonest(answers)) for answers in wanted], right, nearly, images),
             "question_lengths": _slices([question_length(e.question) for e in answered], right, nearly, images),
         },
         baseline=_row(*guesses, images) if guesses else None,
         gain=paired_difference(right, guesses[0], images) if guesses else None,
         near_misses=[
-            {"question_id": answered[i].question_id, "answer": given[i], "reference": _commonest(wanted[i])}
+            {"question_id": answered[i].question_id, "answer": given[i], "reference": commonest(wanted[i])}
             for i in np.flatnonzero(nearly > literal)
         ],
         statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
         missing=len(examples) - len(answered),
     )
+
+
+def score_run(
+    run: RunDir,
+    split: str,
+    *,
+    references: References | None = None,
+    metric: str = "exact",
+    normaliser: str = DEFAULT_NORMALISER,
+    allow_partial: bool = False,
+) -> Score:
+    """Score a run's predictions and write the score into its score.json, beside those of other splits.
+
+    Without `references`, a metric that needs several answers per question takes those in the run's data folder. Raises
+    InputError as `score_predictions` does.
+    """
+    if references is None and not metric.startswith("exact"):
+        references = own_annotations(run)
+    score = score_predictions(
+        run.examples(split),
+        read_predictions(run.predictions(split)),
+        train=run.examples("train") if run.train.is_file() else (),
+        references=references,
+        split=split,
+        metric=metric,
+        normaliser=normaliser,
+        allow_partial=allow_partial,
+    )
+    scores = read_json(run.score) if run.score.is_file() else {}
+    write_json(run.score, scores | {split: score.to_dict()})
+    return score
 
 
 def known_answers(examples: Iterable[Example]) -> dict[str, list[str]]:
@@ -171,7 +204,7 @@ def _answered(
     allow_partial: bool,
 ) -> list[Example]:
     """The examples to score, after the joins by id are known to be sound."""
-    twice = [question_id for question_id, count in Counter(e.question_id for e in examples).items() if count > 1]
+    twice = repeated(example.question_id for example in examples)
     if twice:
         raise InputError(f"{split}: {named(twice)} stand more than once among the questions; ids must be unique.")
     unknown = [example.question_id for example in examples if not references.get(example.question_id)]
@@ -206,10 +239,6 @@ def _values_of_guesses(
     guesses = [prior.answer(example.question) for example in examples]
     score, normalised = (_values(measure, guesses, wanted) for measure in measures)
     return score, normalised
-
-
-def _commonest(answers: Sequence[str]) -> str:
-    return Counter(answers).most_common(1)[0][0]
 
 
 def _row(right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> Row:

@@ -33,11 +33,11 @@ def write_card(
     *,
     data_files: Iterable[Path],
     predictions: Mapping[str, Prediction],
-    predictions_file: Path,
     warnings: Sequence[str],
     command: Sequence[str],
 ) -> Path:
     """Write the card of the file `submission` beside it; return its path. Hashes are SHA-256 of whole files."""
+    predictions_file = run.predictions("test")
     meta = meta_path(predictions_file)
     scores = read_json(run.score) if run.score.is_file() else {}
     card: dict[str, Any] = {

@@ -15,7 +15,7 @@ import pandas as pd
 
 from vqa_core.answers import plain
 from vqa_core.data.tables import Table, read_table
-from vqa_core.files import InputError, named, read_json_lines, write_atomically
+from vqa_core.files import InputError, named, read_json_lines, repeated, write_atomically
 from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
 
@@ -55,7 +55,7 @@ def build_submission(sample: Table, predictions: Mapping[str, Prediction], *, al
     if len(sample.columns) < 2:
         raise InputError(f"{sample.path} has one column, {sample.columns[0]!r}; an id and an answer were expected.")
     ids = [row[ID] for row in sample.rows]
-    twice = [question_id for question_id, count in Counter(ids).items() if count > 1]
+    twice = repeated(ids)
     if twice:
         raise InputError(f"{sample.path}: {len(twice)} ids stand more than once: {named(twice)}.")
     missing = [question_id for question_id in ids if question_id not in predictions]

@@ -100,4 +100,4 @@ def test_what_is_left_out_is_counted_and_its_file_is_named_even_where_nothing_is
         main([*arguments, "--run", str(tmp_path / "run")])
     shown = capsys.readouterr().out
     assert f"left out, kept in left_out.json: {NO_IMAGE}: 3 (a, b, c)" in shown
-    assert f"Records left out: 3. {tmp_path / 'out/left_out.json'} has them, each with the reason." in shown
+    assert f"Records left out: 3. They are in {tmp_path / 'out/left_out.json'}, each with the reason." in shown

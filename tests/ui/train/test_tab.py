@@ -167,11 +167,6 @@ def test_a_trained_run_is_never_written_over_unasked(workspace: Workspace, form:
     assert again["command"] == "python -m train.finetune --run runs/a --lora-rank 2 --restart"
 
 
-def test_a_finished_run_offers_no_resuming(workspace: Workspace, form: Form) -> None:
-    trained(workspace, step=9, steps=9)
-    assert [value for _, value in plan(workspace, form, wish(workspace, form))["way"].choices] == ["restart"]
-
-
 def test_a_model_without_checkpoints_is_not_written_over_either(workspace: Workspace, form: Form) -> None:
     prepared(workspace).model.mkdir()
     drawn = plan(workspace, form, wish(workspace, form))
@@ -206,17 +201,6 @@ def test_a_folder_with_files_that_are_no_runs_is_not_free(workspace: Workspace, 
     assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
     write_json_lines(run.predictions("test"), [{}])
     assert plan(workspace, form, wish(workspace, form, way="anew"))["there"]["title"].endswith("Choose another name.")
-
-
-def test_data_that_changed_in_place_are_other_data(workspace: Workspace, form: Form) -> None:
-    prepared(workspace)
-    table = workspace.data / "toy" / "train.csv"
-    table.touch()
-    assert plan(workspace, form, wish(workspace, form))["there"]["title"].startswith("a is prepared with this data")
-    table.write_bytes(table.read_bytes().rstrip().rpartition(b"\n")[0] + b"\n")
-    drawn = plan(workspace, form, wish(workspace, form))
-    assert "the data have changed since" in drawn["there"]["title"]
-    assert [way for _, way in drawn["way"].choices] == ["anew"]
 
 
 def test_a_run_that_was_deleted_is_not_offered_and_the_quick_demo_is(workspace: Workspace) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from vqa_core.data.formats.split_data import SplitData, commonest
+from vqa_core.answers import commonest
+from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.images import FORMATS
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example

@@ -1,9 +1,9 @@
 """LLaVA's training and question files from anyone: several turns, no image, `<image>` anywhere.
 
-`vqa_core.data.formats.conversations` reads and writes our own, one question each. Here a conversation of several
-turns becomes several questions on its image, each asked without the turns before it: that is what LLaVA-1.5's own VQA
-data mean, where the questions of an image stand in one conversation only to save time. It is not what a dialogue
-means, so the number of such turns is told. Formats as LLaVA v1.0.2 reads them (`llava/train/train.py`).
+`vqa_core.data.formats.conversations` writes such files, one question each. Here a conversation of several turns
+becomes several questions on its image, each asked without the turns before it: that is what LLaVA-1.5's own VQA data
+mean, where the questions of an image share a conversation only to save time. A dialogue means something else, so the
+import says how many such turns there were. Formats as LLaVA v1.0.2 reads them (`llava/train/train.py`).
 """
 
 from collections.abc import Sequence

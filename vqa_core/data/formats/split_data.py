@@ -1,7 +1,5 @@
 """SplitData: one split as a reader of another format found it, and what it could not take as it was."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,9 +51,3 @@ class SplitData:
             }
             for (severity, sentence), cases in self.notes.items()
         ]
-
-
-def commonest(answers: Sequence[str]) -> str:
-    """The answer given most often, of several the one given first; what is learnt where the source names none."""
-    counts = Counter(answers)
-    return max(counts, key=lambda answer: counts[answer])

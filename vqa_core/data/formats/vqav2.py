@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.answers import answer_type, question_type
+from vqa_core.answers import answer_type, commonest, question_type
 from vqa_core.data.competition import ImageFiles
-from vqa_core.data.formats.split_data import SplitData, commonest
+from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import parse_annotations
 from vqa_core.files import InputError, named, read_json, write_json
 from vqa_core.runs.examples import Example
@@ -92,20 +92,6 @@ def write_results(path: Path, answers: Mapping[str, str]) -> None:
     """Write `[{"question_id", "answer"}, ...]`; ids are numbers where `as_numbers` allows."""
     key = as_numbers(answers)
     write_json(path, [{"question_id": key(question_id), "answer": answer} for question_id, answer in answers.items()])
-
-
-def read_results(path: Path) -> dict[str, str]:
-    """Question id -> answer of a VQA result file; an id that comes twice is an InputError."""
-    found: dict[str, str] = {}
-    content = read_json(path)
-    for number, item in enumerate(content if isinstance(content, list) else [content]):
-        answer = item.get("answer") if isinstance(item, dict) else None
-        if not isinstance(answer, str) or "question_id" not in item:
-            raise InputError(f"{path}, result {number}: expected question_id and answer, found {str(item)[:80]}.")
-        if str(item["question_id"]) in found:
-            raise InputError(f"{path}: question id {item['question_id']!r} stands more than once (result {number}).")
-        found[str(item["question_id"])] = answer
-    return found
 
 
 def as_numbers(ids: Iterable[str]) -> Key:

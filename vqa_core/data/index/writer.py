@@ -68,9 +68,7 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def index_dataset(
-    root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda *_: None
-) -> None:
+def index_dataset(root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda *_: None) -> None:
     """Read the dataset at `root` and write its index to `path`: first its rows, then, its images checked, the report.
 
     The index can be read after the first step. Answers of the test questions are those of solution.csv, where there
