@@ -166,7 +166,7 @@ def _draw_input(
     if how == "stretched" and image.width == image.height:
         how = "not_cut"
     size = t("ask.size", width=image.width, height=image.height)
-    caption = f"{size} {t(f'ask.{how}', share=f'{100 * share:.0f} %')}"
+    caption = f"{size} {t(f'ask.{how}', share=f'{100 * share:.0f}%')}"
     seen = t("ask.seen", side=transform.side)
     return (
         {"src": _inline(whole), "alt": t("ask.whole_alt"), "caption": caption},
@@ -200,10 +200,10 @@ def format_json(answers: Sequence[Answered]) -> str:
 
 
 def format_percent(probability: float | None) -> str:
-    """`99.97 %`, or `< 0.01 %` for a smaller probability that is not 0. The blanks do not break a line."""
+    """`99.97%`, or `< 0.01%` for a smaller probability that is not 0. The blank does not break a line."""
     if probability is None:
         return ""
-    text = "< 0.01 %" if 0 < probability < 0.0001 else f"{100 * probability:.2f} %"
+    text = "< 0.01%" if 0 < probability < 0.0001 else f"{100 * probability:.2f}%"
     return text.replace(" ", "\u00a0")
 
 

@@ -40,8 +40,8 @@ class SeparateLoss(PackedLoss):
         pixel_values: Tensor,
         input_ids: Tensor,
         segment_ids: Tensor,
-        position_ids: Tensor,
-        targets: Tensor,  # noqa: ARG002
+        position_ids: Tensor,  # noqa: ARG002
+        targets: Tensor,
     ) -> dict[str, Tensor]:
         vlm = self.vlm
         with vlm.autocast():

@@ -84,7 +84,7 @@ class PooledProjector(nn.Module):
         self.norm = nn.ModuleList(nn.LayerNorm(vision_size) for _ in range(2))
         self.mlp = nn.ModuleList(MlpProjector(vision_size, hidden_size, factor) for _ in range(2))
 
-    def num_tokens(self, side: int) -> int:
+    def num_tokens(self, side: int) -> int:  # noqa: ARG002
         return 2
 
     def forward(self, features: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class TextPrompt:
             question = question.replace(token, f"{token[0]} {token[1:]}")
         return f"{self.style.before_image}{self.image}{self._asked(question)}"
 
-    def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
+    def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:  # noqa: ARG002
         """Ids of the text round and in one question; they are counted, the model gets those that its processor makes.
 
         Nothing is ever cut: the processor takes whole questions.

@@ -288,7 +288,7 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
     (given,) = workspace.asked.answers(subject.key)
     whole, seen = draw_input(workspace, EN, subject, given)  # the picture is 50 x 40
     assert "50 × 40" in whole["caption"]
-    assert "20 %" in whole["caption"]
+    assert "20%" in whole["caption"]
     assert "32 × 32" in seen["caption"]
     assert whole["src"].startswith("data:image/webp;base64,")
     padded = Answered(**asdict(given) | {"pixels": given.pixels | {"aspect": "pad"}})
@@ -324,7 +324,7 @@ def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "shown"), [(1.0, "100.00\u00a0%"), (0.00004, "<\u00a00.01\u00a0%"), (0, "0.00\u00a0%"), (None, "")]
+    ("probability", "shown"), [(1.0, "100.00%"), (0.00004, "<\u00a00.01%"), (0, "0.00%"), (None, "")]
 )
 def test_a_probability_is_shown_in_percent(probability: float | None, shown: str) -> None:
     assert format_percent(probability) == shown

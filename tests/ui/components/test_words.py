@@ -3,14 +3,13 @@
 import ast
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from ui.components.words import FOLDER, LANGUAGES, Words, catalogue
 from ui.server.page import KEYS, TABS
 
-UI = FOLDER.parent
+UI = FOLDER.parents[1]
 HANGUL = re.compile("[가-힣]")
 NAMES = {"VQA", "JSON", "CSV", "GPU", "CPU", "URL", "McNemar", "LoRA", "LLaVA", "SHA", "ID", "n", "p", "px", "MB", "GB"}
 """What is written alike in both languages."""
@@ -168,4 +167,4 @@ def test_a_key_that_is_not_there_is_an_error() -> None:
     with pytest.raises(KeyError):
         Words("ko")("common.no_such_key")
     assert not Words("ko").has("common.no_such_key")
-    assert Path(UI / "texts").is_dir()
+    assert FOLDER.is_dir()
