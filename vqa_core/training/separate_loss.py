@@ -28,12 +28,7 @@ class PlainRowsLoss(PackedLoss):
         super().__init__(vlm, plain=True)
 
     def forward(
-        self,
-        pixel_values: Any,
-        input_ids: Tensor,
-        segment_ids: Tensor,
-        position_ids: Tensor,  # noqa: ARG002
-        targets: Tensor,
+        self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
     ) -> dict[str, Tensor]:
         """Sum of the cross entropies of all targets; arguments and result are those of PackedLoss."""
         owner, at = _apart(segment_ids)
