@@ -8,7 +8,7 @@ import pytest
 from tests.support.tiny import tiny_competition
 from ui.train import lengths as train_lengths
 from ui.train.plan import Source
-from ui.workspace.datasets import NOTHING_YET, Sight
+from ui.workspace.datasets import NOTHING_YET, IndexStatus
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings
 from vqa_core.data.easy_vqa import train_examples, write_easy_vqa
@@ -61,8 +61,8 @@ def test_a_large_file_is_read_in_another_process_or_its_index(
         train_lengths.lengths_of_source(workspace, source, DataSettings(question_column="text"))
 
     index_dataset(data.resolve(), column_map(settings), tmp_path / "index.sqlite")
-    sight = Sight(open_index(tmp_path / "index.sqlite"), None)
-    monkeypatch.setattr(type(workspace.datasets), "preprocess", lambda *_: sight)
+    status = IndexStatus(open_index(tmp_path / "index.sqlite"), None)
+    monkeypatch.setattr(type(workspace.datasets), "preprocess", lambda *_: status)
     monkeypatch.setattr(train_lengths, "lengths_of_data", None)
     assert train_lengths.lengths_of_source(workspace, source, settings) == given
 

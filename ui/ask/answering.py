@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ui.workspace.asked import Answered
+from ui.workspace.history import Answer
 from ui.workspace.models import Models
 from vqa_core.files import InputError
 from vqa_core.runs.predictions import PartialAnswer, Prediction
@@ -19,7 +19,7 @@ CHARACTERS = 2000  # of all questions asked at once
 QUESTIONS = 32  # asked at once
 
 
-def answer(models: Models, image: Image.Image, questions: Sequence[str], run: str, *, k: int = 5) -> list[Answered]:
+def answer(models: Models, image: Image.Image, questions: Sequence[str], run: str, *, k: int = 5) -> list[Answer]:
     """Answer questions about a picture (RGB) with the model `run`, in their order.
 
     Raises InputError for questions that can't be asked or a model that is not there.
@@ -40,7 +40,7 @@ def stream_answers(
     *,
     k: int = 5,
     keep: Callable[[Sequence[Image.Image]], dict[str, Any]] = lambda _: {},
-) -> Generator[list[PartialAnswer], None, list[Answered]]:
+) -> Generator[list[PartialAnswer], None, list[Answer]]:
     """As `answer`; yields the answers so far after each token, and the whole ones before it looks for the likeliest.
 
     `keep` gets the tiles that the model's own processor made of the picture, and returns what to store of them.
@@ -60,7 +60,7 @@ def stream_answers(
         if isinstance(vlm, HubModel):
             pixels = keep(vlm.tiles(vlm.preprocess(image)))
         return [
-            Answered(
+            Answer(
                 question=question,
                 answer=prediction.answer,
                 probability=prediction.probability,

@@ -17,7 +17,7 @@ from ui.components.parts import Drawn
 from ui.components.tab import View
 from ui.components.widgets import Bar
 from ui.components.words import Words
-from ui.workspace.asked import Answered
+from ui.workspace.history import Answer
 from ui.workspace.pictures import DECODING, FULL
 from ui.workspace.workspace import Workspace
 from vqa_core.data.images import open_image
@@ -62,7 +62,7 @@ def draw_model(workspace: Workspace, t: Words, name: str) -> Drawn:
 def draw_answers(workspace: Workspace, t: Words, view: View) -> Drawn:
     """The answers about the view's picture, and one of them in full."""
     subject, notices = read_subject(workspace, t, view)
-    answers = workspace.asked.answers(subject.key) if subject else []
+    answers = workspace.history.answers(subject.key) if subject else []
     chosen = choose_answer(view, answers)
     whole, seen = draw_input(workspace, t, subject, chosen) if subject and chosen else ({}, {})
     return {
@@ -79,7 +79,7 @@ def draw_answers(workspace: Workspace, t: Words, view: View) -> Drawn:
 
 
 def tabulate_answers(
-    t: Words, answers: Sequence[Answered], arriving: Sequence[tuple[str, PartialAnswer]] = ()
+    t: Words, answers: Sequence[Answer], arriving: Sequence[tuple[str, PartialAnswer]] = ()
 ) -> dict[str, Any]:
     """The answers about a picture, the last ones first, those of one time in their order.
 
@@ -98,7 +98,7 @@ def tabulate_answers(
     return {"head": head, "rows": rows, "keys": keys, "empty": t("ask.no_answers")}
 
 
-def draw_likeliest(t: Words, chosen: Answered | None) -> dict[str, Any]:
+def draw_likeliest(t: Words, chosen: Answer | None) -> dict[str, Any]:
     """The likeliest answers to one question as bars from 0."""
     if chosen is None:
         return {"rows": []}
@@ -118,7 +118,7 @@ def draw_likeliest(t: Words, chosen: Answered | None) -> dict[str, Any]:
     }
 
 
-def explain_answer(t: Words, chosen: Answered | None, answers: Sequence[Answered]) -> str:
+def explain_answer(t: Words, chosen: Answer | None, answers: Sequence[Answer]) -> str:
     """How the answer came about, without a text of the model or of a run."""
     if chosen is None:
         return ""
@@ -134,7 +134,7 @@ def explain_answer(t: Words, chosen: Answered | None, answers: Sequence[Answered
 
 
 def draw_input(
-    workspace: Workspace, t: Words, subject: Subject, chosen: Answered
+    workspace: Workspace, t: Words, subject: Subject, chosen: Answer
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What the model was given: the whole picture, the part that is cut off darkened; and the square that the model
     sees, or its tiles."""
@@ -143,7 +143,7 @@ def draw_input(
 
 
 def _draw_input(
-    workspace: Workspace, t: Words, subject: Subject, chosen: Answered, image: Image.Image
+    workspace: Workspace, t: Words, subject: Subject, chosen: Answer, image: Image.Image
 ) -> tuple[dict[str, str], dict[str, str]]:
     if "side" not in chosen.pixels:  # a model with a processor of its own
         size = t("ask.size", width=image.width, height=image.height)
@@ -178,7 +178,7 @@ def _draw_tiles(workspace: Workspace, t: Words, subject: Subject, kept: dict[str
     """What the model's own processor made of the picture; {} where nothing of it is kept."""
     if not kept:
         return {}
-    path = workspace.asked.seen(subject.key, kept["seen"])
+    path = workspace.history.seen(subject.key, kept["seen"])
     facts = {name: kept[name] for name in ("tiles", "width", "height")}
     caption = t("ask.one_tile" if kept["tiles"] == 1 else "ask.several_tiles", **facts)
     return {"src": workspace.pictures.url(path, FULL), "alt": t("ask.seen_label"), "caption": caption}
@@ -194,7 +194,7 @@ def fit_image(image: Image.Image, side: int) -> Image.Image:
     return small
 
 
-def format_json(answers: Sequence[Answered]) -> str:
+def format_json(answers: Sequence[Answer]) -> str:
     """The answers as a reader may copy them."""
     return json.dumps([asdict(each) for each in answers], ensure_ascii=False, indent=2)
 

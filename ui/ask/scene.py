@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ui.ask.examples import list_examples
-from ui.components.sentences import sentence
-from ui.components.tab import View, moved
+from ui.components.sentences import translate
+from ui.components.tab import View, change_view
 from ui.components.words import Words
-from ui.workspace.asked import Answered, id_of
+from ui.workspace.history import Answer, id_of
 from ui.workspace.pictures import below
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import answers_of
@@ -28,7 +28,7 @@ class Subject:
 def find_subject(workspace: Workspace, view: View) -> Subject | None:
     """The picture that a view names; None where it names none, an InputError where that is gone."""
     if "picture" in view:
-        path = workspace.asked.picture(view["picture"])
+        path = workspace.history.picture(view["picture"])
     elif "example" in view:
         examples = list_examples()
         if view["example"] not in examples:
@@ -63,14 +63,14 @@ def read_subject(workspace: Workspace, t: Words, view: View) -> tuple[Subject | 
     try:
         return find_subject(workspace, view), notices
     except InputError as error:
-        return None, [*notices, sentence(str(error), t)]
+        return None, [*notices, translate(str(error), t)]
 
 
 def keep_existing(workspace: Workspace, t: Words, view: View) -> View:
     """The view without a picture or a model that is gone."""
     subject, _ = read_subject(workspace, t, view)
     kept = view if subject else with_picture(view)
-    return kept if kept.get("run") in workspace.models.names() else moved(kept, run=None)
+    return kept if kept.get("run") in workspace.models.names() else change_view(kept, run=None)
 
 
 def with_picture(view: View, **source: str) -> View:
@@ -84,7 +84,7 @@ def choose_model(workspace: Workspace, view: View) -> str:
     return view["run"] if view.get("run") in names else next(iter(names), "")
 
 
-def choose_answer(view: View, answers: Sequence[Answered]) -> Answered | None:
+def choose_answer(view: View, answers: Sequence[Answer]) -> Answer | None:
     """The answer that the view names, or the first of those that were given last."""
     at = _number(view.get("at", ""))
     if at is not None and at < len(answers):

@@ -14,7 +14,7 @@ from ui.ask.layout import lay_out
 from ui.ask.panel import draw_answers, draw_examples, draw_model, draw_picture, tabulate_answers
 from ui.ask.scene import SOURCES, choose_model, find_subject, keep_existing, with_picture
 from ui.components.parts import Drawn
-from ui.components.tab import Page, Tab, View, moved
+from ui.components.tab import Page, Tab, View, change_view
 from ui.components.words import Words
 from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
@@ -93,14 +93,14 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     values for some of ANSWERS}.
     """
     text = text or ""
-    view = moved(view, run=run, q=text if len(text) <= LONGEST_Q else None, at=None)
+    view = change_view(view, run=run, q=text if len(text) <= LONGEST_Q else None, at=None)
     subject = find_subject(workspace, view)
     if subject is None:
         raise InputError("There is no picture. Upload or paste one, or choose an example.")
     questions = check_questions(split_lines(text))
     with DECODING:
         image = open_image(subject.path)
-    models, before = workspace.models, workspace.asked.answers(subject.key)
+    models, before = workspace.models, workspace.history.answers(subject.key)
 
     def arrive(drawn: Drawn, *, begins: bool = False) -> Drawn:
         return {"arrival": {"view": view, "begins": begins, "drawn": drawn}}
@@ -112,15 +112,15 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     ready = models.ready(run)
     status = "ask.loading" if not ready else "ask.waiting" if models.busy else "ask.answering"
     yield arrive(draw_growing(status, [("", None)] * len(questions)), begins=True)
-    with workspace.asked.once((subject.key, run, *questions)) as first:
+    with workspace.history.once((subject.key, run, *questions)) as first:
         if first:
-            keep = functools.partial(workspace.asked.keep_seen, subject.key)
+            keep = functools.partial(workspace.history.keep_seen, subject.key)
             stream = stream_answers(models, image, questions, run, keep=keep)
             try:
                 while True:
                     yield arrive(draw_growing("ask.answering", next(stream)))
             except StopIteration as stop:
-                workspace.asked.add(subject.key, stop.value)
+                workspace.history.add(subject.key, stop.value)
             except Exception:
                 yield arrive(draw_answers(workspace, t, view))
                 raise
@@ -133,7 +133,7 @@ def upload_picture(workspace: Workspace, t: Words, view: View, path: str | None)
         raise InputError("This is no picture that was uploaded. Choose a file.")
     with DECODING:
         open_image(Path(path))  # refuses it, by its header before anything is decoded
-    view = keep_existing(workspace, t, with_picture(view, picture=workspace.asked.keep(Path(path))))
+    view = keep_existing(workspace, t, with_picture(view, picture=workspace.history.keep(Path(path))))
     return {"view": view} | draw_picture(workspace, view) | draw_answers(workspace, t, view)
 
 
@@ -148,14 +148,14 @@ def choose_example(workspace: Workspace, t: Words, view: View, key: str) -> Draw
     view = with_picture(view, example=key)
     find_subject(workspace, view)  # refuses a key that there is not
     text = list_examples()[key].questions
-    view = keep_existing(workspace, t, moved(view, q=text))
+    view = keep_existing(workspace, t, change_view(view, q=text))
     drawn = draw_picture(workspace, view) | draw_answers(workspace, t, view)
     return {"view": view, "question": text} | drawn
 
 
 def choose_run(workspace: Workspace, t: Words, view: View, run: str) -> Drawn:
     """Ask another model from here on."""
-    view = keep_existing(workspace, t, moved(view, run=run))
+    view = keep_existing(workspace, t, change_view(view, run=run))
     name = choose_model(workspace, view)
     if name:
         workspace.models.warm(name)
@@ -164,14 +164,14 @@ def choose_run(workspace: Workspace, t: Words, view: View, run: str) -> Drawn:
 
 def look_at_answer(workspace: Workspace, t: Words, view: View, key: str) -> Drawn:
     """Look at an earlier answer."""
-    view = keep_existing(workspace, t, moved(view, at=key))
+    view = keep_existing(workspace, t, change_view(view, at=key))
     return {"view": view} | draw_answers(workspace, t, view)
 
 
 def forget_answers(workspace: Workspace, t: Words, view: View) -> Drawn:
     """Remove the answers about the picture."""
-    view = keep_existing(workspace, t, moved(view, at=None))
+    view = keep_existing(workspace, t, change_view(view, at=None))
     subject = find_subject(workspace, view)
     if subject:
-        workspace.asked.forget(subject.key)
+        workspace.history.forget(subject.key)
     return {"view": view} | draw_answers(workspace, t, view)

@@ -67,7 +67,7 @@ class Form:
 
     def show(self, sections: Mapping[str, Settings]) -> Drawn:
         """A value for each part."""
-        return {name: shown_value(getattr(sections[section], field)) for name, section, field in self._named()}
+        return {name: show_value(getattr(sections[section], field)) for name, section, field in self._named()}
 
     def read(self, values: Mapping[str, Any]) -> Sections:
         """The sections that the values of the parts make; an InputError names the field that is not right."""
@@ -89,7 +89,7 @@ class Form:
             "interactive": True,
             "min_width": 200,
         }
-        value = shown_value(getattr(self.start[section], item.name))
+        value = show_value(getattr(self.start[section], item.name))
         if kind is bool:
             return gr.Checkbox(value, elem_classes=["wb-check"], **about)  # Gradio does not use its min_width
         if kind in (int, float):
@@ -120,7 +120,7 @@ def info_of(t: Words, section: str, item: Field) -> str:
     return f"{text[:1].upper()}{text[1:]} {limits}".strip()
 
 
-def shown_value(value: Any) -> Any:
+def show_value(value: Any) -> Any:
     """A setting as its component shows it: names of a tuple on one line, None as nothing."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else value
 

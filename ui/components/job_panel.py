@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from ui.components.parts import Drawn, Parts
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
 from ui.components.tab import Page
 from ui.components.widgets import progress
 from ui.components.words import Words
@@ -146,7 +146,7 @@ def _note(jobs: Jobs, t: Words, job: Job) -> str:
         return t("jobs.ahead", jobs=", ".join(ahead)) if ahead else t("jobs.next_in_line")
     if job.status == "failed":
         if job.exit_code == WRONG_INPUT and (said := _error(jobs, job)):
-            return sentence(said, t)
+            return translate(said, t)
         return t("jobs.why_killed" if _signal(job) == "SIGKILL" else "jobs.why_failed")
     if job.status == "crashed":
         return t("jobs.why_crashed")

@@ -39,7 +39,7 @@ def view_of(name: str) -> gr.JSON:
     return gr.JSON({}, visible="hidden", elem_id=f"{name}-view")
 
 
-def moved(view: View, **changes: object) -> View:
+def change_view(view: View, **changes: object) -> View:
     """`view` with some entries changed; None and "" remove an entry."""
     merged = view | {name: "" if value is None else str(value) for name, value in changes.items()}
     return {name: value for name, value in merged.items() if value != ""}

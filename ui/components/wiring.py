@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from ui.components.parts import Parts
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
 from ui.components.words import Words
 from vqa_core.files import InputError
 
@@ -21,14 +21,14 @@ logger = logging.getLogger("vqa.page")
 Handler = Callable[..., Any]
 
 
-def unexpected(error: Exception, t: Words, where: str, key: str = "common.unexpected") -> gr.Error:
+def log_unexpected(error: Exception, t: Words, where: str, key: str = "common.unexpected") -> gr.Error:
     """What the reader sees of an error that nobody foresaw: a reference number, whose trace goes to the log."""
     reference = secrets.token_hex(3)
     logger.error("error %s in %s", reference, where, exc_info=error)
     return gr.Error(t(key, reference=reference), title=t("common.error"), duration=None, print_exception=False)
 
 
-def explained(
+def explain_errors(
     handler: Handler,
     t: Words,
     *,
@@ -47,10 +47,10 @@ def explained(
         if isinstance(error, gr.Error):
             return error
         if isinstance(error, InputError):
-            text = sentence(str(error), t)
+            text = translate(str(error), t)
             text = html.escape(text) if as_html else text
             return gr.Error(text, title=t("common.not_possible"), duration=15, print_exception=False)
-        return unexpected(error, t, getattr(handler, "__qualname__", repr(handler)))
+        return log_unexpected(error, t, getattr(handler, "__qualname__", repr(handler)))
 
     def named(args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if inputs is None else (inputs.by_name(args[0]), *args[1:])
@@ -112,7 +112,7 @@ class Wiring:
         options = {"api_visibility": "private", "show_progress": "hidden", "queue": queue} | options
         by_name = inputs if isinstance(inputs, Parts) else None
         if handler is not None:
-            handler = explained(
+            handler = explain_errors(
                 handler, self.t, inputs=by_name, outputs=outputs, as_html=bool(options["queue"])
             )  # fmt: skip
         given = inputs if by_name is None else set(by_name.values())  # Gradio gives a set's values by component

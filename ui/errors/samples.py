@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
 from ui.components.words import Words
 from ui.errors.panels import answer_label, percent, slice_label
 from ui.errors.scene import PAGE, Scene
@@ -173,7 +173,7 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
     if answers.near[place]:
         rows.append(["form", t(f"errors.form_{answers.near[place]}")])
     if item.status != "ok":
-        rows.append(["status", f"{t(f'errors.status_{item.status}')} {sentence(item.detail, t)}".strip()])
+        rows.append(["status", f"{t(f'errors.status_{item.status}')} {translate(item.detail, t)}".strip()])
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
 
 

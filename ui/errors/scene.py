@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
 from ui.components.tab import View
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
@@ -110,9 +110,9 @@ def read_scene(workspace: Workspace, t: Words, view: View) -> Scene:
         answers = answers_of(run, split)
         tags = Tags(run, split).read()
     except InputError as error:
-        return replace(scene, notices=(*notices, sentence(str(error), t)))
+        return replace(scene, notices=(*notices, translate(str(error), t)))
     if answers.why:
-        notices.append(t("errors.unscored_why", why=sentence(answers.why, t)))
+        notices.append(t("errors.unscored_why", why=translate(answers.why, t)))
     elif answers.right is None:
         notices.append(t("errors.unscored"))
     if len(answers) < answers.asked:
@@ -129,7 +129,7 @@ def _paired(workspace: Workspace, t: Words, a: Answers, name: str) -> tuple[Pair
     try:
         return pair(a, answers_of(workspace.run(name), a.split)), ""
     except InputError as error:
-        return None, sentence(str(error), t)
+        return None, translate(str(error), t)
 
 
 def _find(scene: Scene, answers: Answers) -> Scene:

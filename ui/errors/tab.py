@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from ui.components.parts import Drawn, Parts
-from ui.components.tab import Page, Tab, View, moved, view_of
+from ui.components.tab import Page, Tab, View, change_view, view_of
 from ui.components.words import Words
 from ui.errors.compare import draw_compare
 from ui.errors.layout import lay_out
@@ -37,7 +37,7 @@ def build(page: Page) -> Tab:
     everything = Parts(view=view) | parts
 
     def go(change: Callable[..., Changes], view: View, *values: Any) -> Drawn:
-        view = moved(view, **change(read_scene(workspace, t, view), *values))
+        view = change_view(view, **change(read_scene(workspace, t, view), *values))
         return {"view": view} | draw(workspace, t, view)
 
     def picking(change: Callable[[Scene, str], Changes]) -> Callable[..., Drawn]:

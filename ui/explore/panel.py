@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from ui.components.parts import Drawn
-from ui.components.sentences import sentence
-from ui.components.tab import moved
+from ui.components.sentences import translate
+from ui.components.tab import change_view
 from ui.components.widgets import Bar, Cell
 from ui.components.words import Words
 from ui.explore.scene import Scene, quoted
@@ -140,7 +140,7 @@ def draw_report(t: Words, scene: Scene) -> Drawn:
         "summary": {"head": ["", *names], "rows": rows},
         "findings": {
             "head": [t("explore.findings"), t("explore.finding_kind")],
-            "rows": [[sentence(item["message"], t), t(f"explore.severity_{item['severity']}")] for item in found],
+            "rows": [[translate(item["message"], t), t(f"explore.severity_{item['severity']}")] for item in found],
             "keys": [item["code"] if item["code"] in index.findings else "" for item in found],
             "marks": ["wrong" if item["severity"] == "error" else "" for item in found],
             "empty": t("explore.no_findings"),
@@ -150,13 +150,13 @@ def draw_report(t: Words, scene: Scene) -> Drawn:
 
 def draw_state(t: Words, scene: Scene) -> Drawn:
     """How the making of the index stands, and what the reader should know of the view."""
-    state, index, wanted = scene.sight.state, scene.index, scene.filter
+    state, index, wanted = scene.status.state, scene.index, scene.filter
     failed = state is not None and state.stage == "failed"
     notices = list(scene.notices)
     if wanted.finding and index and index.report:
         messages = {item["code"]: item["message"] for item in index.report["findings"]}
         if wanted.finding in messages:
-            notices.append(t("explore.finding_shown", finding=sentence(messages[wanted.finding], t)))
+            notices.append(t("explore.finding_shown", finding=translate(messages[wanted.finding], t)))
     drawn: Drawn = {
         "notices": shown({"title": notices[0], "text": " ".join(notices[1:])} if notices else {}),
         "status": shown({}),
@@ -173,7 +173,7 @@ def draw_state(t: Words, scene: Scene) -> Drawn:
     if failed:
         unknown = t("explore.failed_unknown", log=f"indexes/{scene.dataset.key if scene.dataset else ''}/log.txt")
         drawn |= {"open_box": gr.Accordion(open=True), "path": str(scene.dataset.folder) if scene.dataset else ""}
-        status |= {"mark": "wrong", "text": sentence(state.error, t) if state.error else unknown}
+        status |= {"mark": "wrong", "text": translate(state.error, t) if state.error else unknown}
     else:
         status["share"] = state.done / state.total if state.total else None
         if state.total:
@@ -243,7 +243,7 @@ def _links(t: Words, scene: Scene, image: IndexedImage) -> list[dict[str, Any]]:
     links = []
     if image.path and scene.dataset:
         view = {"tab": "ask", "data": scene.dataset.key, "sample": str(image.number)}
-        links.append({"text": t("explore.to_ask"), "view": moved(view, run=run)})
+        links.append({"text": t("explore.to_ask"), "view": change_view(view, run=run)})
     if run:
         links.append({"text": t("explore.to_errors"), "view": {"tab": "errors", "run": run}})
     return links

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ui.components.parts import Drawn, Parts
-from ui.components.tab import Page, Tab, View, moved
+from ui.components.tab import Page, Tab, View, change_view
 from ui.components.words import Words
 from ui.explore.layout import COLUMNS, lay_out
 from ui.explore.panel import BARS, SAMPLE, draw_counts, draw_pictures, draw_report, draw_sample, draw_state
@@ -98,14 +98,14 @@ def _wire_moves(page: Page, parts: Parts) -> None:
         return {"view": scene.view} | {name: drawn[name] for name in names}
 
     def seen(stamp: str, view: View, event: gr.EventData) -> Drawn:
-        return move(OPENING, lambda scene: moved(scene.view, sample=str(event.key)), stamp, view)
+        return move(OPENING, lambda scene: change_view(scene.view, sample=str(event.key)), stamp, view)
 
     def wire(event: Callable[..., Any], names: Iterable[str], change: Callable[..., View], *given: Any) -> Any:
         return page.wire(event, partial(move, names, change), [stamp, view, *given], parts.only("view", *names))
 
     opening = parts.only("view", *OPENING)
     page.wire(parts["gallery"].select, seen, [stamp, view], opening).success(None, None, None, js=TO_TOP)
-    wire(parts["back"].click, (*OPENING, *TURNING), lambda scene: moved(scene.view, sample=None))
+    wire(parts["back"].click, (*OPENING, *TURNING), lambda scene: change_view(scene.view, sample=None))
     for name, step in (("previous", -1), ("next", 1)):
         wire(parts[name].click, STEPPING, partial(step_to, step))
     for name, step in (("page_previous", -1), ("page_next", 1)):
@@ -154,22 +154,22 @@ def with_data(_: View, key: str) -> View:
 def with_run(view: View, run: str) -> View:
     """Another run's predictions over the same data; filters that are the run's own fall away."""
     kept = {name: value for name, value in view.items() if name != "tag" and (name, value) != ("split", "val")}
-    return moved(kept, run=run, page=None)
+    return change_view(kept, run=run, page=None)
 
 
 def search_for(view: View, text: str) -> View:
     """A text to look for."""
-    return moved(view, q=text.strip(), page=None, sample=None)
+    return change_view(view, q=text.strip(), page=None, sample=None)
 
 
 def toggle_filter(view: View, facet: str, key: str) -> View:
     """A filter set to `key`, or taken away where that was it."""
-    return moved(view, **{facet: None if view.get(facet) == key else key}, page=None, sample=None)
+    return change_view(view, **{facet: None if view.get(facet) == key else key}, page=None, sample=None)
 
 
 def clear_filters(view: View) -> View:
     """No filter."""
-    return moved(view, **dict.fromkeys(("q", *FACETS, "page", "sample")))
+    return change_view(view, **dict.fromkeys(("q", *FACETS, "page", "sample")))
 
 
 def step_to(step: int, scene: Scene) -> View:
@@ -177,22 +177,22 @@ def step_to(step: int, scene: Scene) -> View:
     if scene.selection is None or scene.image is None:
         return scene.view
     number = scene.selection.beside(scene.image.number, step)
-    return scene.view if number is None else moved(scene.view, sample=number)
+    return scene.view if number is None else change_view(scene.view, sample=number)
 
 
 def turn_page(step: int, scene: Scene) -> View:
     """The next or previous page."""
-    return moved(scene.view, page=max(1, scene.page + step), sample=None)
+    return change_view(scene.view, page=max(1, scene.page + step), sample=None)
 
 
 def turn_to(scene: Scene, number: float | None) -> View:
     """The page that was typed, or the nearest there is."""
-    return moved(scene.view, page=max(1, int(number or 1)), sample=None)
+    return change_view(scene.view, page=max(1, int(number or 1)), sample=None)
 
 
 def try_again(workspace: Workspace, view: View) -> View:
     """Read the dataset again after a failure."""
-    workspace.datasets.preprocess(workspace.datasets.get(view.get("data", "")), again=True)
+    workspace.datasets.update_index(workspace.datasets.get(view.get("data", "")), again=True)
     return view
 
 

@@ -64,13 +64,13 @@ class Job:
     @property
     def shown(self) -> str:
         """The commands as a person would type them, one a line."""
-        return " && \\\n".join(shown_command(command) for command in self.commands)
+        return " && \\\n".join(format_command(command) for command in self.commands)
 
 
 JobList = list[Job]  # Jobs has a method of that name
 
 
-def shown_command(command: Sequence[str]) -> str:
+def format_command(command: Sequence[str]) -> str:
     """One command as a person would type it."""
     return shlex.join(["python", *command])
 

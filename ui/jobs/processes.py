@@ -1,4 +1,4 @@
-"""ProcessId: a process that can be told from a later one with its number, and from one of another machine."""
+"""ProcessId: names a process so that no later one with its number, and none of another machine, is taken for it."""
 
 import contextlib
 import os

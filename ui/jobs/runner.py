@@ -1,7 +1,7 @@
 """The process that sees a job to its end: python -m ui.jobs.runner FOLDER [LOCK]
 
-It waits for its turn, runs the commands one after another, and is the only one to write the job's state. It is told to
-stop by the file `stop`. Started on a job whose runner was killed while the command lives, it watches that command.
+It waits for its turn, runs the commands one after another, and is the only one to write the job's state. The
+file `stop` asks it to stop. Started on a job whose runner was killed while the command lives, it watches that command.
 """
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ui.jobs.folder import HEARTBEAT_S, JobFolder, State, job_ids
-from ui.jobs.jobs import shown_command
+from ui.jobs.jobs import format_command
 from ui.jobs.processes import ProcessId
 
 PAUSE_S = 0.1
@@ -63,7 +63,7 @@ class Runner:
 
     def _run(self, number: int, command: Sequence[str], lock: int) -> int:
         """Run a command to its end; return its exit code."""
-        os.write(1, f"$ {shown_command(command)}\n".encode())
+        os.write(1, f"$ {format_command(command)}\n".encode())
         started, log_from = self.state.started or time.time(), self.folder.log.stat().st_size
         self._write(status="running", at=number, log_from=log_from, started=started, exit_code=None)
         process = subprocess.Popen([sys.executable, *command], process_group=0, pass_fds=[lock])

@@ -22,7 +22,9 @@ DEMO = "demo"
 Command = tuple[str, ...]
 
 
-def prediction_commands(run: RunDir, split: str, settings: PredictSettings, *, restart: bool = False) -> list[Command]:
+def build_prediction_commands(
+    run: RunDir, split: str, settings: PredictSettings, *, restart: bool = False
+) -> list[Command]:
     """What a person would type to answer a split and, where its answers are known, to score them."""
     place = ("--run", str(run.root), "--split", split)
     commands: list[Command] = [
@@ -46,16 +48,16 @@ def start_prediction(
         raise InputError(f"{run.model} holds no trained model. Train one in the tab Train, or choose another run.")
     if not questions_of(run, split):
         raise InputError(f"{run.root} has no questions of the split {split!r}.")
-    return workspace.jobs.start(KIND, name, prediction_commands(run, split, settings, restart=restart))
+    return workspace.jobs.start(KIND, name, build_prediction_commands(run, split, settings, restart=restart))
 
 
 def start_demo(workspace: Workspace) -> View:
     """Start what `make demo` does; the view that shows it."""
-    workspace.jobs.start(DEMO, DEMO, demo_commands(workspace))
+    workspace.jobs.start(DEMO, DEMO, build_demo_commands(workspace))
     return {"run": DEMO, "split": "test"}
 
 
-def demo_commands(workspace: Workspace) -> list[Command]:
+def build_demo_commands(workspace: Workspace) -> list[Command]:
     """What `make demo` does: easy-VQA's test questions, answered by the model that comes with the workbench."""
     run, config = ("--run", str(workspace.runs / DEMO)), ("--config", _shown(ROOT / "configs" / "demo.json"))
     split = ("--split", "test")
@@ -70,7 +72,7 @@ def demo_commands(workspace: Workspace) -> list[Command]:
     ]
 
 
-def run_and_split(workspace: Workspace, view: View) -> tuple[str, str]:
+def choose_run_and_split(workspace: Workspace, view: View) -> tuple[str, str]:
     """What the view names; else the newest run, or the one that is just being made; "" where there is none."""
     names = workspace.run_names()
     name = view.get("run", "")

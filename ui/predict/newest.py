@@ -16,7 +16,7 @@ LOOKED_AT = 48  # among so many they are chosen
 LOOKED_BACK = 500  # among so many, one that was clicked is found while others come
 
 
-def newest_cells(workspace: Workspace, t: Words, run: RunDir, split: str) -> list[Cell]:
+def list_newest(workspace: Workspace, t: Words, run: RunDir, split: str) -> list[Cell]:
     """The newest answers, one a picture, newest first; marked where the right answer is known."""
     newest = newest_predictions(run.predictions(split), LOOKED_AT)
     examples = examples_by_id(run.root / f"{split}.jsonl", [item.question_id for item in newest])
@@ -37,7 +37,7 @@ def newest_cells(workspace: Workspace, t: Words, run: RunDir, split: str) -> lis
     return list(cells.values())
 
 
-def picture_of(workspace: Workspace, t: Words, run: RunDir, split: str, question_id: str) -> dict[str, Any]:
+def find_picture(workspace: Workspace, t: Words, run: RunDir, split: str, question_id: str) -> dict[str, Any]:
     """The picture of one of the newest answers at full size, with question and answer; {} where there is none."""
     newest = newest_predictions(run.predictions(split), LOOKED_BACK)
     found = next((item for item in newest if item.question_id == question_id), None)

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from ui.components.parts import Drawn, Parts
-from ui.components.sentences import sentence
-from ui.components.tab import Page, View, moved
+from ui.components.sentences import translate
+from ui.components.tab import Page, View, change_view
 from ui.components.widgets import bars, facts
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
@@ -42,7 +42,7 @@ def past_section(page: Page, picked: Parts) -> Past:
     draw = partial(draw_past, workspace, t)
 
     def go(view: View, name: str, id: str, before: str) -> Drawn:
-        view = moved(view, run=name, submission=id, **{"with": before})
+        view = change_view(view, run=name, submission=id, **{"with": before})
         return {"view": view} | draw(name, view)
 
     def choose(view: View, name: str, event: gr.EventData) -> Drawn:
@@ -91,8 +91,8 @@ def draw_past(workspace: Workspace, t: Words, name: str, view: View) -> Drawn:
     try:
         past = list_submissions(run)
     except InputError as error:
-        table = {"rows": [[sentence(str(error), t)]]}
-    chosen, before = chosen_pair(past, view)
+        table = {"rows": [[translate(str(error), t)]]}
+    chosen, before = choose_pair(past, view)
     if chosen is None:
         one: Drawn = {"chosen": "", "past": table, "one": gr.Column(visible=False)}
         return one | {"title": "", "public": "", "with": gr.skip()} | NO_DIFFERENCE
@@ -108,7 +108,7 @@ def draw_past(workspace: Workspace, t: Words, name: str, view: View) -> Drawn:
     }
 
 
-def chosen_pair(past: Sequence[KeptSubmission], view: View) -> tuple[KeptSubmission | None, KeptSubmission | None]:
+def choose_pair(past: Sequence[KeptSubmission], view: View) -> tuple[KeptSubmission | None, KeptSubmission | None]:
     """The submission that the view names or else the newest, and the one to compare it with or else the one before."""
     by_id = {kept.id: kept for kept in past}
     chosen = by_id.get(view.get("submission", "")) or (past[0] if past else None)
@@ -136,7 +136,7 @@ def _difference(t: Words, run: RunDir, before: KeptSubmission | None, chosen: Ke
     try:
         return _draw_difference(t, difference(run, before.id, chosen.id))
     except InputError as error:  # the run was prepared anew in between
-        return NO_DIFFERENCE | {"settings": {"rows": [[sentence(str(error), t)]]}}
+        return NO_DIFFERENCE | {"settings": {"rows": [[translate(str(error), t)]]}}
 
 
 def _draw_difference(t: Words, found: Comparison) -> Drawn:

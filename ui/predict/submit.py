@@ -14,12 +14,12 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from ui.components.parts import Drawn, Parts
-from ui.components.sentences import sentence
-from ui.components.tab import Page, View, moved
+from ui.components.sentences import translate
+from ui.components.tab import Page, View, change_view
 from ui.components.widgets import facts
 from ui.components.words import Words
-from ui.jobs.jobs import shown_command
-from ui.predict.commands import last_job, run_and_split
+from ui.jobs.jobs import format_command
+from ui.predict.commands import choose_run_and_split, last_job
 from ui.predict.past import past_section
 from vqa_core import ROOT
 from vqa_core.files import InputError, read_json, sha256_of, stamp_of, write_atomically
@@ -66,7 +66,7 @@ def submit_section(page: Page, picked: Parts) -> Section:
     parts = own | past.parts
 
     def draw(view: View) -> Drawn:
-        name, split = run_and_split(workspace, view)
+        name, split = choose_run_and_split(workspace, view)
         if split != "test" or name not in workspace.run_names():
             return parts.unchanged() | {"submit": gr.Column(visible=False)}
         job = last_job(workspace, name, split)
@@ -75,8 +75,8 @@ def submit_section(page: Page, picked: Parts) -> Section:
 
     def draw_own(name: str, *, active: bool) -> Drawn:
         run = workspace.run(name)
-        failed = 0 if active else left_empty(run)
-        by_hand = shown_command(submit_command(run, allow_failed=failed > 0))
+        failed = 0 if active else count_left_empty(run)
+        by_hand = format_command(build_submit_command(run, allow_failed=failed > 0))
         return {
             **(_draw_verdict(t, t("submit.coming")) if active else draw_ready(t, run)),
             "anyway": gr.Button(t("submit.anyway", failed=f"{failed:,}"), visible=failed > 0),
@@ -86,8 +86,8 @@ def submit_section(page: Page, picked: Parts) -> Section:
 
     def download(allow_failed: bool, view: View, name: str) -> Drawn:
         kept = write_submission(workspace.run(name), allow_failed=allow_failed)
-        view = moved(view, run=name, split="test", submission=kept.id, **{"with": ""})
-        return {"file": offered(kept.path), "view": view} | draw(view)
+        view = change_view(view, run=name, split="test", submission=kept.id, **{"with": ""})
+        return {"file": offer_file(kept.path), "view": view} | draw(view)
 
     outputs = Parts(file=file) | picked.only("view") | parts
     for button, allow_failed in (("download", False), ("anyway", True)):
@@ -99,7 +99,7 @@ def submit_section(page: Page, picked: Parts) -> Section:
     return Section(parts, draw)
 
 
-def submit_command(run: RunDir, *, allow_failed: bool = False) -> tuple[str, ...]:
+def build_submit_command(run: RunDir, *, allow_failed: bool = False) -> tuple[str, ...]:
     return ("-m", "eval.submit", "--run", str(run.root), *(["--allow-failed"] if allow_failed else []))
 
 
@@ -111,7 +111,7 @@ def write_submission(run: RunDir, *, allow_failed: bool = False) -> KeptSubmissi
     if not _WRITING.acquire(blocking=False):
         raise InputError("other submissions are being written. Try again in a moment.")
     try:
-        done = _run_command(run, submit_command(run, allow_failed=allow_failed))
+        done = _run_command(run, build_submit_command(run, allow_failed=allow_failed))
         if done.returncode == 2 and done.stderr.startswith("error: "):
             raise InputError(done.stderr.removeprefix("error: ").strip())
         if done.returncode:
@@ -140,7 +140,7 @@ def _run_command(run: RunDir, command: Sequence[str]) -> subprocess.CompletedPro
         ) from None
 
 
-def offered(path: Path) -> str:
+def offer_file(path: Path) -> str:
     """A copy called submission.csv in Gradio's own folder, which is the only one it serves files from."""
     copy = Path(get_upload_folder()) / "submissions" / path.stem / "submission.csv"
     write_atomically(copy, path.read_bytes())  # another may be downloading the same one
@@ -153,7 +153,7 @@ def draw_ready(t: Words, run: RunDir) -> Drawn:
     if done < total:
         return _draw_verdict(t, t("submit.missing", missing=f"{total - done:,}", total=f"{total:,}"))
     try:
-        rows, findings = checked(run)
+        rows, findings = check_submission(run)
     except InputError as error:
         return _draw_verdict(t, t("submit.refused"), [str(error)])
     text = t("submit.odd" if findings else "submit.sound", rows=f"{rows:,}", findings=len(findings))
@@ -163,12 +163,12 @@ def draw_ready(t: Words, run: RunDir) -> Drawn:
 def _draw_verdict(t: Words, text: str, findings: Sequence[str] = (), *, ready: bool = False) -> Drawn:
     return {
         "ready": text,
-        "findings": {"rows": [[sentence(finding, t)] for finding in findings]},
+        "findings": {"rows": [[translate(finding, t)] for finding in findings]},
         "download": gr.Button(interactive=ready),
     }
 
 
-def left_empty(run: RunDir) -> int:
+def count_left_empty(run: RunDir) -> int:
     """How many failed questions a submission would leave empty; 0 where it would be refused for another reason too."""
     try:
         predictions = read_predictions(run.predictions("test"))
@@ -180,7 +180,7 @@ def left_empty(run: RunDir) -> int:
     return failed
 
 
-def checked(run: RunDir) -> tuple[int, list[str]]:
+def check_submission(run: RunDir) -> tuple[int, list[str]]:
     """Rows of the submission that the run's answers make, and what the doctor says; nothing is written.
 
     Raises InputError where they make none.

@@ -8,23 +8,23 @@ import gradio as gr
 
 from ui.components.job_panel import JobPanel
 from ui.components.parts import Drawn, Parts
-from ui.components.tab import Page, Tab, View, moved
+from ui.components.tab import Page, Tab, View, change_view
 from ui.components.widgets import Bar
 from ui.components.words import Words
-from ui.jobs.jobs import shown_command
+from ui.jobs.jobs import format_command
 from ui.predict.commands import (
     DEMO,
+    build_prediction_commands,
+    choose_run_and_split,
     last_job,
-    prediction_commands,
     questions_of,
-    run_and_split,
     score_of,
     settings_used,
     start_demo,
     start_prediction,
 )
 from ui.predict.layout import lay_out
-from ui.predict.newest import newest_cells, picture_of
+from ui.predict.newest import find_picture, list_newest
 from ui.predict.submit import submit_section
 from ui.workspace.workspace import Workspace
 from vqa_core.config import PredictSettings
@@ -53,7 +53,7 @@ def build(page: Page) -> Tab:
 
     def move(view: View, name: str | None, split: str) -> Drawn:
         kept = {} if name == view.get("run") else {"submission": "", "with": ""}
-        view = moved(view, run=name, split=split, **kept)
+        view = change_view(view, run=name, split=split, **kept)
         return {"view": view} | show(view)
 
     def start(view: View, name: str, split: str, batch: float | None, answers: str, restart: bool) -> Drawn:
@@ -65,11 +65,11 @@ def build(page: Page) -> Tab:
         return move(start_demo(workspace), DEMO, "test")
 
     def look(name: str, split: str, event: gr.EventData) -> Drawn:
-        return {"picture": picture_of(workspace, t, workspace.run(name), split, str(event.key))}
+        return {"picture": find_picture(workspace, t, workspace.run(name), split, str(event.key))}
 
     def tick(view: View, name: str | None, split: str, restart: bool) -> Drawn:
-        view = moved(view, run=name or view.get("run"), split=split)
-        appeared = not name and run_and_split(workspace, view)[0] in workspace.run_names()
+        view = change_view(view, run=name or view.get("run"), split=split)
+        appeared = not name and choose_run_and_split(workspace, view)[0] in workspace.run_names()
         if appeared or not is_live(workspace, view):
             return show(view)
         return parts.unchanged() | draw_live(workspace, t, panel, view, restart=restart)
@@ -87,7 +87,7 @@ def build(page: Page) -> Tab:
 
 def draw_head(workspace: Workspace, t: Words, view: View) -> Drawn:
     """Choice of run and split, what to do where nothing can be predicted, and the form."""
-    name, split = run_and_split(workspace, view)
+    name, split = choose_run_and_split(workspace, view)
     names = workspace.run_names()
     run = RunDir(workspace.runs / name)
     here = name in names
@@ -105,13 +105,13 @@ def draw_head(workspace: Workspace, t: Words, view: View) -> Drawn:
         "batch": used.batch_questions,
         "answers": used.answers,
         "restart": gr.Checkbox(value=False, visible=done > 0),
-        "command": _shown(prediction_commands(run, split, used)) if here else "",
+        "command": _shown(build_prediction_commands(run, split, used)) if here else "",
     }
 
 
 def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, restart: bool) -> Drawn:
     """What changes while a split is answered."""
-    name, split = run_and_split(workspace, view)
+    name, split = choose_run_and_split(workspace, view)
     run, here = RunDir(workspace.runs / name), name in workspace.run_names()
     job = last_job(workspace, name, split)
     active = job is not None and job.active
@@ -119,7 +119,7 @@ def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, re
     done, total = (count_lines(run.predictions(split)), questions_of(run, split)) if here else (0, 0)
     scored = _score(run, split) if here and not active and done == total else None
     began = job.started or job.created if active and job else 0.0
-    cells = newest_cells(workspace, t, run, split) if changed_s(run.predictions(split)) >= began else []
+    cells = list_newest(workspace, t, run, split) if changed_s(run.predictions(split)) >= began else []
     errors = [{"text": t("predict.to_errors"), "view": {"tab": "errors", "run": name, "split": split}}]
     return panel.draw(job if job is not None and job.status != "done" else None) | {
         "empty": gr.Column(visible=not works and not active),
@@ -136,7 +136,7 @@ def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, re
 
 def is_live(workspace: Workspace, view: View) -> bool:
     """Whether the split is being answered: by a job of the page, or by a command that somebody typed."""
-    name, split = run_and_split(workspace, view)
+    name, split = choose_run_and_split(workspace, view)
     job = last_job(workspace, name, split)
     if job is not None and job.active:
         return True
@@ -150,7 +150,7 @@ def draw_command(
 ) -> Drawn:
     """The command and the button as the form now has it."""
     run = workspace.run(name)
-    commands = prediction_commands(run, split, settings_of_form(run, batch, answers), restart=restart)
+    commands = build_prediction_commands(run, split, settings_of_form(run, batch, answers), restart=restart)
     job = last_job(workspace, name, split)
     active = job is not None and job.active
     return {"command": _shown(commands), "start": _start_button(t, run, split, restart=restart, active=active)}
@@ -164,14 +164,14 @@ def settings_of_form(run: RunDir, batch: float | None, answers: str) -> PredictS
 
 
 def _shown(commands: list[tuple[str, ...]]) -> str:
-    return " && \\\n".join(map(shown_command, commands))
+    return " && \\\n".join(map(format_command, commands))
 
 
 def _start_button(t: Words, run: RunDir, split: str, *, restart: bool, active: bool) -> gr.Button:
     done, total = count_lines(run.predictions(split)), questions_of(run, split)
     over = done >= total and not restart
     key = "score" if done and over else "go_on" if done and not restart else "start"
-    some = total > 0 and (not over or len(prediction_commands(run, split, PredictSettings())) > 1)
+    some = total > 0 and (not over or len(build_prediction_commands(run, split, PredictSettings())) > 1)
     return gr.Button(t(f"predict.{key}"), variant="secondary" if over else "primary", interactive=some and not active)
 
 

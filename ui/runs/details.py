@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ui.components.parts import Drawn, Parts
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
 from ui.components.widgets import facts, links
 from ui.components.words import Words
 from ui.jobs.jobs import Job
@@ -70,11 +70,11 @@ def draw_details(
         "facts": draw_facts(t, run, row, job),
         "links": {"links": [{"text": t(f"{tab}.tab"), "view": {"tab": tab, "run": row.name}} for tab in TABS]},
         "pin": gr.Button(t("runs.unpin" if row.name == baseline else "runs.pin")),
-        "settings": settings_of(t, apart, row) if base else {"rows": [], "empty": t("runs.no_baseline")},
-        "paired": paired_of(t, row, apart, against(run, workspace.run(apart.name))) if apart else {},
-        "config": shown(json.dumps(row.config, ensure_ascii=False, indent=2), CODE_LENGTH),
-        "card": shown(_read(card_path(run.submission)), CODE_LENGTH) or t("runs.no_card"),
-        "log": log_of(workspace, row.name),
+        "settings": draw_settings(t, apart, row) if base else {"rows": [], "empty": t("runs.no_baseline")},
+        "paired": draw_paired(t, row, apart, against(run, workspace.run(apart.name))) if apart else {},
+        "config": cut_text(json.dumps(row.config, ensure_ascii=False, indent=2), CODE_LENGTH),
+        "card": cut_text(_read(card_path(run.submission)), CODE_LENGTH) or t("runs.no_card"),
+        "log": read_log_tail(workspace, row.name),
     }
 
 
@@ -91,7 +91,7 @@ def draw_facts(t: Words, run: RunDir, row: RunRow, job: Job | None) -> dict[str,
         found = {split: questions.get(split) for split in ("train", "val", "test")}
         counts = [f"{t(f'runs.split_{split}')} {n:,}" for split, n in found.items() if isinstance(n, int)]
         lines.append([t("runs.questions"), ", ".join(counts)])
-    lines += [[t("runs.problem"), shown(sentence(problem, t))] for problem in row.problems]
+    lines += [[t("runs.problem"), cut_text(translate(problem, t))] for problem in row.problems]
     return {"head": [], "rows": lines}
 
 
@@ -116,19 +116,19 @@ def _ill_end(t: Words, job: Job) -> str:
     return t(f"runs.ended_{job.status}", job=kind)
 
 
-def settings_of(t: Words, base: RunRow | None, row: RunRow) -> dict[str, Any]:
+def draw_settings(t: Words, base: RunRow | None, row: RunRow) -> dict[str, Any]:
     """The settings that differ from the baseline's; `base` is None where the run is the baseline."""
     if base is None:
         return {"rows": [], "empty": t("runs.is_baseline")}
     found = differences(base.config, row.config)
     return {
         "head": [t("runs.setting"), base.name, row.name],
-        "rows": [[shown(name), shown(old), shown(new)] for name, (old, new) in found.items()],
+        "rows": [[cut_text(name), cut_text(old), cut_text(new)] for name, (old, new) in found.items()],
         "empty": t("runs.same_settings"),
     }
 
 
-def paired_of(t: Words, row: RunRow, base: RunRow, paired: Paired | None) -> dict[str, Any]:
+def draw_paired(t: Words, row: RunRow, base: RunRow, paired: Paired | None) -> dict[str, Any]:
     """Both runs on the same validation questions."""
     if paired is None:
         return {"rows": [], "empty": t("runs.not_paired")}
@@ -150,7 +150,7 @@ def paired_of(t: Words, row: RunRow, base: RunRow, paired: Paired | None) -> dic
     }
 
 
-def log_of(workspace: Workspace, name: str) -> str:
+def read_log_tail(workspace: Workspace, name: str) -> str:
     """The last lines of a run's log."""
     try:
         with workspace.run(name).log.open("rb") as file:
@@ -168,7 +168,7 @@ def _read(path: Path) -> str:
         return ""
 
 
-def shown(value: Any, most: int = 200) -> str:
+def cut_text(value: Any, most: int = 200) -> str:
     """A value out of a run's files as the browser can show it: cut where it is long, half characters as escapes."""
     text = "–" if value is None else str(value)
     cut = text if len(text) <= most else text[: most - 1] + "…"

@@ -14,11 +14,11 @@ from typing import Any
 import gradio as gr
 
 from ui.components.parts import Drawn, Parts
-from ui.components.tab import Page, Tab, View, moved, view_of
+from ui.components.tab import Page, Tab, View, change_view, view_of
 from ui.components.widgets import facts
 from ui.components.words import Words
 from ui.jobs.jobs import Job
-from ui.runs.details import draw_details, lay_out_details, shown, status_text
+from ui.runs.details import cut_text, draw_details, lay_out_details, status_text
 from ui.train.quick_demo import quick_demo_button
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.review import cell
@@ -104,13 +104,13 @@ def draw(workspace: Workspace, t: Words, view: View) -> Drawn:
 def draw_runs(workspace: Workspace, t: Words, view: View) -> Drawn:
     """The tab but for the filter and the order."""
     rows, jobs, baseline = read_rows(workspace.runs), jobs_to_show(workspace), pinned(workspace.runs)
-    found = chosen_rows(rows, t, view)
+    found = choose_rows(rows, t, view)
     row = next((row for row in rows if row.name == view.get("run")), None)
     return {
         "none": gr.Column(visible=not rows),
         "some": gr.Column(visible=bool(rows)),
         "count": count_text(t, len(found), len(rows)),
-        "table": table_of(workspace, t, found, baseline, jobs),
+        "table": draw_table(workspace, t, found, baseline, jobs),
         "timer": gr.Timer(active=any(job.active for job in jobs.values())),
         **draw_details(workspace, t, row, rows, baseline, jobs.get(row.name) if row else None),
     }
@@ -118,7 +118,7 @@ def draw_runs(workspace: Workspace, t: Words, view: View) -> Drawn:
 
 def move(workspace: Workspace, t: Words, view: View, **changes: object) -> Drawn:
     """The new view and what it draws, but for the filter and the order: what is being typed stays as it is."""
-    new = moved(view, **changes)
+    new = change_view(view, **changes)
     return {"view": new} | draw_runs(workspace, t, new)
 
 
@@ -141,7 +141,7 @@ def jobs_to_show(workspace: Workspace) -> dict[str, Job]:
     return {name: job for name, job in last.items() if job.status != "done"}
 
 
-def chosen_rows(rows: Sequence[RunRow], t: Words, view: View) -> list[RunRow]:
+def choose_rows(rows: Sequence[RunRow], t: Words, view: View) -> list[RunRow]:
     """The rows that hold every word sought in name, data, stage or status, in the order asked for."""
     words = view.get("q", "").casefold().split()
     texts = {row.name: f"{row.name} {row.data} {row.stage} {t(f'runs.is_{row.status}')}".casefold() for row in rows}
@@ -155,7 +155,7 @@ def count_text(t: Words, found: int, total: int) -> str:
     return t("runs.count", found=f"{found:,}", total=f"{total:,}") if found < total else ""
 
 
-def table_of(
+def draw_table(
     workspace: Workspace, t: Words, rows: Sequence[RunRow], baseline: str, jobs: Mapping[str, Job]
 ) -> dict[str, Any]:
     """The value of the table. Differences to the baseline are there where one is pinned."""
@@ -173,9 +173,9 @@ def table_of(
             status_text(t, row, jobs.get(row.name)),
             measure_text(t, row.validation),
             measure_text(t, row.test),
-            shown(row.public_score),
-            shown(row.data),
-            shown(row.stage),
+            cut_text(row.public_score),
+            cut_text(row.data),
+            cut_text(row.stage),
             f"{row.speed:,.1f}" if row.speed else "",
             datetime.fromtimestamp(row.changed)
             .strftime("%Y-%m-%d %H:%M")
@@ -192,7 +192,7 @@ def measure_text(t: Words, measure: Measure | None) -> str:
     """`0.9975 (0.9956–0.9991), n 9,673`, the metric before it unless it is exact match."""
     if measure is None:
         return ""
-    name = "" if measure.metric == "exact" else f"{shown(measure.metric)} "
+    name = "" if measure.metric == "exact" else f"{cut_text(measure.metric)} "
     if measure.low is None or measure.high is None:
         return t("runs.measure_training", value=f"{name}{measure.value:.4f}", n=f"{measure.n:,}")
     span = f"{measure.low:.4f}–{measure.high:.4f}"
@@ -216,13 +216,13 @@ def difference_text(workspace: Workspace, t: Words, row: RunRow, baseline: RunRo
 def settings_text(baseline: RunRow, row: RunRow, most: int = 3) -> str:
     """`train.seed = 1, train.epochs = 2 +4`: the run's values where they are not the baseline's."""
     found = differences(baseline.config, row.config)
-    some = [f"{shown(name)} = {shown(new, 40)}" for name, (_, new) in list(found.items())[:most]]
+    some = [f"{cut_text(name)} = {cut_text(new, 40)}" for name, (_, new) in list(found.items())[:most]]
     return ", ".join(some) + (f" +{len(found) - most}" if len(found) > most else "")
 
 
 def download(workspace: Workspace, t: Words, kind: str, view: View) -> Drawn:
     """The path of a file with the rows as they are filtered and sorted: `csv` for a spreadsheet, or `json`."""
-    records = [_record(row) for row in chosen_rows(read_rows(workspace.runs), t, view)]
+    records = [_record(row) for row in choose_rows(read_rows(workspace.runs), t, view)]
     path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / f"runs.{kind}"
     if kind == "json":
         path.write_text(json.dumps(records, ensure_ascii=False, indent=2) + "\n", "utf-8", "backslashreplace")

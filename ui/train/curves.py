@@ -46,7 +46,7 @@ def read_curves(run: RunDir) -> Curves:
     return _read(run.metrics, *stamp_of(run.metrics))
 
 
-def curves_stamp(run: RunDir) -> str:
+def stamp_curves(run: RunDir) -> str:
     """Changes whenever `read_curves` may give something else."""
     return ":".join(map(str, (run.metrics, *stamp_of(run.metrics))))
 
@@ -82,7 +82,7 @@ def _read(path: Path, _changed: int, _size: int) -> Curves:
     )  # fmt: skip
 
 
-def thinned(points: Sequence[Point], most: int = DRAWN) -> list[Point]:
+def thin(points: Sequence[Point], most: int = DRAWN) -> list[Point]:
     """At most `most` points: first and last, and of each stretch the lowest and the highest, in order."""
     if len(points) <= most:
         return list(points)
@@ -99,8 +99,8 @@ def draw_curves(t: Words, curves: Curves, steps: int) -> Drawn:
     """The widgets of CURVES; `steps` is where the training ends."""
     x_max = max(steps, curves.last_step)
     values: Drawn = {
-        "loss": {"points": thinned(curves.loss), "note": _note(t, curves.loss, curves.lost), "log": t("train.log")},
-        "rate": {"points": thinned(curves.rate), "note": _note(t, curves.rate, ())},
+        "loss": {"points": thin(curves.loss), "note": _note(t, curves.loss, curves.lost), "log": t("train.log")},
+        "rate": {"points": thin(curves.rate), "note": _note(t, curves.rate, ())},
         "accuracy": {
             "points": list(curves.accuracy),
             "spans": [interval(share, n) for (_, share), n in zip(curves.accuracy, curves.questions)],

@@ -30,7 +30,7 @@ MB, GB = 1e6, 1e9
 START_S = 15  # seconds that loading the libraries and the model takes, about
 
 
-def estimates(
+def estimate_training(
     workspace: Workspace, t: Words, name: str, source: Source, there: RunState, chosen: Sections
 ) -> dict[str, Any]:
     """The value of a facts widget: steps, memory and time, each with its basis.

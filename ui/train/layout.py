@@ -8,7 +8,7 @@ from ui.components.tab import Page, view_of
 from ui.components.widgets import facts, progress
 from ui.components.words import Words
 from ui.train.choices import list_data, list_runs_to_show
-from ui.train.plan import KINDS, LONGEST_NAME, preset_sections, presets
+from ui.train.plan import KINDS, LONGEST_NAME, list_presets, preset_sections
 from ui.train.view import FIRST_PRESET
 from ui.train.watch import Watch, watch_section
 from ui.train.wish import DEFAULTS, about_preset
@@ -59,7 +59,7 @@ def _lay_out_head(workspace: Workspace, t: Words, parts: Parts) -> None:
             list_data(workspace), value=EASY_VQA, label=t("train.data"), min_width=200, elem_id="train-data"
         )
         preset = gr.Dropdown(
-            [*presets(), (t("train.defaults"), DEFAULTS)], value=FIRST_PRESET, label=t("train.preset"),
+            [*list_presets(), (t("train.defaults"), DEFAULTS)], value=FIRST_PRESET, label=t("train.preset"),
             min_width=200, elem_id="train-preset",
         )  # fmt: skip
         name = gr.Textbox(

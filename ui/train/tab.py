@@ -6,13 +6,13 @@ from functools import partial
 import gradio as gr
 
 from ui.components.parts import Drawn
-from ui.components.tab import Page, Tab, View, moved
+from ui.components.tab import Page, Tab, View, change_view
 from ui.components.words import Words
 from ui.train.choices import list_data, list_runs_to_show
 from ui.train.layout import NAME, lay_out
-from ui.train.plan import free_name, sources, start_quick_demo
-from ui.train.view import draw_form_of_view, keep_form, keep_name, wish_of
-from ui.train.watch import resume, watched
+from ui.train.plan import find_free_name, list_sources, start_quick_demo
+from ui.train.view import draw_form_of_view, keep_form, keep_name, read_wish
+from ui.train.watch import find_watched, resume
 from ui.train.wish import (
     DEFAULTS,
     PLAN,
@@ -65,16 +65,16 @@ def build(page: Page) -> Tab:
         return drawn | {"about": about_preset(t, values["preset"])} | edit({**values, **drawn})
 
     def choose_data(values: Values) -> Drawn:
-        source, drawn = sources(workspace).get(values["data"]), {name: values[name] for name in form.parts}
+        source, drawn = list_sources(workspace).get(values["data"]), {name: values[name] for name in form.parts}
         if source and source.columns:
             drawn = form.show(with_columns(form.read(values), source))
         return drawn | edit({**values, **drawn})
 
     def take_free_name(values: Values) -> Drawn:  # its change causes the event that typing it would
-        return {"name": free_name(workspace, name_of(workspace, t, values))}
+        return {"name": find_free_name(workspace, name_of(workspace, t, values))}
 
     def start(values: Values) -> Drawn:
-        return go_to(moved(values["view"], run=start_wish(workspace, t, form, values)))
+        return go_to(change_view(values["view"], run=start_wish(workspace, t, form, values)))
 
     def load(values: Values) -> Drawn:
         drawn = load_config(t, form, values["config"]) | {"preset": DEFAULTS}
@@ -88,10 +88,15 @@ def build(page: Page) -> Tab:
     everything, edited = parts.only("view") | shown, parts.only("view") | plan
     filled = parts.only("about") | form.parts | plan
     entered = parts.only("view", "data", "preset", "name", "way") | form.parts
-    wire(run.input, lambda view, run: go_to(moved(view, run=run, data="", name="")), [view, run], everything)
-    wire(watch.another.click, lambda view: go_to(moved(view, run="")), [view], everything)
+    wire(run.input, lambda view, run: go_to(change_view(view, run=run, data="", name="")), [view, run], everything)
+    wire(watch.another.click, lambda view: go_to(change_view(view, run="")), [view], everything)
     wire(watch.parts["resume"].click, lambda view: go_to(resume(workspace, t, view)), [view], everything)
-    wire(parts["demo"].click, lambda view: go_to(moved(view, run=start_quick_demo(workspace, t))), [view], everything)
+    wire(
+        parts["demo"].click,
+        lambda view: go_to(change_view(view, run=start_quick_demo(workspace, t))),
+        [view],
+        everything,
+    )
     wire(parts["start"].click, start, entered, everything)
     wire(partial(gr.on, form.edits), edit, entered, edited, trigger_mode="always_last")
     wire(parts["name"].change, rename, entered, edited, trigger_mode="always_last")
@@ -110,8 +115,8 @@ def draw_head(workspace: Workspace, t: Words, view: View) -> Drawn:
     """Which run is looked at, or that a new one is made, and what of the form the address decides."""
     name, choices = view.get("run", ""), list_runs_to_show(workspace, t, view)
     known = name in {value for _, value in choices}
-    watching = bool(watched(workspace, view))
-    wish = wish_of(workspace, t, view)
+    watching = bool(find_watched(workspace, view))
+    wish = read_wish(workspace, t, view)
     wrong = [t("train.no_such_run", run=name[:80])] * (not known) + [*wish.wrong]
     return {
         "run": gr.Dropdown(choices, value=name if known else ""),

@@ -7,11 +7,11 @@ from typing import Any
 
 from ui.components.form import BY_HAND, Form, Sections, read_section
 from ui.components.parts import Drawn
-from ui.components.sentences import sentence
-from ui.components.tab import View, moved
+from ui.components.sentences import translate
+from ui.components.tab import View, change_view
 from ui.components.words import Words
-from ui.train.plan import KINDS, preset_sections, presets, sources
-from ui.train.watch import source_of_run, watched
+from ui.train.plan import KINDS, list_presets, list_sources, preset_sections
+from ui.train.watch import find_watched, source_of_run
 from ui.train.wish import DEFAULTS, with_columns
 from ui.workspace.workspace import Workspace
 from vqa_core.data.sources import EASY_VQA
@@ -37,16 +37,16 @@ class Wish:
     wrong: tuple[str, ...]
 
 
-def wish_of(workspace: Workspace, t: Words, view: View) -> Wish:
+def read_wish(workspace: Workspace, t: Words, view: View) -> Wish:
     """What the address says; what it does not say is as in a form that nobody has touched."""
-    known, wrong = sources(workspace), []
+    known, wrong = list_sources(workspace), []
     data, name = _implied(workspace, view)
     if (named := view.get("data", data)) in known:
         data = named
     else:
         wrong.append(t("train.no_source", data=named[:80]))
     preset = view.get("preset", FIRST_PRESET)
-    if preset not in presets() and preset != DEFAULTS:
+    if preset not in list_presets() and preset != DEFAULTS:
         wrong.append(t("train.no_preset", preset=preset[:80]))
         preset = FIRST_PRESET
     name = view.get("name", name)
@@ -60,7 +60,7 @@ def wish_of(workspace: Workspace, t: Words, view: View) -> Wish:
         try:
             values[SECTION_OF[key]][key] = _value(t, key, text)
         except InputError as error:
-            wrong.append(sentence(str(error), t))
+            wrong.append(translate(str(error), t))
     chosen: Sections = {section: KINDS[section](**values[section]) for section in KINDS}
     return Wish(data, preset, "" if name == NOTHING else name, chosen, tuple(wrong))
 
@@ -71,7 +71,7 @@ def keep_form(workspace: Workspace, form: Form, values: Mapping[str, Any]) -> Vi
     data, preset, name = (values[part] or "" for part in ("data", "preset", "name"))
     with contextlib.suppress(InputError):
         chosen = form.read(values)
-        base = with_columns(preset_sections(preset), sources(workspace).get(data))
+        base = with_columns(preset_sections(preset), list_sources(workspace).get(data))
         changed = {
             name: _text(getattr(chosen[section], name))
             for name, section in SECTION_OF.items()
@@ -79,14 +79,14 @@ def keep_form(workspace: Workspace, form: Form, values: Mapping[str, Any]) -> Vi
         }
         view = {part: text for part, text in view.items() if part in HEAD} | changed
     usual, _ = _implied(workspace, view)
-    view = moved(view, data="" if data == usual else data, preset="" if preset == FIRST_PRESET else preset)
+    view = change_view(view, data="" if data == usual else data, preset="" if preset == FIRST_PRESET else preset)
     return keep_name(workspace, view, name)
 
 
 def keep_name(workspace: Workspace, view: View, name: str | None) -> View:
     """The view with the name of the run as it is typed."""
     _, usual = _implied(workspace, view)
-    return moved(view, name="" if (name or "") == usual else name or NOTHING)
+    return change_view(view, name="" if (name or "") == usual else name or NOTHING)
 
 
 def draw_form_of_view(workspace: Workspace, t: Words, form: Form, values: Mapping[str, Any]) -> Drawn | None:
@@ -95,7 +95,7 @@ def draw_form_of_view(workspace: Workspace, t: Words, form: Form, values: Mappin
     It stays where it agrees with the address, and where it holds a value that is not valid: no address has such a
     value, so the reader has typed it.
     """
-    chosen = wish_of(workspace, t, values["view"]).chosen
+    chosen = read_wish(workspace, t, values["view"]).chosen
     try:
         return None if form.read(values) == chosen else form.show(chosen)
     except InputError:
@@ -105,7 +105,7 @@ def draw_form_of_view(workspace: Workspace, t: Words, form: Form, values: Mappin
 def _implied(workspace: Workspace, view: View) -> tuple[str, str]:
     """Data and name of a form whose address names none: those of a run that is prepared and not trained yet."""
     name = view.get("run", "")
-    if name not in workspace.run_names() or watched(workspace, view):
+    if name not in workspace.run_names() or find_watched(workspace, view):
         return EASY_VQA, ""
     return source_of_run(workspace, name) or EASY_VQA, name
 

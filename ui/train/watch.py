@@ -9,12 +9,12 @@ import gradio as gr
 
 from ui.components.job_panel import duration, job_panel
 from ui.components.parts import Drawn, Parts
-from ui.components.tab import Page, View, moved
+from ui.components.tab import Page, View, change_view
 from ui.components.widgets import curve, links, progress
 from ui.components.words import Words
 from ui.jobs.jobs import Job
-from ui.train.curves import CURVES, curves_stamp, draw_curves, read_curves
-from ui.train.plan import checked_name, resume_command, shown_path, sources
+from ui.train.curves import CURVES, draw_curves, read_curves, stamp_curves
+from ui.train.plan import build_resume_command, check_name, format_path, list_sources
 from ui.workspace.workspace import Workspace
 from vqa_core.files import InputError, changed_s
 from vqa_core.planning.run_state import can_resume, checkpoint_progress
@@ -53,7 +53,7 @@ def watch_section(page: Page, view: gr.JSON) -> Watch:
     parts = own | panel.parts
 
     def draw(view: View, known: str = "") -> Drawn:
-        name = watched(workspace, view)
+        name = find_watched(workspace, view)
         job = last_job(workspace, name) if name else None
         return panel.draw(job) | draw_run(workspace, t, name, job, known)
 
@@ -61,7 +61,7 @@ def watch_section(page: Page, view: gr.JSON) -> Watch:
     return Watch(parts, draw, another)
 
 
-def watched(workspace: Workspace, view: View) -> str:
+def find_watched(workspace: Workspace, view: View) -> str:
     """The run that the view names, if it is trained, was, or is about to be; else ""."""
     name = view.get("run", "")
     if name in workspace.run_names():
@@ -78,7 +78,7 @@ def source_of_run(workspace: Workspace, name: str) -> str:
         root = workspace.run(name).data_root().resolve()
     except (InputError, KeyError, TypeError, ValueError, OSError):
         return ""
-    return next((key for key, source in sources(workspace).items() if source.root.resolve() == root), "")
+    return next((key for key, source in list_sources(workspace).items() if source.root.resolve() == root), "")
 
 
 def last_job(workspace: Workspace, name: str) -> Job | None:
@@ -94,15 +94,15 @@ def draw_run(workspace: Workspace, t: Words, name: str, job: Job | None, known: 
         hidden = {"watch": gr.Column(visible=False), "resume": gr.Button(visible=False)}
         return nothing | hidden | {"timer": gr.Timer(active=False)}
     run = RunDir(workspace.runs / name)
-    active = job.active if job else being_written(run)  # what was written before a job ended is that job's
+    active = job.active if job else is_being_written(run)  # what was written before a job ended is that job's
     reached = None if job and job.active else checkpoint_progress(run)
-    onward = [] if active or not (run.model / "vqa.json").is_file() else onward_links(t, name)
+    onward = [] if active or not (run.model / "vqa.json").is_file() else list_onward_links(t, name)
     steps = _steps(job, reached)
-    stamp = f"{curves_stamp(run)}:{steps}"
+    stamp = f"{stamp_curves(run)}:{steps}"
     curves: Drawn = dict.fromkeys(CURVES, gr.skip()) if stamp == known else draw_curves(t, read_curves(run), steps)
     return curves | {
         "watch": gr.Column(visible=True),
-        "standing": {} if job else standing_of(t, run),
+        "standing": {} if job else describe_standing(t, run),
         "resume": _resume_button(t, run, None if active else reached),
         "onward": {"links": onward},
         "stamp": stamp,
@@ -123,35 +123,35 @@ def _resume_button(t: Words, run: RunDir, reached: tuple[int, int] | None) -> gr
     return gr.Button(t("train.resume", step=f"{reached[0]:,}", steps=f"{reached[1]:,}"), visible=True)
 
 
-def standing_of(t: Words, run: RunDir) -> dict[str, Any]:
+def describe_standing(t: Words, run: RunDir) -> dict[str, Any]:
     """A run that no job of the page trained: how far it is, by its files."""
     curves = read_curves(run)
     trained = (run.model / "vqa.json").is_file()
-    state = "elsewhere" if being_written(run) else "trained" if trained else "not_finished"
+    state = "elsewhere" if is_being_written(run) else "trained" if trained else "not_finished"
     text = t("train.reached", step=f"{curves.last_step:,}", time=duration(t, curves.seconds)) if curves.seconds else ""
     title = t(f"train.{state}", run=run.root.name)
     return {"title": title, "text": text, "mark": "right" if state == "trained" else ""}
 
 
-def being_written(run: RunDir) -> bool:
+def is_being_written(run: RunDir) -> bool:
     """Whether somebody, a person in a terminal perhaps, trains the run right now."""
     reached = checkpoint_progress(run)
     recent = time.time() - changed_s(run.metrics) < STILL_WRITTEN_S
     return recent and not (reached and reached[0] >= reached[1])
 
 
-def onward_links(t: Words, name: str) -> list[dict[str, Any]]:
+def list_onward_links(t: Words, name: str) -> list[dict[str, Any]]:
     """Where to go with a trained model."""
     return [{"text": t(f"train.to_{tab}"), "view": {"tab": tab, "run": name}} for tab in ("predict", "ask")]
 
 
 def resume(workspace: Workspace, t: Words, view: View) -> View:
     """Go on with the run of the view from its newest checkpoint; an InputError where there is nothing to go on with."""
-    name = checked_name(t, view.get("run", ""))
+    name = check_name(t, view.get("run", ""))
     run = RunDir(workspace.runs / name)
-    if last_job(workspace, name) is None and being_written(run):
+    if last_job(workspace, name) is None and is_being_written(run):
         raise InputError(t("train.busy_elsewhere", run=name))
     if not can_resume(run):
         raise InputError(t("train.nothing_to_resume", run=name))
-    workspace.jobs.start("train", name, [resume_command(shown_path(run.root))])
-    return moved(view, run=name)
+    workspace.jobs.start("train", name, [build_resume_command(format_path(run.root))])
+    return change_view(view, run=name)

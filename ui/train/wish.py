@@ -11,22 +11,22 @@ from gradio.utils import get_upload_folder
 
 from ui.components.form import BY_HAND, Form, Sections
 from ui.components.parts import Drawn
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
 from ui.components.words import Words
-from ui.jobs.jobs import shown_command
-from ui.train.estimates import estimates, rows_of
+from ui.jobs.jobs import format_command
+from ui.train.estimates import estimate_training, rows_of
 from ui.train.plan import (
     CHOICE_NEEDED,
     Source,
-    checked_name,
-    commands,
-    default_name,
-    free_name,
+    build_commands,
+    check_name,
+    find_free_name,
     inspect_folder,
+    list_presets,
+    list_sources,
+    make_default_name,
     preset_sections,
-    presets,
     sections_of,
-    sources,
     start,
 )
 from ui.workspace.workspace import Workspace
@@ -41,7 +41,7 @@ Values = Mapping[str, Any]  # what the form holds by the name of each part: data
 
 def source_of(workspace: Workspace, t: Words, key: str) -> Source:
     """The dataset chosen; an InputError if it is gone."""
-    source = sources(workspace).get(key)
+    source = list_sources(workspace).get(key)
     if source is None:
         raise InputError(t("train.no_source", data=key))
     return source
@@ -51,9 +51,9 @@ def name_of(workspace: Workspace, t: Words, values: Values) -> str:
     """The name typed, or one that says what is trained on what."""
     name, preset = (values["name"] or "").strip(), values["preset"]
     if name:
-        return checked_name(t, name)
+        return check_name(t, name)
     data = source_of(workspace, t, values["data"]).name
-    return default_name(workspace, data, "" if preset == DEFAULTS else preset)
+    return make_default_name(workspace, data, "" if preset == DEFAULTS else preset)
 
 
 def draw_plan(workspace: Workspace, t: Words, form: Form, values: Values) -> Drawn:
@@ -62,14 +62,14 @@ def draw_plan(workspace: Workspace, t: Words, form: Form, values: Values) -> Dra
         chosen = form.read(values)
         source, name = source_of(workspace, t, values["data"]), name_of(workspace, t, values)
         there = inspect_folder(workspace, name, source, _data(chosen))
-        figures = estimates(workspace, t, name, source, there, chosen)
+        figures = estimate_training(workspace, t, name, source, there, chosen)
         way = values["way"] if values["way"] in there.ways else None
         clear = way or there.kind not in CHOICE_NEEDED
-        todo = commands(workspace, name, source, values["preset"], chosen, there, way or "") if clear else ()
+        todo = build_commands(workspace, name, source, values["preset"], chosen, there, way or "") if clear else ()
     except InputError as error:
         return {
             "figures": {"rows": []},
-            "there": {"title": sentence(str(error), t), "mark": "wrong"},
+            "there": {"title": translate(str(error), t), "mark": "wrong"},
             "way": gr.Radio(visible=False),
             "other_name": gr.Button(visible=False),
             "command": "",
@@ -77,13 +77,13 @@ def draw_plan(workspace: Workspace, t: Words, form: Form, values: Values) -> Dra
         }
     ways = [(t(f"train.way_{each}"), each) for each in there.ways]
     free = there.kind in CHOICE_NEEDED
-    other_name = t("train.other_name", name=free_name(workspace, name)) if free else ""
+    other_name = t("train.other_name", name=find_free_name(workspace, name)) if free else ""
     return {
         "figures": figures,
         "there": _there(t, name, there),
         "way": gr.Radio(ways, value=way, visible=bool(ways)),
         "other_name": gr.Button(other_name, visible=free),
-        "command": " && \\\n".join(map(shown_command, todo)),
+        "command": " && \\\n".join(map(format_command, todo)),
         "start": gr.Button(t("train.resume_plain" if way == "resume" else "train.start"), interactive=bool(todo)),
     }
 
@@ -110,7 +110,7 @@ def start_wish(workspace: Workspace, t: Words, form: Form, values: Values) -> st
 
 def show_preset(workspace: Workspace, form: Form, values: Values) -> Drawn:
     """The chosen preset's value for each part of the form, with the columns of the chosen data."""
-    source = sources(workspace).get(values["data"])
+    source = list_sources(workspace).get(values["data"])
     return form.show(with_columns(preset_sections(values["preset"]), source))
 
 
@@ -125,7 +125,7 @@ def with_columns(chosen: Sections, source: Source | None) -> Sections:
 def about_preset(t: Words, name: str) -> str:
     """What a preset is for."""
     key = f"train.preset_{name.replace('-', '_')}"
-    return t(key) if t.has(key) and (name in presets() or name == DEFAULTS) else ""
+    return t(key) if t.has(key) and (name in list_presets() or name == DEFAULTS) else ""
 
 
 def load_config(t: Words, form: Form, path: str) -> Drawn:

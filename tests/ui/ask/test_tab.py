@@ -21,7 +21,7 @@ from ui.components.tab import Page
 from ui.components.wiring import Wiring
 from ui.components.words import Words
 from ui.workspace import models as models_module
-from ui.workspace.asked import Answered
+from ui.workspace.history import Answer
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings
 from vqa_core.data.images import open_image
@@ -98,7 +98,7 @@ def test_answers_stream_and_end_with_what_the_api_answers(workspace: Workspace, 
 def test_what_is_drawn_is_what_was_answered(workspace: Workspace, view: dict[str, str]) -> None:
     drawn = ask(workspace, view, QUESTIONS[0])[-1]
     (kept,) = json.loads(drawn["json"])
-    assert Answered(**kept).question == QUESTIONS[0]
+    assert Answer(**kept).question == QUESTIONS[0]
     assert (
         drawn["prompt"]
         == kept["prompt"]
@@ -285,13 +285,13 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
     subject = find_subject(workspace, view)
     assert subject
     ask(workspace, view, QUESTIONS[0])
-    (given,) = workspace.asked.answers(subject.key)
+    (given,) = workspace.history.answers(subject.key)
     whole, seen = draw_input(workspace, EN, subject, given)  # the picture is 50 x 40
     assert "50 × 40" in whole["caption"]
     assert "20%" in whole["caption"]
     assert "32 × 32" in seen["caption"]
     assert whole["src"].startswith("data:image/webp;base64,")
-    padded = Answered(**asdict(given) | {"pixels": given.pixels | {"aspect": "pad"}})
+    padded = Answer(**asdict(given) | {"pixels": given.pixels | {"aspect": "pad"}})
     assert EN("ask.padded") in draw_input(workspace, EN, subject, padded)[0]["caption"]
 
 

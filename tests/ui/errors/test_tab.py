@@ -11,14 +11,14 @@ from tests.support.answered import answered
 from tests.support.tiny import tiny_picture
 from tests.support.workspaces import easy_workspace
 from ui.ask.scene import find_subject
-from ui.components.tab import Page, View, moved
+from ui.components.tab import Page, View, change_view
 from ui.components.wiring import Wiring
 from ui.components.words import FOLDER, LANGUAGES, Words
 from ui.errors import tab as errors
 from ui.errors.moves import CHOICES, CLICKS, PICKS
 from ui.errors.panels import percent
 from ui.errors.scene import PAGE, read_scene
-from ui.predict.newest import newest_cells, picture_of
+from ui.predict.newest import find_picture, list_newest
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import answers_of
 from vqa_core.files import InputError, read_json, write_json
@@ -41,7 +41,7 @@ def draw(workspace: Workspace, view: View, t: Words = T) -> dict[str, Any]:
 
 
 def move(workspace: Workspace, view: View, change: Any, *values: Any) -> View:
-    return moved(view, **change(read_scene(workspace, T, view), *values))
+    return change_view(view, **change(read_scene(workspace, T, view), *values))
 
 
 def chosen_image(workspace: Workspace) -> str:
@@ -151,7 +151,7 @@ def test_tags_are_kept_in_the_run_shown_and_filtered_by(easy: Workspace) -> None
     assert buttons["ambiguous"].value == "2 Ambiguous ✓"
     found = draw(easy, FIRST | {"tag": "ambiguous"})["gallery"]
     assert [cell["key"] for cell in found["cells"]] == [view["sample"]]
-    view = move(easy, FIRST | {"tag": "ambiguous"}, tagged)  # it is lost from the gallery and stays in sight
+    view = move(easy, FIRST | {"tag": "ambiguous"}, tagged)  # it is lost from the gallery and stays in status
     drawn = draw(easy, view)
     assert drawn["gallery"]["cells"] == []
     assert drawn["facts"]["rows"]
@@ -275,8 +275,8 @@ def test_no_file_of_a_run_shows_a_picture_outside_its_dataset(name: str, tmp_pat
     drawn = draw(workspace, {"show": "all", "sample": "q0"})
     assert [cell["src"] for cell in drawn["gallery"]["cells"]] == [""]
     assert drawn["picture"] == {}
-    assert [cell["src"] for cell in newest_cells(workspace, T, run, "val")] == [""]
-    assert picture_of(workspace, T, run, "val", "q0") == {}
+    assert [cell["src"] for cell in list_newest(workspace, T, run, "val")] == [""]
+    assert find_picture(workspace, T, run, "val", "q0") == {}
     with pytest.raises(InputError, match="is gone"):
         find_subject(workspace, {"of": "a", "split": "val", "sample": "q0"})
 

@@ -16,7 +16,7 @@ from ui.components.words import LANGUAGES, Words
 from ui.explore import tab as explore
 from ui.explore.panel import draw_sample
 from ui.explore.scene import Scene, quoted, scene_of, unquoted
-from ui.workspace.datasets import Sight
+from ui.workspace.datasets import IndexStatus
 from ui.workspace.index_job import IndexState
 from ui.workspace.workspace import Workspace
 from vqa_core.data.index import selection as data_selection
@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         log.append(Prediction(e.question_id, "yes", "yes", 0.75) for e in val)
     Tags(workspace.run("one")).toggle(val[0].question_id, "ambiguous")
     deadline = time.monotonic() + 60
-    while any(workspace.datasets.preprocess(dataset).state for dataset in workspace.datasets.all()):
+    while any(workspace.datasets.update_index(dataset).state for dataset in workspace.datasets.all()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return workspace
@@ -178,7 +178,7 @@ def test_every_column_that_a_dataset_may_name_has_a_field(tmp_path: Path) -> Non
 def test_what_went_wrong_unforeseen_says_where_its_log_is(workspace: Workspace) -> None:
     here = scene(workspace)
     assert here.dataset is not None
-    failed = replace(here, sight=Sight(None, IndexState("failed")))
+    failed = replace(here, status=IndexStatus(None, IndexState("failed")))
     text = explore.draw(workspace, T, failed)["status"]["value"]["text"]
     assert f"indexes/{here.dataset.key}/log.txt" in text
     assert (workspace.cache / "indexes" / here.dataset.key / "log.txt").is_file()
@@ -196,7 +196,7 @@ def test_without_a_dataset_there_is_one_button(tmp_path: Path) -> None:
     assert shown["timer"].active
     assert not shown["body"].visible
     deadline = time.monotonic() + 120
-    while scene_of(workspace, T, view).sight.state:
+    while scene_of(workspace, T, view).status.state:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     shown = drawn(workspace, **view)

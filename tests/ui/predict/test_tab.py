@@ -136,10 +136,10 @@ def test_what_is_shown_is_what_is_started_and_keeps_the_runs_settings(
 
 
 def test_test_questions_are_scored_where_the_dataset_has_their_answers(run: RunDir, made: Path) -> None:
-    commands = predicting.prediction_commands(run, "test", PredictSettings())
+    commands = predicting.build_prediction_commands(run, "test", PredictSettings())
     assert commands[1][-2:] == ("--answers", str(made / "data" / "solution.csv"))
     run.write_section("dataset", {"root": str(run.root)})
-    assert len(predicting.prediction_commands(run, "test", PredictSettings())) == 1
+    assert len(predicting.build_prediction_commands(run, "test", PredictSettings())) == 1
 
 
 @pytest.mark.parametrize("batch", [None, 0, 1.5, -3])
@@ -212,13 +212,13 @@ def test_the_newest_answers_come_first_one_a_picture_with_right_and_wrong(worksp
         for example in examples[:-1]:
             log.append([Prediction(example.question_id, str(example.answer), "", 0.5)])
         log.append([Prediction(examples[-1].question_id, "<b>x</b>", "", None)])
-    cells = newest.newest_cells(workspace, T, run, "val")
+    cells = newest.list_newest(workspace, T, run, "val")
     assert (cells[0]["key"], cells[0]["note"], cells[0]["mark"]) == (examples[-1].question_id, "<b>x</b>", "wrong")
     assert all(cell["mark"] == "right" and "50.0 %" in cell["note"] for cell in cells[1:])
     assert len({cell["src"] for cell in cells}) == len(cells) > 1
-    chosen = newest.picture_of(workspace, T, run, "val", examples[-1].question_id)
+    chosen = newest.find_picture(workspace, T, run, "val", examples[-1].question_id)
     assert T("predict.right_answer", answer=examples[-1].answer) in chosen["caption"]
-    assert newest.picture_of(workspace, T, run, "val", "../x") == {}
+    assert newest.find_picture(workspace, T, run, "val", "../x") == {}
 
 
 def test_what_is_downloaded_is_what_the_command_writes(
@@ -232,7 +232,7 @@ def test_what_is_downloaded_is_what_the_command_writes(
     assert [row[0] for row in drawn["findings"]["rows"]] == warnings
     assert drawn["download"].interactive is True
     kept = submit.write_submission(run)
-    file = Path(submit.offered(kept.path))
+    file = Path(submit.offer_file(kept.path))
     assert file.name == "submission.csv"
     assert file.is_relative_to(tmp_path / "gradio")
     assert file.read_bytes() == (tmp_path / "by-hand.csv").read_bytes() == run.submission.read_bytes()

@@ -19,15 +19,15 @@ from ui.components.words import Words
 from ui.train import tab as train
 from ui.train import watch as train_watch
 from ui.train.choices import list_runs_to_show
-from ui.train.curves import DRAWN, draw_curves, interval, read_curves, thinned
+from ui.train.curves import DRAWN, draw_curves, interval, read_curves, thin
 from ui.train.layout import draw_form
 from ui.train.plan import (
     QUICK_DEMO,
-    checked_name,
-    default_name,
-    free_name,
-    presets,
-    sources,
+    check_name,
+    find_free_name,
+    list_presets,
+    list_sources,
+    make_default_name,
     start_quick_demo,
 )
 from ui.train.wish import DEFAULTS, Values, about_preset, draw_plan, load_config, save_config, show_preset, start_wish
@@ -70,7 +70,7 @@ def wait(done: Any, seconds: float = 240.0) -> None:
 
 def toy(workspace: Workspace) -> str:
     """The key of the data `toy`."""
-    return next(key for key, source in sources(workspace).items() if source.name == "toy")
+    return next(key for key, source in list_sources(workspace).items() if source.name == "toy")
 
 
 def wish(
@@ -126,13 +126,13 @@ def test_the_command_prepares_and_trains_with_what_differs_from_the_preset(works
     wanted = head(toy(workspace), "demo", "가-1")
     values = show_preset(workspace, form, wanted)
     sections = form.read(values)
-    assert sections["train"] == TrainSettings(**read_config(presets()["demo"])["train"])
+    assert sections["train"] == TrainSettings(**read_config(list_presets()["demo"])["train"])
     drawn = plan(workspace, form, wanted | values)
     config = shlex.split(drawn["command"].splitlines()[1])
     assert drawn["command"].splitlines()[0] == "python -m train.prepare --data data/toy --run 'runs/가-1' && \\"
     assert config[:5] == ["python", "-m", "train.finetune", "--run", "runs/가-1"]
     assert config[5] == "--config"
-    assert Path(config[6]).samefile(presets()["demo"])
+    assert Path(config[6]).samefile(list_presets()["demo"])
     assert config[7:] == []
 
     sections["train"] = TrainSettings(**sections["train"].to_dict() | {"lora_rank": 4, "gradient_checkpointing": True})
@@ -235,20 +235,20 @@ def test_a_run_that_a_job_works_on_is_left_alone(workspace: Workspace, form: For
 @pytest.mark.parametrize("name", ["..", "a/b", "/etc", ".page", "-x", "a b", "a\n", "a\0", "", "<b>", "x" * 65])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="A run can't be called"):
-        checked_name(T, name)
+        check_name(T, name)
 
 
 @pytest.mark.parametrize("name", ["a", "가나다-2", "1.5_b", "x" * 64])
 def test_letters_of_any_script_make_a_name(name: str) -> None:
-    assert checked_name(T, name) == name
+    assert check_name(T, name) == name
 
 
 def test_a_free_name_is_nobodys(workspace: Workspace) -> None:
-    assert free_name(workspace, "a") == "a"
+    assert find_free_name(workspace, "a") == "a"
     (workspace.runs / "a").mkdir(parents=True)
     (workspace.runs / "a-2").mkdir()
-    assert free_name(workspace, "a") == free_name(workspace, "a-2") == "a-3"
-    assert default_name(workspace, "내 data/<b>", "demo") == "내-data-b-demo"
+    assert find_free_name(workspace, "a") == find_free_name(workspace, "a-2") == "a-3"
+    assert make_default_name(workspace, "내 data/<b>", "demo") == "내-data-b-demo"
 
 
 def test_a_wrong_value_is_a_sentence_in_place_and_nothing_can_start(workspace: Workspace, form: Form) -> None:
@@ -339,11 +339,11 @@ def test_a_file_that_is_no_config_is_a_sentence_without_the_servers_paths(
 
 
 def test_every_preset_says_in_both_languages_what_it_is_for() -> None:
-    for name in (*presets(), DEFAULTS):
+    for name in (*list_presets(), DEFAULTS):
         assert about_preset(T, name)
         assert about_preset(KO, name) not in ("", about_preset(T, name))
     assert about_preset(T, "no_run") == ""
-    assert QUICK_DEMO[0] in presets()
+    assert QUICK_DEMO[0] in list_presets()
 
 
 def test_the_quick_demo_takes_easy_vqa_and_a_free_name(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +371,7 @@ def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     )
     shown = form.show({"data": DataSettings(val_fraction=0.2), "model": model, "train": settings})
     name = start_wish(workspace, T, form, head(toy(workspace), DEFAULTS, "가") | shown)
-    assert train_watch.watched(workspace, {"run": name}) == "가"
+    assert train_watch.find_watched(workspace, {"run": name}) == "가"
     run = RunDir(workspace.runs / name)
     wait(lambda: read_curves(run).last_step >= 3)
     watch = draw_watch(workspace, name)
@@ -413,7 +413,7 @@ def test_a_run_that_was_trained_in_a_terminal_is_shown_too(workspace: Workspace)
 
 def test_a_prepared_run_is_about_to_be_trained_under_its_name_with_its_data(workspace: Workspace) -> None:
     prepared(workspace)
-    assert train_watch.watched(workspace, {"run": "a"}) == ""
+    assert train_watch.find_watched(workspace, {"run": "a"}) == ""
     drawn = train.draw_head(workspace, T, {"run": "a"})
     assert drawn["data"]["value"] == toy(workspace)
     assert drawn["name"] == "a"
@@ -432,13 +432,13 @@ def test_thousands_of_points_are_thinned_without_losing_a_spike() -> None:
     points = [(step, 1.0) for step in range(10_000)]
     points[5_003] = (5_003, 99.0)
     points[7_777] = (7_777, -3.0)
-    kept = thinned(points)
+    kept = thin(points)
     assert len(kept) <= DRAWN
     assert (5_003, 99.0) in kept
     assert (7_777, -3.0) in kept
     assert (kept[0], kept[-1]) == (points[0], points[-1])
     assert [step for step, _ in kept] == sorted(step for step, _ in kept)
-    assert thinned(points[:DRAWN]) == points[:DRAWN]
+    assert thin(points[:DRAWN]) == points[:DRAWN]
 
 
 def test_metrics_are_read_as_far_as_they_make_sense(tmp_path: Path) -> None:

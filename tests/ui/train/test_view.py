@@ -13,8 +13,8 @@ from ui.components.tab import View
 from ui.components.words import Words
 from ui.train import tab as train
 from ui.train.layout import draw_form
-from ui.train.plan import Source, preset_sections, sources
-from ui.train.view import FIRST_PRESET, NOTHING, draw_form_of_view, keep_form, keep_name, wish_of
+from ui.train.plan import Source, list_sources, preset_sections
+from ui.train.view import FIRST_PRESET, NOTHING, draw_form_of_view, keep_form, keep_name, read_wish
 from ui.train.wish import DEFAULTS, with_columns
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
@@ -39,7 +39,7 @@ def form() -> Form:
 
 
 def toy(workspace: Workspace) -> str:
-    return next(key for key, source in sources(workspace).items() if source.name == "toy")
+    return next(key for key, source in list_sources(workspace).items() if source.name == "toy")
 
 
 def entered(view: View, data: str, preset: str, name: str, settings: Drawn) -> Drawn:
@@ -61,7 +61,7 @@ def test_what_differs_from_the_preset_is_in_the_address_and_comes_back(workspace
         "vision_feature_layer": "-1", "instruction": 'a "b" & c', "epochs": "3", "learning_rate": "1e-05",
         "lora_targets": "q_proj v_proj", "tf32": "true",
     }  # fmt: skip
-    wish = wish_of(workspace, T, view)
+    wish = read_wish(workspace, T, view)
     assert (wish.data, wish.preset, wish.name, wish.wrong) == (toy(workspace), DEFAULTS, "내 것", ())
     assert wish.chosen == sections
     values["view"] = view
@@ -77,7 +77,7 @@ def test_an_emptied_setting_comes_back_empty(workspace: Workspace, form: Form) -
     sections = base | {"model": ModelSettings(**base["model"].to_dict() | {"projector": ""})}
     view = keep_form(workspace, form, entered({}, "easy-vqa", "demo", "", form.show(sections)))
     assert view == {"preset": "demo", "projector": NOTHING}
-    assert wish_of(workspace, T, view).chosen == sections
+    assert read_wish(workspace, T, view).chosen == sections
 
 
 def test_as_long_as_a_value_can_not_be_the_settings_stay(workspace: Workspace, form: Form) -> None:
@@ -94,7 +94,7 @@ def test_what_can_not_be_in_an_address_is_said_and_left_out(workspace: Workspace
         "trust_remote_code": "some/model", "nonsense": "1", "lora_rank": "4", "learning_rate": "nan",
     }  # fmt: skip
     for t in (T, KO):
-        wish = wish_of(workspace, t, odd)
+        wish = read_wish(workspace, t, odd)
         assert len(wish.wrong) == len(odd) - 1
         assert (wish.data, wish.preset) == ("easy-vqa", FIRST_PRESET)
         assert wish.chosen["train"] == TrainSettings(
@@ -108,11 +108,11 @@ def test_what_can_not_be_in_an_address_is_said_and_left_out(workspace: Workspace
 
 def test_a_prepared_run_needs_neither_data_nor_name_in_its_address(workspace: Workspace) -> None:
     prepare(RunDir(workspace.runs / "a"), "data/toy", DataSettings())
-    wish = wish_of(workspace, T, {"run": "a"})
+    wish = read_wish(workspace, T, {"run": "a"})
     assert (wish.data, wish.name) == (toy(workspace), "a")
     assert keep_name(workspace, {"run": "a"}, "a") == {"run": "a"}
     cleared = keep_name(workspace, {"run": "a"}, "")
-    assert wish_of(workspace, T, cleared).name == ""
+    assert read_wish(workspace, T, cleared).name == ""
 
 
 def test_a_datasets_columns_fill_the_form_that_of_the_picture_too() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from tests.support.tiny import tiny_picture
 from ui.workspace import asked as module
-from ui.workspace.asked import Answered, Asked, id_of
+from ui.workspace.history import Answer, AnswerHistory, id_of
 from vqa_core.files import InputError
 
 PIXELS = {"side": 32, "aspect": "square", "mean": [0.5, 0.5, 0.5], "std": [1.0, 1.0, 1.0]}
-ANSWER = Answered("색은?\u2028 <b>", "none", 0.5, [], 0.1, "<image>색은?", "ok", "", "demo", PIXELS, 1.0)
+ANSWER = Answer("색은?\u2028 <b>", "none", 0.5, [], 0.1, "<image>색은?", "ok", "", "demo", PIXELS, 1.0)
 
 
 def write_picture(path: Path, seed: int = 0) -> Path:
@@ -21,7 +21,7 @@ def write_picture(path: Path, seed: int = 0) -> Path:
 
 
 def test_a_picture_is_kept_as_it_came_under_the_hash_of_its_bytes(tmp_path: Path) -> None:
-    asked, path = Asked(tmp_path / "asked"), write_picture(tmp_path / "한글 이름 (1).png")
+    asked, path = AnswerHistory(tmp_path / "asked"), write_picture(tmp_path / "한글 이름 (1).png")
     key = asked.keep(path)
     assert key == id_of(path) == asked.keep(path)
     assert asked.picture(key).read_bytes() == path.read_bytes()
@@ -31,14 +31,14 @@ def test_a_picture_is_kept_as_it_came_under_the_hash_of_its_bytes(tmp_path: Path
 @pytest.mark.parametrize("key", ["", "..", "../asked", "0" * 32, "0" * 31 + "/", "A" * 32, "x\0y", "한글"])
 def test_an_id_is_never_a_path(key: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not kept any more"):
-        Asked(tmp_path / "asked").picture(key)
+        AnswerHistory(tmp_path / "asked").picture(key)
 
 
 def test_answers_come_back_as_they_were_given(tmp_path: Path) -> None:
-    asked = Asked(tmp_path)
+    asked = AnswerHistory(tmp_path)
     asked.add("k", [ANSWER, replace(ANSWER, answer="")])
     asked.add("k", [replace(ANSWER, answer="001")])
-    assert Asked(tmp_path).answers("k") == [ANSWER, replace(ANSWER, answer=""), replace(ANSWER, answer="001")]
+    assert AnswerHistory(tmp_path).answers("k") == [ANSWER, replace(ANSWER, answer=""), replace(ANSWER, answer="001")]
     assert asked.answers("another") == []
     asked.forget("k")
     asked.forget("k")
@@ -46,7 +46,7 @@ def test_answers_come_back_as_they_were_given(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_short_by_a_kill_costs_that_answer_alone(tmp_path: Path) -> None:
-    asked = Asked(tmp_path)
+    asked = AnswerHistory(tmp_path)
     asked.add("k", [ANSWER])
     with (tmp_path / "k" / "answers.jsonl").open("a") as file:
         file.write('\n{"question": "cut sho')
@@ -58,7 +58,7 @@ def test_a_line_cut_short_by_a_kill_costs_that_answer_alone(tmp_path: Path) -> N
 
 def test_the_pictures_untouched_for_longest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT", 2)
-    asked = Asked(tmp_path / "asked")
+    asked = AnswerHistory(tmp_path / "asked")
     keys = [asked.keep(write_picture(tmp_path / f"{seed}.png", seed)) for seed in range(2)]
     asked.add(keys[0], [ANSWER])
     keys.append(asked.keep(write_picture(tmp_path / "2.png", 2)))
@@ -66,7 +66,7 @@ def test_the_pictures_untouched_for_longest_go_first(tmp_path: Path, monkeypatch
 
 
 def test_the_bytes_of_kept_pictures_are_limited_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Asked(tmp_path / "asked")
+    asked = AnswerHistory(tmp_path / "asked")
     paths = [write_picture(tmp_path / f"{seed}.png", seed) for seed in range(3)]
     monkeypatch.setattr(module, "KEPT_BYTES", sum(path.stat().st_size for path in paths[1:]))
     keys = [asked.keep(path) for path in paths]

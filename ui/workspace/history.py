@@ -1,4 +1,4 @@
-"""Asked: the pictures that questions were asked about, and the answers, on disk: a reload shows the same.
+"""AnswerHistory: the pictures that questions were asked about, and the answers, on disk: a reload shows the same.
 
 <folder>/<id>/picture        the file as it came, where it was uploaded; the id is the start of its hash
               answers.jsonl  one answer a line
@@ -30,7 +30,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Answer:
     """One answer and how it came about; `asdict` makes it ready for JSON.
 
     `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
@@ -54,7 +54,7 @@ class Answered:
     searched: bool = True
 
 
-class Asked:
+class AnswerHistory:
     """Keeps pictures and answers below `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Asked:
             raise InputError("This picture is not kept any more. Choose it again.")
         return path
 
-    def answers(self, key: str) -> list[Answered]:
+    def answers(self, key: str) -> list[Answer]:
         """What was answered about the picture of that id, oldest first."""
         path = self.folder / key / "answers.jsonl"
         if not path.is_file():
@@ -99,10 +99,10 @@ class Asked:
         found = []
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             with contextlib.suppress(ValueError, TypeError):  # cut short where a server was killed; or empty
-                found.append(Answered(**json.loads(line)))
+                found.append(Answer(**json.loads(line)))
         return found
 
-    def add(self, key: str, answers: Iterable[Answered]) -> None:
+    def add(self, key: str, answers: Iterable[Answer]) -> None:
         """Write down answers about the picture of that id."""
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
