@@ -1,4 +1,4 @@
-"""What a model was trained on, in one line, from what its run and its folder say."""
+"""What a model was trained on, in one line, read from its run and its folder."""
 
 from pathlib import Path
 from typing import Any

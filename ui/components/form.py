@@ -1,4 +1,4 @@
-"""A form drawn from settings dataclasses: each field a component, its limits, unit and choices those of the field.
+"""A form drawn from settings dataclasses: each field becomes a component with the field's limits, unit and choices.
 
 form = Form(t, "train", {"train": TrainSettings})
 form.draw("train", "stage", "epochs")              # where it stands in the page: parts "train.stage", "train.epochs"

@@ -1,4 +1,4 @@
-"""The panel of a job: how it stands and how far it has come, the commands to copy, the log's tail, a button to stop it.
+"""The panel of a job: its status and progress, the commands to copy, the end of its log, and a button to stop it.
 
 panel = job_panel(page, "train")        in a tab's `build`: drawn where it stands
 panel.parts, panel.draw(job)            beside the tab's own parts, in `show` and in each tick of its timer

@@ -1,4 +1,4 @@
-"""What every tab is made of: `Page` is what a tab's `build` gets, `Tab` what it gives back."""
+"""Page, which a tab's `build` gets; Tab, which it returns; View, a tab's part of the address."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Widgets that Gradio has not. ui/server/assets/workbench.js builds elements and sets their text: a
-dataset's texts are never read as HTML.
+"""Widgets that Gradio lacks. ui/server/assets/workbench.js builds their elements and sets their texts, so a dataset's
+text is never read as HTML.
 
-A click gives `select` with the key of what was clicked: `def handler(..., event: gr.EventData)` reads `event.key`.
+A click triggers `select` with the key of the thing clicked: `def handler(..., event: gr.EventData)` reads `event.key`.
 """
 
 from typing import Any, TypedDict

@@ -1,4 +1,4 @@
-"""Wiring: every handler is hooked up here, so that none is a public endpoint and none fails without a sentence."""
+"""Wiring: connects every handler to its event, so that none is a public endpoint and none fails without a sentence."""
 
 import functools
 import html

@@ -1,4 +1,4 @@
-"""Compare with another run, on the Errors tab: which is better, where they differ, and which settings do."""
+"""The comparison with another run on the Errors tab: which is better, where they differ, and in which settings."""
 
 from typing import Any
 

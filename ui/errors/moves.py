@@ -1,4 +1,4 @@
-"""What each choice and click on the Errors tab changes in its view: plain functions (scene, value) -> changes."""
+"""What each choice and click on the Errors tab changes in its view, as plain functions (scene, value) -> changes."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The upper half of the Errors tab: how right the run is, where it is wrong, what it takes for what, and form alone."""
+"""The upper half of the Errors tab: the score, slices, the confusion matrix, and answers wrong in form alone."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Scene: what a view of the Errors tab stands for, read from the files. Whatever an address holds, there is one."""
+"""Scene: what a view of the Errors tab stands for, read from the files. Every address has one, whatever it says."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace

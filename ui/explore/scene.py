@@ -1,4 +1,4 @@
-"""Scene: what a view of the Explore tab stands for, read from the files. Whatever an address holds, there is one."""
+"""Scene: what a view of the Explore tab stands for, read from the files. Every address has one, whatever it says."""
 
 import json
 from dataclasses import dataclass, replace
@@ -17,10 +17,9 @@ from vqa_core.runs.run_dir import RunDir
 
 @dataclass(frozen=True)
 class Scene:
-    """`view` is the `requested` view made whole: what makes no sense is left out, and `notices` say so.
+    """`view` is the `requested` view without what makes no sense, which `notices` name, and with the rest filled in.
 
-    Without a `dataset` there is none at all; without an `index` it is still being made. `image` is the sample that is
-    looked at.
+    `dataset` is None where there are no datasets, `index` while it is being made. `image` is the sample shown in full.
     """
 
     view: View

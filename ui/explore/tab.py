@@ -1,4 +1,4 @@
-"""Explore: looking through a dataset of any size, by text and by kind, and at one sample with all its questions."""
+"""Explore: look through a dataset of any size, by text and by kind, and at one sample with all its questions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial

@@ -1,8 +1,8 @@
 """Jobs: long work as processes of their own, which outlive the page, its browser and its server.
 
 A job is a folder (ui/jobs/folder.py) and a runner (ui/jobs/runner.py) in a session of its own. One job at a time runs
-on a machine, in the order of their creation; one at a time has a run. All that is known of a job is read from its
-folder.
+on a machine, in the order of their creation, and one at a time belongs to a run. Everything about a job is read from
+its folder.
 """
 
 import contextlib

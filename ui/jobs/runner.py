@@ -1,4 +1,4 @@
-"""The process that sees a job to its end: python -m ui.jobs.runner FOLDER [LOCK]
+"""The process that runs a job to its end: python -m ui.jobs.runner FOLDER [LOCK]
 
 It waits for its turn, runs the commands one after another, and is the only one to write the job's state. The
 file `stop` asks it to stop. Started on a job whose runner was killed while the command lives, it watches that command.

@@ -1,4 +1,4 @@
-"""Predicting from the page: the commands that answer a split of a run, and what the run's files say of it."""
+"""The commands that answer a split of a run, and what the run's files say about its answers."""
 
 import itertools
 from collections.abc import Mapping
@@ -104,7 +104,7 @@ def settings_used(run: RunDir) -> PredictSettings:
 
 
 def score_of(run: RunDir, split: str) -> dict[str, Any] | None:
-    """What `eval.score` found for a split; None where it was not asked yet."""
+    """What `eval.score` found for a split; None where it has not run yet."""
     scores = read_json(run.score) if run.score.is_file() else {}
     score = scores.get(split) if isinstance(scores, Mapping) else None
     return dict(score) if isinstance(score, Mapping) else None

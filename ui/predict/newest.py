@@ -29,7 +29,7 @@ def list_newest(workspace: Workspace, t: Words, run: RunDir, split: str) -> list
         example = examples.get(item.question_id)
         if example is None or example.image_id in cells or len(cells) == SAMPLE:
             continue
-        cell: Cell = {"key": item.question_id, "caption": example.question, "note": _told(t, item)}
+        cell: Cell = {"key": item.question_id, "caption": example.question, "note": _describe(t, item)}
         cell["src"] = workspace.pictures.url_below(root, example.image)
         if example.answer is not None:
             cell["mark"] = "right" if item.answer == example.answer else "wrong"
@@ -47,13 +47,13 @@ def find_picture(workspace: Workspace, t: Words, run: RunDir, split: str, questi
     url = workspace.pictures.url_below(run.data_root(), example.image, FULL)
     if not url:
         return {}
-    caption = t("predict.one_answer", question=example.question, answer=_told(t, found))
+    caption = t("predict.one_answer", question=example.question, answer=_describe(t, found))
     if example.answer is not None and example.answer != found.answer:
         caption += " · " + t("predict.right_answer", answer=example.answer)
     return {"src": url, "alt": example.image_id, "caption": caption}
 
 
-def _told(t: Words, item: Prediction) -> str:
+def _describe(t: Words, item: Prediction) -> str:
     """`red 99.9 %`"""
     answer = item.answer or t("predict.empty_answer")
     if item.probability is None:

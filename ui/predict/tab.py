@@ -186,7 +186,7 @@ def _answered(t: Words, done: int, total: int) -> str:
 def _score(run: RunDir, split: str) -> dict[str, Any] | None:
     try:
         return score_of(run, split)
-    except InputError:  # a score.json that is none; eval.score tells of it
+    except InputError:  # no valid score.json, which eval.score will say
         return None
 
 

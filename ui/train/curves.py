@@ -66,7 +66,7 @@ def _read(path: Path, _changed: int, _size: int) -> Curves:
             row = json.loads(line)
             step, found = int(row["step"]), {name: float(row[name]) for name in values if name in row}
             seconds = max(seconds, float(row.get("seconds", 0.0)))
-            asked = int(row.get("eval_questions", 0))
+            number = int(row.get("eval_questions", 0))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
         for name, value in found.items():
@@ -75,7 +75,7 @@ def _read(path: Path, _changed: int, _size: int) -> Curves:
                 continue
             values[name].append((step, value))
             if name == "eval_accuracy":
-                questions.append(asked)
+                questions.append(number)
     return Curves(
         tuple(values["loss"]), tuple(values["learning_rate"]), tuple(values["eval_accuracy"]), tuple(questions),
         tuple(lost), seconds,

@@ -1,4 +1,4 @@
-"""What a training will take, drawn: each figure with what it rests on."""
+"""What a training will take: steps, memory and time, each with its basis."""
 
 from typing import Any
 

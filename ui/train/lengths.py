@@ -1,6 +1,6 @@
-"""The lengths of a dataset's training rows for the page, whose memory is no place for 400,000 rows.
+"""The lengths of a dataset's training rows.
 
-Those of a large dataset come from its index where that is up to date.
+Those of a large dataset come from its index if that is up to date: the page's memory is no place for 400,000 rows.
 """
 
 import contextlib

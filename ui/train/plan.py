@@ -1,4 +1,4 @@
-"""What a start would do: the run's name, what lies in its folder already, and the exact commands."""
+"""What starting a training does: the run's name, the state of its folder, and the exact commands."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The button of what is empty without a run: it starts the quick demo run and goes to Train, where that is watched."""
+"""The button that a tab shows where there is no run: it starts the quick demo run and goes to Train to watch it."""
 
 import gradio as gr
 

@@ -1,4 +1,4 @@
-"""Watching a training: how it stands, its curves as they grow, and going on where it stopped."""
+"""A training as it runs: its status, its curves as they grow, and the button that resumes it."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a person wishes to train: the form's values drawn as a plan, started, loaded from a file and saved to one."""
+"""What a person wishes to train: the form's values as a plan to draw, to start, to load from a file and to save."""
 
 import json
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Datasets: which there are, each under a short key, and the index of each. A key is never a path.
 
-There are those below the folder of the datasets, those that runs were prepared from, and those that were opened from
-the page, which `datasets.json` remembers.
+They are the datasets below the folder `data`, those that runs were prepared from, and those that somebody opened in the
+page, which `datasets.json` remembers.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """AnswerHistory: the pictures that questions were asked about, and the answers, on disk: a reload shows the same.
 
 <folder>/<id>/picture        the file as it came, where it was uploaded; the id is the start of its hash
-              answers.jsonl  one answer a line
+              answers.jsonl  one answer per line
               <hash>.webp    what a model's own processor made of it
 """
 
@@ -31,13 +31,13 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer and how it came about; `asdict` makes it ready for JSON.
+    """One answer and how it came about; `asdict` makes JSON of it.
 
     `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
     `seconds` is the time that all questions asked together took, without loading the model and without `likeliest`;
     `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
     PixelTransform, or where it has a processor of its own what was kept of its tiles; `asked` the time in seconds since
-    1970; `status` and `detail` are a Prediction's. `searched` is whether `likeliest` were looked for.
+    1970; `status` and `detail` are a Prediction's. `searched` is whether the likeliest answers were searched for.
     """
 
     question: str
@@ -63,7 +63,7 @@ class AnswerHistory:
 
     @contextlib.contextmanager
     def once(self, what: tuple[str, ...]) -> Iterator[bool]:
-        """Whether `what` may be asked now: a second click waits for the first one's answer and asks nothing."""
+        """Whether to ask `what` now: a second click waits for the answer to the first one and asks nothing."""
         mine = threading.Event()
         going = self._asking.setdefault(what, mine)
         if going is not mine:
@@ -92,7 +92,7 @@ class AnswerHistory:
         return path
 
     def answers(self, key: str) -> list[Answer]:
-        """What was answered about the picture of that id, oldest first."""
+        """The answers about the picture of that id, oldest first."""
         path = self.folder / key / "answers.jsonl"
         if not path.is_file():
             return []

@@ -1,9 +1,9 @@
-"""IndexJob: making the index of a dataset, in a process of its own: the page's memory is no place for 400,000 rows.
+"""IndexJob: makes the index of a dataset in a process of its own: the page's memory is no place for 400,000 rows.
 
 python -m ui.workspace.index_job --data data/easy-vqa --out runs/.page/indexes/easy-vqa
 
-The process survives the page. It holds a lock as long as it lives, and says in state.json how far it is and how it
-ended; so a page that is opened meanwhile, or a server that is started, sees the same.
+The process outlives the page. It holds a lock as long as it lives, and writes its progress and its end to state.json,
+where every page and every server can read them.
 """
 
 import argparse

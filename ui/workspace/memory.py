@@ -1,4 +1,4 @@
-"""The memory of the page's server: what is freed goes back to the system."""
+"""Gives memory that the page's server has freed back to the system."""
 
 import contextlib
 import ctypes

@@ -1,6 +1,6 @@
-"""Models: the trained models of the page, loaded when they are asked and dropped when they are not.
+"""Models: the trained models of the page, loaded when a question comes and dropped when none does.
 
-torch is imported here alone, at the first question or when the Ask tab is opened.
+Only this file imports torch, at the first question or when the Ask tab is opened.
 """
 
 import contextlib
