@@ -40,7 +40,7 @@ def _stage(made: dict[str, Any]) -> str:
 
 
 def _seen(made: dict[str, Any]) -> int | None:
-    """How many questions the weights had seen at the step that was kept, repeats counted; None where nobody says."""
+    """How many questions the kept weights were trained on, repeats counted; None if the folder does not say."""
     trained = _object(made.get("trained"))
     questions, step, steps = (trained.get(name) for name in ("questions", "step", "steps"))
     if not (isinstance(questions, int) and isinstance(step, int) and isinstance(steps, int) and steps > 0):

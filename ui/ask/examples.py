@@ -23,7 +23,7 @@ _QUESTIONS = {
 
 
 def list_examples() -> dict[str, AskExample]:
-    """By key; none where the `easy_vqa` package is not installed."""
+    """The examples by key; none if the `easy_vqa` package is not installed."""
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
         return {}

@@ -81,7 +81,7 @@ def draw_answers(workspace: Workspace, t: Words, view: View) -> Drawn:
 def tabulate_answers(
     t: Words, answers: Sequence[Answer], arriving: Sequence[tuple[str, PartialAnswer]] = ()
 ) -> dict[str, Any]:
-    """The answers about a picture, the last ones first, those of one time in their order.
+    """The answers about a picture: the last ones first, and those that were asked together in their order.
 
     Above them stand the questions that are being answered, each with its answer as far as it has arrived.
     """
@@ -119,7 +119,7 @@ def draw_likeliest(t: Words, chosen: Answer | None) -> dict[str, Any]:
 
 
 def explain_answer(t: Words, chosen: Answer | None, answers: Sequence[Answer]) -> str:
-    """How the answer came about, without a text of the model or of a run."""
+    """How the answer came about, in texts of the page alone: a model's text would be read as Markdown."""
     if chosen is None:
         return ""
     together = sum(each.asked == chosen.asked for each in answers)
@@ -136,8 +136,7 @@ def explain_answer(t: Words, chosen: Answer | None, answers: Sequence[Answer]) -
 def draw_input(
     workspace: Workspace, t: Words, subject: Subject, chosen: Answer
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """What the model was given: the whole picture, the part that is cut off darkened; and the square that the model
-    sees, or its tiles."""
+    """The whole picture, darkened where it is cut off; and the square that the model sees, or its tiles."""
     with DECODING:
         return _draw_input(workspace, t, subject, chosen, open_image(subject.path))
 
@@ -220,7 +219,7 @@ def _preview(workspace: Workspace, view: View) -> Image.Image | None:
 
 
 def _inline(image: Image.Image) -> str:
-    """A small picture as an address that holds it."""
+    """A small picture as a data URL."""
     bytes_ = io.BytesIO()
     image.save(bytes_, "WEBP", quality=90)
     return "data:image/webp;base64," + base64.b64encode(bytes_.getvalue()).decode()

@@ -74,7 +74,7 @@ def keep_existing(workspace: Workspace, t: Words, view: View) -> View:
 
 
 def with_picture(view: View, **source: str) -> View:
-    """The view of another picture, which `source` names with entries of SOURCES, or of none."""
+    """The view with another picture, which `source` names by entries of SOURCES, or without one."""
     return {name: value for name, value in view.items() if name not in (*SOURCES, "at")} | source
 
 

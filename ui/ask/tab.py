@@ -128,7 +128,7 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
 
 
 def upload_picture(workspace: Workspace, t: Words, view: View, path: str | None) -> Drawn:
-    """Keep the picture that came, and start its history."""
+    """Keep the uploaded picture and draw its history."""
     if not path:
         raise InputError("This is no picture that was uploaded. Choose a file.")
     with DECODING:
@@ -138,7 +138,7 @@ def upload_picture(workspace: Workspace, t: Words, view: View, path: str | None)
 
 
 def clear_picture(workspace: Workspace, t: Words, view: View) -> Drawn:
-    """No picture any more."""
+    """Take the picture away."""
     view = keep_existing(workspace, t, with_picture(view))
     return {"view": view} | draw_examples(workspace, view) | draw_answers(workspace, t, view)
 
@@ -154,7 +154,7 @@ def choose_example(workspace: Workspace, t: Words, view: View, key: str) -> Draw
 
 
 def choose_run(workspace: Workspace, t: Words, view: View, run: str) -> Drawn:
-    """Ask another model from here on."""
+    """Ask this model from now on."""
     view = keep_existing(workspace, t, change_view(view, run=run))
     name = choose_model(workspace, view)
     if name:

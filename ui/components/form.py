@@ -50,7 +50,7 @@ class Form:
         self.parts = Parts()  # by `<section>.<field>`
 
     def draw(self, section: str, *names: str) -> None:
-        """Draw these fields of a section here, or all that are not drawn yet where none is named."""
+        """Draw these fields of a section here; without names, all that are not drawn yet."""
         for item in fields(self.kinds[section]):
             wanted = item.name in names if names else item.name not in BY_HAND
             if wanted and f"{section}.{item.name}" not in self.parts:
@@ -58,9 +58,9 @@ class Form:
 
     @property
     def edits(self) -> list[Callable[..., Any]]:
-        """The events of a person changing something; what the page itself fills in causes none.
+        """The events that a person causes by changing a field; the page causes none by filling it in.
 
-        A text that is pasted with the mouse causes no event until its box is left.
+        Pasting with the mouse causes none until the reader leaves the box.
         """
         boxes = [component for component in self.parts.values() if isinstance(component, gr.Textbox)]
         return [*(component.input for component in self.parts.values()), *(box.blur for box in boxes)]

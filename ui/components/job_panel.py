@@ -26,7 +26,7 @@ WRONG_INPUT = 2  # what a command exits with that has said `error: ` and why
 
 @dataclass(frozen=True, slots=True)
 class JobPanel:
-    """`draw` draws each of `parts`; of no job it shows nothing."""
+    """`draw` draws each of `parts`; without a job it shows nothing."""
 
     jobs: Jobs
     t: Words
@@ -81,7 +81,7 @@ def draw_job(jobs: Jobs, t: Words, job: Job | None) -> Drawn:
 
 
 def facts(jobs: Jobs, t: Words, job: Job) -> dict[str, Any]:
-    """How the job stands: the value of the progress widget."""
+    """The status of the job: a value of the progress widget."""
     title = f"{_name(t, job)}: {_status(t, job)}"
     mark = {"done": "right", "failed": "wrong", "crashed": "wrong"}.get(job.status, "")
     drawn: dict[str, Any] = {"title": title, "text": _text(t, job), "note": _note(jobs, t, job), "mark": mark}
@@ -123,7 +123,7 @@ def _signal(job: Job) -> str:
 
 
 def _text(t: Words, job: Job) -> str:
-    """Which of several commands runs, what is done of how much, how fast, and what is left."""
+    """Which of several commands runs, how much of it is done, how fast, and the time left."""
     parts = []
     if len(job.commands) > 1 and job.started and job.status != "done":
         parts.append(t("jobs.command", at=job.at + 1, all=len(job.commands)))
@@ -154,7 +154,7 @@ def _note(jobs: Jobs, t: Words, job: Job) -> str:
 
 
 def _error(jobs: Jobs, job: Job) -> str:
-    """What the job's command said last, from its `error: ` on; "" where it said nothing of the kind."""
+    """The last `error: ` that the job's command printed, to the end of the log; "" where there is none."""
     try:
         log = jobs.log_tail(job.id, LOG_LINES)
     except InputError:  # forgotten meanwhile

@@ -64,11 +64,11 @@ class Parts(Mapping[str, Any]):
         return drawn
 
     def by_component(self, drawn: Drawn) -> dict[Any, Any]:
-        """What a handler draws, as Gradio takes it. Raises ValueError where a name is wrong or missing."""
+        """What a handler drew, in the form that Gradio takes. Raises ValueError where a name is wrong or missing."""
         return {self[name]: value for name, value in self.checked(drawn).items()}
 
     def by_name(self, values: Mapping[Any, Any]) -> Drawn:
-        """The values that Gradio gives a handler by component, by name."""
+        """The values that Gradio gives by component, by name."""
         return {name: values[component] for name, component in self.items()}
 
     def script(self, js: str) -> str:

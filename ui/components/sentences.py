@@ -36,9 +36,9 @@ class Template:
     translation: str
 
     def values(self, text: str, *, whole: bool = True) -> tuple[list[str], int] | None:
-        """The values with which this template says `text`, and where it ends; with `whole` that is the text's end.
+        """The values that make `text` of this template, and where it ends; with `whole`, it must end with the text.
 
-        The fixed words are sought from left to right, once: no text can make this slow.
+        The fixed words are searched once, from left to right, so no text can make this slow.
         """
         if not text.startswith(self.fixed[0]):
             return None

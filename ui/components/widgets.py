@@ -81,9 +81,9 @@ def facts(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML
 
 
 def progress(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML:
-    """How far something has come.
+    """The progress of something.
 
-    Value: {"title": text, "share": 0 to 1, None where that is not known, or left out for no bar, "text": text,
+    Value: {"title": text, "share": 0 to 1, None where it is not known, left out for no bar, "text": text,
     "note": text, "mark": "", "right" or "wrong"} or {}.
     """
     return _widget("progress", {}, elem_id, label, classes)

@@ -22,7 +22,7 @@ Handler = Callable[..., Any]
 
 
 def log_unexpected(error: Exception, t: Words, where: str, key: str = "common.unexpected") -> gr.Error:
-    """What the reader sees of an error that nobody foresaw: a reference number, whose trace goes to the log."""
+    """Log an error that nobody foresaw, and return what the reader sees of it: a reference number."""
     reference = secrets.token_hex(3)
     logger.error("error %s in %s", reference, where, exc_info=error)
     return gr.Error(t(key, reference=reference), title=t("common.error"), duration=None, print_exception=False)
@@ -81,7 +81,7 @@ def explain_errors(
 
 
 def _streams(handler: Handler) -> bool:
-    """Does it yield values as they come?"""
+    """Whether the handler yields values one after another."""
     while isinstance(handler, functools.partial):
         handler = handler.func
     return inspect.isgeneratorfunction(handler)
@@ -119,6 +119,6 @@ class Wiring:
         return event(handler, given, None if outputs is None else list(outputs.values()), **options)
 
     def each(self, events: Sequence[Callable[..., Any]], *args: Any, **options: Any) -> None:
-        """The same handler for several events."""
+        """Connect the same handler to several events."""
         for event in events:
             self(event, *args, **options)

@@ -14,7 +14,7 @@ MOST = 40  # settings listed
 
 
 def draw_compare(t: Words, scene: Scene) -> dict[str, Any]:
-    """Values by component: the part itself, pairs of right and wrong, the test, the settings."""
+    """The section itself, pairs of right and wrong, the test, the settings."""
     if scene.paired is None:
         empty: dict[str, Any] = {"rows": [], "empty": scene.unpaired}
         return {"compare": gr.Column(visible=bool(scene.unpaired)), "pairs": empty, "verdict": {}, "settings": {}}
@@ -27,7 +27,7 @@ def draw_compare(t: Words, scene: Scene) -> dict[str, Any]:
 
 
 def pair_rows(t: Words, paired: PairedErrors, chosen: str) -> list[dict[str, Any]]:
-    """Bars: how many questions each of PAIRS is true of; without right answers only those answered differently."""
+    """Bars: the number of questions for each of PAIRS; without right answers, of those answered differently alone."""
     scored = paired.comparison.paired is not None
     rows = []
     for name in PAIRS if scored else ("differ",):
@@ -41,7 +41,7 @@ def pair_rows(t: Words, paired: PairedErrors, chosen: str) -> list[dict[str, Any
 
 
 def verdict_rows(t: Words, paired: Paired | None) -> list[list[str]]:
-    """What can be said of which run is better: the verdict, the difference with its interval, McNemar's test."""
+    """Which run is better: the verdict, the difference with its interval, McNemar's test."""
     if paired is None:
         return [[t("errors.verdict"), t("errors.verdict_unknown")]]
     same = not paired.only_a + paired.only_b

@@ -12,7 +12,7 @@ KEPT = ("run", "split", "with", "by", "sort")  # of the view, when all that narr
 
 
 def chooses(name: str, **further: object) -> Callable[[Scene, str | None], Changes]:
-    """A choice that is a part of the view of that name."""
+    """The change for a choice that the view has under that name."""
     return lambda _, value: FROM_START | further | {name: value}
 
 

@@ -17,7 +17,7 @@ from vqa_core.runs.tags import TAGS
 
 
 def draw_samples(workspace: Workspace, t: Words, scene: Scene) -> dict[str, Any]:
-    """Values by component: the filters, the gallery and its page, the chosen sample."""
+    """The filters, the gallery and its page, the chosen sample."""
     answers = scene.answers
     filters = chosen_filters(t, scene)
     first, last = (scene.page - 1) * PAGE + 1, min(scene.page * PAGE, len(scene.found))
@@ -38,7 +38,7 @@ def draw_samples(workspace: Workspace, t: Words, scene: Scene) -> dict[str, Any]
 
 
 def chosen_filters(t: Words, scene: Scene) -> dict[str, tuple[str, str]]:
-    """What narrows the samples, each with its name and its value as the reader sees them."""
+    """The active filters: name -> (label, value) as the reader sees them."""
     view, found = scene.view, {}
     if view.get("type"):
         found["type"] = t("errors.kind"), view["type"]
@@ -83,7 +83,7 @@ def address(workspace: Workspace, answers: Answers, place: int, side: int) -> st
 
 
 def note(t: Words, scene: Scene, answers: Answers, place: int) -> str:
-    """What stands below a picture: `no ≠ yes · 98.1%`, or both runs' answers."""
+    """The line below a picture: `no ≠ yes · 98.1%`, or both runs' answers."""
     item = answers.predictions[place]
     text = answer_label(t, key_of(item.answer))
     if scene.paired:

@@ -23,7 +23,7 @@ NONE: Ints = np.array([], dtype=np.int64)
 
 @dataclass(frozen=True)
 class Scene:
-    """A view made whole: what it leaves out is filled in, what makes no sense left out.
+    """A view with what it leaves out filled in, and without what makes no sense.
 
     `part` are the places of the questions that the matrix is about, `found` of the samples in their order; `counts` has
     for each of SHOWN how many samples it would find.

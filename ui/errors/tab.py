@@ -83,7 +83,7 @@ def toggle(tag: str, scene: Scene) -> Changes:
 
 
 def review(workspace: Workspace, t: Words, view: View) -> Drawn:
-    """The path of a review CSV of the samples that the view finds, in its order."""
+    """Write a review CSV of the samples that the view finds, in its order."""
     scene = read_scene(workspace, t, view)
     if scene.answers is None:
         return {"file": None}
@@ -115,7 +115,7 @@ def _draw_head(t: Words, scene: Scene) -> Drawn:
 
 
 def _next_step(t: Words, scene: Scene) -> gr.Button:
-    """The button that leads on from a run without an answer, or with none that is known to be right."""
+    """The button to Predict for a run without answers, or without answers that can be scored."""
     if scene.run is None:
         return gr.Button(visible=False)
     there = {"tab": "predict", "run": scene.run.root.name}

@@ -59,7 +59,7 @@ def draw_pictures(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
 
 
 def draw_sample(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
-    """The sample that is looked at, in the place of the gallery; without one, the gallery."""
+    """The chosen sample in the place of the gallery, or the gallery."""
     index, selection, image = scene.index, scene.selection, scene.image
     drawn: Drawn = {"detail": gr.Column(visible=image is not None), "browse": gr.Column(visible=image is None)}
     drawn |= dict.fromkeys(SAMPLE, gr.skip())
@@ -149,7 +149,7 @@ def draw_report(t: Words, scene: Scene) -> Drawn:
 
 
 def draw_state(t: Words, scene: Scene) -> Drawn:
-    """How the making of the index stands, and what the reader should know of the view."""
+    """The progress of the index, and the notices about the view."""
     state, index, wanted = scene.status.state, scene.index, scene.filter
     failed = state is not None and state.stage == "failed"
     notices = list(scene.notices)

@@ -51,7 +51,7 @@ class Scene:
 
 
 def scene_of(workspace: Workspace, t: Words, view: View) -> Scene:
-    """What there is to see."""
+    """Read the scene of a view."""
     view = {str(name): str(value) for name, value in (view or {}).items()}
     there = tuple(workspace.datasets.all())
     scene = Scene(view, view, there)
@@ -142,6 +142,6 @@ def unquoted(text: str) -> str:
 
 
 def number_in(view: View, name: str) -> int | None:
-    """A number from 0 in a view; None where there is none, or something else."""
+    """A number of at least 0 in a view; None where there is none."""
     text = view.get(name, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

@@ -65,8 +65,8 @@ def build(page: Page) -> Tab:
 
 
 def _wire_filters(page: Page, parts: Parts) -> None:
-    """What is searched for, and the bars and findings that filter. Only what may change is an output: the browser
-    spends time on every one, changed or not."""
+    """The search box, and the bars and findings that filter. Only parts that may change are outputs: the browser spends
+    time on each of them, changed or not."""
     workspace, t, view, stamp = page.workspace, page.t, parts["view"], parts["stamp"]
 
     def look(names: Sequence[str], change: Callable[..., View], stamp: str, *given: Any) -> Drawn:
@@ -114,7 +114,7 @@ def _wire_moves(page: Page, parts: Parts) -> None:
 
 
 def draw(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
-    """A value for every part that a view draws."""
+    """Every part of the tab."""
     there = scene.index is not None
     choices = [(dataset.name, dataset.key) for dataset in scene.datasets]
     names = [name for name, _ in choices]
@@ -141,39 +141,39 @@ def draw(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
 
 
 def catch_up(t: Words, scene: Scene, stamp: str) -> Drawn:
-    """The state of the dataset; where the page, drawn at `stamp`, is behind it, the timer is set off to draw it all."""
+    """The state of the dataset. If the page was drawn at an older `stamp`, the timer starts and draws it anew."""
     drawn = draw_state(t, scene)
     return {"status": drawn["status"], "timer": gr.Timer(active=True) if scene.stamp != stamp else drawn["timer"]}
 
 
 def with_data(_: View, key: str) -> View:
-    """Another dataset, from its start."""
+    """The view of another dataset, from its start."""
     return {"data": key}
 
 
 def with_run(view: View, run: str) -> View:
-    """Another run's predictions over the same data; filters that are the run's own fall away."""
+    """The view with another run over the same data, without the filters that belong to a run."""
     kept = {name: value for name, value in view.items() if name != "tag" and (name, value) != ("split", "val")}
     return change_view(kept, run=run, page=None)
 
 
 def search_for(view: View, text: str) -> View:
-    """A text to look for."""
+    """The view with a text to search for."""
     return change_view(view, q=text.strip(), page=None, sample=None)
 
 
 def toggle_filter(view: View, facet: str, key: str) -> View:
-    """A filter set to `key`, or taken away where that was it."""
+    """The view with a filter set to `key`, or without it if it was `key` already."""
     return change_view(view, **{facet: None if view.get(facet) == key else key}, page=None, sample=None)
 
 
 def clear_filters(view: View) -> View:
-    """No filter."""
+    """The view without filters."""
     return change_view(view, **dict.fromkeys(("q", *FACETS, "page", "sample")))
 
 
 def step_to(step: int, scene: Scene) -> View:
-    """The next or previous sample; the same at the end."""
+    """The view of the next or previous sample; the same view at the end."""
     if scene.selection is None or scene.image is None:
         return scene.view
     number = scene.selection.beside(scene.image.number, step)
@@ -181,12 +181,12 @@ def step_to(step: int, scene: Scene) -> View:
 
 
 def turn_page(step: int, scene: Scene) -> View:
-    """The next or previous page."""
+    """The view of the next or previous page."""
     return change_view(scene.view, page=max(1, scene.page + step), sample=None)
 
 
 def turn_to(scene: Scene, number: float | None) -> View:
-    """The page that was typed, or the nearest there is."""
+    """The view of the page that was typed, or the nearest there is."""
     return change_view(scene.view, page=max(1, int(number or 1)), sample=None)
 
 
@@ -197,7 +197,7 @@ def try_again(workspace: Workspace, view: View) -> View:
 
 
 def forget(workspace: Workspace, view: View) -> View:
-    """Take the dataset from the list."""
+    """Remove the dataset from the list."""
     workspace.datasets.forget(view.get("data", ""))
     return {}
 

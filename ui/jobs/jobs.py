@@ -58,12 +58,12 @@ class Job:
         return self.status in ACTIVE
 
     def before(self, moment: float) -> bool:
-        """Whether it was over by then: what was written at that moment, in seconds since the epoch, is not its work."""
+        """Whether the job was over at `moment` (seconds since 1970), so that a file written then is not its work."""
         return self.ended is not None and moment > self.ended + LATE_S
 
     @property
     def shown(self) -> str:
-        """The commands as a person would type them, one a line."""
+        """The commands as a person would type them, one per line."""
         return " && \\\n".join(format_command(command) for command in self.commands)
 
 
@@ -212,14 +212,14 @@ class Jobs:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One start at a time, whatever the number of servers."""
+        """Let one start happen at a time, however many servers there are."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _next_id(self, now: float) -> str:
-        """A moment as text, later than every id there is, whatever the clock did."""
+        """A time as text, later than every id so far, even if the clock went back."""
         ids = job_ids(self.folder)
         micros = max(int(now * 1e6), _micros(ids[-1]) + 1 if ids else 0)
         moment = datetime.fromtimestamp(micros // 1_000_000, UTC)
@@ -232,7 +232,7 @@ class Jobs:
         return folder
 
     def _sweep(self) -> None:
-        """Forget the oldest finished jobs, and what a start that was killed has left."""
+        """Remove the oldest finished jobs, and what a killed start has left."""
         over = [job.id for job in self.list() if not job.active]
         for name in [*over[self.kept :], *(path.name for path in self.folder.glob(".new-*"))]:
             shutil.rmtree(self.folder / name, ignore_errors=True)

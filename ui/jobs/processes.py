@@ -10,7 +10,7 @@ from pathlib import Path
 
 @cache
 def this_machine() -> str:
-    """The boot and the process namespace that process numbers mean something in; "" where there is no /proc."""
+    """The boot and the process namespace in which process numbers are unique; "" where there is no /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

@@ -29,7 +29,7 @@ class Runner:
         self._beaten = time.monotonic()
 
     def run(self) -> None:
-        """See the job to its end."""
+        """Run the job to its end."""
         signal.signal(signal.SIGTERM, lambda *_: self.folder.ask_to_stop())
         self._write(runner=ProcessId.of(os.getpid()))
         if self.lock is None:
@@ -52,7 +52,7 @@ class Runner:
         self._end("stopped")
 
     def _wait_for_turn(self) -> None:
-        """Until nothing of an older job lives; all of them are there by now, since a job appears with its lock held."""
+        """Wait until nothing of an older job lives. They are all there by now, as a job appears with its lock held."""
         older = [JobFolder(self.folder.root.with_name(id)) for id in job_ids(self.folder.root.parent)]
         older = [job for job in older if job.id < self.folder.id]
         while not self.folder.stop_asked:
@@ -78,7 +78,7 @@ class Runner:
         return code
 
     def _watch(self, command: ProcessId, over: Callable[[], bool], terminate: Callable[[], None]) -> None:
-        """Until the command is over: SIGTERM once a stop is asked for, SIGKILL to its group when patience ends."""
+        """Wait for the end of the command: SIGTERM on a stop, SIGKILL to its group when patience ends."""
         asked: float | None = None
         while not over():
             if self.folder.stop_asked and asked is None:

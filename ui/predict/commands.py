@@ -40,7 +40,7 @@ def build_prediction_commands(
 def start_prediction(
     workspace: Workspace, name: str, split: str, settings: PredictSettings, *, restart: bool = False
 ) -> Job:
-    """Start, or go on, answering a split of the run `name`; an InputError where it has no model or no questions."""
+    """Start or resume the answers to a split of the run `name`; an InputError where it has no model or no questions."""
     run = workspace.run(name)
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}; choose from {', '.join(SPLITS)}.")
@@ -52,7 +52,7 @@ def start_prediction(
 
 
 def start_demo(workspace: Workspace) -> View:
-    """Start what `make demo` does; the view that shows it."""
+    """Start what `make demo` does, and return the view that shows it."""
     workspace.jobs.start(DEMO, DEMO, build_demo_commands(workspace))
     return {"run": DEMO, "split": "test"}
 
@@ -73,7 +73,7 @@ def build_demo_commands(workspace: Workspace) -> list[Command]:
 
 
 def choose_run_and_split(workspace: Workspace, view: View) -> tuple[str, str]:
-    """What the view names; else the newest run, or the one that is just being made; "" where there is none."""
+    """The run and split of the view; without them the newest run, or one that is being made; "" where there is none."""
     names = workspace.run_names()
     name = view.get("run", "")
     if name not in names and not (name and workspace.jobs.active(name)):
@@ -96,7 +96,7 @@ def questions_of(run: RunDir, split: str) -> int:
 
 
 def settings_used(run: RunDir) -> PredictSettings:
-    """The settings of the run's last prediction; the defaults where there was none or they are none."""
+    """The settings of the run's last prediction; the defaults if there was none, or it has no valid ones."""
     try:
         return settings_of(PredictSettings, {"predict": run.read_config().get("predict", {})}, {})
     except (InputError, TypeError, ValueError):
@@ -131,6 +131,6 @@ def _answers(command: Command, split: str) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """A file of the workbench as it is named from here."""
+    """A file of the workbench, as a person in the server's folder would type it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -17,7 +17,7 @@ LOOKED_BACK = 500  # among so many, one that was clicked is found while others c
 
 
 def list_newest(workspace: Workspace, t: Words, run: RunDir, split: str) -> list[Cell]:
-    """The newest answers, one a picture, newest first; marked where the right answer is known."""
+    """The newest answers, one per picture, newest first; marked where the right answer is known."""
     newest = newest_predictions(run.predictions(split), LOOKED_AT)
     examples = examples_by_id(run.root / f"{split}.jsonl", [item.question_id for item in newest])
     try:
@@ -54,7 +54,7 @@ def find_picture(workspace: Workspace, t: Words, run: RunDir, split: str, questi
 
 
 def _describe(t: Words, item: Prediction) -> str:
-    """`red 99.9 %`"""
+    """`red 99.9%`"""
     answer = item.answer or t("predict.empty_answer")
     if item.probability is None:
         return answer

@@ -189,7 +189,7 @@ def _rows(kept: KeptSubmission) -> str:
 
 
 def _validation(t: Words, card: Mapping[str, Any]) -> str:
-    """`94.70 %`: the validation score that the card has noted."""
+    """`94.70%`: the validation score that the card has noted."""
     try:
         score = card["validation"]
         value = float(score["overall"][score["metric"]]["value"])

@@ -169,7 +169,7 @@ def _draw_verdict(t: Words, text: str, findings: Sequence[str] = (), *, ready: b
 
 
 def count_left_empty(run: RunDir) -> int:
-    """How many failed questions a submission would leave empty; 0 where it would be refused for another reason too."""
+    """The number of failed questions that a submission would leave empty; 0 if it would be refused anyway."""
     try:
         predictions = read_predictions(run.predictions("test"))
         failed = sum(item.status not in ("ok", "empty") and not item.answer for item in predictions.values())
@@ -198,7 +198,7 @@ def _checked(run: RunDir, data: Path, _stamps: tuple[tuple[int, int], ...]) -> t
 
 
 def _written(t: Words, run: RunDir) -> dict[str, Any]:
-    """The submission.csv that lies in the run: its rows, its hash and its time."""
+    """The run's submission.csv: its rows, its hash and its time."""
     card = card_path(run.submission)
     if not (run.submission.is_file() and card.is_file()):
         return {"rows": []}

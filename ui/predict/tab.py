@@ -157,7 +157,7 @@ def draw_command(
 
 
 def settings_of_form(run: RunDir, batch: float | None, answers: str) -> PredictSettings:
-    """The run's own settings with those of the form; an InputError names what can't be."""
+    """The run's own settings with those of the form; an InputError names a value that is not valid."""
     if batch is None or batch != int(batch):
         raise InputError(f"--batch-questions takes a whole number, not {batch!r}.")
     return PredictSettings(**settings_used(run).to_dict() | {"batch_questions": int(batch), "answers": answers})

@@ -79,7 +79,7 @@ def draw_details(
 
 
 def draw_facts(t: Words, run: RunDir, row: RunRow, job: Job | None) -> dict[str, Any]:
-    """What is known of a run, one line for each fact."""
+    """The facts about a run, one line for each."""
     dataset = row.config.get("dataset")
     questions = dataset.get("questions") if isinstance(dataset, Mapping) else None
     lines = [
@@ -98,12 +98,12 @@ def draw_facts(t: Words, run: RunDir, row: RunRow, job: Job | None) -> dict[str,
 def status_text(t: Words, row: RunRow, job: Job | None) -> str:
     """`trained`; `training, 34 %` where a job is active; a warning sign where a file can't be read.
 
-    `partly trained · Training failed` where the last job came to an ill end and the run's files are no newer than it.
+    `partly trained · Training failed` where the last job did not end well and the run's files are no newer than it.
     """
     if job is None or not job.active:
         status = t(f"runs.is_{row.status}") + (" ⚠" if row.problems else "")
         fresh = job is not None and row.changed <= (job.ended or job.created) + JUST_AFTER_S
-        return f"{status} · {_ill_end(t, job)}" if job and fresh else status
+        return f"{status} · {_bad_end(t, job)}" if job and fresh else status
     kind = t(f"runs.job_{job.kind}") if t.has(f"runs.job_{job.kind}") else job.kind
     if job.status == "queued":
         return t("runs.job_queued", job=kind)
@@ -111,7 +111,7 @@ def status_text(t: Words, row: RunRow, job: Job | None) -> str:
     return f"{kind}, {progress.done / progress.total:.0%}" if progress and progress.total else kind
 
 
-def _ill_end(t: Words, job: Job) -> str:
+def _bad_end(t: Words, job: Job) -> str:
     kind = t(f"jobs.kind_{job.kind}") if t.has(f"jobs.kind_{job.kind}") else job.kind
     return t(f"runs.ended_{job.status}", job=kind)
 

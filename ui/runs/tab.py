@@ -136,13 +136,13 @@ def toggle_pin(workspace: Workspace, t: Words, view: View) -> Drawn:
 
 
 def jobs_to_show(workspace: Workspace) -> dict[str, Job]:
-    """The last job of each run, by run, where it is active or came to an ill end."""
+    """The last job of each run, by run, if it is active or did not end well."""
     last = {job.run: job for job in reversed(workspace.jobs.list()) if job.run}
     return {name: job for name, job in last.items() if job.status != "done"}
 
 
 def choose_rows(rows: Sequence[RunRow], t: Words, view: View) -> list[RunRow]:
-    """The rows that hold every word sought in name, data, stage or status, in the order asked for."""
+    """The rows that have every word of the search in name, data, stage or status, in the chosen order."""
     words = view.get("q", "").casefold().split()
     texts = {row.name: f"{row.name} {row.data} {row.stage} {t(f'runs.is_{row.status}')}".casefold() for row in rows}
     found = [row for row in rows if all(word in texts[row.name] for word in words)]
@@ -200,7 +200,7 @@ def measure_text(t: Words, measure: Measure | None) -> str:
 
 
 def difference_text(workspace: Workspace, t: Words, row: RunRow, baseline: RunRow, *, paired: bool) -> str:
-    """Validation of a run less the baseline's: with its interval where both answered the same questions."""
+    """The validation score minus the baseline's, with its interval if both answered the same questions."""
     if row.name == baseline.name:
         return ""
     both = against(workspace.run(row.name), workspace.run(baseline.name)) if paired else None
@@ -221,7 +221,7 @@ def settings_text(baseline: RunRow, row: RunRow, most: int = 3) -> str:
 
 
 def download(workspace: Workspace, t: Words, kind: str, view: View) -> Drawn:
-    """The path of a file with the rows as they are filtered and sorted: `csv` for a spreadsheet, or `json`."""
+    """Write a file with the rows as they are filtered and sorted: `csv` for a spreadsheet, or `json`."""
     records = [_record(row) for row in choose_rows(read_rows(workspace.runs), t, view)]
     path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / f"runs.{kind}"
     if kind == "json":

@@ -165,13 +165,13 @@ def add_endpoints(page: Page) -> None:
 
 
 def job_record(job: Job) -> Record:
-    """A job as JSON has it."""
+    """A job, ready for JSON."""
     record = asdict(job) | {"commands": [format_command(command) for command in job.commands]}
     return {name: value for name, value in record.items() if name != "at"}
 
 
 def _read_upload(image: Any) -> bytes:
-    """The bytes of an upload; an InputError for anything else: a path or an address of the sender's is never read."""
+    """The bytes of an upload; an InputError for anything else: the sender's paths and addresses are never read."""
     path = image.get("path") if isinstance(image, dict) else None
     if isinstance(path, str) and "\0" not in path:
         file = Path(path).resolve()

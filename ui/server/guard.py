@@ -149,7 +149,7 @@ class Door:
         return len(times) == WRONG_A_MINUTE and time.monotonic() - times[0] < MINUTE_S
 
     def _digest(self, text: bytes) -> bytes:
-        """Of one length, whatever the text: comparing takes as long for any."""
+        """A digest: texts of any length become equally long, so comparing them takes the same time."""
         return hmac.digest(self._key, text, hashlib.sha256)
 
 

@@ -87,7 +87,7 @@ class Tools:
 
 
 def mount_tools(app: FastAPI, workspace: Workspace) -> None:
-    """Put the tools on the server `app`, before what takes all paths; an InputError without the extra `mcp`."""
+    """Put the tools on the server, before the page, which takes all paths; an InputError without the extra `mcp`."""
     if importlib.util.find_spec("mcp") is None:
         raise InputError("--mcp needs the package `mcp`. Install `gradio[mcp]`, or leave --mcp out.")
     t, tools = Words("en"), Tools(workspace)

@@ -33,7 +33,7 @@ _LOCK = "lock"
 
 
 class UploadFolder:
-    """A folder below `parent` for this process; those of servers that are gone are removed."""
+    """A folder below `parent` for this process; it removes the folders of servers that are gone."""
 
     def __init__(self, parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,7 +58,7 @@ class UploadFolder:
         self._lock.close()
 
     def room_for(self, size: int, files: int = 1) -> bool:
-        """Whether `size` bytes more, in so many files, are allowed, when old files have made room."""
+        """Whether there is room for `size` more bytes in that many files; old files are removed to make it."""
         found = sorted(self.files(), key=lambda pair: pair[0].st_mtime)
         used, count = sum(stat.st_size for stat, _ in found), len(found)
         for stat, path in found:

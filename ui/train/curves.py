@@ -42,7 +42,7 @@ class Curves:
 
 
 def read_curves(run: RunDir) -> Curves:
-    """The run's curves; empty where it has no metrics. A line that is torn or makes no sense is passed over."""
+    """The run's curves; empty where it has no metrics. A line that is torn or not valid is skipped."""
     return _read(run.metrics, *stamp_of(run.metrics))
 
 

@@ -35,7 +35,7 @@ def estimate_training(
 ) -> dict[str, Any]:
     """The value of a facts widget: steps, memory and time, each with its basis.
 
-    Raises InputError where the data can't be read as the settings say: no training could be, either.
+    Raises InputError where the data can't be read with these settings, so that no training could start.
     """
     data, model, train = chosen["data"], chosen["model"], chosen["train"]
     assert isinstance(data, DataSettings)

@@ -82,7 +82,7 @@ def list_sources(workspace: Workspace) -> dict[str, Source]:
 
 
 def format_path(path: Path) -> str:
-    """As a person in the server's folder would type it."""
+    """The path as a person in the server's folder would type it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -90,14 +90,14 @@ def format_path(path: Path) -> str:
 
 
 def check_name(t: Words, name: str) -> str:
-    """The name, if a run may be called so; else an InputError that says how it may."""
+    """The name, if a run may have it; else an InputError that says which names it may have."""
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise InputError(t("train.wrong_name", name=name[:80], most=LONGEST_NAME))
     return name
 
 
 def find_free_name(workspace: Workspace, name: str) -> str:
-    """`name`, or `name-2` and so on, whichever no folder and no job has."""
+    """`name`, or `name-2` and so on: the first that no folder and no job has."""
     base = re.sub(r"-\d+$", "", name)
     taken = {job.run for job in workspace.jobs.active()}
     candidates = [name, *(f"{base}-{number}" for number in range(2, 10_000))]
@@ -114,7 +114,7 @@ def inspect_folder(workspace: Workspace, name: str, source: Source, data: DataSe
 def build_commands(
     workspace: Workspace, name: str, source: Source, preset: str, sections: Sections, there: RunState, way: str
 ) -> Commands:
-    """What starting means: prepare where needed, then train; flags only for what differs from the preset."""
+    """Prepare if needed, then train; with flags only for settings that differ from the preset."""
     run = format_path(workspace.runs / name)
     if way == "resume":
         return (build_resume_command(run),)
@@ -136,7 +136,7 @@ def build_commands(
 
 
 def build_resume_command(run: str) -> tuple[str, ...]:
-    """Going on with a stopped run, its settings as they were."""
+    """Resume a stopped run with its own settings."""
     return ("-m", "train.finetune", "--run", run, "--resume")
 
 

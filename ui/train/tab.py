@@ -51,7 +51,7 @@ def build(page: Page) -> Tab:
         return {"view": keep_form(workspace, form, values)} | consider(values)
 
     def rename(values: Values) -> Drawn:
-        """Of the form no more than the name, which the page itself may have filled in before it fills in the rest."""
+        """Keep only the name of the form: the page may have filled it in before it fills in the rest."""
         return {"view": keep_name(workspace, values["view"], values["name"])} | consider(values)
 
     def open_form(values: Values) -> Drawn:
@@ -112,7 +112,7 @@ def build(page: Page) -> Tab:
 
 
 def draw_head(workspace: Workspace, t: Words, view: View) -> Drawn:
-    """Which run is looked at, or that a new one is made, and what of the form the address decides."""
+    """The run that is shown, or a new one, and the head of the form as the address has it."""
     name, choices = view.get("run", ""), list_runs_to_show(workspace, t, view)
     known = name in {value for _, value in choices}
     watching = bool(find_watched(workspace, view))

@@ -28,7 +28,7 @@ NOTHING = '""'  # stands for an empty value; a part of an address that is empty 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the form shows by an address; `wrong` has a sentence for each part of the address that can't be."""
+    """What the form shows for an address; `wrong` has a sentence for each entry of it that is not valid."""
 
     data: str
     preset: str
@@ -38,7 +38,7 @@ class Wish:
 
 
 def read_wish(workspace: Workspace, t: Words, view: View) -> Wish:
-    """What the address says; what it does not say is as in a form that nobody has touched."""
+    """What the address says; where it says nothing, the form is as nobody has touched it."""
     known, wrong = list_sources(workspace), []
     data, name = _implied(workspace, view)
     if (named := view.get("data", data)) in known:

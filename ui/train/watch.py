@@ -34,7 +34,7 @@ class Watch:
 
 
 def watch_section(page: Page, view: gr.JSON) -> Watch:
-    """Draw the section and wire its timer; the buttons are wired by the tab, which moves."""
+    """Draw the section and wire its timer; the tab wires its buttons."""
     t, workspace = page.t, page.workspace
     # what the curves show: equal ones are not sent again
     own = Parts(stamp=gr.Textbox(visible="hidden", elem_id="train-stamp"))
@@ -62,7 +62,7 @@ def watch_section(page: Page, view: gr.JSON) -> Watch:
 
 
 def find_watched(workspace: Workspace, view: View) -> str:
-    """The run that the view names, if it is trained, was, or is about to be; else ""."""
+    """The run that the view names, if it is trained, was trained, or is about to be; else ""."""
     name = view.get("run", "")
     if name in workspace.run_names():
         run = RunDir(workspace.runs / name)
@@ -82,7 +82,7 @@ def source_of_run(workspace: Workspace, name: str) -> str:
 
 
 def last_job(workspace: Workspace, name: str) -> Job | None:
-    """The newest job that trains the run; None where somebody has trained it since without the page."""
+    """The newest job that trains the run; None if somebody has trained it outside the page since."""
     job = next((job for job in workspace.jobs.list() if job.run == name and job.kind == "train"), None)
     return None if job and job.before(changed_s(RunDir(workspace.runs / name).metrics)) else job
 
@@ -124,7 +124,7 @@ def _resume_button(t: Words, run: RunDir, reached: tuple[int, int] | None) -> gr
 
 
 def describe_standing(t: Words, run: RunDir) -> dict[str, Any]:
-    """A run that no job of the page trained: how far it is, by its files."""
+    """How far a run is by its files, where no job of the page trained it."""
     curves = read_curves(run)
     trained = (run.model / "vqa.json").is_file()
     state = "elsewhere" if is_being_written(run) else "trained" if trained else "not_finished"
@@ -134,7 +134,7 @@ def describe_standing(t: Words, run: RunDir) -> dict[str, Any]:
 
 
 def is_being_written(run: RunDir) -> bool:
-    """Whether somebody, a person in a terminal perhaps, trains the run right now."""
+    """Whether somebody, perhaps in a terminal, trains the run right now."""
     reached = checkpoint_progress(run)
     recent = time.time() - changed_s(run.metrics) < STILL_WRITTEN_S
     return recent and not (reached and reached[0] >= reached[1])
@@ -146,7 +146,7 @@ def list_onward_links(t: Words, name: str) -> list[dict[str, Any]]:
 
 
 def resume(workspace: Workspace, t: Words, view: View) -> View:
-    """Go on with the run of the view from its newest checkpoint; an InputError where there is nothing to go on with."""
+    """Resume the run of the view from its newest checkpoint; an InputError where there is none to resume from."""
     name = check_name(t, view.get("run", ""))
     run = RunDir(workspace.runs / name)
     if last_job(workspace, name) is None and is_being_written(run):

@@ -70,7 +70,7 @@ class Datasets:
         self._writing = threading.Lock()
 
     def all(self) -> list[Dataset]:
-        """By name."""
+        """All datasets, sorted by name."""
         found: dict[Path, Dataset] = {}
         prepared = {root: columns for root, columns, _ in reversed(self._prepared())}
         for folder, entry in self._places(prepared):
@@ -141,7 +141,7 @@ class Datasets:
         return dataset
 
     def forget(self, key: str) -> None:
-        """Take an opened dataset from the list; nothing of it is removed."""
+        """Remove an opened dataset from the list; its files stay."""
         folder = str(self.get(key).folder)
         with self._writing:
             write_json(self._file, {name: entry for name, entry in self._remembered().items() if name != folder})
@@ -208,7 +208,7 @@ class Datasets:
         return self.cache / "indexes" / key
 
     def _remembered(self) -> dict[str, dict[str, Any]]:
-        """Folder -> its source and columns. A file that is damaged is as none: it only saves typing."""
+        """Folder -> its source and columns. A damaged file counts as none: it only saves typing."""
         try:
             content = read_json(self._file)
         except InputError:
@@ -250,6 +250,6 @@ def _can_be_made(source: str) -> bool:
 
 
 def _key(folder: Path) -> str:
-    """Readable, and no other folder's: `easy-vqa-3f2a9c`."""
+    """A readable key that no other folder has: `easy-vqa-3f2a9c`."""
     name = re.sub(r"[^\w-]+", "-", folder.name)[:40].strip("-")
     return f"{name}-{hashlib.sha256(str(folder).encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"

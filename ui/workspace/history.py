@@ -85,7 +85,7 @@ class AnswerHistory:
         return key
 
     def picture(self, key: str) -> Path:
-        """The kept picture; an InputError where there is none of that id."""
+        """The picture of that id; an InputError where there is none."""
         path = self.folder / key / "picture"
         if not (_ID.fullmatch(key) and path.is_file()):
             raise InputError("This picture is not kept any more. Choose it again.")
@@ -130,7 +130,7 @@ class AnswerHistory:
         return {"seen": name, "tiles": len(tiles), "width": wide, "height": high}
 
     def seen(self, key: str, name: str) -> Path:
-        """Where `keep_seen` keeps what it named so."""
+        """The file that `keep_seen` has named."""
         return self.folder / key / f"{name}.webp"
 
     def forget(self, key: str) -> None:

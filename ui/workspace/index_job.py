@@ -32,7 +32,7 @@ from vqa_core.settings import add_arguments, resolve
 
 COLUMNS = tuple(f"{field.name}_column" for field in fields(ColumnMap))
 OVER = ("done", "failed")
-TOLD_EVERY_S = 0.4
+WRITE_EVERY_S = 0.4
 _looking = threading.Lock()  # to look whether a process is at it means to try its lock
 
 
@@ -68,12 +68,12 @@ class IndexJob:
 
     @property
     def building(self) -> bool:
-        """Whether a process is at it now."""
+        """Whether a process is making the index now."""
         with self._lock() as lock:
             return lock is None
 
     def state(self) -> IndexState | None:
-        """What the last process said; None if there was none. One that died without a word has failed."""
+        """The state that the last process wrote; None if there was none. One that died without a word has failed."""
         building = self.building  # before the file is read: what ends in between is then read as over
         try:
             state = IndexState(**read_json(self.folder / "state.json"))
@@ -84,7 +84,7 @@ class IndexJob:
         return IndexState("failed", mark=state.mark)
 
     def start(self, source: str, data_dir: Path, columns: ColumnMap, mark: str) -> None:
-        """Start a process, unless one is at it. `source` and `data_dir` are those of `data_folder`."""
+        """Start a process, unless one is running. `source` and `data_dir` are those of `data_folder`."""
         command = [
             sys.executable,
             "-m",
@@ -113,7 +113,7 @@ class IndexJob:
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
 
     def tell(self, state: IndexState) -> None:
-        """Say how far it is."""
+        """Write how far it is."""
         write_json(self.folder / "state.json", asdict(state))
 
     @contextlib.contextmanager
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class _Progress:
-    """Tells at most every TOLD_EVERY_S seconds, and at every new stage."""
+    """Writes the state at most every WRITE_EVERY_S seconds, and at every new stage."""
 
     def __init__(self, job: IndexJob, mark: str) -> None:
         self.job, self.mark = job, mark
@@ -171,7 +171,7 @@ class _Progress:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if stage != self._last[0] or now > self._last[1] + TOLD_EVERY_S:
+        if stage != self._last[0] or now > self._last[1] + WRITE_EVERY_S:
             self._last = (stage, now)
             self.job.tell(IndexState(stage, done, total, mark=self.mark))
 

@@ -61,7 +61,7 @@ class Models:
 
     @contextlib.contextmanager
     def engine(self, name: str) -> Iterator["Engine"]:
-        """The engine of that model, this caller's alone until the end of the `with`; loaded where it is not."""
+        """The engine of that model, loaded if needed, for this caller alone until the end of the `with`."""
         with self._turn:
             try:
                 yield self._engine(name)

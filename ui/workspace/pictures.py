@@ -57,7 +57,7 @@ class Pictures:
         return self.url(path, side) if path else ""
 
     def path(self, side: int, signature: str, name: str) -> Path:
-        """What an address stands for; an InputError if this server did not make it."""
+        """The file that an address stands for; an InputError if this server did not make the address."""
         if not hmac.compare_digest(signature.encode(), self._sign(f"{side}/{name}").encode()):
             raise InputError("this picture's address was not made by this page.")
         return Path(base64.urlsafe_b64decode(name).decode("utf-8", "surrogateescape"))
@@ -85,7 +85,7 @@ class Pictures:
         return bytes_.getvalue()
 
     def _keep(self, kept: Path, data: bytes) -> None:
-        """Write a file that can be made again: whole or not there, but not pressed to the disk."""
+        """Write a file that can be made again: whole or absent, but without fsync."""
         kept.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(dir=kept.parent, suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
@@ -99,7 +99,7 @@ class Pictures:
                 self._bytes = self._make_room()
 
     def _make_room(self) -> int:
-        """Remove the oldest files until three quarters of KEPT_BYTES are left; the bytes that are."""
+        """Remove the oldest files until three quarters of KEPT_BYTES are left; return how many bytes are."""
         files = sorted(self._files(), reverse=True)
         left = 0
         for _, size, path in files:

@@ -45,7 +45,7 @@ class Workspace:
         return AnswerHistory(self.cache / "asked")
 
     def run_names(self) -> list[str]:
-        """Newest first."""
+        """The names of all runs, newest first."""
         return [run.root.name for run in list_runs(self.runs)]
 
     def run(self, name: str) -> RunDir:
