@@ -6,6 +6,7 @@ about.py          what a model was trained on, in one line
 answering.py      asks the model, for the tab and for the API
 examples.py       pictures to try, from easy-VQA's test set
 layout.py         where the parts stand
+model_input.py    what the model was given: the picture, and the part of it that it sees
 panel.py          draws the picture, the model and the answers
 picture_input.py  PictureInput: an upload that nothing decodes before it is checked
 scene.py          what a view stands for: picture, model, answer

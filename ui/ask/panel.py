@@ -1,33 +1,30 @@
-"""What the Ask tab draws: the picture, the model, the answers, and what the model was given for one of them."""
+"""What the Ask tab draws: the picture, the model, the answers, and one answer in full."""
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image
 
 from ui.ask.about import describe_model
 from ui.ask.examples import list_examples
-from ui.ask.scene import Subject, choose_answer, find_subject, read_subject
+from ui.ask.model_input import draw_input, fit_image
+from ui.ask.scene import choose_answer, find_subject, read_subject
 from ui.components.parts import Drawn
 from ui.components.tab import View
 from ui.components.widgets import Bar
 from ui.components.words import Words
 from ui.workspace.history import Answer
-from ui.workspace.pictures import DECODING, FULL
+from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
 from vqa_core.data.images import open_image
-from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
 from vqa_core.runs.predictions import PartialAnswer
 
 SHOWN = 30  # answers in the table
 PREVIEW, SMALL = 1024, 340  # pixels of the longest side of the picture; one below SMALL is enlarged
-SIDE = 360  # pixels of the longest side of the two pictures of what the model sees
 
 
 def draw_picture(workspace: Workspace, view: View) -> Drawn:
@@ -64,14 +61,13 @@ def draw_answers(workspace: Workspace, t: Words, view: View) -> Drawn:
     subject, notices = read_subject(workspace, t, view)
     answers = workspace.history.answers(subject.key) if subject else []
     chosen = choose_answer(view, answers)
-    whole, seen = draw_input(workspace, t, subject, chosen) if subject and chosen else ({}, {})
+    given = draw_input(workspace, t, subject, chosen) if subject and chosen else {"whole": {}, "seen": {}}
     return {
         "status": explain_answer(t, chosen, answers) if subject else t("ask.no_picture_yet"),
         "answers": tabulate_answers(t, answers) if subject else {"rows": []},
         "result": gr.update(visible=chosen is not None),
         "likeliest": draw_likeliest(t, chosen),
-        "whole": whole,
-        "seen": seen,
+        **given,
         "prompt": chosen.prompt if chosen else "",
         "json": format_json(answers) if subject else "",
         "notices": {"title": notices[0], "text": " ".join(notices[1:])} if notices else {},
@@ -133,66 +129,6 @@ def explain_answer(t: Words, chosen: Answer | None, answers: Sequence[Answer]) -
     return " ".join(lines)
 
 
-def draw_input(
-    workspace: Workspace, t: Words, subject: Subject, chosen: Answer
-) -> tuple[dict[str, str], dict[str, str]]:
-    """The whole picture, darkened where it is cut off; and the square that the model sees, or its tiles."""
-    with DECODING:
-        return _draw_input(workspace, t, subject, chosen, open_image(subject.path))
-
-
-def _draw_input(
-    workspace: Workspace, t: Words, subject: Subject, chosen: Answer, image: Image.Image
-) -> tuple[dict[str, str], dict[str, str]]:
-    if "side" not in chosen.pixels:  # a model with a processor of its own
-        size = t("ask.size", width=image.width, height=image.height)
-        tiles = _draw_tiles(workspace, t, subject, chosen.pixels)
-        caption = size if tiles else f"{size} {t('ask.not_shown')}"
-        return {"src": _inline(fit_image(image, SIDE)), "alt": t("ask.whole_alt"), "caption": caption}, tiles
-    transform = PixelTransform(**chosen.pixels)
-    left, top, right, bottom = transform.kept(image.size)
-    share = 1 - (right - left) * (bottom - top) / (image.width * image.height)
-    square = transform.square(image)
-    whole = fit_image(image, SIDE)
-    scale = whole.width / image.width, whole.height / image.height
-    box = (round(left * scale[0]), round(top * scale[1]), round(right * scale[0]), round(bottom * scale[1]))
-    if share:
-        bright = whole.crop(box)
-        whole = ImageEnhance.Brightness(whole).enhance(0.35)
-        whole.paste(bright, box[:2])
-        ImageDraw.Draw(whole).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#f59e0b", width=2)
-    how = "cut" if share else {"pad": "padded", "stretch": "stretched"}.get(transform.aspect, "not_cut")
-    if how == "stretched" and image.width == image.height:
-        how = "not_cut"
-    size = t("ask.size", width=image.width, height=image.height)
-    caption = f"{size} {t(f'ask.{how}', share=f'{100 * share:.0f}%')}"
-    seen = t("ask.seen", side=transform.side)
-    return (
-        {"src": _inline(whole), "alt": t("ask.whole_alt"), "caption": caption},
-        {"src": _inline(fit_image(square, SIDE)), "alt": t("ask.seen_alt"), "caption": seen},
-    )
-
-
-def _draw_tiles(workspace: Workspace, t: Words, subject: Subject, kept: dict[str, Any]) -> dict[str, str]:
-    """What the model's own processor made of the picture; {} where nothing of it is kept."""
-    if not kept:
-        return {}
-    path = workspace.history.seen(subject.key, kept["seen"])
-    facts = {name: kept[name] for name in ("tiles", "width", "height")}
-    caption = t("ask.one_tile" if kept["tiles"] == 1 else "ask.several_tiles", **facts)
-    return {"src": workspace.pictures.url(path, FULL), "alt": t("ask.seen_label"), "caption": caption}
-
-
-def fit_image(image: Image.Image, side: int) -> Image.Image:
-    """The picture at most `side` pixels long; a small one enlarged in whole steps, so that its pixels can be seen."""
-    times = side // max(image.size)
-    if times:
-        return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
-    small = image.copy()
-    small.thumbnail((side, side))
-    return small
-
-
 def format_json(answers: Sequence[Answer]) -> str:
     """The answers as a reader may copy them."""
     return json.dumps([asdict(each) for each in answers], ensure_ascii=False, indent=2)
@@ -216,10 +152,3 @@ def _preview(workspace: Workspace, view: View) -> Image.Image | None:
             return fit_image(image, SMALL if max(image.size) < SMALL else PREVIEW)
     except InputError:
         return None
-
-
-def _inline(image: Image.Image) -> str:
-    """A small picture as a data URL."""
-    bytes_ = io.BytesIO()
-    image.save(bytes_, "WEBP", quality=90)
-    return "data:image/webp;base64," + base64.b64encode(bytes_.getvalue()).decode()

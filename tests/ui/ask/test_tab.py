@@ -14,7 +14,8 @@ from ui.ask import tab
 from ui.ask.about import describe_model
 from ui.ask.answering import answer
 from ui.ask.examples import list_examples
-from ui.ask.panel import draw_answers, draw_input, format_percent
+from ui.ask.model_input import draw_input
+from ui.ask.panel import draw_answers, format_percent
 from ui.ask.scene import find_subject
 from ui.components.parts import Drawn
 from ui.components.tab import Page
@@ -286,13 +287,13 @@ def test_what_is_cut_off_is_said_and_shown(workspace: Workspace, view: dict[str,
     assert subject
     ask(workspace, view, QUESTIONS[0])
     (given,) = workspace.history.answers(subject.key)
-    whole, seen = draw_input(workspace, EN, subject, given)  # the picture is 50 x 40
-    assert "50 × 40" in whole["caption"]
-    assert "20%" in whole["caption"]
-    assert "32 × 32" in seen["caption"]
-    assert whole["src"].startswith("data:image/webp;base64,")
+    drawn = draw_input(workspace, EN, subject, given)  # the picture is 50 x 40
+    assert "50 × 40" in drawn["whole"]["caption"]
+    assert "20%" in drawn["whole"]["caption"]
+    assert "32 × 32" in drawn["seen"]["caption"]
+    assert drawn["whole"]["src"].startswith("data:image/webp;base64,")
     padded = Answer(**asdict(given) | {"pixels": given.pixels | {"aspect": "pad"}})
-    assert EN("ask.padded") in draw_input(workspace, EN, subject, padded)[0]["caption"]
+    assert EN("ask.padded") in draw_input(workspace, EN, subject, padded)["whole"]["caption"]
 
 
 def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace) -> None:
