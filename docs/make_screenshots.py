@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import FLAGS, Look, Server, chromium, find_watched, open_tab, ready
+from tests.support.browser import FLAGS, Look, Server, chromium, open_tab, ready, watched
 from ui.server.page import TABS
 from vqa_core import ROOT
 from vqa_core.data.priors import AnswerPrior
@@ -86,7 +86,7 @@ def opened(browser: "Browser", look: Look) -> Iterator["Page"]:
         viewport={"width": look.width, "height": look.height},
         reduced_motion="reduce",
     )
-    yield find_watched(context.new_page())
+    yield watched(context.new_page())
     context.close()
 
 

@@ -266,7 +266,7 @@ def open_page(browser: "Browser") -> Iterator[OpenPage]:
             http_credentials={"username": look.login[0], "password": look.login[1]} if look.login else None,
         )
         context.set_default_timeout(WAIT_S * 1000)
-        pages.append(find_watched(context.new_page()))
+        pages.append(watched(context.new_page()))
         return pages[-1]
 
     yield make
@@ -284,7 +284,7 @@ def page(request: pytest.FixtureRequest, open_page: OpenPage) -> "Page":
     return open_page(getattr(request, "param", Look()))
 
 
-def find_watched(page: "Page") -> "Page":
+def watched(page: "Page") -> "Page":
     """Note what `page` asks for and complains of, from now on."""
     watch = _watches[page] = Watch()
     page.add_init_script(EVENTS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
-from tests.support.browser import FLAGS, Server, chromium, find_watched, open_tab, ready, watch_of
+from tests.support.browser import FLAGS, Server, chromium, open_tab, ready, watch_of, watched
 from tests.support.namespace import raise_loopback, reaches_outside
 from tests.support.workspaces import easy_workspace
 from ui.server.page import TABS
@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     with Server(runs, data) as server, sync_playwright() as playwright:
         found["unroutable_by_server"] = unroutable() - int(found["unroutable_before"])
         browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=list(FLAGS))
-        page = find_watched(browser.new_page(locale="en-US"))
+        page = watched(browser.new_page(locale="en-US"))
         for name in TABS:
             open_tab(page, server, name, run="first")
             expect(page.locator(f"#tab-{name}-button")).to_have_attribute("aria-selected", "true")
