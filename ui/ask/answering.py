@@ -98,5 +98,5 @@ def check_questions(questions: Sequence[str]) -> list[str]:
     length = sum(map(len, questions))
     if length > CHARACTERS:
         raise InputError(f"These questions have {length:,} characters; at most {CHARACTERS:,} are answered at once.")
-    # halves of characters, which JSON can carry and no tokeniser takes
+    # half characters: JSON can carry them, tokenisers refuse them
     return [question.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for question in questions]

@@ -42,7 +42,7 @@ def _lay_out_picture(t: Words, parts: Parts) -> None:
 def _lay_out_question(page: Page, parts: Parts) -> None:
     t = page.t
     parts.add("run", gr.Dropdown(label=t("ask.model"), choices=[], allow_custom_value=True, elem_id="ask-run"))
-    parts.add("about", widgets.facts("ask-about", t("ask.model")))  # it may hold a run's texts, so it is no Markdown
+    parts.add("about", widgets.facts("ask-about", t("ask.model")))  # no Markdown, as it may hold a run's texts
     parts.add("demo", quick_demo_button(page, "ask-start", visible=False))
     question = gr.Textbox(
         label=t("ask.question"), info=t("ask.question_info"), placeholder=t("ask.question_placeholder"), lines=1,

@@ -47,7 +47,7 @@ def build(page: Page) -> Tab:
     def wire(event: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any], *outputs: str) -> Any:
         return page.wire(event, functools.partial(handler, workspace, t), inputs, parts.only(*outputs))
 
-    # `upload` comes of files, paste and camera; `input` also of a removal, with the old picture
+    # files, paste and camera cause `upload`; a removal causes `input` too, with the old picture
     kept = wire(picture.upload, upload_picture, [view, picture], "view", "picture", "examples", *ANSWERS)
     page.wire(kept.failure, lambda: {"picture": None}, None, parts.only("picture"))  # a picture that was refused
     wire(picture.clear, clear_picture, [view], "view", "examples", *ANSWERS)
@@ -132,7 +132,7 @@ def upload_picture(workspace: Workspace, t: Words, view: View, path: str | None)
     if not path:
         raise InputError("This is no picture that was uploaded. Choose a file.")
     with DECODING:
-        open_image(Path(path))  # refuses it, by its header before anything is decoded
+        open_image(Path(path))  # refuses it by its header, before anything is decoded
     view = keep_existing(workspace, t, with_picture(view, picture=workspace.history.keep(Path(path))))
     return {"view": view} | draw_picture(workspace, view) | draw_answers(workspace, t, view)
 
@@ -146,7 +146,7 @@ def clear_picture(workspace: Workspace, t: Words, view: View) -> Drawn:
 def choose_example(workspace: Workspace, t: Words, view: View, key: str) -> Drawn:
     """Take an example's picture and question."""
     view = with_picture(view, example=key)
-    find_subject(workspace, view)  # refuses a key that there is not
+    find_subject(workspace, view)  # refuses an unknown key
     text = list_examples()[key].questions
     view = keep_existing(workspace, t, change_view(view, q=text))
     drawn = draw_picture(workspace, view) | draw_answers(workspace, t, view)

@@ -21,7 +21,7 @@ from ui.jobs.jobs import Job, Jobs
 from vqa_core.files import InputError
 
 LOG_LINES = 40
-WRONG_INPUT = 2  # what a command exits with that has said `error: ` and why
+WRONG_INPUT = 2  # exit code of a command that has printed `error: ` and the reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _error(jobs: Jobs, job: Job) -> str:
     """The last `error: ` that the job's command printed, to the end of the log; "" where there is none."""
     try:
         log = jobs.log_tail(job.id, LOG_LINES)
-    except InputError:  # forgotten meanwhile
+    except InputError:  # the job has been removed since
         return ""
     _, mark, said = f"\n{log}".rpartition("\nerror: ")
     return said.strip() if mark else ""

@@ -21,7 +21,7 @@ from pathlib import Path
 from ui.components.words import Words
 
 FOLDER = Path(__file__).parent
-LONGEST = 20_000  # characters of a text that is looked at
+LONGEST = 20_000  # characters; a longer text stays as it is
 _HOLE = re.compile(r"\{(\d+)([#*]?)\}")
 _ENDING = re.compile(r"\{([^{}|]*)\|([^{}|]*)\}")
 _NUMBER = re.compile(r"[0-9][0-9.,]*")

@@ -10,7 +10,7 @@ from ui.components.wiring import Wiring
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
 
-View = dict[str, str]  # a tab's part of the address: {"run": "demo", "page": "2"}; what is empty is left out
+View = dict[str, str]  # a tab's part of the address: {"run": "demo", "page": "2"}; no value is empty
 
 
 @dataclass(frozen=True, slots=True)

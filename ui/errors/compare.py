@@ -10,7 +10,7 @@ from ui.errors.scene import Scene
 from vqa_core.analysis.paired import PAIRS, PairedErrors
 from vqa_core.scoring.comparison import Paired
 
-MOST = 40  # settings listed
+MOST = 40  # settings in the list
 
 
 def draw_compare(t: Words, scene: Scene) -> dict[str, Any]:

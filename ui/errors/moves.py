@@ -6,9 +6,9 @@ from ui.errors.samples import neighbour
 from ui.errors.scene import Scene
 
 Changes = dict[str, object]
-FROM_START: Changes = {"page": None, "sample": None}  # what is shown changes, so it starts at its first sample
+FROM_START: Changes = {"page": None, "sample": None}  # other samples are shown, so start at the first
 NO_CELL: Changes = {"wanted": None, "given": None}
-KEPT = ("run", "split", "with", "by", "sort")  # of the view, when all that narrows it is taken away
+KEPT = ("run", "split", "with", "by", "sort")  # what stays of a view when its filters are cleared
 
 
 def chooses(name: str, **further: object) -> Callable[[Scene, str | None], Changes]:

@@ -11,7 +11,7 @@ from vqa_core.analysis.paired import PairedErrors
 from vqa_core.analysis.slicing import OTHER, UNKNOWN, answer_of
 from vqa_core.scoring.intervals import Interval
 
-OVERALL_DIGITS, DIGITS = 2, 1  # behind the point, of percentages
+OVERALL_DIGITS, DIGITS = 2, 1  # decimals of percentages
 
 
 def percent(share: float, digits: int = DIGITS) -> str:
@@ -94,7 +94,7 @@ def slice_label(t: Words, by: str, key: str) -> str:
         low, _, high = key.partition("-")
         try:
             return f"{float(low):.0%}–{float(high):.0%}"
-        except ValueError:  # an address may say anything
+        except ValueError:  # an address may hold anything
             return key
     return key
 

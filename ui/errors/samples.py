@@ -78,7 +78,7 @@ def address(workspace: Workspace, answers: Answers, place: int, side: int) -> st
     image = answers.examples[place].image
     try:
         return workspace.pictures.url_below(answers.run.data_root(), image, side)
-    except InputError:  # the run no longer says where its data lies
+    except InputError:  # the run does not say where its data is
         return ""
 
 

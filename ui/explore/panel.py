@@ -20,7 +20,10 @@ from vqa_core.data.index.selection import FACETS
 from vqa_core.runs.predictions import Prediction
 
 BARS = ("split", "type", "answer_type", "answer", "length", "tag")
-ORDER = {"split": ("train", "val", "test"), "length": ("1-4", "5-6", "7-8", "9-12", "13+")}  # others: by frequency
+ORDER = {
+    "split": ("train", "val", "test"),
+    "length": ("1-4", "5-6", "7-8", "9-12", "13+"),
+}  # the other facets: by frequency
 SIGNS = {"right": "✓", "wrong": "✗", "": ""}
 PICTURES = ("found", "clear", "gallery", "page", "page_of", "page_previous", "page_next", "pager")
 SAMPLE = ("place", "previous", "next", "picture", "no_file", "facts", "links")

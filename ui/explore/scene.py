@@ -97,7 +97,7 @@ def _with_run(workspace: Workspace, t: Words, scene: Scene, index: DataIndex) ->
     run = workspace.run(name)
     try:
         return replace(scene, run=run, layer=layer_of(run, index))
-    except InputError as error:  # a file of the run is damaged: the data can be looked at all the same
+    except InputError as error:  # a damaged file of the run: the data is shown all the same
         return replace(scene, run=run, notices=(*scene.notices, translate(str(error), t)))
 
 

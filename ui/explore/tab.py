@@ -20,7 +20,7 @@ from vqa_core.runs.examples import ColumnMap
 NAME = "explore"
 COLUMN_FIELDS = {f"column_{name}": name for name in COLUMNS}  # text boxes for the names of columns
 TO_TOP = "() => document.querySelector('#explore-top')?.scrollIntoView({ block: 'nearest' })"
-STATE = ("timer", "status")  # the data may have changed: then its index is made anew, and the timer draws it
+STATE = ("timer", "status")  # if the data has changed, its index is made again and the timer draws it
 TURNING = ("gallery", "page", "page_of", "page_previous", "page_next", *STATE)
 STEPPING = (*SAMPLE, *STATE)
 OPENING = ("browse", "detail", *STEPPING)

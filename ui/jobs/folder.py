@@ -21,8 +21,8 @@ from ui.jobs.processes import ProcessId
 from vqa_core.files import read_json, write_json
 
 HEARTBEAT_S = 2.0
-STALE_S = 15.0  # a heartbeat as old as this is none, where processes can't be looked at
-START_S = 60.0  # what a runner may take to write its first state
+STALE_S = 15.0  # an older heartbeat means dead, where processes can't be seen
+START_S = 60.0  # time for a runner to write its first state
 
 _ID = re.compile(r"\d{8}-\d{6}-\d{6}")
 _TAIL_BYTES = 8192

@@ -25,9 +25,9 @@ from vqa_core.files import InputError
 from vqa_core.progress import Progress, read_progress
 
 KEPT = 50  # finished jobs
-STOP_S = 2.0  # what a queued job's runner may take to see that it is to stop
-PATIENCE_S = 60.0  # what a command may take to save and exit before it is killed
-LATE_S = 5.0  # how long after the last sign of life of a job that was killed a file of it may be dated
+STOP_S = 2.0  # time for a queued job's runner to see that it should stop
+PATIENCE_S = 60.0  # time for a command to save and exit before it is killed
+LATE_S = 5.0  # a killed job's files may be dated this long after its last sign of life
 ACTIVE = ("queued", "running", "stopping")
 
 
@@ -130,9 +130,9 @@ class Jobs:
     def list(self) -> JobList:
         """Newest first."""
         found, names = [], job_ids(self.folder)
-        self._over = {name: job for name, job in self._over.items() if name in names}  # others sweep too
+        self._over = {name: job for name, job in self._over.items() if name in names}  # other servers sweep too
         for name in reversed(names):
-            with contextlib.suppress(InputError):  # swept meanwhile
+            with contextlib.suppress(InputError):  # swept since
                 found.append(self.get(name))
         return found
 
@@ -148,7 +148,7 @@ class Jobs:
         folder.ask_to_stop()
         state = folder.state()
         if state.runner and state.runner.visible and not state.runner.alive:
-            self._run(folder)  # its runner was killed, its command lives: somebody has to see it to its end
+            self._run(folder)  # its runner was killed and its command lives: a new runner has to end it
         deadline = time.monotonic() + STOP_S
         while (job := self.get(id)).active and job.started is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -164,7 +164,7 @@ class Jobs:
     def _read(self, folder: JobFolder) -> Job:
         state = folder.state()
         lost = not state.over and not folder.alive(state)
-        if lost:  # it may have ended, and said so, between the two looks
+        if lost:  # it may have ended in good order between the two looks
             state = folder.state()
             lost = not state.over and not folder.alive(state)
         status = "crashed" if lost else state.status

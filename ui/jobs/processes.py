@@ -45,7 +45,7 @@ class ProcessId:
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(self.pid)
             try:
-                if self.alive:  # the handle stays with the process that was looked at, whoever gets its number later
+                if self.alive:  # the handle stays with this process, even if another gets its number later
                     signal.pidfd_send_signal(handle, number)
             finally:
                 os.close(handle)

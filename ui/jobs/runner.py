@@ -71,7 +71,7 @@ class Runner:
         try:
             self._write(command=group)
             self._watch(group, lambda: process.poll() is not None, process.terminate)
-        finally:  # be it that the disk is full: nothing is left running that nobody knows of
+        finally:  # even if the disk is full: no process is left running unknown
             group.kill_group()
             code = process.wait()
         self._write(command=None, exit_code=code)

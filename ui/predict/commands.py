@@ -61,7 +61,7 @@ def build_demo_commands(workspace: Workspace) -> list[Command]:
     """What `make demo` does: easy-VQA's test questions, answered by the model that comes with the workbench."""
     run, config = ("--run", str(workspace.runs / DEMO)), ("--config", _shown(ROOT / "configs" / "demo.json"))
     split = ("--split", "test")
-    # written by the first command where it is not there yet
+    # the first command writes it if it is not there
     data = workspace.data / "easy-vqa" if (workspace.data / "easy-vqa").is_dir() else Path("data") / "easy-vqa"
     source = str(data) if data.is_dir() else "easy-vqa"
     return [

@@ -11,9 +11,9 @@ from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.watching import examples_by_id, newest_predictions
 
-SAMPLE = 8  # answers that are shown
-LOOKED_AT = 48  # among so many they are chosen
-LOOKED_BACK = 500  # among so many, one that was clicked is found while others come
+SAMPLE = 8  # answers shown
+LOOKED_AT = 48  # the newest answers that they are chosen from
+LOOKED_BACK = 500  # the newest answers in which a clicked one is searched
 
 
 def list_newest(workspace: Workspace, t: Words, run: RunDir, split: str) -> list[Cell]:

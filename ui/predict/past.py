@@ -18,7 +18,7 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.comparison import Comparison
 from vqa_core.submission.history import KeptSubmission, difference, list_submissions, set_public_score
 
-MOST = 12  # lines of a list
+MOST = 12  # rows of a list
 NO_DIFFERENCE: Drawn = {"changed": "", "types": {"rows": []}, "transitions": {"rows": []}, "settings": {"rows": []}}
 
 
@@ -135,7 +135,7 @@ def _difference(t: Words, run: RunDir, before: KeptSubmission | None, chosen: Ke
         return NO_DIFFERENCE
     try:
         return _draw_difference(t, difference(run, before.id, chosen.id))
-    except InputError as error:  # the run was prepared anew in between
+    except InputError as error:  # the run was prepared again in between
         return NO_DIFFERENCE | {"settings": {"rows": [[translate(str(error), t)]]}}
 
 

@@ -31,7 +31,7 @@ from vqa_core.submission.history import KeptSubmission, keep_submission, writing
 from vqa_core.submission.submission import submission_of
 
 PATIENCE_S = 600.0  # the card has the hash of every file of the model
-AT_ONCE = 2  # commands that write one, of any run
+AT_ONCE = 2  # commands that write a submission, over all runs
 _WRITING = threading.BoundedSemaphore(AT_ONCE)
 CLICK = "() => { document.querySelector('#predict-file').click(); }"
 

@@ -33,7 +33,7 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.watching import count_lines
 
 NAME = "predict"
-STILL_WRITTEN_S = 30.0  # a file changed within this time is being written, by whomever
+STILL_WRITTEN_S = 30.0  # a file that changed within this time is still being written
 
 
 def build(page: Page) -> Tab:

@@ -29,8 +29,8 @@ class PageBlocks(gr.Blocks):
 
     def run_startup_events(self) -> None:
         super().run_startup_events()  # type: ignore[no-untyped-call]
-        # Gradio says so of apps it serves itself. Of one that was mounted it does not, and then takes any path that a
-        # client names for an upload, /etc/passwd too.
+        # Gradio sets this for apps that it serves itself. For a mounted one it does not, and would then take any path
+        # that a client names for an upload, even /etc/passwd.
         self.has_launched = True
 
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def uploads_in(value: Any) -> Iterator[Path]:
 
 
 def _check_picture(path: Path) -> None:
-    with DECODING:  # where the header settles nothing it is decoded
+    with DECODING:  # a picture is decoded where its header is not enough
         problem = check_image(path)
     if problem:
         raise ImageError(path.name, problem)

@@ -80,7 +80,7 @@ def _open_by_address(page: Page, blocks: gr.Blocks, tabs: gr.Tabs, loaded: gr.Te
         here = {"tabs": gr.Tabs(selected=chosen.name), "loaded": "yes"}
         return outputs.unchanged() | here | {f"{chosen.name}.{name}": value for name, value in drawn.items()}
 
-    # until then the tab that Gradio shows first must not write its own address over the one that was asked for
+    # until then the tab that Gradio shows first must not overwrite the address that the reader opened
     page.wire(blocks.load, load, None, outputs).then(None, None, None, js="() => { window.workbench.opened(); }")
 
 
@@ -100,7 +100,7 @@ def build_server(workspace: Workspace, *, mcp: bool = False) -> FastAPI:
             css_paths=[ASSETS / "workbench.css"],
             footer_links=[],
             run_history=False,
-            show_error=False,  # but for gr.Error: our own sentences, ui/components/wiring.py
+            show_error=False,  # except gr.Error, which has our own sentences: ui/components/wiring.py
             ssr_mode=False,
             max_file_size=FILE_LIMIT,
             mcp_server=False,

@@ -23,12 +23,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui.components.words import Words
 
 FILE_LIMIT = 30 << 20  # bytes of one file
-REQUEST_LIMIT = 64 << 20  # bytes of one upload, of several files perhaps
+REQUEST_LIMIT = 64 << 20  # bytes of one upload, perhaps of several files
 FILES_AT_ONCE = 20  # in one upload
 QUOTA = 1 << 30  # bytes of all
 FILES = 2000
 DISK_FLOOR = 500 << 20  # bytes that stay free on the disk
-KEPT_S = 3600.0  # for so long a file is not removed for another
+KEPT_S = 3600.0  # a file is kept this long even if another needs the room
 _LOCK = "lock"
 
 
@@ -49,7 +49,7 @@ class UploadFolder:
         """Every file in it but the lock."""
         for folder, _, names in os.walk(self.path):
             for path in (Path(folder) / name for name in names if name != _LOCK):
-                with contextlib.suppress(OSError):  # removed meanwhile
+                with contextlib.suppress(OSError):  # removed since
                     yield path.lstat(), path
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class UploadLimit:
     def __init__(self, app: ASGIApp, folder: UploadFolder, words: Mapping[str, Words]) -> None:
         self.app, self.folder = app, folder
         self.words = {f"{path.rstrip('/')}/gradio_api/upload": words[path] for path in words}
-        self._sizes: list[int] = []  # bytes of each upload under way
+        self._sizes: list[int] = []  # bytes of each running upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         t = self.words.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
@@ -106,14 +106,16 @@ class UploadLimit:
         async def count_and_receive() -> Message:
             nonlocal refused
             message = await receive()
-            if count(message.get("body", b"")) > FILES_AT_ONCE + 1:  # one stands before each file and one behind all
+            if count(message.get("body", b"")) > FILES_AT_ONCE + 1:  # one line before each file, one after the last
                 refused = t("uploads.too_many", limit=FILES_AT_ONCE)
-                raise MultiPartException(refused)  # Gradio removes what has come
+                raise MultiPartException(refused)  # Gradio removes what it has received
             return message
 
         async def answer(message: Message) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and message["status"] == 413:  # it has its own limit of a file
+            if (
+                message["type"] == "http.response.start" and message["status"] == 413
+            ):  # Gradio has a limit of its own for a file
                 refused = t("uploads.file_too_large", limit=FILE_LIMIT >> 20)
             if not refused:
                 await send(message)

@@ -27,7 +27,7 @@ from vqa_core.planning.run_state import RunState
 from vqa_core.runs.run_dir import RunDir, list_runs
 
 MB, GB = 1e6, 1e9
-START_S = 15  # seconds that loading the libraries and the model takes, about
+START_S = 15  # seconds to load the libraries and the model, about
 
 
 def estimate_training(

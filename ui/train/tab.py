@@ -70,7 +70,7 @@ def build(page: Page) -> Tab:
             drawn = form.show(with_columns(form.read(values), source))
         return drawn | edit({**values, **drawn})
 
-    def take_free_name(values: Values) -> Drawn:  # its change causes the event that typing it would
+    def take_free_name(values: Values) -> Drawn:  # filling it in causes the same event as typing it
         return {"name": find_free_name(workspace, name_of(workspace, t, values))}
 
     def start(values: Values) -> Drawn:

@@ -23,7 +23,7 @@ HEAD = ("run", "data", "preset", "name")
 SECTION_OF = {
     item.name: section for section, kind in KINDS.items() for item in fields(kind) if item.name not in BY_HAND
 }
-NOTHING = '""'  # stands for an empty value; a part of an address that is empty is left out
+NOTHING = '""'  # stands for an empty value, as an address leaves empty ones out
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from vqa_core.files import InputError, changed_s
 from vqa_core.planning.run_state import can_resume, checkpoint_progress
 from vqa_core.runs.run_dir import RunDir
 
-STILL_WRITTEN_S = 60.0  # metrics changed within this time are being written, by whomever
+STILL_WRITTEN_S = 60.0  # metrics that changed within this time are still being written
 POLL_S = 1.5
 
 
@@ -36,7 +36,7 @@ class Watch:
 def watch_section(page: Page, view: gr.JSON) -> Watch:
     """Draw the section and wire its timer; the tab wires its buttons."""
     t, workspace = page.t, page.workspace
-    # what the curves show: equal ones are not sent again
+    # stands for what the curves show: unchanged curves are not sent again
     own = Parts(stamp=gr.Textbox(visible="hidden", elem_id="train-stamp"))
     own.add("standing", progress("train-standing", t("train.standing")))
     panel = job_panel(page, "train")
@@ -69,7 +69,7 @@ def find_watched(workspace: Workspace, view: View) -> str:
         if run.metrics.is_file() or run.checkpoints.is_dir() or run.model.is_dir():
             return name
     job = last_job(workspace, name) if name else None
-    return name if job and job.status != "done" else ""  # a run that was made, and is gone, was deleted
+    return name if job and job.status != "done" else ""  # a run whose job is done but whose folder is gone was deleted
 
 
 def source_of_run(workspace: Workspace, name: str) -> str:
@@ -94,7 +94,7 @@ def draw_run(workspace: Workspace, t: Words, name: str, job: Job | None, known: 
         hidden = {"watch": gr.Column(visible=False), "resume": gr.Button(visible=False)}
         return nothing | hidden | {"timer": gr.Timer(active=False)}
     run = RunDir(workspace.runs / name)
-    active = job.active if job else is_being_written(run)  # what was written before a job ended is that job's
+    active = job.active if job else is_being_written(run)  # metrics from before a job's end are that job's
     reached = None if job and job.active else checkpoint_progress(run)
     onward = [] if active or not (run.model / "vqa.json").is_file() else list_onward_links(t, name)
     steps = _steps(job, reached)

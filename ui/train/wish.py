@@ -34,7 +34,7 @@ from vqa_core.config import DataSettings, read_config
 from vqa_core.files import InputError
 from vqa_core.planning.run_state import RunState
 
-DEFAULTS = "defaults"  # among the presets: none of them
+DEFAULTS = "defaults"  # the entry in the list of presets that stands for no preset
 PLAN = ("figures", "there", "way", "other_name", "command", "start")
 Values = Mapping[str, Any]  # what the form holds by the name of each part: data, preset, name, way, and each setting
 
@@ -104,7 +104,9 @@ def start_wish(workspace: Workspace, t: Words, form: Form, values: Values) -> st
     """Start what the form says and return the run's name."""
     chosen, source = form.read(values), source_of(workspace, t, values["data"])
     name, data = name_of(workspace, t, values), _data(chosen)
-    rows_of(workspace, name, source, inspect_folder(workspace, name, source, data), data)  # or it says why not
+    rows_of(
+        workspace, name, source, inspect_folder(workspace, name, source, data), data
+    )  # raises InputError where there are none
     return start(workspace, t, name, source, values["preset"], chosen, values["way"] or "")
 
 
@@ -142,7 +144,7 @@ def load_config(t: Words, form: Form, path: str) -> Drawn:
             if getattr(kind, name):
                 raise InputError(t("train.by_hand", flag=f"--{name.replace('_', '-')}", file=file.name))
     values = form.show(sections)
-    form.read(values)  # NaN, which JSON has none of and Python reads, is no number
+    form.read(values)  # refuses NaN, which Python reads though JSON has no such number
     return values
 
 

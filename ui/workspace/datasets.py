@@ -153,7 +153,7 @@ class Datasets:
         """
         job = IndexJob(self._kept(dataset.key))
         mark = fingerprint(dataset.root, dataset.columns) if dataset.root else ""
-        building, state = job.building, job.state()  # before the index, which may be put in place in between
+        building, state = job.building, job.state()  # read before the index, which may appear in between
         index = None
         if job.index.is_file():
             with contextlib.suppress(InputError):

@@ -25,7 +25,7 @@ from vqa_core.data.images import image_hash
 from vqa_core.files import InputError, write_atomically
 
 GAP, SHEET = 8, 2048  # pixels between tiles, and of the longest side of all together
-KEPT, KEPT_BYTES = 200, 1 << 30  # pictures, and bytes of all; the one untouched for longest goes first
+KEPT, KEPT_BYTES = 200, 1 << 30  # pictures, and bytes in all; the least recently used goes first
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -98,7 +98,7 @@ class AnswerHistory:
             return []
         found = []
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            with contextlib.suppress(ValueError, TypeError):  # cut short where a server was killed; or empty
+            with contextlib.suppress(ValueError, TypeError):  # cut short by a killed server, or empty
                 found.append(Answer(**json.loads(line)))
         return found
 
@@ -139,7 +139,7 @@ class AnswerHistory:
 
     def _sweep(self, newest: str) -> None:
         folders = sorted(self.folder.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        folders.sort(key=lambda folder: folder.name != newest)  # it stays
+        folders.sort(key=lambda folder: folder.name != newest)  # the newest stays
         used = 0
         for place, folder in enumerate(folders):
             used += sum(file.stat().st_size for file in folder.iterdir())

@@ -33,7 +33,7 @@ from vqa_core.settings import add_arguments, resolve
 COLUMNS = tuple(f"{field.name}_column" for field in fields(ColumnMap))
 OVER = ("done", "failed")
 WRITE_EVERY_S = 0.4
-_looking = threading.Lock()  # to look whether a process is at it means to try its lock
+_looking = threading.Lock()  # looking for a running process means trying its lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class IndexJob:
 
     def state(self) -> IndexState | None:
         """The state that the last process wrote; None if there was none. One that died without a word has failed."""
-        building = self.building  # before the file is read: what ends in between is then read as over
+        building = self.building  # read before the file, so that a job which ends in between counts as ended
         try:
             state = IndexState(**read_json(self.folder / "state.json"))
         except (InputError, TypeError):
@@ -108,9 +108,9 @@ class IndexJob:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    pass_fds=[lock],  # the lock is the process's from its first moment to its last
+                    pass_fds=[lock],  # the process holds the lock from its first moment to its last
                 )
-        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
+        threading.Thread(target=process.wait, daemon=True).start()  # so that no zombie is left
 
     def tell(self, state: IndexState) -> None:
         """Write how far it is."""

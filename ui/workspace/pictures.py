@@ -24,9 +24,9 @@ from vqa_core.data.images import ImageError, open_image
 from vqa_core.files import InputError, write_atomically
 
 THUMB, FULL, WHOLE = 256, 2048, 16_383  # longest side in pixels; WHOLE is what a WebP may have
-SMALL = 128  # pixels of the longest side up to which nothing is lost
+SMALL = 128  # pixels of the longest side up to which WebP is lossless
 KEPT_FOR_S = 7 * 86_400  # in the browser
-KEPT_BYTES = 1 << 30  # on disk; past it the oldest quarter goes
+KEPT_BYTES = 1 << 30  # on disk; beyond it the oldest quarter is removed
 AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
 DECODING = threading.BoundedSemaphore(AT_ONCE)
 """Held while the page has a picture decoded in full, which may take 400 MB. One a process, and not to be held twice."""
@@ -65,7 +65,7 @@ class Pictures:
     def encoded(self, path: Path, side: int) -> Path:
         """The picture as a WebP file; raises ImageError or OSError where it can't be read."""
         stat = path.stat()
-        if not S_ISREG(stat.st_mode):  # to open a pipe would wait for whoever writes to it
+        if not S_ISREG(stat.st_mode):  # opening a pipe would wait for its writer
             raise IsADirectoryError(f"{path} is no file")
         stamp = f"{path.resolve()}\0{stat.st_mtime_ns}\0{stat.st_size}\0{side}"
         digest = hashlib.sha256(stamp.encode("utf-8", "surrogateescape")).hexdigest()
