@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny import tiny_run
-from vqa_core.analysis.errors import _guesses
+from vqa_core.analysis.errors import _guess
 from vqa_core.apart import LARGE, run_apart
 from vqa_core.config import DataSettings
 from vqa_core.files import InputError
@@ -23,7 +23,7 @@ def test_the_pages_work_gives_the_same_apart(tmp_path: Path, monkeypatch: pytest
     run = tiny_run(tmp_path)
     questions = {example.question for example in run.examples("train")}
     monkeypatch.chdir(run.root)  # a relative path means the same there
-    for work, *given in ((_guesses, RunDir(Path()), questions), (lengths_of_data, run.data_root(), DataSettings())):
+    for work, *given in ((_guess, RunDir(Path()), questions), (lengths_of_data, run.data_root(), DataSettings())):
         here = work(*given)
         assert here
         assert run_apart(work, *given, size=LARGE) == here
@@ -31,4 +31,4 @@ def test_the_pages_work_gives_the_same_apart(tmp_path: Path, monkeypatch: pytest
 
 def test_an_input_error_comes_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no questions of the split 'train'"):
-        run_apart(_guesses, RunDir(tmp_path), {"what?"}, size=LARGE)
+        run_apart(_guess, RunDir(tmp_path), {"what?"}, size=LARGE)

@@ -54,7 +54,7 @@ def test_latin_1_is_refused_not_turned_into_hangul(word: str, tmp_path: Path) ->
 def test_utf_8_cut_inside_a_character_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither UTF-8"):
         read_table(written(tmp_path, "ID,answer\n1,사과\n2,빨간 사과".encode()[:-1]))
-    with pytest.raises(InputError, match="begins as utf-16-le"):
+    with pytest.raises(InputError, match="looks like utf-16-le"):
         read_table(written(tmp_path, "ID,answer\n1,사과\n".encode("utf-16")[:-1]))
 
 

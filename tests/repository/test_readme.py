@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import packages
 from tests.support import readme
 from vqa_core import ROOT
 
@@ -33,15 +34,25 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
         assert not heading or heading in {title.lower().replace(" ", "-") for title in titles}, link
 
 
+def test_the_packages_are_those_that_are_there() -> None:
+    (block,) = readme.blocks(readme.section("The packages"), "text")
+    named = [line.split()[0] for line in block.splitlines()]
+    assert all((ROOT / name).exists() for name in named)
+    inner = [
+        f"{name.replace('.', '/')}/" for name in packages.order() if name.startswith(("vqa_core", "train", "eval"))
+    ]
+    assert [name for name in named if name in inner] == inner, "in the order of docs/design.md"
+
+
 def pythons() -> list[list[str]]:
-    """Every `python -m` command of README, as the words after `-m`."""
-    titles = re.findall(r"^## (.*)$", readme.TEXT, re.MULTILINE)
-    return [words[2:] for title in titles for words in readme.commands(title) if words[:2] == ["python", "-m"]]
+    """Every `python -m` command of README and docs/models.md, as the words after `-m`."""
+    text = readme.TEXT + (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    return [words[2:] for words in readme.commands_of(text) if words[:2] == ["python", "-m"]]
 
 
 def test_every_flag_of_every_command_is_one_that_the_command_has() -> None:
     known: dict[str, set[str]] = {}
-    assert len(pythons()) > 10
+    assert len(pythons()) > 20
     for module, *arguments in pythons():
         if module not in known:
             done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)

@@ -140,9 +140,9 @@ def test_a_zip_within_folders_is_prepared_and_one_of_another_form_says_how_to_re
     assert RunDir(tmp_path / "deep").data_root() == tmp_path / "deep.extracted/open/data"
     with zipfile.ZipFile(tmp_path / "json.zip", "w") as archive:
         archive.writestr("train.json", "[]")
-    with pytest.raises(InputError, match=r"data of another form: --data .*json\.extracted reads it"):
+    with pytest.raises(InputError, match=r"data in another format\. Read it with --data .*json\.extracted"):
         main(["--data", str(tmp_path / "json.zip"), "--run", str(tmp_path / "json")])
-    with pytest.raises(InputError, match=r"train\.csv is neither a folder nor a zip.*Name the folder"):
+    with pytest.raises(InputError, match=r"train\.csv is not a folder, a zip, .*Name the folder"):
         main(["--data", str(folder / "train.csv"), "--run", str(tmp_path / "csv")])
     (tmp_path / "half.zip").write_bytes((tmp_path / "deep.zip").read_bytes()[:300])
     with pytest.raises(InputError, match=r"half\.zip is not a zip file"):
@@ -196,7 +196,7 @@ FATAL: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "typo in a column": (lambda _folder: None, ["--question-column", "questoin"], "no column 'questoin'.*'question'"),
     "renamed column": (spoil("train.csv", lambda text: text.replace("answer", "label", 1)), [], "--answer-column"),
     "empty train.csv": (spoil("train.csv", lambda _text: ""), [], r"train\.csv is empty"),
-    "header only": (spoil("train.csv", lambda text: text.splitlines()[0]), [], "a header and no rows"),
+    "header only": (spoil("train.csv", lambda text: text.splitlines()[0]), [], "a header but no rows"),
     "no train.csv": (lambda folder: (folder / "train.csv").unlink(), [], r"does not hold train\.csv; it holds image"),
     "ragged row": (spoil("train.csv", lambda text: text + "9,a,b,c,d\n"), [], r"row 37 \(line 38\)"),
     "duplicate test id": (spoil("test.csv", lambda text: text.replace("T1", "T0")), [], "1 id more than once"),
@@ -205,7 +205,7 @@ FATAL: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
         [],
         r"train_00\.JPG or image/train/train_00\.png",
     ),
-    "no images": (lambda folder: (folder / "image/train").rename(folder / "pictures"), [], "images were sought in"),
+    "no images": (lambda folder: (folder / "image/train").rename(folder / "pictures"), [], "images were looked for in"),
     "unknown choice": (lambda _folder: None, ["--verify-images", "ful"], "Did you mean 'full'"),
 }
 
@@ -227,7 +227,7 @@ def test_a_fatal_report_is_printed_written_and_exits_with_2(folder: Path, tmp_pa
     child = command("--data", folder, "--run", tmp_path / "run")
     output, errors = child.communicate()
     assert child.returncode == 2
-    assert "questions an image" in output
+    assert "questions per image" in output
     assert errors.count("\n") == 2
     assert "Traceback" not in errors
     assert "1 id more than once in test.csv (T0)." in errors

@@ -96,7 +96,7 @@ def test_what_is_left_out_is_counted_and_its_file_is_named_even_where_nothing_is
 ) -> None:
     (tmp_path / "a.json").write_text(json.dumps([{"id": name, "conversations": [HUMAN, GPT]} for name in "abc"]))
     arguments = ["--data", str(tmp_path / "a.json"), "--data-dir", str(tmp_path / "out")]
-    with pytest.raises(InputError, match="has a header and no rows"):
+    with pytest.raises(InputError, match="has a header but no rows"):
         main([*arguments, "--run", str(tmp_path / "run")])
     shown = capsys.readouterr().out
     assert f"left out, kept in left_out.json: {NO_IMAGE}: 3 (a, b, c)" in shown

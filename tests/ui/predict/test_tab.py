@@ -336,7 +336,7 @@ def test_a_past_that_can_not_be_read_or_compared_is_said_and_the_tab_stays(works
     shutil.copyfile(first.path, first.path.with_name("20990101T000000Z-00000000.csv"))
     run.test.write_text("")
     shown = drawing(workspace)({"run": "mine"})
-    assert "prepared anew" in shown["settings"]["rows"][0][0]
+    assert "prepared again" in shown["settings"]["rows"][0][0]
     first.path.with_suffix(".card.json").write_text("[")
     shown = drawing(workspace)({"run": "mine"})
     assert "is not valid JSON" in shown["past"]["rows"][0][0]

@@ -64,10 +64,10 @@ def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: P
 
 
 def write_vqav2(folder: Path, split: str, examples: Sequence[Example], references: Mapping[str, list[str]]) -> None:
-    """Write `SPLIT_questions.json`, and `SPLIT_annotations.json` where answers are known.
+    """Write `SPLIT_questions.json`, and `SPLIT_annotations.json` if answers are known.
 
-    A question without an entry in `references` gets its one answer, which the VQA tool scores 0 whatever is
-    predicted: it leaves one reference out at a time. Ids are numbers where `as_numbers` allows.
+    A question without an entry in `references` gets its one answer. The VQA tool then scores 0 for any prediction,
+    since it leaves one reference out at a time. Ids are numbers if `as_numbers` allows.
     """
     key = as_numbers(example.question_id for example in examples)
     image_key = as_numbers(example.image_id for example in examples)
@@ -89,15 +89,15 @@ def write_vqav2(folder: Path, split: str, examples: Sequence[Example], reference
 
 
 def write_results(path: Path, answers: Mapping[str, str]) -> None:
-    """Write `[{"question_id", "answer"}, ...]`; ids are numbers where `as_numbers` allows."""
+    """Write `[{"question_id", "answer"}, ...]`; ids are numbers if `as_numbers` allows."""
     key = as_numbers(answers)
     write_json(path, [{"question_id": key(question_id), "answer": answer} for question_id, answer in answers.items()])
 
 
 def as_numbers(ids: Iterable[str]) -> Key:
-    """What to write an id as: `int`, as in VQAv2, if every one of `ids` is written as a number, else `str`.
+    """The type to write ids as: `int`, as in VQAv2, if all of `ids` are numbers, else `str`.
 
-    `001` is a text, and so then are all ids of its file: the tool compares ids by value and by type.
+    `001` is a text, and so are then all ids of its file: the tool compares ids by value and type.
     """
     return int if all(map(_NUMBER.fullmatch, ids)) else str
 
@@ -118,7 +118,7 @@ def _annotation(example: Example, answers: list[str] | None, key: Key, image_key
 
 
 def _coco_names(subtype: str) -> list[str]:
-    """What COCO calls picture 7 of `test-dev2015`: COCO_test2015_000000000007, and 000000000007 since 2017."""
+    """COCO's file names: for picture 7 of `test-dev2015` COCO_test2015_000000000007, and 000000000007 since 2017."""
     names = ["{:012d}"]
     return [f"COCO_{subtype.replace('-dev', '')}_{{:012d}}", *names] if subtype else names
 
