@@ -92,10 +92,10 @@ class Wiring:
     """`wire(button.click, handler, [inputs], parts)`; further options are Gradio's own.
 
     A handler draws a value for each of `parts` by name. It gets the values of its inputs one by one, or, where `inputs`
-    are Parts too, all of them by name. Only a generator goes through Gradio's queue: the queue takes two requests more,
-    and an event that joins it while the answer to another ends is never answered (Gradio 6.31: the server closes the
-    stream of messages that the browser still takes for open). Gradio shows errors of its queue, as HTML; those of the
-    other events ui/server/assets/workbench.js shows, as text.
+    are Parts too, all of them by name. Only a generator goes through Gradio's queue: the queue takes two more
+    requests, and an event that joins it while the answer to another ends is never answered (Gradio 6.31: the server
+    closes the stream of messages, which the browser takes for open). Gradio shows errors of its queue as HTML;
+    ui/server/assets/workbench.js shows those of the other events as text.
     """
 
     t: Words
@@ -112,9 +112,8 @@ class Wiring:
         options = {"api_visibility": "private", "show_progress": "hidden", "queue": queue} | options
         by_name = inputs if isinstance(inputs, Parts) else None
         if handler is not None:
-            handler = explain_errors(
-                handler, self.t, inputs=by_name, outputs=outputs, as_html=bool(options["queue"])
-            )  # fmt: skip
+            as_html = bool(options["queue"])
+            handler = explain_errors(handler, self.t, inputs=by_name, outputs=outputs, as_html=as_html)
         given = inputs if by_name is None else set(by_name.values())  # Gradio gives a set's values by component
         return event(handler, given, None if outputs is None else list(outputs.values()), **options)
 
