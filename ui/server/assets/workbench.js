@@ -253,7 +253,7 @@
     document.body.append(dialog);
     dialog.showModal();
   };
-  // where Hangul is typed the key j is ㅓ, or "Process": then its place on the keyboard counts
+  // with a Hangul input method the key j is ㅓ, or "Process": then its place on the keyboard counts
   const keyOf = ({ key, code, shiftKey }) => key !== "Process" && /^[\x20-\x7e]/.test(key) ? key
     : { KeyH: "h", KeyJ: "j", KeyK: "k", Slash: shiftKey ? "?" : "/" }[code] ?? key;
   document.addEventListener("keydown", (event) => {
@@ -277,8 +277,8 @@
     event.preventDefault();
   });
 
-  // ---- a search box as one types: Gradio tells of keys that make a letter, and of nothing that is pasted, cut or
-  // deleted, nor of Hangul, which an input method puts together; it is told of those as of a key ----
+  // ---- a search box as one types: Gradio reports keys that make a letter, but nothing pasted, cut or deleted, and
+  // no Hangul, which an input method composes; for those we send the event of a key ----
   let keyed = false;
   document.addEventListener("keypress", ({ isTrusted }) => {
     keyed = isTrusted;
@@ -289,7 +289,7 @@
       setTimeout(() => target.dispatchEvent(new KeyboardEvent("keypress", { key: "Unidentified", bubbles: true })));
   }, true);
 
-  // ---- errors: Gradio shows those of its queue alone; what other events are refused is told here, as text ----
+  // ---- errors: Gradio shows those of its queue alone; here are those of the other events, as text ----
   const MOST_TOASTS = 4;
   const toast = ({ error, title, duration }) => {
     const shelf = document.querySelector("#wb-toasts") ?? document.body.appendChild(make("div", { id: "wb-toasts" }));
@@ -315,7 +315,7 @@
     Object.defineProperty(navigator, name, { get: () => value, configurable: true });
   document.documentElement.lang = facts.language;
 
-  // What Gradio itself says in English whatever the language: names of its buttons, and how its own toasts begin.
+  // Gradio's own English in any language: the names of its buttons, and the beginnings of its toasts.
   const said = (element) => {
     for (const name of ["aria-label", "title"]) {
       const text = element.getAttribute(name);
