@@ -44,9 +44,8 @@ def test_the_lines_of_a_training_are_read(tmp_path: Path, caplog: pytest.LogCapt
     assert (last.done, last.total, last.unit, last.rate, last.eta_s) == (21, 40, "steps", 2.0, 9.5)
 
 
-def test_the_lines_of_a_prediction_are_read(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, seconds: list[float]
-) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_the_lines_of_a_prediction_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     answers = (Prediction(f"Q{number}", "a", "yes", 0.5, "ok") for number in range(20))
     with caplog.at_level(logging.INFO, "vqa"), PredictionLog.open(tmp_path / "p.jsonl", meta={}, restart=False) as log:
         predicting._append(answers, 20, log)
@@ -56,7 +55,8 @@ def test_the_lines_of_a_prediction_are_read(
     assert (steps[-1].done, steps[-1].eta_s) == (20, 0.0)
 
 
-def test_a_meter_tells_the_log_now_and_then(capsys: pytest.CaptureFixture[str], seconds: list[float]) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_a_meter_tells_the_log_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(metered("abcdefghijklm", "Checking images", 13, "images")) == list("abcdefghijklm")
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
@@ -72,7 +72,8 @@ def test_what_is_quickly_done_leaves_no_line(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == ""
 
 
-def test_bytes_are_shown_as_megabytes(capsys: pytest.CaptureFixture[str], seconds: list[float]) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_bytes_are_shown_as_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
     with Meter("Unpacking", "B") as meter:
         for done in range(0, 60_000_001, 5_000_000):
             meter.at(done, 60_000_000)
@@ -81,7 +82,8 @@ def test_bytes_are_shown_as_megabytes(capsys: pytest.CaptureFixture[str], second
     assert (last.done, last.total, last.unit, last.rate) == (60, 60, "MB", 4.6)
 
 
-def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -182,7 +182,7 @@ def test_questions_not_answered_yet_are_left_out_and_counted(tmp_path: Path) -> 
     assert (len(answers), answers.asked) == (6, 7)
 
 
-def test_files_are_read_again_only_when_one_has_changed(tmp_path: Path, answers: Answers) -> None:
+def test_files_are_read_again_only_when_one_has_changed(answers: Answers) -> None:
     assert answers_of(answers.run, "val") is answers
     write_json_lines(
         answers.run.predictions("val"), [{"question_id": "q0", "answer": "x", "generated": "", "probability": None}]

@@ -109,14 +109,14 @@ def test_the_bounds_on_entries_and_bytes_hold(tmp_path: Path) -> None:
 def test_bytes_are_counted_while_unpacking_not_only_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path / "open.zip", {"a.png": b"1" * 100, "b.png": b"2" * 100})
     calls: list[int] = []
-    monkeypatch.setattr(archives, "_refuse_size", lambda size, path, limits: calls.append(size))
+    monkeypatch.setattr(archives, "_refuse_size", lambda size, _path, _limits: calls.append(size))
     extract_zip(path)
     assert calls == [200, 100, 200]
 
 
 def test_a_full_disk_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path / "open.zip", {"a.png": b"1" * 100})
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=99))
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=99))
     with pytest.raises(InputError, match=r"unpacks to 100 bytes, but .* has only 99 free.*--data-dir"):
         extract_zip(path)
 

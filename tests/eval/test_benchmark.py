@@ -99,12 +99,12 @@ def test_gpu_runs_wherever_torch_and_transformers_are_and_nothing_else_of_ours(t
     assert "359,521 training questions: " in done.stdout
 
 
-def found_nothing(bed: GpuBed, limit_s: float) -> StepFindings:
+def found_nothing(_bed: GpuBed, _limit_s: float) -> StepFindings:
     return StepFindings(lines=["nothing"])
 
 
 def test_gpu_ends_in_time_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    def for_ever(bed: GpuBed, limit_s: float) -> StepFindings:
+    def for_ever(_bed: GpuBed, _limit_s: float) -> StepFindings:
         while True:
             time.sleep(0.01)
 
@@ -118,7 +118,7 @@ def test_gpu_ends_in_time_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_gpu_goes_on_after_a_step_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(bed: GpuBed, limit_s: float) -> StepFindings:
+    def fail(_bed: GpuBed, _limit_s: float) -> StepFindings:
         raise RuntimeError("out of memory\nat line 3")
 
     monkeypatch.setattr(gpu, "STEPS", {"large": (fail, 1.0), "small": (found_nothing, 1.0)})

@@ -196,7 +196,7 @@ def test_other_splits_have_files_of_their_own(split: str, run: RunDir) -> None:
 
 
 @pytest.mark.parametrize("engine", ["naive", "hf_batch"])
-def test_engines_to_compare_with_write_the_same_answers(engine: str, run: RunDir, tmp_path: Path) -> None:
+def test_engines_to_compare_with_write_the_same_answers(engine: str, run: RunDir) -> None:
     files = []
     for name in ("shared", engine):
         predict.main(["--run", str(run.root), *FLAGS, "--split", "val", "--engine", name, "--restart"])

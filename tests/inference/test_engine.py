@@ -311,7 +311,7 @@ def test_what_is_answered_already_is_not_answered_again_and_batches_stay_as_they
 
 
 def test_an_empty_answer_is_marked_and_replaced_by_the_fallback(vlm: Vlm, data_root: Path) -> None:
-    engine = Engine(vlm, PredictSettings(), data_root, fallback=lambda question: "yes")
+    engine = Engine(vlm, PredictSettings(), data_root, fallback=lambda _question: "yes")
     prediction = engine._prediction(EXAMPLES[0], Generated([], -0.5, True))
     assert (prediction.answer, prediction.generated, prediction.status) == ("yes", "", "empty")
     assert prediction.probability == pytest.approx(0.606531)

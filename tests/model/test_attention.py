@@ -86,7 +86,7 @@ def test_training_rows_are_plain_where_none_holds_several_questions(
 ) -> None:
     run = tiny_run(tmp_path_factory.mktemp("run"), train_images=images)
     asked: list[bool] = []
-    monkeypatch.setattr(prepare, "choose_attention", lambda name, *, plain, **_: asked.append(plain) or "sdpa")
+    monkeypatch.setattr(prepare, "choose_attention", lambda _name, *, plain, **_: asked.append(plain) or "sdpa")
     monkeypatch.setattr(prepare, "build_any", lambda *_, **__: tiny_vlm())
     prepare.build_model(ModelSettings(), TrainSettings(**settings), open_rows(run.rows))
     assert asked == [plain]
@@ -101,7 +101,7 @@ def test_prediction_has_plain_rows_with_the_engines_that_ask_one_question_a_row(
 ) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr(build, "choose_attention", lambda name, **how: asked.update(how, name=name) or "eager")
-    monkeypatch.setattr(build, "load_model_folder", lambda folder, **how: how)
+    monkeypatch.setattr(build, "load_model_folder", lambda _folder, **how: how)
     settings = PredictSettings(engine=engine, attention="sdpa")
     loaded = build.load_model(None, settings)  # type: ignore[arg-type]
     assert (asked["plain"], asked["name"]) == (plain, "sdpa")

@@ -384,7 +384,7 @@ def test_lora_stays_beside_a_quantised_language_model(
     prepare_stage(vlm, stage)
     save_model_folder(tmp_path, vlm, stage, about={})
     for module in ("folder", "stages"):
-        monkeypatch.setattr(f"vqa_core.model.{module}.load_in_of", lambda model: "4bit")
+        monkeypatch.setattr(f"vqa_core.model.{module}.load_in_of", lambda _model: "4bit")
     loaded = load_model_folder(tmp_path, dtype=torch.bfloat16, how=PredictSettings())
     assert any("lora_A" in name for name, _ in loaded.model.named_parameters())
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())

@@ -291,7 +291,7 @@ def test_a_template_of_another_shape_is_refused_with_the_styles_that_would_do(te
 
 def test_a_style_is_offered_only_where_the_tokeniser_has_its_end() -> None:
     tokenizer = tiny_tokenizer()
-    tokenizer.convert_tokens_to_ids = lambda token: None
+    tokenizer.convert_tokens_to_ids = lambda _token: None
     with pytest.raises(InputError) as error:
         style_for_encoder(tokenizer)
     assert "chatml" not in str(error.value)

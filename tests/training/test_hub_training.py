@@ -164,7 +164,7 @@ def test_an_architecture_that_is_not_in_the_table_is_trained(tmp_path: Path, mon
     whole = kind.forward
 
     @wraps(whole)
-    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:
+    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:  # noqa: ARG001
         return whole(self, *args, **how)
 
     monkeypatch.setattr(kind, "forward", forward)
@@ -236,7 +236,7 @@ def test_a_hub_id_may_name_its_revision(tmp_path: Path, monkeypatch: pytest.Monk
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("llava", tmp_path / "llava"))))
     monkeypatch.setattr(
         "vqa_core.inference.adopt.load_model",
-        lambda folder, how: replace(hub, settings=describe_model_folder(folder).settings),
+        lambda folder, _how: replace(hub, settings=describe_model_folder(folder).settings),
     )
     run = tiny_run(tmp_path, test_images=1)
     adopt_model(run, "some-org/some-model@v1.2")

@@ -1,4 +1,4 @@
-"""What a training will take, drawn: each figure with what it rests on."""
+"""What a training will take: steps, memory and time, each with its basis."""
 
 from typing import Any
 
@@ -27,15 +27,15 @@ from vqa_core.planning.run_state import RunState
 from vqa_core.runs.run_dir import RunDir, list_runs
 
 MB, GB = 1e6, 1e9
-START_S = 15  # seconds that loading the libraries and the model takes, about
+START_S = 15  # seconds to load the libraries and the model, about
 
 
-def estimates(
+def estimate_training(
     workspace: Workspace, t: Words, name: str, source: Source, there: RunState, chosen: Sections
 ) -> dict[str, Any]:
     """The value of a facts widget: steps, memory and time, each with its basis.
 
-    Raises InputError where the data can't be read as the settings say: no training could be, either.
+    Raises InputError where the data can't be read with these settings, so that no training could start.
     """
     data, model, train = chosen["data"], chosen["model"], chosen["train"]
     assert isinstance(data, DataSettings)

@@ -1,4 +1,4 @@
-"""What a start would do: the run's name, what lies in its folder already, and the exact commands."""
+"""What starting a training does: the run's name, the state of its folder, and the exact commands."""
 
 import re
 from collections.abc import Mapping
@@ -47,14 +47,14 @@ class Source:
     dataset: str = ""
 
 
-def presets() -> dict[str, Path]:
+def list_presets() -> dict[str, Path]:
     """The configs that come with the workbench, by name."""
     return {path.stem: path for path in sorted(CONFIGS.glob("*.json"))}
 
 
 def preset_sections(name: str) -> Sections:
     """The settings of a preset; the defaults where there is none of that name."""
-    return sections_of(read_config(presets().get(name)))
+    return sections_of(read_config(list_presets().get(name)))
 
 
 def sections_of(config: Mapping[str, Any]) -> Sections:
@@ -62,11 +62,11 @@ def sections_of(config: Mapping[str, Any]) -> Sections:
     return {name: settings_of(kind, dict(config), {}) for name, kind in KINDS.items()}
 
 
-def sources(workspace: Workspace) -> dict[str, Source]:
+def list_sources(workspace: Workspace) -> dict[str, Source]:
     """The datasets that can be trained on, by key; easy-VQA is always one."""
     own = workspace.data / EASY_VQA
-    usual = shown_path(own) == str(Path("data") / EASY_VQA)
-    found = {EASY_VQA: Source(EASY_VQA, EASY_VQA, EASY_VQA, own, "" if usual else shown_path(own))}
+    usual = format_path(own) == str(Path("data") / EASY_VQA)
+    found = {EASY_VQA: Source(EASY_VQA, EASY_VQA, EASY_VQA, own, "" if usual else format_path(own))}
     for dataset in workspace.datasets.all():
         root = dataset.root or dataset.folder
         if root.resolve() == own.resolve():
@@ -74,30 +74,30 @@ def sources(workspace: Workspace) -> dict[str, Source]:
             continue
         if dataset.root and not (root / "train.csv").is_file():
             continue
-        folder = shown_path(dataset.folder)
-        given = EASY_VQA if dataset.source == EASY_VQA else shown_path(Path(dataset.source))
+        folder = format_path(dataset.folder)
+        given = EASY_VQA if dataset.source == EASY_VQA else format_path(Path(dataset.source))
         argument, data_dir = (folder, "") if dataset.root else (given, folder)
         found[dataset.key] = Source(dataset.key, dataset.name, argument, root, data_dir, dataset.columns, dataset.key)
     return found
 
 
-def shown_path(path: Path) -> str:
-    """As a person in the server's folder would type it."""
+def format_path(path: Path) -> str:
+    """The path as a person in the server's folder would type it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path.resolve())
 
 
-def checked_name(t: Words, name: str) -> str:
-    """The name, if a run may be called so; else an InputError that says how it may."""
+def check_name(t: Words, name: str) -> str:
+    """The name, if a run may have it; else an InputError that says which names it may have."""
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise InputError(t("train.wrong_name", name=name[:80], most=LONGEST_NAME))
     return name
 
 
-def free_name(workspace: Workspace, name: str) -> str:
-    """`name`, or `name-2` and so on, whichever no folder and no job has."""
+def find_free_name(workspace: Workspace, name: str) -> str:
+    """`name`, or `name-2` and so on: the first that no folder and no job has."""
     base = re.sub(r"-\d+$", "", name)
     taken = {job.run for job in workspace.jobs.active()}
     candidates = [name, *(f"{base}-{number}" for number in range(2, 10_000))]
@@ -111,15 +111,15 @@ def inspect_folder(workspace: Workspace, name: str, source: Source, data: DataSe
     return inspect_run(RunDir(workspace.runs / name), source.root, data)
 
 
-def commands(
+def build_commands(
     workspace: Workspace, name: str, source: Source, preset: str, sections: Sections, there: RunState, way: str
 ) -> Commands:
-    """What starting means: prepare where needed, then train; flags only for what differs from the preset."""
-    run = shown_path(workspace.runs / name)
+    """Prepare if needed, then train; with flags only for settings that differ from the preset."""
+    run = format_path(workspace.runs / name)
     if way == "resume":
-        return (resume_command(run),)
-    path, base = presets().get(preset), preset_sections(preset)
-    config = ("--config", shown_path(path)) if path else ()
+        return (build_resume_command(run),)
+    path, base = list_presets().get(preset), preset_sections(preset)
+    config = ("--config", format_path(path)) if path else ()
     prepare = ["-m", "train.prepare", "--data", source.argument, "--run", run]
     if source.data_dir:
         prepare += ["--data-dir", source.data_dir]
@@ -135,21 +135,21 @@ def commands(
     return (tuple(finetune),) if ready else (tuple(prepare), tuple(finetune))
 
 
-def resume_command(run: str) -> tuple[str, ...]:
-    """Going on with a stopped run, its settings as they were."""
+def build_resume_command(run: str) -> tuple[str, ...]:
+    """Resume a stopped run with its own settings."""
     return ("-m", "train.finetune", "--run", run, "--resume")
 
 
 def start(workspace: Workspace, t: Words, name: str, source: Source, preset: str, sections: Sections, way: str) -> str:
-    """Start what `commands` says and return the run's name; an InputError where the folder leaves open what to do."""
-    name = checked_name(t, name)
+    """Start the commands and return the run's name; an InputError where its folder leaves a choice open."""
+    name = check_name(t, name)
     there = inspect_folder(workspace, name, source, _data(sections))
     if there.kind == "busy":
         raise InputError(t("train.busy", run=name))
     needs_a_choice = there.kind in CHOICE_NEEDED
     if needs_a_choice and way not in there.ways:
-        raise InputError(t("train.choose_way", run=name, free=free_name(workspace, name)))
-    todo = commands(workspace, name, source, preset, sections, there, way if needs_a_choice else "")
+        raise InputError(t("train.choose_way", run=name, free=find_free_name(workspace, name)))
+    todo = build_commands(workspace, name, source, preset, sections, there, way if needs_a_choice else "")
     workspace.jobs.start("train", name, todo)
     return name
 
@@ -159,8 +159,8 @@ def start_quick_demo(workspace: Workspace, t: Words) -> str:
     preset, changes = QUICK_DEMO
     sections = preset_sections(preset)
     sections["train"] = TrainSettings(**sections["train"].to_dict() | changes)
-    name = free_name(workspace, "quick-demo")
-    return start(workspace, t, name, sources(workspace)[EASY_VQA], preset, sections, "")
+    name = find_free_name(workspace, "quick-demo")
+    return start(workspace, t, name, list_sources(workspace)[EASY_VQA], preset, sections, "")
 
 
 def _data(sections: Sections) -> DataSettings:
@@ -169,8 +169,8 @@ def _data(sections: Sections) -> DataSettings:
     return data
 
 
-def default_name(workspace: Workspace, source: str, preset: str) -> str:
+def make_default_name(workspace: Workspace, source: str, preset: str) -> str:
     """A free name that says what is trained on what."""
     words = (re.sub(r"[^\w.-]+", "-", part).strip("-._") for part in (source, preset))
     clean = "-".join(filter(None, words))[: LONGEST_NAME - 6] or "run"
-    return free_name(workspace, clean)
+    return find_free_name(workspace, clean)

@@ -246,7 +246,7 @@ def answers_of(run: RunDir, split: str) -> Answers:
 
 
 @lru_cache(maxsize=KEPT)
-def _read(run: RunDir, split: str, solution: Path, stamps: tuple[tuple[int, int], ...]) -> Answers:
+def _read(run: RunDir, split: str, solution: Path, _stamps: tuple[tuple[int, int], ...]) -> Answers:
     asked = run.examples(split)
     predictions = read_predictions(run.predictions(split))
     examples = [example for example in asked if example.question_id in predictions]

@@ -55,25 +55,25 @@ def answer_of(key: str) -> str:
     return key.removeprefix("\\")
 
 
-def _by_question_type(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_question_type(examples: Sequence[Example], _answers: Sequence[str], _confidence: Floats) -> Slicing:
     kinds = {question: question_type(question) for question in {example.question for example in examples}}
     return slicing_of(kinds[example.question] for example in examples)
 
 
-def _by_answer_type(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_answer_type(_examples: Sequence[Example], answers: Sequence[str], _confidence: Floats) -> Slicing:
     kinds = {answer: answer_type(answer) for answer in set(answers)}
     return slicing_of(kinds[answer] for answer in answers)
 
 
-def _by_answer(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_answer(_examples: Sequence[Example], answers: Sequence[str], _confidence: Floats) -> Slicing:
     return slicing_of(map(key_of, answers))
 
 
-def _by_question_length(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_question_length(examples: Sequence[Example], _answers: Sequence[str], _confidence: Floats) -> Slicing:
     return slicing_of((question_length(example.question) for example in examples), ["1-4", "5-6", "7-8", "9-12", "13+"])
 
 
-def _by_questions_per_image(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_questions_per_image(examples: Sequence[Example], _answers: Sequence[str], _confidence: Floats) -> Slicing:
     images = [example.image or example.image_id for example in examples]
     counts = Counter(images)
     names = {
@@ -83,7 +83,7 @@ def _by_questions_per_image(examples: Sequence[Example], answers: Sequence[str],
     return slicing_of((names[counts[image]] for image in images), [*QUESTIONS_PER_IMAGE.values(), "15+"])
 
 
-def _by_confidence(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_confidence(_examples: Sequence[Example], _answers: Sequence[str], confidence: Floats) -> Slicing:
     names = [f"{low:g}-{high:g}" for low, high in pairwise(CONFIDENCE_EDGES)]
     bins = np.digitize(confidence, CONFIDENCE_EDGES[1:-1])
     labels = (UNKNOWN if np.isnan(value) else names[bin_] for value, bin_ in zip(confidence, bins))

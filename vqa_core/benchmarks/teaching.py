@@ -36,7 +36,12 @@ class SeparateLoss(PackedLoss):
         self.full_head = full_head
 
     def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        segment_ids: Tensor,
+        position_ids: Tensor,  # noqa: ARG002
+        targets: Tensor,
     ) -> dict[str, Tensor]:
         vlm = self.vlm
         with vlm.autocast():

@@ -27,7 +27,7 @@ def count_work(vlm: Vlm) -> Iterator[WorkCount]:
     def encode(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         counted.encodes += _first(args, kwargs, "pixel_values").shape[0]
 
-    def read(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def read(_: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         counted.positions += kwargs["inputs_embeds"].shape[:2].numel()
 
     def predict(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ def prepare(
     settings: DataSettings,
     *,
     data_dir: Path | None = None,
-    on_report: Callable[[DataReport], None] = lambda report: None,
+    on_report: Callable[[DataReport], None] = lambda _: None,
 ) -> Splits:
     """Prepare `run` from the data in `source`; `data_dir` is as in `data_folder`.
 
@@ -94,7 +94,7 @@ def prepare_sources(
     settings: DataSettings,
     *,
     data_dir: Path | None = None,
-    on_report: Callable[[DataReport], None] = lambda report: None,
+    on_report: Callable[[DataReport], None] = lambda _: None,
 ) -> Splits:
     """`prepare` from any data: several sources, or one in another format, become a competition folder first."""
     source = sources.data[0]

@@ -39,7 +39,7 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: A
         settings,
         data_root,
         allowed_answers=prior.answers if prior and settings.answers == "train" else None,
-        fallback=prior.answer if prior else lambda question: "",
+        fallback=prior.answer if prior else lambda _: "",
     )
 
 

@@ -60,7 +60,7 @@ class Engine:
         data_root: Path,
         *,
         allowed_answers: Iterable[str] | None = None,
-        fallback: Callable[[str], str] = lambda question: "",
+        fallback: Callable[[str], str] = lambda _: "",
     ) -> None:
         self.vlm, self.settings, self.data_root, self.fallback = vlm, settings, data_root, fallback
         self.work = Work()

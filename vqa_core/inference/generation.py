@@ -101,7 +101,7 @@ class Choices(LogitsProcessor):  # type: ignore[misc]
         self.states = torch.zeros(rows, dtype=torch.long, device=device)
         self.logprobs: list[Tensor] = []
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
         if self.trie is None or len(self.logprobs) < self.forced:
             best, tokens = scores.max(-1)
             self.logprobs.append(best - scores.logsumexp(-1))

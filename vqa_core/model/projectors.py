@@ -26,7 +26,7 @@ class Projector(Protocol):
 class LinearProjector(nn.Linear):
     """One linear layer, LLaVA 1.0's and the original team's. Keys `weight`, `bias` as in `mm_projector.bin`."""
 
-    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:  # noqa: ARG002
         super().__init__(vision_size, hidden_size)
 
     def num_tokens(self, side: int) -> int:
@@ -39,7 +39,7 @@ class MlpProjector(nn.Module):
     Keys `linear_1.weight` ... `linear_N.bias`; of two layers, those of transformers' LlavaMultiModalProjector.
     """
 
-    def __init__(self, vision_size: int, hidden_size: int, factor: int, layers: int = 2) -> None:
+    def __init__(self, vision_size: int, hidden_size: int, factor: int, layers: int = 2) -> None:  # noqa: ARG002
         super().__init__()
         self.layers = layers
         for number in range(1, layers + 1):
@@ -84,7 +84,7 @@ class PooledProjector(nn.Module):
         self.norm = nn.ModuleList(nn.LayerNorm(vision_size) for _ in range(2))
         self.mlp = nn.ModuleList(MlpProjector(vision_size, hidden_size, factor) for _ in range(2))
 
-    def num_tokens(self, side: int) -> int:
+    def num_tokens(self, side: int) -> int:  # noqa: ARG002
         return 2
 
     def forward(self, features: Tensor) -> Tensor:

@@ -95,11 +95,11 @@ class Vlm:
         """One RGB picture -> (3, side, side) float32 on the CPU."""
         return self.pixels([image])[0]
 
-    def stacked(self, pictures: Sequence[Tensor], questions: Sequence[Sequence[str]] = ()) -> Tensor:
+    def stacked(self, pictures: Sequence[Tensor], questions: Sequence[Sequence[str]] = ()) -> Tensor:  # noqa: ARG002
         """Preprocessed pictures -> what `encode_images` takes."""
         return torch.stack(list(pictures))
 
-    def prefix_of(self, picture: Any) -> Prefix:
+    def prefix_of(self, picture: Any) -> Prefix:  # noqa: ARG002
         """What stands before the questions: the same for every picture."""
         return Prefix(self.prompt.prefix_ids + [self.image_token_id] * self.image_tokens)
 

@@ -60,7 +60,7 @@ class TextPrompt(Prompt):
         """The whole prompt as the processor takes it; what looks like a special token in a question is none."""
         return self._text(break_up(question, self._special_tokens), self._image_text)
 
-    def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:
+    def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:  # noqa: ARG002
         """Ids of the text around and in one question; they are counted, the model gets those of its processor.
 
         Nothing is ever cut: the processor takes whole questions.

@@ -60,13 +60,13 @@ def examples_by_id(path: Path, question_ids: Iterable[str]) -> dict[str, Example
 
 
 @lru_cache(maxsize=64)
-def _count_lines(path: Path, changed_ns: int, size: int) -> int:
+def _count_lines(path: Path, _changed_ns: int, _size: int) -> int:
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
 @lru_cache(maxsize=4096)
-def _find_example(path: Path, changed_ns: int, size: int, question_id: str) -> Example | None:
+def _find_example(path: Path, _changed_ns: int, _size: int, question_id: str) -> Example | None:
     text = json.dumps({"question_id": question_id}, ensure_ascii=False)[:-1] + ","
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

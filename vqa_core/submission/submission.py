@@ -102,7 +102,7 @@ def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[
     if known:
         canonical = {plain(answer): answer for answer in known}
         unseen = {answer: count for answer, count in counts.items() if answer and answer not in known}
-        warnings += _find(unseen, "never seen in training", lambda answer: True)
+        warnings += _find(unseen, "never seen in training", lambda _: True)
         variants = [(answer, canonical[plain(answer)]) for answer in unseen if plain(answer) in canonical]
         if variants:
             shown = ", ".join(f"{ours!r} ({theirs!r} in training)" for ours, theirs in variants[:3])

@@ -52,7 +52,7 @@ class TrainingControl(TrainerCallback):  # type: ignore[misc]
         control.should_save |= last or late or self.asked_to_stop
         control.should_training_stop |= late or self.asked_to_stop
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         control.should_save = True
 
 

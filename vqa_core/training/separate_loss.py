@@ -75,7 +75,12 @@ class SeparateRowsLoss(PackedLoss):
         return {"logits_to_keep": number} if self.keeps else {}
 
     def forward(
-        self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+        self,
+        pixel_values: Any,
+        input_ids: Tensor,
+        segment_ids: Tensor,
+        position_ids: Tensor,  # noqa: ARG002
+        targets: Tensor,
     ) -> dict[str, Tensor]:
         """Sum of the cross entropies of all targets; arguments and result are those of PackedLoss."""
         losses: list[Tensor] = []

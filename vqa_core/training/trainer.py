@@ -153,12 +153,12 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
         # not the summary at the end, which takes batches for samples
         if self.hooks.log and "train_runtime" not in logs:
             self.hooks.log(self.state.global_step, time.monotonic() - self.started, logs)
 
-    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:  # noqa: ARG002
         """Whether this step is the best so far. Of equal steps the later is better, as it was trained for longer."""
         accuracy = metrics["eval_accuracy"]
         if self.state.best_metric is not None and accuracy < self.state.best_metric:
@@ -194,7 +194,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
             Path(output_dir).mkdir(parents=True, exist_ok=True)
             save_file(tensors, Path(output_dir) / "trained.safetensors", metadata={"format": "pt"})
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:  # noqa: ARG002
         source = Path(resume_from_checkpoint) / "trained.safetensors"
         load_trained(self.packed.vlm, load_file(source), source)
 

@@ -68,12 +68,12 @@ def texts(examples: list[Example]) -> list[tuple[str, str, str, str | None]]:
     return [(row.question_id, row.image_id, row.question, row.answer) for row in examples]
 
 
-def write_llava(folder: Path, train: list[Example], test: list[Example], pictures: Path) -> None:
+def write_llava(folder: Path, train: list[Example], test: list[Example], _pictures: Path) -> None:
     write_conversations(folder / "train.json", train)
     write_questions(folder / "test.jsonl", test)
 
 
-def write_vqa(folder: Path, train: list[Example], test: list[Example], pictures: Path) -> None:
+def write_vqa(folder: Path, train: list[Example], test: list[Example], _pictures: Path) -> None:
     write_vqav2(folder, "train", train, {})
     write_vqav2(folder, "test", test, {})
 

@@ -92,7 +92,7 @@ def test_image_may_be_anywhere_and_is_reported_unless_it_is_in_front_once(
 
 
 def test_what_is_left_out_is_counted_and_its_file_is_named_even_where_nothing_is_left(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.json").write_text(json.dumps([{"id": name, "conversations": [HUMAN, GPT]} for name in "abc"]))
     arguments = ["--data", str(tmp_path / "a.json"), "--data-dir", str(tmp_path / "out")]

@@ -39,7 +39,7 @@ def on_the(day: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock:
         @classmethod
         def now(cls) -> Any:
-            return type("Day", (), {"strftime": lambda self, form: day})()
+            return type("Day", (), {"strftime": lambda *_: day})()
 
     monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Clock)
 

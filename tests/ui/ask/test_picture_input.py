@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from gradio.data_classes import ImageData
-from ui.ask.tab import uploaded
+from ui.ask.tab import upload_picture
 from ui.ask.picture_input import PictureInput
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
@@ -35,7 +35,7 @@ workspace, t = Workspace(Path(sys.argv[2])), Words("ko")
 before, started = peak(), time.process_time()
 path = picture.preprocess(ImageData(path=sys.argv[1], orig_name="bomb.png"))
 try:
-    uploaded(workspace, t, {}, path)
+    upload_picture(workspace, t, {}, path)
 except InputError as error:
     said = str(error)
 print(json.dumps({"seconds": time.process_time() - started, "bytes": peak() - before, "said": said}))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.said import Template, said
-from ui.components.sentences import FOLDER, sentence
+from ui.components.sentences import FOLDER, translate
 from ui.components.words import Words
 from vqa_core.config import SECTIONS, DataSettings, TrainSettings
 from vqa_core.data.competition import read_competition
@@ -100,9 +100,9 @@ def test_a_sentence_is_recognised_whatever_its_values_hold() -> None:
         for number in translated & template.parts.keys():
             values[number] = rendered(min(template.parts[number]), dict.fromkeys(range(10), "123"))
         text = rendered(english, values)
-        translated_text = sentence(text, KO)
+        translated_text = translate(text, KO)
         assert HANGUL.search(re.sub(r"값\d", "", translated_text)), english
-        assert sentence(text, EN) == text
+        assert translate(text, EN) == text
         assert all(values[number] in translated_text for number in set(map(int, holes(english))) - translated), english
 
 
@@ -114,7 +114,7 @@ def test_words_of_settings_have_a_translation() -> None:
 def caught(call: object, *args: object, **options: object) -> str:
     with pytest.raises(InputError) as error:
         call(*args, **options)  # type: ignore[operator]
-    return sentence(str(error.value), KO)
+    return translate(str(error.value), KO)
 
 
 def test_errors_as_the_core_raises_them(tmp_path: Path) -> None:
@@ -136,14 +136,14 @@ def test_errors_as_the_core_raises_them(tmp_path: Path) -> None:
 
 def test_a_list_that_is_cut_says_so_in_korean() -> None:
     text = f"no reference answer for 9 of 10 questions: {named(list('abcdefghi'))}."
-    assert sentence(text, KO) == "질문 10개 중 9개에 정답이 없습니다: 'a', 'b', 'c' 외 6개."
+    assert translate(text, KO) == "질문 10개 중 9개에 정답이 없습니다: 'a', 'b', 'c' 외 6개."
 
 
 def test_an_answer_is_never_translated() -> None:
     """Words that the core says too, and counts that look like its own, are the reader's where they are values."""
-    assert "'missing'" in sentence("metric 'missing' is not known; choose from exact.", KO)
-    assert "'first and 4 more'" in sentence("no reference answer for 1 of 1 questions: 'first and 4 more'.", KO)
-    assert sentence("all 5 answers are the same: 'never seen in training'.", KO).endswith("'never seen in training'.")
+    assert "'missing'" in translate("metric 'missing' is not known; choose from exact.", KO)
+    assert "'first and 4 more'" in translate("no reference answer for 1 of 1 questions: 'first and 4 more'.", KO)
+    assert translate("all 5 answers are the same: 'never seen in training'.", KO).endswith("'never seen in training'.")
 
 
 def test_the_doctors_advice(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_the_doctors_advice(tmp_path: Path) -> None:
     predictions = {str(i): Prediction(str(i), text, text, 0.5) for i, text in enumerate(answers)}
     predictions["0"] = Prediction("0", "yes ", "", None, "bad_image", "gone")
     found = diagnose(build_submission(read_table(tmp_path / "s.csv"), predictions), ["yes", "red"])
-    translated_text = [sentence(text, KO) for text in found]
+    translated_text = [translate(text, KO) for text in found]
     assert len(translated_text) > 6
     assert not [text for text in translated_text if not HANGUL.search(text) or "times" in text or " answers " in text]
     assert any("'Red' ('red' in training)" in text or "'Red'" in text for text in translated_text)
@@ -167,34 +167,34 @@ def test_findings_with_and_without_their_cases(tmp_path: Path) -> None:
     report = examine(read_competition(tmp_path), {})
     assert len(report.findings) > 3
     for finding in report.findings:
-        assert HANGUL.search(sentence(finding.message, KO)), finding.message
-        assert sentence(f"{finding}.", KO).removesuffix(".") == sentence(str(finding), KO)
+        assert HANGUL.search(translate(finding.message, KO)), finding.message
+        assert translate(f"{finding}.", KO).removesuffix(".") == translate(str(finding), KO)
     missing = next(finding for finding in report.findings if finding.code == "missing-train-images")
-    assert sentence(str(missing), KO) == "학습 이미지 2장을 찾을 수 없어 해당 행을 제외합니다 (a, b)"
+    assert translate(str(missing), KO) == "학습 이미지 2장을 찾을 수 없어 해당 행을 제외합니다 (a, b)"
     both = "\n".join(f"{finding}." for finding in report.findings)
-    assert sentence(both, KO).count("\n") == both.count("\n")
+    assert translate(both, KO).count("\n") == both.count("\n")
 
 
 def test_a_pictures_problem_as_sentence_and_as_clause() -> None:
     assert (
-        sentence(str(ImageError("한글 이름.png", "is cut short")), KO)
+        translate(str(ImageError("한글 이름.png", "is cut short")), KO)
         == "한글 이름.png: 이미지 파일이 중간에 끊겼습니다."
     )
-    assert sentence("The picture is cut short.", KO) == "이미지 파일이 중간에 끊겼습니다."
-    assert sentence("image/a.png is cut short", KO) == "image/a.png: 이미지 파일이 중간에 끊겼습니다"
+    assert translate("The picture is cut short.", KO) == "이미지 파일이 중간에 끊겼습니다."
+    assert translate("image/a.png is cut short", KO) == "image/a.png: 이미지 파일이 중간에 끊겼습니다"
 
 
 def test_what_is_not_known_stays_as_it_is() -> None:
     for text in ("", "Bonjour.", "there are no answers", "{0}", "네", "a\nb", "x" * 50_000):
-        assert sentence(text, KO) == text
+        assert translate(text, KO) == text
 
 
 def test_a_commands_last_line_is_recognised() -> None:
-    assert sentence("error: there are no questions to compare answers to.", KO) == "답을 비교할 질문이 없습니다."
+    assert translate("error: there are no questions to compare answers to.", KO) == "답을 비교할 질문이 없습니다."
 
 
 def test_no_text_makes_it_slow() -> None:
     started = time.monotonic()
     for text in (": entry " * 2000, " is " * 5000, "', 'a" * 4000, "\n" * 300, " has no " * 2000 + "."):
-        sentence(text, KO)
+        translate(text, KO)
     assert time.monotonic() - started < 5

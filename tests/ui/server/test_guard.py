@@ -21,7 +21,7 @@ from vqa_core import ROOT
 Reply = tuple[int, dict[str, str]]
 
 
-async def answers(scope: Any, receive: Any, send: Any) -> None:
+async def answers(_scope: Any, _receive: Any, send: Any) -> None:
     """What the guard stands before: says yes to everything and, as Gradio does, shares with any origin."""
     await send(
         {
@@ -206,7 +206,7 @@ def test_a_guesser_who_names_another_address_each_time_is_one_guesser(tmp_path: 
     assert statuses == [401] * WRONG_A_MINUTE + [429] * 5
 
 
-def test_the_address_of_an_ipv6_host_is_one_that_a_browser_can_open(tmp_path: Path) -> None:
+def test_the_address_of_an_ipv6_host_is_one_that_a_browser_can_open() -> None:
     probe = "import app; print(app._address('::1', 7860), app._address('localhost', 7860))"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.stdout.split() == ["http://[::1]:7860", "http://localhost:7860"], done.stderr

@@ -60,14 +60,14 @@ def _parquet(folder: Path, split: str, examples: Sequence[Example], root: Path, 
     write_parquet(folder / f"{SPLITS[split]}.parquet", examples, root, references)
 
 
-def _llava(folder: Path, split: str, examples: Sequence[Example], root: Path, references: References) -> None:
+def _llava(folder: Path, split: str, examples: Sequence[Example], _root: Path, _references: References) -> None:
     if split == "test":
         write_questions(folder / "test.jsonl", examples)
     else:
         write_conversations(folder / f"{split}.json", examples)
 
 
-def _vqav2(folder: Path, split: str, examples: Sequence[Example], root: Path, references: References) -> None:
+def _vqav2(folder: Path, split: str, examples: Sequence[Example], _root: Path, references: References) -> None:
     write_vqav2(folder, split, examples, references)
 
 

@@ -34,7 +34,7 @@ UNPICTURED = "rows without a picture"
 
 
 def read_dataset(
-    source: str, columns: ColumnMap, pictures: Path, is_test: Callable[[str], bool] = lambda split: False
+    source: str, columns: ColumnMap, pictures: Path, is_test: Callable[[str], bool] = lambda _: False
 ) -> Iterator[tuple[str, SplitData]]:
     """Yield (name, questions) of each split in `source`; write the pictures to the folder `pictures`.
 

@@ -141,7 +141,7 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
         files: dict[str, list[Path]] = {"train": [], "test": []}
         for source in of_role:
             if is_dataset(source):
-                is_test = (lambda split: True) if role == "test" else _is_test
+                is_test = (lambda _: True) if role == "test" else _is_test
                 for split, data in read_dataset(source, sources.columns, building / "image", is_test):
                     splits["test" if is_test(split) else "train"].add(_prefix_images("image", data))
                 continue

@@ -192,7 +192,7 @@ def open_index(path: Path) -> DataIndex:
 
 
 @lru_cache(maxsize=3)
-def _open(path: Path, mtime_ns: int, inode: int) -> DataIndex:
+def _open(path: Path, _mtime_ns: int, _inode: int) -> DataIndex:
     return DataIndex(path)
 
 

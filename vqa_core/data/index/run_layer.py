@@ -55,7 +55,7 @@ def layer_of(run: RunDir, index: DataIndex) -> RunLayer:
 
 
 @lru_cache(maxsize=4)
-def _layer(run: RunDir, index: DataIndex, val: tuple[int, int], tags: tuple[int, int]) -> RunLayer:
+def _layer(run: RunDir, index: DataIndex, _val: tuple[int, int], _tags: tuple[int, int]) -> RunLayer:
     held_out = [str(row.get("question_id")) for row in read_json_lines(run.val)] if run.val.is_file() else []
     masks: dict[str, Mask] = {}
     for split in SPLITS:

@@ -68,9 +68,7 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def index_dataset(
-    root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda stage, done, total: None
-) -> None:
+def index_dataset(root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda *_: None) -> None:
     """Read the dataset at `root` and write its index to `path`: its rows, then, after checking images, the report.
 
     The index can be read after the first step. The answers to test questions come from solution.csv, if it exists.
@@ -93,7 +91,7 @@ def write_index(
     path: Path,
     mark: str,
     solution: Mapping[str, str] | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = lambda *_: None,
 ) -> NDArray[np.int64]:
     """Write the rows of train.csv and test.csv to a new index at `path`.
 

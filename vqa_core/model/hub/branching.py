@@ -38,7 +38,12 @@ class BranchingModel(HubModel):
         return self._row_inputs(picture, self.prompt.branch_ids(question)[0], outputs)
 
     def training_inputs(
-        self, picture: HubPicture, question: str, ids: list[int], answer: list[int], outputs: Any = None
+        self,
+        picture: HubPicture,
+        question: str,
+        ids: list[int],
+        answer: list[int],
+        outputs: Any = None,
     ) -> dict[str, Any]:
         """What `forward` takes for a question's `ids`, which may have been cut, and its answer."""
         return self._row_inputs(picture, ids + answer[:-1], outputs)

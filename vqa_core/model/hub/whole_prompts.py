@@ -32,7 +32,12 @@ class WholePromptModel(HubModel):
         return self.place(inputs)
 
     def training_inputs(
-        self, picture: HubPicture, question: str, ids: list[int], answer: list[int], outputs: Any = None
+        self,
+        picture: HubPicture,
+        question: str,
+        ids: list[int],
+        answer: list[int],
+        outputs: Any = None,
     ) -> dict[str, Any]:
         """What `forward` takes for a question and its answer: `ids` are counted only, the processor makes its own."""
         inputs = self.question_inputs(picture, question)
@@ -52,7 +57,12 @@ class EncoderDecoder(WholePromptModel):
     """A model whose encoder reads the question; an answer is the decoder's, behind the tokens that it begins with."""
 
     def training_inputs(
-        self, picture: HubPicture, question: str, ids: list[int], answer: list[int], outputs: Any = None
+        self,
+        picture: HubPicture,
+        question: str,
+        ids: list[int],
+        answer: list[int],
+        outputs: Any = None,
     ) -> dict[str, Any]:
         """What `forward` takes for a question and its answer, which goes to the decoder."""
         inputs = self.question_inputs(picture, question)
