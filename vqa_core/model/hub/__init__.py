@@ -12,7 +12,7 @@ hub_model.py        HubModel: the model, its vision side, its prompt
 branching.py        BranchingModel: questions branch off from a picture's prefix or encoding
 whole_prompts.py    WholePromptModel and EncoderDecoder: a processor gets each question with the picture
 
-May import vqa_core.model but build.py and folder.py, and all packages before it; transformers' Auto classes are used in
-loading.py alone. A new architecture is a row in vqa_core/model/capabilities.py; a new way to ask is a subclass of
+May import vqa_core.model but build.py and folder.py, and all packages before it; only loading.py uses the Auto classes
+of transformers. A new architecture is a row in vqa_core/model/capabilities.py; a new way to ask is a subclass of
 HubModel, chosen in assembly.py.
 """
