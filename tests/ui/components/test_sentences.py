@@ -27,8 +27,11 @@ PAIRS = [
     (module, english, korean)
     for module, texts in KOREAN.items()
     for english, korean in texts.items()
-    if module != "words"
+    if module not in ("words", "earlier")
 ]
+EARLIER = KOREAN["earlier"]
+"""What version 0.1.0 wrote into data_report.json and into cards, which the page still shows."""
+
 HANGUL = re.compile("[가-힣]")
 
 
@@ -72,8 +75,13 @@ def test_no_translation_is_left_of_what_is_no_longer_said() -> None:
     assert not [(module, text) for module, text, _ in PAIRS if text not in SAID.get(module, {})]
 
 
+def test_what_earlier_versions_wrote_is_not_what_this_one_says() -> None:
+    assert not EARLIER.keys() & {text for texts in SAID.values() for text in texts}
+    assert HANGUL.search(translate("3 ids of test.csv that sample_submission.csv lacks", KO))
+
+
 def test_a_translation_is_korean_and_has_every_value() -> None:
-    for _, english, korean in PAIRS:
+    for _, english, korean in [*PAIRS, *(("earlier", *pair) for pair in EARLIER.items())]:
         assert holes(korean) == holes(english), english
         assert HANGUL.search(korean) or english == "ids", english
         if english.endswith(".") and not english.startswith(" "):
