@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from tests.support.tiny import ANSWERS, tiny_examples, tiny_vlm, write_pictures
+from tests.support.tiny import ANSWERS, tiny_vlm
 from vqa_core.benchmarks import asking
 from vqa_core.benchmarks.asking import ARMS, WrongWork, ask, check_agreement, check_near_ties, check_work, differences
 from vqa_core.benchmarks.floors import Workload
@@ -13,14 +13,6 @@ from vqa_core.benchmarks.random_models import random_vlm
 from vqa_core.benchmarks.timing import Spread, interleave
 from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.model.vlm import Vlm
-
-
-@pytest.fixture(scope="module")
-def questions(tmp_path_factory: pytest.TempPathFactory) -> Questions:
-    root = tmp_path_factory.mktemp("data")
-    examples = tiny_examples(14)
-    write_pictures(root, examples)
-    return Questions(root, examples, sorted(ANSWERS)).choose(5, 3.4)
 
 
 @pytest.fixture(scope="module")

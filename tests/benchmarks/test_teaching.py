@@ -1,12 +1,11 @@
 """Packed and separate training do the work of the formulas and have one loss and gradient."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.support.tiny import ANSWERS, tiny_examples, tiny_vlm, write_pictures
+from tests.support.tiny import tiny_vlm
 from vqa_core.benchmarks import teaching
 from vqa_core.benchmarks.asking import WrongWork
 from vqa_core.benchmarks.random_models import random_vlm
@@ -16,14 +15,6 @@ from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.model_folder import Stage
-
-
-@pytest.fixture(scope="module")
-def questions(tmp_path_factory: pytest.TempPathFactory) -> Questions:
-    root: Path = tmp_path_factory.mktemp("data")
-    examples = tiny_examples(14)
-    write_pictures(root, examples)
-    return Questions(root, examples, sorted(ANSWERS)).choose(5, 3.4)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
 
 from tests.parity.world import write_llama_tokenizer
-from tests.support.converting import ALIGN, VOCABULARY, assert_same_tensors, clip_parts, model_folder
+from tests.support.converting import ALIGN, VOCABULARY, assert_same_tensors, model_folder
 from tests.support.tiny import tiny_language_model, tiny_picture, tiny_run
 from train.convert import main as convert
 from train.finetune import main as finetune
@@ -23,11 +23,6 @@ from vqa_core.prompts.styles import PROMPT_STYLES
 from vqa_core.runs.model_folder import Stage, describe_model_folder
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return clip_parts(tmp_path_factory.mktemp("parts"))
 
 
 @pytest.mark.parametrize("aspect", ["square", "pad", "stretch"])

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from eval.predict import main as predict
-from tests.support.converting import VOCABULARY, checkpoint, clip_parts, model_folder, round_trip, tensors_of
+from tests.support.converting import VOCABULARY, checkpoint, model_folder, round_trip, tensors_of
 from tests.support.tiny import tiny_run
 from train.convert import main as convert
 from vqa_core.config import ModelSettings
@@ -22,11 +22,6 @@ from vqa_core.model.vlm import build_vlm
 from vqa_core.runs.model_folder import Stage, describe_model_folder
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return clip_parts(tmp_path_factory.mktemp("parts"))
 
 
 @pytest.mark.parametrize("boundaries", [False, True])

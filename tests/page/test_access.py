@@ -1,13 +1,11 @@
 """The page for everyone: nothing serious for axe, no scrolling sideways on a phone, keys, and Korean that is Korean."""
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.browser import Look, OpenPage, Server, click_tab, open_tab, ready
-from tests.support.workspaces import easy_workspace
 from ui.server.page import TABS
 
 if TYPE_CHECKING:
@@ -53,13 +51,6 @@ NAMES = {
     "English", "VQA", "LoRA", "JSON", "CSV", "URL", "ID", "GPU", "CPU", "GB", "MB", "KB", "ms", "px", "SHA", "MCP",
     "bf16", "fp32", "AdamW", "easy", "first", "second",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    runs, data = easy_workspace(tmp_path_factory.mktemp("access"))
-    with Server(runs, data) as server:
-        yield server
 
 
 def serious(page: "Page") -> list[str]:

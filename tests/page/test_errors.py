@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Look, Server, forgive, open_tab, ready
-from tests.support.workspaces import easy_workspace
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 POISON = '/nowhere/<b id="bold">x</b><image>'
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory):
-    with Server(*easy_workspace(tmp_path_factory.mktemp("errors"))) as server:
-        yield server
 
 
 @pytest.mark.parametrize(

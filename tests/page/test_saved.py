@@ -3,30 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support.browser import Server, open_tab, ready
 from tests.support.processes import command
-from tests.support.workspaces import easy_workspace
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Part of easy-VQA; runs `first` (every 7th answer wrong) and `second` (every 4th)."""
-    return easy_workspace(tmp_path_factory.mktemp("saved"))
-
-
-@pytest.fixture(scope="module")
-def server(folders: tuple[Path, Path]) -> Iterator[Server]:
-    with Server(*folders) as server:
-        yield server
 
 
 def saved(page: "Page", button: str) -> tuple[str, bytes]:

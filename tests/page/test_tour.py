@@ -1,7 +1,6 @@
 """A tour of the page in a real browser, each stop with real files and the demo's weights: what a person comes for."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,24 +9,12 @@ from PIL import Image
 
 from tests.support.browser import Look, OpenPage, Serve, Server, open_tab, ready
 from tests.support.processes import command
-from tests.support.workspaces import easy_competition, easy_workspace
+from tests.support.workspaces import easy_competition
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 ANSWER_S = 120  # the first one loads torch and the model, on a machine that may be busy
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Part of easy-VQA; runs `first` (every 7th answer wrong, the demo's weights) and `second` (every 4th)."""
-    return easy_workspace(tmp_path_factory.mktemp("tour"))
-
-
-@pytest.fixture(scope="module")
-def server(folders: tuple[Path, Path]) -> Iterator[Server]:
-    with Server(*folders) as server:
-        yield server
 
 
 def test_an_uploaded_picture_with_a_korean_name_is_answered(

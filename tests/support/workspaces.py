@@ -12,6 +12,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from eval import score, submit
+from ui.train.plan import list_sources
+from ui.workspace.workspace import Workspace
 from vqa_core import ROOT
 from vqa_core.config import DataSettings
 from vqa_core.data.easy_vqa import package_data
@@ -94,3 +96,8 @@ def _predictions(examples: Sequence[Example], truth: Sequence[str], wrong_every:
         answer = next((other for other in truth[number:] if other != right), right) if wrong else right
         made.append(Prediction(example.question_id, answer, answer, round(0.35 + (number * 37 % 64) / 100, 4)))
     return made
+
+
+def find_source(workspace: Workspace, name: str) -> str:
+    """The key of the data of that name among those that can be trained on."""
+    return next(key for key, source in list_sources(workspace).items() if source.name == name)

@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_competition, tiny_parts
+from tests.support.workspaces import find_source
 from ui.components.form import Form
 from ui.components.parts import Drawn
 from ui.components.tab import Page
@@ -20,13 +21,11 @@ from ui.train import tab as train
 from ui.train import watch as train_watch
 from ui.train.choices import list_runs_to_show
 from ui.train.curves import DRAWN, draw_curves, interval, read_curves, thin
-from ui.train.layout import draw_form
 from ui.train.plan import (
     QUICK_DEMO,
     check_name,
     find_free_name,
     list_presets,
-    list_sources,
     make_default_name,
     start_quick_demo,
 )
@@ -55,22 +54,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     wait(lambda: not workspace.jobs.active())
 
 
-@pytest.fixture(scope="module")
-def form() -> Form:
-    with gr.Blocks(analytics_enabled=False):
-        return draw_form(T)
-
-
 def wait(done: Any, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.1)
-
-
-def toy(workspace: Workspace) -> str:
-    """The key of the data `toy`."""
-    return next(key for key, source in list_sources(workspace).items() if source.name == "toy")
 
 
 def wish(
@@ -89,7 +77,7 @@ def wish(
         "model": ModelSettings(),
         "train": TrainSettings(**train),
     }
-    return head(data or toy(workspace), preset, name, way) | form.show(sections)
+    return head(data or find_source(workspace, "toy"), preset, name, way) | form.show(sections)
 
 
 def head(data: str, preset: str, name: str, way: str = "") -> Drawn:
@@ -123,7 +111,7 @@ def test_the_tab_is_built_in_both_languages(workspace: Workspace) -> None:
 
 
 def test_the_command_prepares_and_trains_with_what_differs_from_the_preset(workspace: Workspace, form: Form) -> None:
-    wanted = head(toy(workspace), "demo", "가-1")
+    wanted = head(find_source(workspace, "toy"), "demo", "가-1")
     values = show_preset(workspace, form, wanted)
     sections = form.read(values)
     assert sections["train"] == TrainSettings(**read_config(list_presets()["demo"])["train"])
@@ -371,7 +359,7 @@ def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
         **TINY_TRAIN | {"max_steps": 400, "eval_every": 0, "eval_questions": 4, "save_every": 1000}
     )
     shown = form.show({"data": DataSettings(val_fraction=0.2), "model": model, "train": settings})
-    name = start_wish(workspace, T, form, head(toy(workspace), DEFAULTS, "가") | shown)
+    name = start_wish(workspace, T, form, head(find_source(workspace, "toy"), DEFAULTS, "가") | shown)
     assert train_watch.find_watched(workspace, {"run": name}) == "가"
     run = RunDir(workspace.runs / name)
     wait(lambda: read_curves(run).last_step >= 3)
@@ -416,7 +404,7 @@ def test_a_prepared_run_is_about_to_be_trained_under_its_name_with_its_data(work
     prepared(workspace)
     assert train_watch.find_watched(workspace, {"run": "a"}) == ""
     drawn = train.draw_head(workspace, T, {"run": "a"})
-    assert drawn["data"]["value"] == toy(workspace)
+    assert drawn["data"]["value"] == find_source(workspace, "toy")
     assert drawn["name"] == "a"
 
 

@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 
 from tests.support.tiny import tiny_competition
+from tests.support.workspaces import find_source
 from ui.components.form import Form
 from ui.components.parts import Drawn
 from ui.components.tab import View
 from ui.components.words import Words
 from ui.train import tab as train
-from ui.train.layout import draw_form
-from ui.train.plan import Source, list_sources, preset_sections
+from ui.train.plan import Source, preset_sections
 from ui.train.view import FIRST_PRESET, NOTHING, draw_form_of_view, keep_form, keep_name, read_wish
 from ui.train.wish import DEFAULTS, with_columns
 from ui.workspace.workspace import Workspace
@@ -32,16 +31,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace(Path("runs"), Path("data"))
 
 
-@pytest.fixture(scope="module")
-def form() -> Form:
-    with gr.Blocks(analytics_enabled=False):
-        return draw_form(T)
-
-
-def toy(workspace: Workspace) -> str:
-    return next(key for key, source in list_sources(workspace).items() if source.name == "toy")
-
-
 def entered(view: View, data: str, preset: str, name: str, settings: Drawn) -> Drawn:
     """What the form sends."""
     return {"view": view, "data": data, "preset": preset, "name": name, "way": "", **settings}
@@ -54,15 +43,16 @@ def test_what_differs_from_the_preset_is_in_the_address_and_comes_back(workspace
         "train": TrainSettings(epochs=3.0, learning_rate=1e-5, lora_targets=("q_proj", "v_proj"), tf32=True),
     }
     settings = form.show(sections)
-    values = entered({"run": "x", "old": "y"}, toy(workspace), DEFAULTS, "내 것", settings)
+    data = find_source(workspace, "toy")
+    values = entered({"run": "x", "old": "y"}, data, DEFAULTS, "내 것", settings)
     view = keep_form(workspace, form, values)
     assert view == {
-        "run": "x", "data": toy(workspace), "preset": DEFAULTS, "name": "내 것", "question_column": "질문",
+        "run": "x", "data": data, "preset": DEFAULTS, "name": "내 것", "question_column": "질문",
         "vision_feature_layer": "-1", "instruction": 'a "b" & c', "epochs": "3", "learning_rate": "1e-05",
         "lora_targets": "q_proj v_proj", "tf32": "true",
     }  # fmt: skip
     wish = read_wish(workspace, T, view)
-    assert (wish.data, wish.preset, wish.name, wish.wrong) == (toy(workspace), DEFAULTS, "내 것", ())
+    assert (wish.data, wish.preset, wish.name, wish.wrong) == (find_source(workspace, "toy"), DEFAULTS, "내 것", ())
     assert wish.chosen == sections
     values["view"] = view
     assert draw_form_of_view(workspace, T, form, values) is None
@@ -109,7 +99,7 @@ def test_what_can_not_be_in_an_address_is_said_and_left_out(workspace: Workspace
 def test_a_prepared_run_needs_neither_data_nor_name_in_its_address(workspace: Workspace) -> None:
     prepare(RunDir(workspace.runs / "a"), "data/toy", DataSettings())
     wish = read_wish(workspace, T, {"run": "a"})
-    assert (wish.data, wish.name) == (toy(workspace), "a")
+    assert (wish.data, wish.name) == (find_source(workspace, "toy"), "a")
     assert keep_name(workspace, {"run": "a"}, "a") == {"run": "a"}
     cleared = keep_name(workspace, {"run": "a"}, "")
     assert read_wish(workspace, T, cleared).name == ""
