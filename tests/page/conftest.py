@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """runs/ and data/, part of easy-VQA. `first` has the demo's weights and every 7th answer wrong, `second` every 4th."""
+    """runs/ and data/: part of easy-VQA, and two runs, `first` with the demo's weights."""
     return easy_workspace(tmp_path_factory.mktemp("easy"))
 
 
