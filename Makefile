@@ -28,6 +28,9 @@ PEER_PIP := $(PEER_PY) -m pip --disable-pip-version-check
 PEER_LISTS := tests/parity/requirements.txt tests/parity/requirements-no-deps.txt
 PEER_READY := $(PEER)/.ready-$(shell { cat $(PEER_LISTS); echo '$(TORCH)'; } | git hash-object --stdin)
 
+# Tests of one file stay together, as they share models and servers; each process has one torch thread.
+SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 10
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -60,8 +63,8 @@ demo-weights: $(RUN_TIME) ## train the weights in demo/model again and put them 
 	mkdir -p demo
 	cp -R runs/demo-weights/model runs/demo-weights/metrics.jsonl demo/
 
-test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="tests/model/test_packing.py" runs some
-	$(PY) -m pytest $(ARGS)
+test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="-m 'not slow'" answers within three minutes
+	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 parity: $(DEV) $(PEER_READY) ## compare with LLaVA itself, which it installs into .venv-peer (Python 3.11)
 	VQA_PEER_PYTHON=$(CURDIR)/$(PEER_PY) VQA_PARITY_REQUIRED=1 $(PY) -m pytest tests/parity $(ARGS)

@@ -2,16 +2,19 @@
 
 docs/images/packed-row-light.png and -dark.png: one picture and three questions as one packed row, with the mask that
 `vqa_core.model.packing` gives it. Words stand for tokens.
+docs/images/packages-light.png and -dark.png: the packages, their imports and the way of the data (packages_figure.py).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
+from docs import packages_figure
+from docs.drawing import THEMES, Pen, Theme
 from vqa_core.model.packing import IGNORE_INDEX, Branch, pack, shared_prefix_mask
 
 FOLDER = Path(__file__).parent / "images"
@@ -28,23 +31,6 @@ SCALE = 2  # drawn at twice the size it is shown at
 COLUMN, ROW, LEFT, TOP = 46, 19, 72, 132
 
 
-@dataclass(frozen=True)
-class Theme:
-    """Colours on GitHub's light or dark page; `segments` holds the prefix's and then one a question."""
-
-    ink: str
-    faint: str
-    empty: str
-    segments: tuple[str, ...]
-    on_segment: str
-
-
-THEMES = {
-    "light": Theme("#1f2328", "#59636e", "#edf0f3", ("#b3bbc5", "#7cb7f2", "#7fd0a0", "#f2b36b"), "#14181d"),
-    "dark": Theme("#e6edf3", "#9198a1", "#1b2129", ("#5a6472", "#2f6fb5", "#2d8456", "#a8681c"), "#f5f8fb"),
-}
-
-
 def packed_row(theme: Theme) -> Image.Image:
     """The figure as RGBA on nothing, a column a token and a row a query."""
     words: list[str] = []  # a word's place is its token id
@@ -57,7 +43,7 @@ def packed_row(theme: Theme) -> Image.Image:
 
     count = len(row)
     canvas = Image.new("RGBA", ((LEFT + count * COLUMN + 4) * SCALE, (TOP + count * ROW + 12) * SCALE))
-    draw = ImageDraw.Draw(canvas)
+    pen = Pen(ImageDraw.Draw(canvas), SCALE)
     thumbnail = (
         Image.open(_package_file(PICTURE)).convert("RGB").resize((46 * SCALE, 46 * SCALE), Image.Resampling.BICUBIC)
     )
@@ -65,24 +51,24 @@ def packed_row(theme: Theme) -> Image.Image:
     canvas.paste(thumbnail, ((middle - 23) * SCALE, 2 * SCALE))
     for number in range(1, len(QUESTIONS) + 1):
         columns = [at for at, segment in enumerate(row.segment_ids) if segment == number]
-        _text(draw, (_middle(columns[0]) + _middle(columns[-1])) / 2, 32, f"question {number}", theme.faint, 11.5)
+        pen.text((_middle(columns[0]) + _middle(columns[-1])) / 2, 32, f"question {number}", theme.faint, 11.5)
 
     for label, y in (("token", 62), ("position", 86), ("learns", 108)):
-        _text(draw, LEFT - 8, y, label, theme.faint, 11.5, "rm")
+        pen.text(LEFT - 8, y, label, theme.faint, 11.5, "rm")
     for at, token in enumerate(row.input_ids):
         left, colour = LEFT + at * COLUMN, theme.segments[row.segment_ids[at]]
-        _box(draw, left + 1, 51, COLUMN - 2, 22, colour, 4)
-        _text(draw, _middle(at), 62, words[token], theme.on_segment, 10)
-        _text(draw, _middle(at), 86, str(row.position_ids[at]), theme.ink, 11.5)
+        pen.box(left + 1, 51, COLUMN - 2, 22, colour, 4)
+        pen.text(_middle(at), 62, words[token], theme.on_segment, 10)
+        pen.text(_middle(at), 86, str(row.position_ids[at]), theme.ink, 11.5)
         if row.targets[at] != IGNORE_INDEX:
-            _text(draw, _middle(at), 108, words[row.targets[at]], theme.ink, 11.5)
+            pen.text(_middle(at), 108, words[row.targets[at]], theme.ink, 11.5)
 
     for query, sees in enumerate(mask):
         y = TOP + query * ROW
-        _text(draw, LEFT - 8, y + ROW / 2, words[row.input_ids[query]], theme.faint, 11, "rm")
+        pen.text(LEFT - 8, y + ROW / 2, words[row.input_ids[query]], theme.faint, 11, "rm")
         for key, seen in enumerate(sees):
             colour = theme.segments[row.segment_ids[key]] if seen else theme.empty
-            _box(draw, LEFT + key * COLUMN + 1, y + 1, COLUMN - 2, ROW - 2, colour, 2)
+            pen.box(LEFT + key * COLUMN + 1, y + 1, COLUMN - 2, ROW - 2, colour, 2)
     return canvas
 
 
@@ -91,8 +77,12 @@ def write_figures(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, theme in THEMES.items():
-        paths.append(folder / f"packed-row-{name}.png")
-        packed_row(theme).save(paths[-1], optimize=True)
+        for figure, draw in (("packed-row", packed_row), ("packages", packages_figure.draw)):
+            paths.append(folder / f"{figure}-{name}.png")
+            image, info = draw(theme), PngInfo()
+            for key, words in image.info.items():
+                info.add_text(str(key), words)
+            image.save(paths[-1], optimize=True, pnginfo=info)
     return paths
 
 
@@ -110,19 +100,6 @@ def _package_file(name: str) -> Path:
 
 def _middle(column: int) -> float:
     return LEFT + (column + 0.5) * COLUMN
-
-
-def _box(
-    draw: ImageDraw.ImageDraw, x: float, y: float, width: float, height: float, colour: str, radius: float
-) -> None:
-    corners = [x * SCALE, y * SCALE, (x + width) * SCALE - 1, (y + height) * SCALE - 1]
-    draw.rounded_rectangle(corners, radius * SCALE, fill=colour)
-
-
-def _text(
-    draw: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str, size: float, anchor: str = "mm"
-) -> None:
-    draw.text((x * SCALE, y * SCALE), text, colour, ImageFont.load_default(size * SCALE), anchor)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vqa_core import ROOT
@@ -56,6 +57,31 @@ def imports(module: str, known: dict[str, Path]) -> Iterator[Import]:
         else:
             continue
         yield from (Import(name, id(node) not in late) for name in names)
+
+
+@cache
+def package_imports() -> dict[str, set[str]]:
+    """The packages that each package imports, early or late; without itself."""
+    packages, known = order(), modules()
+    known.pop("ui")  # belongs to no package
+    found: dict[str, set[str]] = {name: set() for name in packages}
+    for module in known:
+        package = package_of(module, packages)
+        names = {each.name for each in imports(module, known)} & known.keys()
+        found[package] |= {package_of(name, packages) for name in names} - {package}
+    return found
+
+
+@cache
+def torch_packages() -> set[str]:
+    """The packages that load torch when they are imported."""
+    packages, known = order(), modules()
+    known.pop("ui")
+    return {
+        package_of(module, packages)
+        for module in known
+        if any(each.early and each.name.partition(".")[0] == "torch" for each in imports(module, known))
+    }
 
 
 def _is_late(node: ast.AST) -> bool:

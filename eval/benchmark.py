@@ -1,12 +1,12 @@
-"""How fast it is, against the ways it is usually done and against arithmetic.
+"""Measure how fast the workbench is, against the usual ways and against arithmetic.
 
 python -m eval.benchmark infer      answering: shared, one by one, batched
 python -m eval.benchmark peer       answering: shared, against LLaVA itself
-python -m eval.benchmark train      training: packed by image, one row a question
+python -m eval.benchmark train      training: packed by image, one question per row
 python -m eval.benchmark prepare    a competition folder of Dacon's size
 python -m eval.benchmark page       the page in a browser: paging, searching, asking, memory
-python -m eval.benchmark recipe     the Dacon team's recipe and changes to it: accuracy
-python -m eval.benchmark gpu        all of it in the 7B shape, on a CUDA device, in 8 minutes
+python -m eval.benchmark recipe     accuracy of the Dacon team's recipe, and of changes to it
+python -m eval.benchmark gpu        answering and training in the 7B shape on a CUDA device, in 8 minutes
 """
 
 import argparse
@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
 
 from vqa_core.benchmarks.report import Report, around_section, write_section
 from vqa_core.benchmarks.settings import (
@@ -32,58 +32,16 @@ from vqa_core.files import write_json
 from vqa_core.settings import Settings, add_arguments, resolve
 from vqa_core.tabulate import tabulate
 
-
-def _infer(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.infer import bench_infer  # imports torch, as the others do
-
-    return bench_infer(settings)
-
-
-def _peer(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.peer import bench_peer
-
-    return bench_peer(settings)
-
-
-def _train(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.train import bench_train
-
-    return bench_train(settings)
-
-
-def _prepare(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.prepare import bench_prepare
-
-    return bench_prepare(settings)
-
-
-def _page(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.page.page import bench_page
-
-    return bench_page(settings)
-
-
-def _recipe(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.recipe import bench_recipe
-
-    return bench_recipe(settings)
-
-
-def _gpu(settings: Any) -> Iterator[Report]:
-    from vqa_core.benchmarks.gpu.gpu import bench_gpu
-
-    return bench_gpu(settings)
-
-
-BENCHMARKS: dict[str, tuple[type[Settings], Callable[[Any], Iterator[Report]]]] = {
-    "infer": (InferBench, _infer),
-    "peer": (PeerBench, _peer),
-    "train": (TrainBench, _train),
-    "prepare": (PrepareBench, _prepare),
-    "page": (PageBench, _page),
-    "recipe": (RecipeBench, _recipe),
-    "gpu": (GpuBench, _gpu),
+BENCHMARKS: dict[str, tuple[type[Settings], str]] = {
+    "infer": (InferBench, "infer:bench_infer"),
+    "peer": (PeerBench, "peer:bench_peer"),
+    "train": (TrainBench, "train:bench_train"),
+    "prepare": (PrepareBench, "prepare:bench_prepare"),
+    "page": (PageBench, "page.page:bench_page"),
+    "recipe": (RecipeBench, "recipe:bench_recipe"),
+    "gpu": (GpuBench, "gpu.gpu:bench_gpu"),
 }
+"""Settings, and the function of `vqa_core.benchmarks` that takes them, which is imported late since it loads torch."""
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -96,29 +54,30 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar=f"{{{','.join(BENCHMARKS)}}}")
     for name, (kind, _) in BENCHMARKS.items():
         command = commands.add_parser(name, description=(kind.__doc__ or "").strip(), allow_abbrev=False)
-        command.add_argument("--out", type=Path, metavar="FILE", help="JSON to write; it grows as results come in")
-        command.add_argument("--write", type=Path, metavar="FILE", help="docs/benchmarks.md, to put the result in")
+        command.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write, updated with every result")
+        command.add_argument("--write", type=Path, metavar="FILE", help="docs/benchmarks.md, to put the result into")
         add_arguments(command, kind)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    kind, run = BENCHMARKS[args.benchmark]
+    kind, function = BENCHMARKS[args.benchmark]
     settings = resolve(kind, {}, args)
     if args.write:
-        around_section(args.write, args.benchmark)  # rather now than after minutes of measuring
+        around_section(args.write, args.benchmark)  # fail now rather than after minutes of measuring
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
-    told: list[str] = []
+    logged: list[str] = []
+    run: Callable[[Settings], Iterator[Report]] = resolve_name(f"vqa_core.benchmarks.{function}")
     for report in run(settings):
         if args.out:
             write_json(args.out, report.to_dict())
-        now = [*map(tabulate, report.tables), *report.lines]
-        for news in now:
-            if news not in told:
-                logger.info("%s", news)
-        told = now
+        texts = [*map(tabulate, report.tables), *report.lines]
+        for text in texts:
+            if text not in logged:
+                logger.info("%s", text)
+        logged = texts
     print(report.text())
     if args.write:
         write_section(args.write, args.benchmark, report.markdown(_command(argv)))

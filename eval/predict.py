@@ -1,23 +1,15 @@
-"""Answer a split: `python -m eval.predict --run runs/mine --data DIR --split test`."""
+"""Answer the questions of a split: `python -m eval.predict --run runs/mine --data DIR --split test`."""
 
-import argparse
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from vqa_core.commands import log_to, parser_for, run_command
+from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, PredictSettings, read_config, settings_of
-from vqa_core.data.competition import read_test
-from vqa_core.data.formats.importing import columns_of_import, is_foreign
-from vqa_core.data.prepare import column_map, column_settings
-from vqa_core.data.sources import data_folder
-from vqa_core.files import InputError
+from vqa_core.data.prepare import column_settings
+from vqa_core.data.questions import read_questions
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
-
-logger = logging.getLogger("vqa")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,58 +17,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR|ZIP|FILE",
-        help="competition folder, zip, or questions of another format (default: what the run was prepared from)",
+        help="competition folder, zip, or questions in another format (default: the data the run was prepared from)",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="where the images of a --data of JSON lie")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for --data in JSON")
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where a --data is written or unpacked (default: as train.prepare)"
+        "--data-dir", type=Path, metavar="DIR", help="where to write or unpack --data (default: as in train.prepare)"
     )
-    parser.add_argument("--split", default="test", choices=("test", "val", "train"), help="(default test)")
+    parser.add_argument(
+        "--split", default="test", choices=("test", "val", "train"), help="split to answer (default test)"
+    )
     parser.add_argument(
         "--model",
         metavar="DIR|ID",
-        help="model folder to copy into the run and use; or an image-text model of Hugging Face, by folder or hub id",
+        help="model folder to copy into the run and use, or a Hugging Face image-text model by folder or hub id",
     )
-    parser.add_argument("--restart", action="store_true", help="throw the answers of this split away first")
+    parser.add_argument(
+        "--restart", action="store_true", help="start over; the answers so far move to a file with the suffix .old"
+    )
     add_arguments(parser, PredictSettings)
     add_arguments(parser, DataSettings, only=tuple(column_settings(ColumnMap())))
     args = parser.parse_args(argv)
 
     run = RunDir(args.run)
-    config = run.read_config()
-    given = read_config(args.config)
-    settings = settings_of(PredictSettings, given, args)
-    columns = column_map(_data_settings(config, args))
-    if args.data:
-        root = data_folder(args.data, args.data_dir, images=args.images, columns=columns, to_answer=True)
-    else:
-        root = run.data_root()
-    if args.split == "test" and args.data:
-        competition = read_test(root, columns)
-        root, examples = competition.root, competition.test
-    else:
-        examples = run.examples(args.split)
-    if not examples:
-        raise InputError(f"There are no {args.split} questions in {root}.")
+    settings = settings_of(PredictSettings, read_config(args.config), args)
+    asked = read_questions(run, args.split, args.data, data_dir=args.data_dir, images=args.images, flags=vars(args))
     log_to(run.log)
 
-    from vqa_core.inference.predict import adopt_model, predict_split  # imports torch
+    from vqa_core.inference.predict import predict_split  # imports torch
 
-    vlm = adopt_model(run, args.model, settings) if args.model else None
-    run.write_section("predict", settings.to_dict())
-    statuses = predict_split(run, args.split, examples, root, settings, restart=args.restart, vlm=vlm)
+    statuses = predict_split(
+        run, args.split, asked.examples, asked.root, settings, model=args.model, restart=args.restart
+    )
     failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")
     logger.info(
         "Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else ""
     )
-
-
-def _data_settings(config: dict[str, Any], args: argparse.Namespace) -> DataSettings:
-    """Columns are named as where the run's data came from, CSV or dataset, but for those that a flag names."""
-    root = config.get("dataset", {}).get("root") if args.data and is_foreign(args.data) else None
-    columns = columns_of_import(Path(root)) if root else None
-    known = config.get("data", {}) | (column_settings(columns) if columns else {})
-    return settings_of(DataSettings, {"data": known}, args)
 
 
 if __name__ == "__main__":

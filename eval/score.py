@@ -1,23 +1,21 @@
-"""`python -m eval.score`: how right the answers of a split are, as a table and in the run's score.json."""
+"""`python -m eval.score`: score the answers of a split; prints a table and writes the run's score.json."""
 
 from collections.abc import Sequence
 
 from vqa_core.answers import NORMALISERS
 from vqa_core.commands import parser_for, run_command
-from vqa_core.data.references import add_reference_arguments, own_annotations, references_of
-from vqa_core.files import read_json, write_json
-from vqa_core.runs.predictions import read_predictions
+from vqa_core.data.references import add_reference_arguments, references_of
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS
-from vqa_core.scoring.score import score_predictions
+from vqa_core.scoring.score import score_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = parser_for("eval.score", "Score the predictions of one split.", config=False)
     parser.add_argument(
-        "--split", default="val", choices=("train", "val", "test"), help="which questions (default val)"
+        "--split", default="val", choices=("train", "val", "test"), help="which questions to score (default val)"
     )
-    parser.add_argument("--partial", action="store_true", help="score the questions answered so far")
+    parser.add_argument("--partial", action="store_true", help="score only the questions answered so far")
     parser.add_argument(
         "--metric",
         default="exact",
@@ -30,28 +28,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=DEFAULT_NORMALISER,
         choices=tuple(NORMALISERS),
         metavar="NAME",
-        help="what both sides go through for exact match after normalisation, one of "
+        help="normalises prediction and reference for exact match after normalisation: one of "
         f"{', '.join(NORMALISERS)} (default {DEFAULT_NORMALISER})",
     )
     add_reference_arguments(parser)
     args = parser.parse_args(argv)
 
     run = RunDir(args.run)
-    references = references_of(run, args)
-    if references is None and not args.metric.startswith("exact"):  # made for several answers to a question
-        references = own_annotations(run)
-    score = score_predictions(
-        run.examples(args.split),
-        read_predictions(run.predictions(args.split)),
-        train=run.examples("train") if run.train.is_file() else (),
-        references=references,
-        split=args.split,
+    score = score_run(
+        run,
+        args.split,
+        references=references_of(run, args),
         metric=args.metric,
         normaliser=args.normaliser,
         allow_partial=args.partial,
     )
-    scores = read_json(run.score) if run.score.is_file() else {}
-    write_json(run.score, scores | {args.split: score.to_dict()})
     print(score.table())
     print()
     print(score.headline())

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,13 @@ _outside: list[str] = []
 def pytest_configure() -> None:
     if NOT_CUT_OFF and os.environ.get("CI", "").lower() in ("true", "1"):
         raise pytest.UsageError(f"with CI=true the tests run without a network, which can't be had: {NOT_CUT_OFF}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first, so that no process is left with one of them at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -28,7 +28,7 @@ def logger_as_before() -> Iterator[None]:
 
 
 def test_wrong_input_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    def main(argv: Sequence[str] | None) -> None:
+    def main(_argv: Sequence[str] | None) -> None:
         raise InputError("train.csv has no column 'ID'.")
 
     with pytest.raises(SystemExit) as exit:
@@ -38,7 +38,7 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixtu
 
 
 def test_ctrl_c_is_exit_code_130_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    def main(argv: Sequence[str] | None) -> None:
+    def main(_argv: Sequence[str] | None) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as exit:
@@ -48,7 +48,7 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(capsys: pytest.CaptureFixtu
 
 
 def test_a_fault_of_our_own_keeps_its_traceback() -> None:
-    def main(argv: Sequence[str] | None) -> None:
+    def main(_argv: Sequence[str] | None) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -15,11 +15,11 @@ import pytest
 from vqa_core import ROOT
 from vqa_core.files import (
     InputError,
+    intern_texts,
     named,
     read_json,
     read_json_lines,
     sha256_of,
-    shared,
     write_atomically,
     write_json,
     write_json_lines,
@@ -128,8 +128,10 @@ def test_ids_are_named_a_few_at_a_time() -> None:
 
 def test_equal_texts_of_rows_are_one_object() -> None:
     """Examples and predictions of 100,000 rows repeat answers, pictures and ids: a page keeps them all in memory."""
-    first, second = (shared(json.loads('{"question_id": "TRAIN_1", "answer": "a long answer", "n": 1}')) for _ in "ab")
+    first, second = (
+        intern_texts(json.loads('{"question_id": "TRAIN_1", "answer": "a long answer", "n": 1}')) for _ in "ab"
+    )
     assert first == second
     assert first["answer"] is second["answer"]
     with pytest.raises(TypeError, match="expected an object, found list"):
-        shared([])
+        intern_texts([])

@@ -39,14 +39,13 @@ def test_the_lines_of_a_training_are_read(tmp_path: Path, caplog: pytest.LogCapt
         log.write(21, 20.0, {"eval_accuracy": 0.5, "eval_questions": 8})
     assert first is not None
     assert (first.done, first.total, first.unit, first.rate, first.eta_s) == (1, 40, "steps", None, None)
-    told = read_progress(caplog.messages)
-    assert told is not None
-    assert (told.done, told.total, told.unit, told.rate, told.eta_s) == (21, 40, "steps", 2.0, 9.5)
+    last = read_progress(caplog.messages)
+    assert last is not None
+    assert (last.done, last.total, last.unit, last.rate, last.eta_s) == (21, 40, "steps", 2.0, 9.5)
 
 
-def test_the_lines_of_a_prediction_are_read(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, seconds: list[float]
-) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_the_lines_of_a_prediction_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     answers = (Prediction(f"Q{number}", "a", "yes", 0.5, "ok") for number in range(20))
     with caplog.at_level(logging.INFO, "vqa"), PredictionLog.open(tmp_path / "p.jsonl", meta={}, restart=False) as log:
         predicting._append(answers, 20, log)
@@ -56,7 +55,8 @@ def test_the_lines_of_a_prediction_are_read(
     assert (steps[-1].done, steps[-1].eta_s) == (20, 0.0)
 
 
-def test_a_meter_tells_the_log_now_and_then(capsys: pytest.CaptureFixture[str], seconds: list[float]) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_a_meter_tells_the_log_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(metered("abcdefghijklm", "Checking images", 13, "images")) == list("abcdefghijklm")
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
@@ -72,16 +72,18 @@ def test_what_is_quickly_done_leaves_no_line(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == ""
 
 
-def test_bytes_are_told_as_megabytes(capsys: pytest.CaptureFixture[str], seconds: list[float]) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_bytes_are_shown_as_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
     with Meter("Unpacking", "B") as meter:
         for done in range(0, 60_000_001, 5_000_000):
             meter.at(done, 60_000_000)
-    told = read_progress(capsys.readouterr().err.splitlines())
-    assert told
-    assert (told.done, told.total, told.unit, told.rate) == (60, 60, "MB", 4.6)
+    last = read_progress(capsys.readouterr().err.splitlines())
+    assert last
+    assert (last.done, last.total, last.unit, last.rate) == (60, 60, "MB", 4.6)
 
 
-def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+@pytest.mark.usefixtures("seconds")
+def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -108,8 +110,8 @@ def test_other_lines_tell_of_no_progress(line: str) -> None:
 
 
 def test_the_last_line_that_tells_counts() -> None:
-    told = read_progress(["1 of 9 questions, 2.0 questions/s, 0.1 min left", "2 of 9 questions", "Encoded 3 images."])
-    assert told == Progress(2, 9, "questions", None, None, "2 of 9 questions")
+    last = read_progress(["1 of 9 questions, 2.0 questions/s, 0.1 min left", "2 of 9 questions", "Encoded 3 images."])
+    assert last == Progress(2, 9, "questions", None, None, "2 of 9 questions")
 
 
 def test_a_share_is_never_more_than_the_whole() -> None:

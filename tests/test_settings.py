@@ -77,7 +77,7 @@ def test_help_shows_unit_default_and_choices(capsys: pytest.CaptureFixture[str])
     assert "--cheap, --no-cheap" in text
 
 
-def test_only_some_settings_become_flags_when_told_so() -> None:
+def test_only_the_settings_named_become_flags() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser, Toy, only={"limit"})
     assert vars(parser.parse_args(["--limit", "2"])) == {"limit": 2}

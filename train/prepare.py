@@ -1,4 +1,4 @@
-"""Read data, report on it, and write the run's training, validation and test examples; or export a run's.
+"""Read data, report on it, and write the run's training, validation and test examples; or export them.
 
 python -m train.prepare --data easy-vqa --run runs/demo
 python -m train.prepare --data open.zip --run runs/mine --val-fraction 0.02 --question-column text
@@ -9,49 +9,47 @@ python -m train.prepare --run runs/mine --export parquet
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
 from vqa_core.data.formats.exporting import EXPORTS, export_run, unanswered_of
-from vqa_core.data.formats.importing import LEFT_OUT, Sources, import_data, is_foreign
-from vqa_core.data.prepare import column_map, column_settings, count_images, prepare
+from vqa_core.data.formats.importing import LEFT_OUT, Sources
+from vqa_core.data.prepare import column_map, count_images, prepare_sources
 from vqa_core.data.report import DataReport
-from vqa_core.files import InputError, read_json
-from vqa_core.runs.examples import ColumnMap
+from vqa_core.files import read_json
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = parser_for("train.prepare", "Read data, report on it, and start a run with it; or export a prepared run.")
+    parser = parser_for("train.prepare", "Read data, report on it and start a run with it; or export a prepared run.")
     parser.add_argument(
         "--data",
         nargs="+",
         metavar="SOURCE",
-        help="a competition folder, a zip of one, easy-vqa; LLaVA conversations or VQA questions and annotations (JSON "
+        help="competition folder, zip of one, or easy-vqa; LLaVA conversations or VQA questions and annotations (JSON "
         "files or a folder of them); a `datasets` dataset as folder, parquet file or hub:NAME[:CONFIG][@REVISION], "
-        "each with #SPLIT for one split",
+        "with #SPLIT for one split",
     )
-    parser.add_argument("--test-data", nargs="+", default=[], metavar="SOURCE", help="the same formats, to be answered")
+    parser.add_argument("--test-data", nargs="+", default=[], metavar="SOURCE", help="test questions, in these formats")
     parser.add_argument("--images", type=Path, metavar="DIR", help="images of JSON files (default: beside the first)")
     parser.add_argument("--test-images", type=Path, metavar="DIR", help="images of --test-data (default: as --images)")
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where easy-vqa is written (default data/easy-vqa), a zip unpacked, another format turned into a "
+        help="where to write easy-vqa (default data/easy-vqa), to unpack a zip, or to write another format as a "
         "competition folder (default data/NAME.imported)",
     )
-    parser.add_argument("--export", choices=tuple(EXPORTS), help="write the run's splits in this format too")
+    parser.add_argument("--export", choices=tuple(EXPORTS), help="also write the run's splits in this format")
     parser.add_argument(
         "--export-to", type=Path, metavar="DIR", help="folder of the export (default RUN/export/FORMAT)"
     )
     add_arguments(parser, DataSettings)
     args = parser.parse_args(argv)
     if not args.data and not args.export:
-        parser.error("--data is required, but for --export of a run that is prepared already")
+        parser.error("--data is required, except to --export a run that is already prepared")
     return args
 
 
@@ -65,33 +63,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         log_to(run.log)
         logger.info(f"Exported to {folder}: {', '.join(files)}.")
         if unanswered := len(unanswered_of(run)):
-            logger.info(f"Rows with an empty answer in it, which this run does not train on: {unanswered:,}.")
+            logger.info(
+                f"The export includes {unanswered:,} rows with an empty answer, which the run does not train on."
+            )
         if args.export != "parquet":
-            logger.info(f"Image paths in it are relative to {run.data_root()}.")
+            logger.info(f"Its image paths are relative to {run.data_root()}.")
 
 
 def _prepare(run: RunDir, args: argparse.Namespace) -> None:
     settings = settings_of(DataSettings, read_config(args.config), args)
-    source, data_dir = args.data[0], args.data_dir
-    if args.test_data or len(args.data) > 1 or is_foreign(source):
-        sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
-        source, data_dir = str(import_data(sources, data_dir)), None
-        settings = replace(settings, **column_settings(ColumnMap()))
-    elif args.images or args.test_images:
-        raise InputError(f"--images goes with JSON files; the images of {source} are found in it by their ids.")
-    splits = prepare(run, source, settings, data_dir=data_dir, tell=_show)
+    sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
+    splits = prepare_sources(run, sources, settings, data_dir=args.data_dir, on_report=_print_report)
     log_to(run.log)
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
-        logger.info(f"{name}: {len(examples):,} questions of {count_images(examples):,} images.")
+        logger.info(f"{name}: {len(examples):,} questions about {count_images(examples):,} images.")
     logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {run.root}")
 
 
-def _show(report: DataReport) -> None:
+def _print_report(report: DataReport) -> None:
     print(report.text(), flush=True)
     left_out = Path(report.root) / LEFT_OUT
     if left_out.is_file():
         print(
-            f"Records left out: {len(read_json(left_out)):,}. {left_out} has them, each with the reason.\n", flush=True
+            f"Records left out: {len(read_json(left_out)):,}. They are in {left_out}, each with the reason.\n",
+            flush=True,
         )
 
 

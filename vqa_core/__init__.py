@@ -1,12 +1,23 @@
-"""Everything known about visual question answering; the commands and the page are thin shells round it.
+"""Everything the project knows about visual question answering; the commands and the page are thin shells round it.
 
-Imports point one way, and `tests/repository/test_architecture.py` reads them:
+The files here are the ground: every package may import them, and they import none. docs/design.md lists the packages
+in order and draws them. A package imports the ground and packages above it in that list, never one below, and nothing
+here imports gradio, the page or a command; tests/repository/test_architecture.py reads every import. The ground uses
+the standard library, numpy, pandas, scipy, Pillow and tqdm.
 
-    plain modules  ->  standard library, numpy, pandas, scipy, Pillow, tqdm
-    model modules  ->  plain modules, torch, transformers, peft, ...
-    train/ eval/ ui/  ->  vqa_core          app.py  ->  ui
+answers.py    kinds of answers and questions; normalisers, for comparison only
+apart.py      work done in a process of its own, so that its memory is freed
+commands.py   what the commands share: errors as sentences, the log, --run and --config
+config.py     the settings of every stage, each declared once
+files.py      InputError, files written whole, JSON lines, hashes
+folders.py    a folder that is there whole or not at all
+machine.py    what this machine has: memory, number formats, speed
+processes.py  the processes that torchrun started together
+progress.py   how far a long command has come
+settings.py   a dataclass field as flag, form field, limits and record
+tabulate.py   small aligned tables for a terminal
 
-Nothing here imports gradio or a command, and `datasets` only in the functions that need it.
+A new setting is a field in config.py. A new file belongs here only if several packages need it.
 """
 
 from pathlib import Path

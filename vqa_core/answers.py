@@ -1,12 +1,13 @@
-"""Answers and questions as kinds: named normalisers, question types, answer types.
+"""Normalisers of answers by name, and the types of questions and answers.
 
-A normaliser is for comparing only. What is submitted is never normalised: in an exact-match competition `none` and `0`
-are two answers, and the rules of the VQA evaluation tool make them one.
+Normalisers are for comparing only. A submitted answer is never normalised: in an exact-match competition `none` and
+`0` are two answers, which the VQA evaluation tool treats as one.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -14,8 +15,8 @@ _COUNTING = "zero one two three four five six seven eight nine ten"
 NUMBER_WORDS = {word: str(number) for number, word in enumerate(_COUNTING.split())} | {"none": "0"}
 ARTICLES = {"a", "an", "the"}
 
-# Words to which the VQA evaluation tool gives their apostrophes back. Its 120 entries follow one rule: an apostrophe is
-# lost, one at a time where there are several (`couldnt've`, `couldn'tve`); three entries do not.
+# Contractions in which the VQA evaluation tool restores the apostrophe. Its 120 entries follow one rule: one apostrophe
+# is missing, each in turn if there are several (`couldnt've`, `couldn'tve`); three entries do not.
 _CONTRACTED = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've
     he's how'd how'll how's I'd've I'm I've isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've
@@ -31,24 +32,25 @@ CONTRACTIONS = {
 
 
 def strip(text: str) -> str:
-    """Unicode NFC, no white space at the ends, single spaces within."""
+    """Unicode NFC, no white space at the ends, single spaces inside."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def casefold(text: str) -> str:
-    """`strip`, and upper and lower case made one."""
+    """`strip`, then fold upper and lower case."""
     return strip(text).casefold()
 
 
 def plain(text: str) -> str:
-    """`casefold`, and a full stop at the end dropped: what a person would call the same answer, no words changed."""
+    """`casefold` without a full stop at the end: equal for answers that a person would call the same."""
     return casefold(text).removesuffix(".").rstrip()
 
 
 def process_punctuation(text: str) -> str:
-    """Punctuation as VQA's vqaEval.py treats it: deleted beside a space or where a `1,000` stands, else made a space.
+    """Treat punctuation as VQA's vqaEval.py does: replace a mark by a space, or delete it if one is next to a space.
 
-    Quirks kept: a full stop goes unless a digit follows (`2.` -> `2`, `a.b` -> `ab`), but only the first 32 do.
+    Quirks kept: a number such as `1,000` anywhere in the text deletes every mark; a full stop is deleted unless a digit
+    follows (`2.` -> `2`, `a.b` -> `ab`), but only the first 32 are.
     """
     delete_all = re.search(r"\d,\d", text) is not None
     out = text
@@ -58,7 +60,7 @@ def process_punctuation(text: str) -> str:
 
 
 def process_digit_article(text: str) -> str:
-    """Words as VQA's vqaEval.py treats them: lower case, `two` -> `2`, `none` -> `0`, no articles, apostrophes back."""
+    """Treat words as VQA's vqaEval.py does: lower case, `two` -> `2`, `none` -> `0`, no articles, `dont` -> `don't`."""
     words = [NUMBER_WORDS.get(word, word) for word in text.lower().split()]
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
@@ -76,7 +78,7 @@ def vqa_2021(text: str) -> str:
 
 @lru_cache(maxsize=2**16)
 def m4c(text: str) -> str:
-    """LLaVA's TextVQA scorer's (llava/eval/m4c_evaluator.py): `,` and `?` deleted and `'s` split off first."""
+    """As LLaVA's TextVQA scorer normalises (llava/eval/m4c_evaluator.py): also deletes `,` and `?`, splits off `'s`."""
     text = text.lower().replace(",", "").replace("?", "").replace("'s", " 's")
     return process_digit_article(process_punctuation(clean_spaces(text)))
 
@@ -140,15 +142,15 @@ _HANGUL = re.compile("[가-힣]")
 
 
 def question_type(question: str) -> str:
-    """What kind of question it is, as a short label.
+    """The type of a question, as a short label.
 
-    English: the longest of VQA's 64 opening phrases, else the first two words. Korean: the interrogative, wherever it
-    stands (`무엇`, `어디`, `몇` ...), else `other`.
+    English: the longest of VQA's 64 opening phrases, else the first two words. Korean: the interrogative (`무엇`,
+    `어디`, `몇` ...), anywhere in the question, else `other`.
     """
     text = casefold(question)
     if _HANGUL.search(text):
-        found = _KOREAN.search(text)
-        return list(_KOREAN_TYPES)[int(str(found.lastgroup)[1:])] if found else "other"
+        match = _KOREAN.search(text)
+        return list(_KOREAN_TYPES)[int(str(match.lastgroup)[1:])] if match else "other"
     words = re.findall(r"[^\W_]+(?:'[^\W_]+)*", text)
     for count in range(min(6, len(words)), 0, -1):
         if " ".join(words[:count]) in ENGLISH_QUESTION_TYPES:
@@ -163,7 +165,7 @@ _NUMBER = re.compile(
 
 
 def answer_type(answer: str) -> str:
-    """`yes/no`, `number` or `other`, as VQA's annotations have it; Korean 예, 아니오 and `3개` too.
+    """`yes/no`, `number` or `other`, as in VQA's annotations; knows Korean 예, 아니오 and `3개` too.
 
     `none`, clock times and fractions are `other`.
     """
@@ -179,3 +181,8 @@ def question_length(question: str) -> str:
     """The question's length in words, as one of five buckets: `1-4`, `5-6`, `7-8`, `9-12`, `13+`."""
     count = len(question.split())
     return next((f"{low}-{high}" for low, high in ((1, 4), (5, 6), (7, 8), (9, 12)) if count <= high), "13+")
+
+
+def commonest(answers: Iterable[str]) -> str:
+    """The most frequent answer; of several, the first. Raises IndexError if there is none."""
+    return Counter(answers).most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""What the commands share: errors as sentences, the run's log, `--run` and `--config`."""
+"""What all commands share: the flags `--run` and `--config`, the run's log, errors printed as sentences."""
 
 import argparse
 import logging
@@ -8,25 +8,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqa_core.files import InputError
+from vqa_core.processes import is_first_process
 
 logger = logging.getLogger("vqa")
 
 
 def parser_for(command: str, description: str, *, config: bool = True) -> argparse.ArgumentParser:
-    """A parser with `--run` and, unless told otherwise, `--config`."""
+    """A parser with `--run` and, if `config`, `--config`."""
     parser = argparse.ArgumentParser(prog=f"python -m {command}", description=description, allow_abbrev=False)
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="folder of the run, such as runs/mine")
     if config:
-        parser.add_argument("--config", type=Path, metavar="FILE", help="JSON with settings; flags given win over it")
+        parser.add_argument("--config", type=Path, metavar="FILE", help="JSON file of settings; flags override it")
     return parser
 
 
 def log_to(path: Path) -> None:
     """Send the `vqa` logger to the terminal and, with times, to a file, such as a run's log.txt.
 
-    Of several processes that torchrun started, only the first tells more than errors.
+    Under torchrun, every process but the first logs errors only.
     """
-    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
+    logger.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
@@ -41,7 +42,7 @@ def log_to(path: Path) -> None:
 
 
 def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
-    """Run a command's `main`: an InputError becomes one sentence and exit code 2, Ctrl-C exit code 130."""
+    """Run a command's `main`: an InputError prints one sentence and exits with 2, Ctrl-C exits with 130."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read when transformers is imported
     try:
         main(argv)

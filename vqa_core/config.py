@@ -1,4 +1,4 @@
-"""The settings of every stage, each declared once. `configs/*.json` hold sections named like the keys of SECTIONS."""
+"""The settings of every stage, each declared once. The sections of `configs/*.json` are named as in SECTIONS."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ from vqa_core.settings import Settings, SettingsT, resolve, setting
 ATTENTION = ("auto", "sdpa", "flash_attention_2", "eager")
 _ATTENTION = "attention backend; `auto` is FlashAttention where it is installed and rows hold one question, else SDPA"
 LOAD_IN = ("full", "8bit", "4bit")
-_LOAD_IN = "bits that the frozen language model is kept in: `8bit` and `4bit` (QLoRA) take a GPU and bitsandbytes"
-_TRUST = "models whose own Python code may run; none unless named here"
+_LOAD_IN = "quantisation of the frozen language model; `8bit` and `4bit` (QLoRA) need a GPU and bitsandbytes"
+_TRUST = "models that may run their own Python code; empty: none"
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,24 @@ class DataSettings(Settings):
     question_column: str = setting("question", "CSV column with the question")
     answer_column: str = setting("answer", "CSV column with the answer")
     image_column: str = setting(
-        "image", "column with the picture of a dataset, or its path in CSV; without it the image's id names the file"
+        "image",
+        "column with the picture of a dataset, or with its path in CSV; without it, files are found by image id",
     )
     verify_images: str = setting(
         "header",
-        "how far images are checked: not at all, header and file end, or every pixel decoded",
+        "how to check images: `none`, `header` (header and file end) or `full` (decode every pixel)",
         choices=("none", "header", "full"),
     )
 
 
 @dataclass(frozen=True)
 class ModelSettings(Settings):
-    """Model: the parts and how a picture and a question become tokens."""
+    """Model: its parts, and how a picture and a question become tokens."""
 
     base_model: str = setting(
         "",
-        "a whole image-text model, a Hugging Face folder or a hub id, in place of the parts below; prompt and pictures "
-        "are then as its own processor makes them",
+        "whole image-text model (Hugging Face folder or hub id) to use instead of the parts below; its own processor "
+        "then prepares prompt and pictures",
     )
     vision_tower: str = setting("embedded", "vision tower: `embedded`, a Hugging Face folder or a hub id")
     language_model: str = setting("embedded", "language model: `embedded`, a Hugging Face folder or a hub id")
@@ -55,120 +56,123 @@ class ModelSettings(Settings):
         (), "branch, tag or commit of the hub ids: REVISION for all of them, ID@REVISION for one"
     )
     image_boundaries: bool = setting(
-        False, "two learned vectors round the image's tokens, LLaVA's <im_start> and <im_end>"
+        False, "put two learned vectors around the image tokens, LLaVA's <im_start> and <im_end>"
     )
-    vision_feature_layer: int = setting(-2, "hidden state of the tower that is projected; -1 is the last")
+    vision_feature_layer: int = setting(-2, "which hidden state of the tower to project; -1 is the last")
     image_side_px: int = setting(
         224, "side of the square image the tower sees", unit="pixels", minimum=14, maximum=2048
     )
     image_aspect: str = setting(
         "square",
-        "`square` crops the centre, `pad` fills up to a square, `stretch` ignores the aspect ratio",
+        "`square` crops the centre, `pad` pads to a square, `stretch` ignores the aspect ratio",
         choices=("square", "pad", "stretch"),
     )
     prompt_style: str = setting(
         "chatml",
-        "prompt style: a name in vqa_core/prompts/styles.py, `template` for the model's own, or the text of one",
+        "prompt style: a name in vqa_core/prompts/styles.py, `template` for the model's own chat template, or the text "
+        "of a style",
     )
     instruction: str = setting("", "sentence appended to every question, such as LLaVA-1.5's short-answer instruction")
 
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """Training: what is trained, on which batches, for how long."""
+    """Training: what to train, on which batches, for how long."""
 
     stage: str = setting(
         "align",
-        "`align` trains the projector only, `lora` the projector and LoRA on the language model, `full` both wholly; a "
-        "--base-model is trained by `lora` alone, its projector as it is",
+        "`align` trains the projector only, `lora` the projector and LoRA on the language model, `full` the projector "
+        "and the whole language model; a --base-model takes `lora` only, and its projector stays as it is",
         choices=("align", "lora", "full"),
     )
     init_from: str = setting(
-        "", "model folder, or checkpoint of a run, whose trained weights are started from; empty: a fresh projector"
+        "", "start from the trained weights of this model folder or run checkpoint; empty: a new projector"
     )
     lora_rank: int = setting(16, "rank of the LoRA matrices", minimum=1)
     lora_alpha: float = setting(32.0, "LoRA scale; the update is multiplied by alpha / rank", minimum=0)
-    lora_targets: tuple[str, ...] = setting((), "linear layers that get LoRA; none named means all of them")
+    lora_targets: tuple[str, ...] = setting((), "linear layers that get LoRA; empty: all of them")
     lora_dropout: float = setting(0.0, "dropout on LoRA's input", minimum=0, maximum=0.9)
     epochs: float = setting(1.0, "passes over the training images", unit="epochs", minimum=0)
-    max_steps: int = setting(0, "stop after this many optimiser steps; 0 means: as `epochs` says", minimum=0)
-    batch_questions: int = setting(
-        64, "questions a process puts through the model at once", unit="questions", minimum=1
-    )
-    accumulate: int = setting(1, "batches added up before an optimiser step", minimum=1)
+    max_steps: int = setting(0, "stop after this many optimiser steps; 0: train for `epochs`", minimum=0)
+    batch_questions: int = setting(64, "questions per batch, in each process", unit="questions", minimum=1)
+    accumulate: int = setting(1, "batches accumulated per optimiser step", minimum=1)
     questions_per_image: int = setting(
-        0, "questions drawn anew from each image and epoch; 0 takes all", unit="questions", minimum=0
+        0, "questions sampled from each image in each epoch; 0 takes all", unit="questions", minimum=0
     )
     text_token_budget: int = setting(
         128,
-        "longest prompt plus answer, the image counted as one token; longer questions are cut",
+        "most tokens of prompt plus answer, with the image as one token; longer questions are cut",
         unit="tokens",
         minimum=8,
     )
     learning_rate: float = setting(2e-3, "peak learning rate of the projector", minimum=0)
     language_learning_rate: float = setting(
-        0.0, "peak learning rate of LoRA or of the language model; 0 means: as the projector's", minimum=0
+        0.0, "peak learning rate of LoRA or of the language model; 0: the same as the projector's", minimum=0
     )
-    warmup_ratio: float = setting(0.03, "share of the steps over which the rate rises from 0", minimum=0, maximum=1)
+    warmup_ratio: float = setting(
+        0.03, "share of the steps in which the learning rate rises from 0", minimum=0, maximum=1
+    )
     scheduler: str = setting(
-        "cosine", "course of the learning rate after warm-up", choices=("cosine", "linear", "constant_with_warmup")
+        "cosine", "learning rate schedule after warm-up", choices=("cosine", "linear", "constant_with_warmup")
     )
     weight_decay: float = setting(0.0, "AdamW's weight decay", minimum=0)
-    max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm; 0 turns it off", minimum=0)
+    max_grad_norm: float = setting(1.0, "clip gradients to this norm; 0 turns clipping off", minimum=0)
     precision: str = setting(
         "auto",
-        "`auto` is bf16 where the processor is faster in it, else fp32",
+        "`auto` is bf16 where the GPU or processor is fast in it, else fp32",
         choices=("auto", "fp32", "bf16"),
     )
     tf32: bool = setting(
-        False, "fp32 matrices are multiplied in TF32 on GPUs that have it; with bf16 hardly any are left"
+        False, "multiply fp32 matrices in TF32 on GPUs that support it; with bf16 there is little to gain"
     )
     attention: str = setting("auto", _ATTENTION, choices=ATTENTION)
     load_in: str = setting("full", _LOAD_IN, choices=LOAD_IN)
     trust_remote_code: tuple[str, ...] = setting((), _TRUST)
     gradient_checkpointing: bool = setting(False, "recompute activations instead of keeping them")
     seed: int = setting(0, "seed of initial weights, order and sampled questions", minimum=0)
-    eval_every: int = setting(0, "validate every so many steps; 0 validates at the end only", unit="steps", minimum=0)
+    eval_every: int = setting(
+        0, "validate after every so many steps; 0 validates at the end only", unit="steps", minimum=0
+    )
     eval_questions: int = setting(
-        500, "validation questions answered each time; 0 takes all", unit="questions", minimum=0
+        500, "questions to answer in each validation; 0 takes all", unit="questions", minimum=0
     )
     save_every: int = setting(100, "write a checkpoint every so many steps", unit="steps", minimum=1)
     log_every: int = setting(10, "write a line of metrics every so many steps", unit="steps", minimum=1)
     workers: int = setting(0, "processes that read and decode images ahead", minimum=0)
     max_minutes: float = setting(
-        0.0, "stop and keep what is trained after this time; 0 means no limit", unit="minutes", minimum=0
+        0.0, "stop after this time and save the model; 0 means no limit", unit="minutes", minimum=0
     )
-    parallel: str = setting("ddp", "how several processes share the work", choices=("ddp", "fsdp2"))
-    report_to: str = setting("none", "tracker", choices=("none", "wandb", "trackio"))
+    parallel: str = setting("ddp", "how several processes share the training", choices=("ddp", "fsdp2"))
+    report_to: str = setting("none", "experiment tracker", choices=("none", "wandb", "trackio"))
     save_dtype: str = setting("fp32", "number format of the trained weights in model/", choices=("fp32", "bf16"))
 
 
 @dataclass(frozen=True)
 class PredictSettings(Settings):
-    """Prediction: how answers are generated."""
+    """Prediction: how to generate answers."""
 
     engine: str = setting(
         "shared",
-        "`shared` encodes an image once for all its questions; `naive` and `hf_batch` are there to compare",
+        "`shared` encodes an image once for all its questions; `naive` and `hf_batch` are for comparison",
         choices=("shared", "naive", "hf_batch"),
     )
     answers: str = setting(
         "open", "`open` generates freely, `train` allows only answers seen in training", choices=("open", "train")
     )
     batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
-    prompt_style: str | None = setting(None, "another prompt style than that of training")
-    instruction: str | None = setting(None, "another instruction than that of training; empty takes it away")
-    max_new_tokens: int = setting(16, "longest answer of `--answers open`", unit="tokens", minimum=1)
+    prompt_style: str | None = setting(None, "use this prompt style instead of the one of training")
+    instruction: str | None = setting(None, "use this instruction instead of the one of training; empty removes it")
+    max_new_tokens: int = setting(16, "longest answer with `--answers open`", unit="tokens", minimum=1)
     precision: str = setting(
         "auto",
-        "`auto` is bf16 where the processor is faster in it, else fp32",
+        "`auto` is bf16 where the GPU or processor is fast in it, else fp32",
         choices=("auto", "fp32", "bf16"),
     )
     attention: str = setting("auto", _ATTENTION, choices=ATTENTION)
     load_in: str = setting("full", _LOAD_IN, choices=LOAD_IN)
     trust_remote_code: tuple[str, ...] = setting((), _TRUST)
     ray_workers: int = setting(
-        0, "engines that share the work through Ray (the extra `ray`); 0 answers in this process", minimum=0
+        0, "engines that share the questions through Ray (extra `ray`); 0 answers in this process", minimum=0
     )
 
 
@@ -180,23 +184,23 @@ SECTIONS: dict[str, type[Settings]] = {
 }
 
 
-RECORDS = ("dataset",)  # sections of a run's config.json that are findings, not settings
+RECORDS = ("dataset",)  # sections of a run's config.json that record facts, not settings
 
 
 def read_config(path: Path | None) -> dict[str, dict[str, Any]]:
-    """The sections of a JSON config; an unknown section or a section that is no object is an InputError."""
+    """The sections of a JSON config. Raises InputError for an unknown section, or one that is not an object."""
     if path is None:
         return {}
     config = read_json(path)
     for name, section in config.items() if isinstance(config, dict) else [(str(path), config)]:
         if name.startswith("_") or name in RECORDS:
-            continue  # a comment, which JSON has none of its own; or what a run noted about itself
+            continue  # a comment, since JSON has none, or a record of the run
         if name not in SECTIONS or not isinstance(section, dict):
             raise InputError(f"{path}: {name!r} is not a section. Sections are {', '.join(SECTIONS)}, each an object.")
     return {name: section for name, section in config.items() if name in SECTIONS}
 
 
-def settings_of(kind: type[SettingsT], config: dict[str, dict[str, Any]], given: Any) -> SettingsT:
-    """One stage's settings from its section of `config` and the flags given."""
+def settings_of(kind: type[SettingsT], config: dict[str, dict[str, Any]], flags: Any) -> SettingsT:
+    """One stage's settings from its section of `config`, overridden by `flags` (a namespace or a mapping)."""
     name = next(name for name, known in SECTIONS.items() if known is kind)
-    return resolve(kind, config.get(name, {}), given)
+    return resolve(kind, config.get(name, {}), flags)

@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not there: atomic writes, JSON lines, hashes, the common error."""
+"""Files: atomic writes, JSON and JSON lines, locks and hashes; and InputError, raised wherever the input is wrong."""
 
 import contextlib
 import fcntl
@@ -7,13 +7,14 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 
 class InputError(ValueError):
-    """The reader's input is wrong. The message names the value, the place and the next step.
+    """The user's input is wrong. The message names the value, the place and the next step.
 
     Commands print it as one sentence without a traceback and exit with 2.
     """
@@ -25,14 +26,19 @@ def named(ids: Sequence[str], most: int = 3) -> str:
     return ", ".join(map(repr, ids[:most])) + more
 
 
+def find_duplicates(ids: Iterable[str]) -> list[str]:
+    """The ids that occur more than once, each listed once."""
+    return [item for item, count in Counter(ids).items() if count > 1]
+
+
 def check_new(folder: Path) -> None:
-    """An InputError for a folder to write that is there already, unless nothing is in it."""
+    """Raise InputError if a folder to write already exists and is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already and is not empty. Name another folder, or remove it.")
+        raise InputError(f"{folder} already exists and is not empty. Name another folder, or remove it.")
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one and nothing between."""
+    """Write `data` to `path` so that readers, and a crash, see either the old file or the new one, never a mixture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -40,7 +46,7 @@ def write_atomically(path: Path, data: str | bytes) -> None:
             file.write(data.encode("utf-8") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~umask())
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -49,7 +55,7 @@ def write_atomically(path: Path, data: str | bytes) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file `path`, made where it is not there, against other threads and processes; wait for it."""
+    """Hold an exclusive lock on the file `path`, created if missing; wait while another thread or process holds it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -58,7 +64,8 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The process's umask: the permissions that a new file or folder must not have."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -70,7 +77,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a missing or malformed one is an InputError that names file, line and column."""
+    """Read a JSON file. A missing or malformed file is an InputError that names file, line and column."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -82,14 +89,14 @@ def read_json(path: Path) -> Any:
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Write one JSON object a line, atomically; return the number of lines."""
+    """Write one JSON object per line, atomically; return the number of lines."""
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     write_atomically(path, "".join(line + "\n" for line in lines))
     return len(lines)
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON-lines file; a malformed line is an InputError with its number."""
+    """Yield the objects of a JSON-lines file. A malformed line is an InputError with its number."""
     if not path.is_file():
         raise InputError(f"{path} does not exist.")
     with path.open(encoding="utf-8-sig") as file:
@@ -111,10 +118,10 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     return row
 
 
-def shared(row: Any) -> dict[str, Any]:
-    """`row`, each of its texts the one object that stands for all equal ones: rows of a dataset repeat most of them.
+def intern_texts(row: Any) -> dict[str, Any]:
+    """`row` with interned texts, to save memory: the rows of a dataset repeat most of them.
 
-    Raises TypeError where it is no JSON object.
+    Raises TypeError if `row` is not a JSON object.
     """
     if not isinstance(row, dict):
         raise TypeError(f"expected an object, found {type(row).__name__}")
@@ -133,7 +140,7 @@ def sha256_of(path: Path) -> str:
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
-    """Modification time in ns and size in bytes, (0, 0) of a file that is not there: what a cache of it is keyed by."""
+    """Modification time in ns and size in bytes, the key to cache a file by; (0, 0) for a missing file."""
     try:
         stat = path.stat()
     except OSError:
@@ -142,7 +149,7 @@ def stamp_of(path: Path) -> tuple[int, int]:
 
 
 def changed_s(path: Path) -> float:
-    """When a file last changed, in seconds since the epoch; -1 where there is none."""
+    """Modification time in seconds since the epoch; -1 for a missing file."""
     try:
         return path.stat().st_mtime
     except OSError:

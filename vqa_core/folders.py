@@ -1,4 +1,4 @@
-"""A folder that is either wholly there or not there, as files.py has it for a file."""
+"""Replace a folder as a whole, as `write_atomically` replaces a file."""
 
 import fcntl
 import os
@@ -8,23 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vqa_core.files import umask
+
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes its place when the block ends.
 
-    An error leaves `target` as it was and removes what was built. A kill leaves `target` as it was too (or, between
-    the last two renames, absent) and a hidden `.NAME.*.tmp` folder, which the next call removes.
+    An error leaves `target` as it was and removes the new folder. A kill also leaves `target` as it was (or, between
+    the last two renames, missing), and a hidden `.NAME.*.tmp` folder, which the next call removes.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    lock = os.open(building, os.O_RDONLY)  # held until the end: tells a folder being built from one left behind
+    lock = os.open(building, os.O_RDONLY)  # held until the end: without a lock, the folder is a leftover
     old: Path | None = None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield building
-        building.chmod(0o777 & ~_umask())
+        building.chmod(0o777 & ~umask())
         if target.exists():
             old = building.with_name(building.name.removesuffix(".tmp") + ".old.tmp")
             target.rename(old)
@@ -40,14 +42,8 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _remove_leftovers(target: Path) -> None:
-    """Remove what killed builds of `target` left, sparing folders that a living process builds."""
+    """Remove the leftovers of killed builds of `target`, but no folder that a live process is building."""
     for entry in list(os.scandir(target.parent)):
         if not (entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp") and entry.is_dir()):
             continue

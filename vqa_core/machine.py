@@ -1,4 +1,4 @@
-"""What this machine has: free memory, the faster number format, and how fast it multiplies; found without torch."""
+"""The machine: free memory, the faster number format and the speed of matrix products, all found without torch."""
 
 import os
 import re
@@ -16,21 +16,21 @@ BF16_TERAFLOPS = {
     "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "H200": 989, "GH200": 989, "A100": 312, "A10G": 70, "A10": 125,
     "A40": 150, "A30": 165, "L40S": 362, "L40": 181, "L4": 121, "RTX 4090": 165, "RTX 3090": 71,
 }  # fmt: skip
-"""Dense bf16 matrix products that add up in fp32, by words of the card's name, as NVIDIA's datasheets have them."""
+"""Dense bf16 TFLOP/s with fp32 accumulation, from NVIDIA's datasheets, by a part of the card's name."""
 SIDE, STACK, TIMES = 64, 64, 60
 
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Free bytes, of the GPU's memory where `gpu` names one; of several GPUs of the emptiest."""
+    """Free bytes: of the GPU that `gpu` names (the emptiest of several), else of main memory."""
 
     bytes: int
     gpu: str = ""
 
 
 def free_memory() -> Free | None:
-    """The memory that a training started now would get; None where the system does not say."""
-    gpus = _gpus()
+    """The memory that a training started now would get; None if the system does not report it."""
+    gpus = _list_gpus()
     if gpus:
         return max(gpus, key=lambda gpu: gpu.bytes)
     try:
@@ -38,18 +38,18 @@ def free_memory() -> Free | None:
         available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError, IndexError):
         return None
-    return Free(min(available, _cgroup_room(available)))
+    return Free(min(available, _read_cgroup_room(available)))
 
 
-def _cgroup_room(otherwise: int) -> int:
-    """What a container's limit leaves."""
+def _read_cgroup_room(default: int) -> int:
+    """Bytes left below a container's memory limit; `default` if there is no limit."""
     try:
         return int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text())
     except (OSError, ValueError):  # no container, or "max"
-        return otherwise
+        return default
 
 
-def _gpus() -> list[Free]:
+def _list_gpus() -> list[Free]:
     if not has_gpu():
         return []
     query = ["nvidia-smi", "--query-gpu=memory.free,name", "--format=csv,noheader,nounits"]
@@ -62,7 +62,7 @@ def _gpus() -> list[Free]:
 
 @lru_cache(maxsize=1)
 def has_gpu() -> bool:
-    """Whether NVIDIA's driver is there."""
+    """Whether NVIDIA's driver is installed."""
     return shutil.which("nvidia-smi") is not None
 
 
@@ -79,33 +79,33 @@ def processor_prefers_bf16() -> bool:
 
 
 def prefers_bf16() -> bool:
-    """Whether `--precision auto` is likely to be bf16 here."""
+    """Whether `--precision auto` will probably be bf16 on this machine."""
     return has_gpu() or processor_prefers_bf16()
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Floating-point operations a second, of the GPU where `gpu` names one, else of all cores together in fp32."""
+    """Floating-point operations per second: of the GPU that `gpu` names, else of all cores together in fp32."""
 
     flops: float
     gpu: str = ""
 
 
 def machine_speed() -> Speed | None:
-    """The speed of what training would run on; None for a GPU whose speed is not known here."""
+    """The speed of the device that training would use; None for a GPU that is not in BF16_TERAFLOPS."""
     free = free_memory()
     if not free or not free.gpu:
-        return Speed(_of_processor())
+        return Speed(_measure_processor())
     known = next((flops for words, flops in BF16_TERAFLOPS.items() if re.search(rf"\b{words}\b", free.gpu)), None)
     return Speed(known * 1e12, free.gpu) if known else None
 
 
 @lru_cache(maxsize=1)
-def _of_processor() -> float:
-    """One core's speed, times the cores: the best of TIMES products of small matrices, 15 ms in all.
+def _measure_processor() -> float:
+    """The speed of one core times the number of cores: the best of TIMES products of small matrices, 15 ms in all.
 
-    Matrices so small are multiplied on one core, and a product is over so soon that other work seldom falls into all:
-    so the figure hardly depends on what else runs. Large products on all cores drop to a tenth beside a training.
+    Such small matrices are multiplied on one core, and each product is too short for other work to disturb all of them,
+    so the figure hardly depends on the load. Large products on all cores drop to a tenth while a training runs.
     """
     left, right = np.random.default_rng(0).random((2, STACK, SIDE, SIDE), dtype=np.float32)
     best = float("inf")

@@ -1,4 +1,4 @@
-"""Progress: how far a long command has come. A bar on a terminal, lines in a log, and read back from such lines."""
+"""Progress of a long command: a bar on a terminal, lines in a log, and a parser of these lines."""
 
 import re
 import sys
@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-TELL_EVERY_S = 5.0
+LOG_EVERY_S = 5.0
 _MB = 1_000_000
 
 T = TypeVar("T")
 
 # "Checking images: 640 of 4000 images, 128.0 images/s, 0.4 min left", eval.predict's line without a label, and
-# "step 40 of 90: loss 0.1034, rate 3.00e-04, 1.90 steps/s, 0.4 min left" of train.finetune
+# "step 40 of 90: loss 0.1034, learning rate 3.00e-04, 1.90 steps/s, 0.4 min left" of train.finetune
 _LEFT = r"(?:, (?P<left>\d+(?:\.\d+)?) min left)?$"
 _LINES = (
     re.compile(
@@ -28,7 +28,7 @@ _LINES = (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total`, in `unit` ("questions"); `rate` a second, `eta_s` where known; `text` is the line itself."""
+    """`done` of `total`, in `unit` ("questions"); `rate` per second and `eta_s` if known; `text` is the line itself."""
 
     done: int
     total: int
@@ -44,28 +44,28 @@ class Progress:
 
 
 def read_progress(lines: Iterable[str]) -> Progress | None:
-    """What the last line that tells of progress says; None if none does."""
+    """Parse the last line that reports progress; None if no line does."""
     for line in reversed(list(lines)):
         for pattern in _LINES:
             if match := pattern.match(line):
-                return _progress(match)
+                return _parse(match)
     return None
 
 
-def _progress(match: re.Match[str]) -> Progress:
+def _parse(match: re.Match[str]) -> Progress:
     done, total = int(match["done"]), int(match["total"])
     rate = float(match["rate"]) if match["rate"] else None
     eta_s = float(match["left"]) * 60 if match["left"] else None
-    if rate:  # finer than the tenths of a minute that a person reads
+    if rate:  # more precise than the tenths of a minute in the line
         eta_s = max(total - done, 0) / rate
     unit = "steps" if match["unit"] == "step" else match["unit"]
     return Progress(done, total, unit, rate, eta_s, match[0])
 
 
 class Meter:
-    """`with Meter("Unpacking", "B") as meter: meter.at(done, total)`; bytes are told as MB.
+    """`with Meter("Unpacking", "B") as meter: meter.at(done, total)`; shows bytes as MB.
 
-    On a terminal it draws a bar. Elsewhere stderr gets a line now and then, and none for what is quickly done.
+    Draws a bar on a terminal. Elsewhere prints a line to stderr every few seconds, and none for work that is shorter.
     """
 
     def __init__(self, label: str, unit: str, total: int | None = None) -> None:
@@ -74,7 +74,7 @@ class Meter:
         self._bar = tqdm(
             desc=label, total=total, unit=unit if scaled else f" {unit}", unit_scale=scaled, leave=False, disable=None
         )
-        self._started = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> "Meter":
         return self
@@ -85,16 +85,16 @@ class Meter:
         self._bar.close()
 
     def at(self, done: int, total: int | None = None) -> None:
-        """`done` of `total` is done; `total` is the one given before where it is left out."""
+        """Report `done` of `total`; without `total`, the last one stays."""
         self.total = total if total is not None else self.total
         if not self._bar.disable:
             self._bar.total = self.total
             self._bar.update(done - self._bar.n)
             return
         now = time.monotonic()
-        if now - self._told < TELL_EVERY_S and not (done == self.total and self._told > self._started):
+        if now - self._printed < LOG_EVERY_S and not (done == self.total and self._printed > self._started):
             return
-        self._told = now
+        self._printed = now
         print(self._line(done, now - self._started), file=sys.stderr, flush=True)
 
     def _line(self, done: int, seconds: float) -> str:
@@ -105,7 +105,7 @@ class Meter:
 
 
 def metered(items: Iterable[T], label: str, total: int, unit: str) -> Iterator[T]:
-    """The items, their number told by a Meter as they are taken."""
+    """Yield the items and report their number on a Meter."""
     with Meter(label, unit, total) as meter:
         for done, item in enumerate(items, start=1):
             yield item

@@ -1,4 +1,4 @@
-"""The mechanism of settings: a frozen dataclass field carries help, limits and unit; flag, form and record read it.
+"""How settings work: each field of a frozen dataclass carries help, limits and unit; flag, form and record read it.
 
 @dataclass(frozen=True)
 class Toy(Settings):
@@ -6,7 +6,7 @@ class Toy(Settings):
 
 parser = argparse.ArgumentParser()
 add_arguments(parser, Toy)                       # --epochs FLOAT
-toy = resolve(Toy, {"epochs": 2}, parser.parse_args())   # a flag given wins over the file, the file over the default
+toy = resolve(Toy, {"epochs": 2}, parser.parse_args())   # a flag overrides the file, the file overrides the default
 """
 
 import argparse
@@ -14,7 +14,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ def setting(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Declare one setting. `unit` is shown in help and forms; limits are inclusive."""
+    """Declare one setting. Help and forms show `unit`; limits are inclusive."""
     return field(
         default=default,
         metadata={"help": help, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices},
@@ -39,7 +39,7 @@ def setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of all settings: values are checked on construction, so an instance is always within its limits."""
+    """Base of all settings. Construction checks the values, so an instance is always within its limits."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -78,7 +78,7 @@ def _owner_of(item: "dataclasses.Field[Any]") -> type:
 
 
 def _coerce(item: "dataclasses.Field[Any]", value: Any) -> Any:
-    """Accept JSON's spellings (1 for 1.0, a list for a tuple); refuse anything else of the wrong type."""
+    """Accept JSON's forms (1 for 1.0, a list for a tuple); refuse any other value of the wrong type."""
     kind, optional = base_type(item)
     if value is None and optional:
         return None
@@ -109,9 +109,9 @@ def _check(item: "dataclasses.Field[Any]", value: Any) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser, *kinds: type[Settings], only: Collection[str] = ()) -> None:
-    """Add one flag a setting to `parser`, grouped by class; with `only`, for the settings named there.
+    """Add one flag per setting to `parser`, grouped by class; with `only`, just for the settings named there.
 
-    Flags that are not given leave no trace in the namespace.
+    The namespace holds only the flags that the user passed.
     """
     for kind in kinds:
         group = parser.add_argument_group((kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip("."))
@@ -141,11 +141,11 @@ def _argument(item: "dataclasses.Field[Any]") -> dict[str, Any]:
 
 
 def resolve(
-    kind: type[SettingsT], from_file: Mapping[str, Any], given: argparse.Namespace | Mapping[str, Any]
+    kind: type[SettingsT], from_file: Mapping[str, Any], flags: argparse.Namespace | Mapping[str, Any]
 ) -> SettingsT:
-    """Settings from defaults, then the file's section, then the flags given; later ones win.
+    """Settings from the defaults, overridden by the file's section, overridden by the flags.
 
-    Raises InputError for a key the class does not have, naming the nearest that it has.
+    Raises InputError for an unknown key, with the closest known one.
     """
     names = [item.name for item in fields(kind)]
     for key in from_file:
@@ -153,15 +153,15 @@ def resolve(
             near = difflib.get_close_matches(key, names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(names)}."
             raise InputError(f"{kind.__name__} has no setting {key!r}.{hint}")
-    flags = vars(given) if isinstance(given, argparse.Namespace) else given
-    values = dict(from_file) | {name: flags[name] for name in names if name in flags}
+    passed = vars(flags) if isinstance(flags, argparse.Namespace) else flags
+    values = dict(from_file) | {name: passed[name] for name in names if name in passed}
     return kind(**values)
 
 
 def flags_between(base: Settings, settings: Settings) -> list[str]:
-    """The flags that make `settings` of `base`, an instance of the same class; the inverse of `resolve`.
+    """The flags that turn `base` into `settings`, both of one class; the inverse of `resolve`.
 
-    Raises ValueError where a value goes back to None, which no flag says.
+    Raises ValueError if a value goes back to None, which no flag can express.
     """
     flags: list[str] = []
     for item in fields(settings):
@@ -175,18 +175,32 @@ def flags_between(base: Settings, settings: Settings) -> list[str]:
         elif isinstance(value, tuple):
             flags += [flag, *value]
         elif isinstance(value, str) and value.startswith("-"):
-            flags.append(f"{flag}={value}")  # or it would be read as a flag
+            flags.append(f"{flag}={value}")  # apart, it would be read as a flag
         else:
             flags += [flag, f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
     return flags
 
 
+def differing_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None means that one is missing."""
+    old, new = dict(_leaves(a)), dict(_leaves(b))
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """`--image-aspect 'pad', not 'square'; ...`: what is otherwise in `ours` than in `theirs`; "" where nothing is."""
-    other = [name for name, value in theirs.items() if ours.get(name) != value]
-    return "; ".join(f"{flag_of(name)} {shown(ours.get(name))}, not {shown(theirs[name])}" for name in other)
+    """`--image-aspect 'pad', not 'square'; ...`: the settings of `theirs` that differ in `ours`; "" if none does."""
+    differing = differing_settings({name: ours.get(name) for name in theirs}, theirs)
+    return "; ".join(f"{flag_of(name)} {shown(our)}, not {shown(their)}" for name, (our, their) in differing.items())
 
 
 def shown(value: Any) -> str:
-    """A value for a message, a long text by its ends."""
+    """A value for a message; of a long text, its beginning and its end."""
     return repr(f"{value[:30]}...{value[-30:]}" if isinstance(value, str) and len(value) > 60 else value)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def tabulate(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as aligned text: the first column to the left, the others to the right; short rows are fine."""
+    """Rows of cells as aligned text: first column to the left, the others to the right. Rows may be short."""
     columns = max(map(len, rows))
     widths = [max((_width(row[at]) for row in rows if at < len(row) > 1), default=0) for at in range(columns)]
     lines = []
@@ -16,7 +16,7 @@ def tabulate(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal; a Hangul syllable takes two."""
+    """Terminal columns; a Hangul syllable takes two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 

@@ -182,7 +182,7 @@ def test_questions_not_answered_yet_are_left_out_and_counted(tmp_path: Path) -> 
     assert (len(answers), answers.asked) == (6, 7)
 
 
-def test_files_are_read_again_only_when_one_has_changed(tmp_path: Path, answers: Answers) -> None:
+def test_files_are_read_again_only_when_one_has_changed(answers: Answers) -> None:
     assert answers_of(answers.run, "val") is answers
     write_json_lines(
         answers.run.predictions("val"), [{"question_id": "q0", "answer": "x", "generated": "", "probability": None}]
@@ -234,5 +234,5 @@ def test_runs_of_other_questions_and_runs_that_lack_answers_are_not_compared(tmp
     with pytest.raises(InputError, match="no prediction for 1 of 6 questions: 'q5'"):
         pair(a, fewer)
     another = answers_of(answered(tmp_path / "c", [("z", *row[1:]) for row in ROWS]), "val")
-    with pytest.raises(InputError, match=r"not the same: 6 ids stand for different ones, such as 'q0'"):
+    with pytest.raises(InputError, match=r"not the same: 6 ids mean different ones, such as 'q0'"):
         pair(a, another)

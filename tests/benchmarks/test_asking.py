@@ -7,7 +7,7 @@ import torch
 
 from tests.support.tiny import ANSWERS, tiny_examples, tiny_vlm, write_pictures
 from vqa_core.benchmarks import asking
-from vqa_core.benchmarks.asking import ARMS, WrongWork, agree, ask, check_work, differences, near_ties
+from vqa_core.benchmarks.asking import ARMS, WrongWork, ask, check_agreement, check_near_ties, check_work, differences
 from vqa_core.benchmarks.floors import Workload
 from vqa_core.benchmarks.random_models import random_vlm
 from vqa_core.benchmarks.timing import Spread, interleave
@@ -40,28 +40,28 @@ def test_the_shared_engine_does_the_work_of_the_formula_and_no_more(
 ) -> None:
     asked = ask(vlm, "shared", questions, batch_questions)
     work = by_formula(vlm, questions, asked.answers)
-    assert asked.passed.encodes == 5
-    assert asked.passed.head_rows == work.head_rows
-    assert asked.passed.positions - asked.work.padding_tokens == work.shared_tokens
+    assert asked.counted.encodes == 5
+    assert asked.counted.head_rows == work.head_rows
+    assert asked.counted.positions - asked.work.padding_tokens == work.shared_tokens
 
 
 def test_the_naive_engine_does_the_work_of_separate_questions(vlm: Vlm, questions: Questions) -> None:
     asked = ask(vlm, "naive", questions, 128)
     work = by_formula(vlm, questions, asked.answers)
-    assert (asked.passed.encodes, asked.passed.positions) == (17, work.separate_tokens)
-    assert asked.passed.head_rows == work.head_rows
+    assert (asked.counted.encodes, asked.counted.positions) == (17, work.separate_tokens)
+    assert asked.counted.head_rows == work.head_rows
     assert asked.work.padding_tokens == 0
 
 
 def test_batching_alone_saves_nothing(vlm: Vlm, questions: Questions) -> None:
     asked = ask(vlm, "hf_batch", questions, 128)
     work = by_formula(vlm, questions, asked.answers)
-    assert asked.passed.encodes == 17
-    assert asked.passed.positions >= work.separate_tokens
+    assert asked.counted.encodes == 17
+    assert asked.counted.positions >= work.separate_tokens
 
 
 def test_all_arms_give_the_same_allowed_answers(vlm: Vlm, questions: Questions) -> None:
-    agree(vlm, questions, 128)
+    check_agreement(vlm, questions, 128)
     asked = [ask(vlm, name, questions, 6).answers for name in ARMS]
     assert asked[0] == asked[1] == asked[2]
     assert set(asked[0].values()) <= set(ANSWERS)
@@ -79,7 +79,7 @@ def test_an_image_encoded_twice_is_found_out(vlm: Vlm, questions: Questions, mon
 def test_an_engine_that_answers_otherwise_is_found_out(
     vlm: Vlm, questions: Questions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def turned(vlm: Vlm, name: str, questions: Questions, batch_questions: int) -> asking.Asked:
+    def turned(vlm: Vlm, name: str, questions: Questions, batch_questions: int) -> asking.ArmResult:
         asked = ask(vlm, name, questions, batch_questions)
         if name == "hf_batch":
             first = questions.examples[0].question_id
@@ -89,7 +89,7 @@ def test_an_engine_that_answers_otherwise_is_found_out(
     monkeypatch.setattr(asking, "ask", turned)
     monkeypatch.setattr(asking, "check_work", lambda *_: None)  # which looks at the answers, too
     with pytest.raises(WrongWork, match="in fp32 the arms answer question TRAIN_"):
-        agree(vlm, questions, 128)
+        check_agreement(vlm, questions, 128)
 
 
 def test_an_answer_that_differs_without_a_near_tie_stops_the_benchmark(vlm: Vlm, questions: Questions) -> None:
@@ -99,7 +99,7 @@ def test_an_answer_that_differs_without_a_near_tie_stops_the_benchmark(vlm: Vlm,
     right = ask(vlm, "shared", questions, 128).answers[example.question_id]
     wrong = next(answer for answer in ("3", "red", "no") if answer != right)
     with pytest.raises(WrongWork, match="no near tie"):
-        near_ties(half, vlm, questions, {example.question_id: sorted([right, wrong])})
+        check_near_ties(half, vlm, questions, {example.question_id: sorted([right, wrong])})
 
 
 def test_a_near_tie_is_let_pass(vlm: Vlm, questions: Questions, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_a_near_tie_is_let_pass(vlm: Vlm, questions: Questions, monkeypatch: pyt
     exact = torch.zeros(len(vlm.prompt.tokenizer))
     exact[vlm.prompt.answer_ids("red")[0]] = 0.01
     monkeypatch.setattr(asking, "next_logits", lambda model, *_: exact if model is vlm else exact + 0.02)
-    near_ties(half, vlm, questions, {questions.examples[0].question_id: ["no", "red"]})
+    check_near_ties(half, vlm, questions, {questions.examples[0].question_id: ["no", "red"]})
 
 
 def test_differences_are_counted_over_all_arms_and_rounds() -> None:

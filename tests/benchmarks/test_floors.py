@@ -33,8 +33,8 @@ def test_dacons_tokens_are_those_of_the_docs() -> None:
     assert (round(DACON_TEST.separate_tokens / 1e6, 2), round(DACON_TEST.shared_tokens / 1e6, 2)) == (12.47, 4.30)
     assert (round(DACON_TRAIN.separate_tokens / 1e6, 2), round(DACON_TRAIN.shared_tokens / 1e6, 2)) == (110.73, 38.58)
     text = " ".join(DOCS.split())
-    for told in ("12.47 M tokens one by one and 4.30 M together", "110.73 M and 38.58 M"):
-        assert told in text
+    for figures in ("12.47 M tokens one by one and 4.30 M together", "110.73 M and 38.58 M"):
+        assert figures in text
 
 
 def test_questions_and_answers_of_unequal_length_add_up() -> None:

@@ -43,6 +43,7 @@ def test_a_variant_is_the_recipe_with_one_change_and_the_last_has_all() -> None:
     assert change.items() <= variants()["all"].items()
 
 
+@pytest.mark.slow
 def test_every_variant_is_scored_on_the_same_held_out_questions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from tests.support.tiny import ANSWERS, tiny_examples, tiny_vlm, write_pictures
 from vqa_core.benchmarks import teaching
 from vqa_core.benchmarks.asking import WrongWork
 from vqa_core.benchmarks.random_models import random_vlm
-from vqa_core.benchmarks.teaching import ARMS, agree, check_taught, loss_of, make_batches, teach
+from vqa_core.benchmarks.teaching import ARMS, check_agreement, check_step, loss_of, make_batches, train_step
 from vqa_core.benchmarks.timing import Spread, interleave
 from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.model.stages import prepare_stage
@@ -35,22 +35,22 @@ def vlm() -> Vlm:
 
 @pytest.mark.parametrize("batch_tokens", [1, 200, 4096])
 def test_every_arm_has_the_same_loss_and_gradient(vlm: Vlm, questions: Questions, batch_tokens: int) -> None:
-    loss, gradient = agree(vlm, questions, batch_tokens)
+    loss, gradient = check_agreement(vlm, questions, batch_tokens)
     assert loss < 1e-5
     assert gradient < 1e-4
 
 
 def test_each_arm_does_the_work_of_its_formula(vlm: Vlm, questions: Questions) -> None:
     work = workload_of(vlm, questions.examples)
-    passed = {}
+    counted = {}
     for arm in ARMS:
         batches = make_batches(vlm, questions, 10_000, packed=arm == "packed")
         assert len(batches) == 1
-        passed[arm] = teach(loss_of(vlm, arm), batches).passed
+        counted[arm] = train_step(loss_of(vlm, arm), batches).counted
         padding = int((batches[0]["segment_ids"] < 0).sum())
-        assert passed[arm].positions - padding == work.tokens(shared=arm == "packed")
-    assert [passed[arm].encodes for arm in ARMS] == [5, 17, 17]
-    assert [passed[arm].head_rows for arm in ARMS] == [work.head_rows, work.head_rows, passed["separate"].positions]
+        assert counted[arm].positions - padding == work.tokens(shared=arm == "packed")
+    assert [counted[arm].encodes for arm in ARMS] == [5, 17, 17]
+    assert [counted[arm].head_rows for arm in ARMS] == [work.head_rows, work.head_rows, counted["separate"].positions]
 
 
 def test_batches_hold_every_question_and_no_more_tokens_than_allowed(vlm: Vlm, questions: Questions) -> None:
@@ -63,30 +63,31 @@ def test_batches_hold_every_question_and_no_more_tokens_than_allowed(vlm: Vlm, q
 
 
 def test_a_loss_that_is_off_is_found_out(vlm: Vlm, questions: Questions, monkeypatch: pytest.MonkeyPatch) -> None:
-    def off(module: teaching.PackedLoss, batches: list[teaching.Batch]) -> teaching.Taught:
-        taught = teach(module, batches)
+    def off(module: teaching.PackedLoss, batches: list[teaching.Batch]) -> teaching.StepResult:
+        taught = train_step(module, batches)
         error = 1e-4 if isinstance(module, teaching.SeparateLoss) else 0.0
-        return teaching.Taught(taught.loss + error, taught.gradient, taught.passed)
+        return teaching.StepResult(taught.loss + error, taught.gradient, taught.counted)
 
-    monkeypatch.setattr(teaching, "teach", off)
+    monkeypatch.setattr(teaching, "train_step", off)
     with pytest.raises(WrongWork, match=r"losses are 0\.0001 apart"):
-        agree(vlm, questions, 4096)
+        check_agreement(vlm, questions, 4096)
 
 
 def test_a_lost_question_is_found_out(vlm: Vlm, questions: Questions) -> None:
     batches = make_batches(vlm, questions, 300, packed=False)[:-1]
-    taught = teach(loss_of(vlm, "separate"), batches)
+    taught = train_step(loss_of(vlm, "separate"), batches)
     with pytest.raises(WrongWork, match=r"separate did \d+ encodes; by the formula it is 17"):
-        check_taught(vlm, "separate", questions, batches, taught)
+        check_step(vlm, "separate", questions, batches, taught)
 
 
+@pytest.mark.slow
 def test_packing_is_faster_where_arithmetic_takes_the_time(questions: Questions) -> None:
     """A loose alarm: by tokens it is 3.3 times as fast, and medians of 3.0 were seen."""
     few = questions.choose(1, 4)
     small = random_vlm("small", few.texts, device=torch.device("cpu"), dtype=torch.float32)
     prepare_stage(small, Stage("align"))
     arms = {
-        arm: partial(teach, loss_of(small, arm), make_batches(small, few, 2048, packed=arm == "packed"))
+        arm: partial(train_step, loss_of(small, arm), make_batches(small, few, 2048, packed=arm == "packed"))
         for arm in ("packed", "separate")
     }
     assert Spread.of(interleave(arms, 3).ratios("packed", over="separate")).median >= 1.6

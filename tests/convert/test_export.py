@@ -22,6 +22,8 @@ from vqa_core.model.folder import tensors_of
 from vqa_core.prompts.styles import PROMPT_STYLES
 from vqa_core.runs.model_folder import Stage, describe_model_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

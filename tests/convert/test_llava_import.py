@@ -21,6 +21,8 @@ from vqa_core.model.parts import load_tower
 from vqa_core.model.vlm import build_vlm
 from vqa_core.runs.model_folder import Stage, describe_model_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -237,7 +239,7 @@ def test_a_model_s_parts_are_not_written_over_what_lies_beside_it(parts: dict[st
     for what in ("language-model", "vision-tower"):
         own = tmp_path / f"out-{what}/config.json"
         write_json(own, {"mine": True})
-        with pytest.raises(InputError, match=f"out-{what} is there already and is not empty. Name another folder"):
+        with pytest.raises(InputError, match=f"out-{what} already exists and is not empty. Name another folder"):
             convert(["--from", str(source), "--to", str(tmp_path / "out")])
         assert read_json(own) == {"mine": True}
         assert sorted(path.name for path in tmp_path.iterdir()) == [f"out-{what}", "source"]
@@ -269,7 +271,7 @@ def test_a_checkpoint_that_can_t_be_had_here_is_refused_in_a_sentence(
 
 def test_what_is_there_already_is_not_written_over(parts: dict[str, str], tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "llava", parts, False)
-    with pytest.raises(InputError, match="is there already and is not empty"):
+    with pytest.raises(InputError, match="already exists and is not empty"):
         convert(["--from", str(source), "--to", str(source)])
     with pytest.raises(InputError, match="is LLaVA's already"):
         convert(["--from", str(source), "--to-llava", str(tmp_path / "out")])

@@ -78,9 +78,9 @@ EVIL: dict[str, tuple[Callable[[Path], Path], str]] = {
     "lying bomb": (lying_bomb, "cannot be unpacked|zip bomb"),
     "twice the same": (lambda p: twice(p, "train.csv", "train.csv"), "same"),
     "same but for case": (lambda p: zipped(p, {"a/Train.csv": b"1", "a/train.CSV": b"2"}), "same"),
-    "folders same but for case": (lambda p: zipped(p, {"A/1.png": b"1", "a/2.png": b"2"}), "one on some systems"),
+    "folders same but for case": (lambda p: zipped(p, {"A/1.png": b"1", "a/2.png": b"2"}), "the same on some systems"),
     "same in NFC": (lambda p: zipped(p, {unicodedata.normalize(f, "사과"): b"" for f in ("NFC", "NFD")}), "same"),
-    "a file and a folder": (lambda p: zipped(p, {"image": b"1", "image/1.png": b"2"}), "one on some systems"),
+    "a file and a folder": (lambda p: zipped(p, {"image": b"1", "image/1.png": b"2"}), "the same on some systems"),
     "a folder and a file": (lambda p: zipped(p, {"image/1.png": b"2", "image": b"1"}), "same"),
     "damaged": (damaged, "Bad CRC"),
 }
@@ -109,15 +109,15 @@ def test_the_bounds_on_entries_and_bytes_hold(tmp_path: Path) -> None:
 def test_bytes_are_counted_while_unpacking_not_only_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path / "open.zip", {"a.png": b"1" * 100, "b.png": b"2" * 100})
     calls: list[int] = []
-    monkeypatch.setattr(archives, "_refuse_size", lambda size, path, limits: calls.append(size))
+    monkeypatch.setattr(archives, "_refuse_size", lambda size, _path, _limits: calls.append(size))
     extract_zip(path)
     assert calls == [200, 100, 200]
 
 
 def test_a_full_disk_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path / "open.zip", {"a.png": b"1" * 100})
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=99))
-    with pytest.raises(InputError, match=r"unpacks to 100 bytes and .* has 99 free.*--data-dir"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=99))
+    with pytest.raises(InputError, match=r"unpacks to 100 bytes, but .* has only 99 free.*--data-dir"):
         extract_zip(path)
 
 

@@ -79,7 +79,7 @@ def test_images_are_found_by_exact_name_then_by_stem(
     ("image_id", "names"),
     [("a", ["a.jpg", "a.png"]), ("a", ["a.PNG", "a.png"]), ("a.png", ["a.gif", "a.jpg"])],
 )
-def test_two_candidates_are_told_not_chosen_between(image_id: str, names: list[str], tmp_path: Path) -> None:
+def test_two_candidates_are_reported_and_none_is_chosen(image_id: str, names: list[str], tmp_path: Path) -> None:
     read = image_of(tmp_path, image_id, *names)
     assert read.train[0].image == ""
     assert read.ambiguous == {image_id: [f"image/train/{name}" for name in names]}

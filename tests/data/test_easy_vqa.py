@@ -73,6 +73,7 @@ def test_damage_is_repaired_and_foreign_files_are_never_touched(tmp_path: Path) 
     assert (folder / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_folder_and_the_next_call_no_leftovers(tmp_path: Path) -> None:
     folder = tmp_path / "easy-vqa"
     code = (
@@ -90,6 +91,6 @@ def test_a_kill_leaves_no_folder_and_the_next_call_no_leftovers(tmp_path: Path) 
 
 
 def test_a_missing_package_is_named_with_its_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(easy_vqa, "find_spec", lambda name: None)
+    monkeypatch.setattr(easy_vqa, "find_spec", lambda _name: None)
     with pytest.raises(InputError, match=r"pip install --no-deps easy-vqa==1\.0"):
         write_easy_vqa(tmp_path / "easy-vqa")

@@ -19,7 +19,7 @@ def test_answers_of_a_solution_are_kept_as_they_stand(tmp_path: Path) -> None:
 def test_a_solution_with_an_id_twice_or_without_the_column_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "solution.csv"
     path.write_text("ID,answer\n1,a\n2,b\n1,c\n")
-    with pytest.raises(InputError, match="1 ids stand more than once: '1'"):
+    with pytest.raises(InputError, match="1 ids occur more than once: '1'"):
         read_solution(path)
     with pytest.raises(InputError, match=r"no column 'label'.*'ID', 'answer'.*--answer-column"):
         read_solution(path, ColumnMap(answer="label"))
@@ -40,7 +40,7 @@ def test_vqa_annotations_are_read_with_ids_as_text(tmp_path: Path) -> None:
         ([], "no list under"),
         ({"annotations": [{"question_id": 1}]}, "annotation 0: expected a question_id and a list"),
         ({"annotations": [{"question_id": 1, "answers": [5]}]}, "annotation 0"),
-        ({"annotations": [{"question_id": 1, "answers": []}] * 2}, "'1' stands more than once"),
+        ({"annotations": [{"question_id": 1, "answers": []}] * 2}, "'1' occurs more than once"),
     ],
 )
 def test_a_malformed_annotation_file_is_named_with_the_place(content: object, problem: str, tmp_path: Path) -> None:

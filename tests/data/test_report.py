@@ -1,4 +1,4 @@
-"""The DataReport: every fault in the data is told with its number, its cases and what it costs."""
+"""The DataReport: every fault in the data is reported with its number, its cases and its cost."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ def written(tmp_path: Path, content: str | bytes) -> Path:
         ("utf-16-be", "utf-16-be"),
     ],
 )
-def test_encodings_are_found_and_told(encoding: str, reported: str, tmp_path: Path) -> None:
+def test_encodings_are_detected_and_reported(encoding: str, reported: str, tmp_path: Path) -> None:
     table = read_table(written(tmp_path, KOREAN.encode(encoding)))
     assert table.encoding == reported
     assert table.columns == ("ID", "image_id", "question", "answer")
@@ -54,7 +54,7 @@ def test_latin_1_is_refused_not_turned_into_hangul(word: str, tmp_path: Path) ->
 def test_utf_8_cut_inside_a_character_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither UTF-8"):
         read_table(written(tmp_path, "ID,answer\n1,사과\n2,빨간 사과".encode()[:-1]))
-    with pytest.raises(InputError, match="begins as utf-16-le"):
+    with pytest.raises(InputError, match="looks like utf-16-le"):
         read_table(written(tmp_path, "ID,answer\n1,사과\n".encode("utf-16")[:-1]))
 
 
@@ -124,6 +124,6 @@ def test_whatever_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]], 
 
 
 @given(st.text("가나다라마바사아자차카타파하 ,.?!abc\n"))
-def test_korean_text_in_cp949_is_told_from_other_encodings(text: str) -> None:
+def test_korean_text_in_cp949_is_distinguished_from_other_encodings(text: str) -> None:
     # One syllable alone may be valid UTF-8 too ("카" is, as "ī"); "답" never is.
     assert decode(f"답{text}".encode("cp949")) == (f"답{text}", "cp949")

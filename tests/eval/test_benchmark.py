@@ -13,10 +13,12 @@ from eval.benchmark import main
 from tests.support.tiny import tiny_competition
 from vqa_core import ROOT
 from vqa_core.benchmarks.gpu import gpu
-from vqa_core.benchmarks.gpu.bed import Found, GpuBed
+from vqa_core.benchmarks.gpu.bed import GpuBed, StepFindings
 from vqa_core.benchmarks.report import around_section
 from vqa_core.benchmarks.settings import GpuBench
 from vqa_core.files import InputError, read_json
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,10 @@ def test_infer_compares_the_three_engines(
     out = tmp_path / "infer.json"
     small = ["--images", "5", "--rounds", "2", "--questions-per-image", "3.4", "5"]
     main(["infer", "--model", "tiny", "--data", str(data), *small, "--out", str(out), "--write", str(docs)])
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for mean in ("3.4", "5"):
         for arm in ("naive", "hf_batch"):
-            assert re.search(rf"^shared over {arm}: \d+\.\d\dx \({mean} questions/image\)$", told, re.MULTILINE)
+            assert re.search(rf"^shared over {arm}: \d+\.\d\dx \({mean} questions/image\)$", output, re.MULTILINE)
     first, second = read_json(out)["numbers"]["workloads"]
     assert (first["questions"], second["questions"], first["images"]) == (17, 25, 5)
     for found in (first, second):
@@ -62,8 +64,8 @@ def test_train_compares_packed_and_separate_rows(
 ) -> None:
     out = tmp_path / "train.json"
     main(["train", "--model", "tiny", "--data", str(data), "--rounds", "1", "--batch-tokens", "400", "--out", str(out)])
-    told = capsys.readouterr().out
-    assert re.search(r"^packed over separate: \d+\.\d\dx \(3\.4 questions/image\)$", told, re.MULTILINE)
+    output = capsys.readouterr().out
+    assert re.search(r"^packed over separate: \d+\.\d\dx \(3\.4 questions/image\)$", output, re.MULTILINE)
     (found,) = read_json(out)["numbers"]["workloads"]
     assert [found["arms"][arm]["encodes"] for arm in ("packed", "separate")] == [5, 17]
     assert found["loss_difference_fp32"] < 1e-5
@@ -97,12 +99,12 @@ def test_gpu_runs_wherever_torch_and_transformers_are_and_nothing_else_of_ours(t
     assert "359,521 training questions: " in done.stdout
 
 
-def found_nothing(bed: GpuBed, limit_s: float) -> Found:
-    return Found(lines=["nothing"])
+def found_nothing(_bed: GpuBed, _limit_s: float) -> StepFindings:
+    return StepFindings(lines=["nothing"])
 
 
 def test_gpu_ends_in_time_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    def for_ever(bed: GpuBed, limit_s: float) -> Found:
+    def for_ever(_bed: GpuBed, _limit_s: float) -> StepFindings:
         while True:
             time.sleep(0.01)
 
@@ -116,7 +118,7 @@ def test_gpu_ends_in_time_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_gpu_goes_on_after_a_step_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(bed: GpuBed, limit_s: float) -> Found:
+    def fail(_bed: GpuBed, _limit_s: float) -> StepFindings:
         raise RuntimeError("out of memory\nat line 3")
 
     monkeypatch.setattr(gpu, "STEPS", {"large": (fail, 1.0), "small": (found_nothing, 1.0)})
@@ -130,10 +132,10 @@ def test_gpu_goes_on_after_a_step_that_fails(monkeypatch: pytest.MonkeyPatch) ->
         (["infer", "--questions-per-image", "many"], "--questions-per-image many is not a list of numbers"),
         (["infer", "--questions-per-image", "0.5"], "--questions-per-image 0.5 is not a list of numbers"),
         (["infer", "--images", "1000"], "--images 1000 at --questions-per-image 3.4 needs more"),
-        (["infer", "--batch-questions", "3", "--images", "5"], "--batch-questions 3 would cut the 4 questions"),
+        (["infer", "--batch-questions", "3", "--images", "5"], "--batch-questions 3 would split the 4 questions"),
         (
             ["infer", "--model", "missing/model", "--images", "5"],
-            "--model missing/model is no folder of a trained model, and none of embedded, 7b, small, tiny",
+            "--model missing/model is neither the folder of a trained model nor one of embedded, 7b, small, tiny",
         ),
         (["infer", "--write", "missing.md"], "--write missing.md does not exist"),
         (["train", "--rounds", "0"], "--rounds is 0, the least allowed is 1"),

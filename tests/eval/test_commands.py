@@ -126,7 +126,7 @@ def test_every_submission_is_kept_in_the_run_wherever_it_is_written(run: RunDir,
     assert kept.card["submission"]["rows"] == 60
 
 
-def test_a_refused_submission_leaves_the_old_one_as_it_was(run: RunDir, data: Path) -> None:
+def test_a_refused_submission_leaves_the_old_one_as_it_was(run: RunDir) -> None:
     submit.main(["--run", str(run.root)])
     before = run.submission.read_bytes()
     with PredictionLog.open(run.predictions("test")) as log:

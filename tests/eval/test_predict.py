@@ -1,11 +1,15 @@
 """Prediction as processes: whatever kills it and whenever, no acknowledged answer is lost; the file ends the same."""
 
+import gc
 import os
 import random
 import shutil
 import signal
 import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +20,16 @@ from tests.support.tiny import ANSWERS, TINY_MODEL, tiny_parts, tiny_run
 from vqa_core.config import ModelSettings
 from vqa_core.data.priors import AnswerPrior
 from vqa_core.files import InputError, read_json
+from vqa_core.inference.adopt import adopt_model
 from vqa_core.model.folder import save_model_folder
+from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.vlm import build_vlm
 from vqa_core.runs.model_folder import Stage
-from vqa_core.runs.predictions import read_predictions
+from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
+
+pytestmark = pytest.mark.slow
 
 FLAGS = ["--batch-questions", "7", "--max-new-tokens", "5", "--precision", "fp32"]
 KILLS = 10
@@ -188,7 +196,7 @@ def test_other_splits_have_files_of_their_own(split: str, run: RunDir) -> None:
 
 
 @pytest.mark.parametrize("engine", ["naive", "hf_batch"])
-def test_engines_to_compare_with_write_the_same_answers(engine: str, run: RunDir, tmp_path: Path) -> None:
+def test_engines_to_compare_with_write_the_same_answers(engine: str, run: RunDir) -> None:
     files = []
     for name in ("shared", engine):
         predict.main(["--run", str(run.root), *FLAGS, "--split", "val", "--engine", name, "--restart"])
@@ -210,6 +218,30 @@ def test_a_model_from_elsewhere_is_adopted_once(run: RunDir, parts: Path, tmp_pa
     assert weights[0] == weights[1]
     with pytest.raises(InputError, match="other weights"):
         predict.main(["--run", str(run.root), *FLAGS, "--model", str(tmp_path / "another")])
+
+
+def test_a_model_that_ray_s_workers_load_is_not_kept_in_memory_as_well(
+    run: RunDir, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path / "elsewhere", parts, seed=7)
+    shutil.rmtree(run.model)
+    loaded: list[weakref.ref[torch.nn.Module]] = []
+
+    def adopt(*args: Any) -> AnyVlm | None:
+        vlm = adopt_model(*args)
+        assert vlm
+        loaded.append(weakref.ref(vlm.model))
+        return vlm
+
+    def generate(*_: object) -> Iterator[Prediction]:
+        gc.collect()
+        assert loaded[0]() is None
+        return iter([Prediction(example.question_id, "a", "a", 0.5) for example in run.examples("test")])
+
+    monkeypatch.setattr("vqa_core.inference.predict.adopt_model", adopt)
+    monkeypatch.setattr("vqa_core.inference.predict.generate_with_ray", generate)
+    predict.main(["--run", str(run.root), "--model", str(tmp_path / "elsewhere"), "--ray-workers", "2", *FLAGS])
+    assert len(read_predictions(run.predictions("test"))) == len(run.examples("test"))
 
 
 def test_an_empty_split_is_refused_in_a_sentence(run: RunDir) -> None:

@@ -1,4 +1,4 @@
-"""Through the commands: the prompt of training is stored and asked with; another one is asked for, told, kept apart."""
+"""The prompt of training is stored and used; another one can be asked for, is reported, and keeps its own answers."""
 
 import json
 import shutil
@@ -12,8 +12,11 @@ from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_parts, tiny_run
 from train import finetune
 from vqa_core.config import PredictSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.inference.predict import adopt_model, build_engine
+from vqa_core.inference.adopt import adopt_model
+from vqa_core.inference.build import build_engine
 from vqa_core.runs.run_dir import RunDir
+
+pytestmark = pytest.mark.slow
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -72,7 +75,7 @@ def prompt_of(world: World, **settings: str) -> str:
     return engine.vlm.prompt.text("How many?")
 
 
-def told(run: RunDir) -> list[str]:
+def warnings_of(run: RunDir) -> list[str]:
     """What the log says of another prompt, newest last."""
     return [line for line in run.log.read_text().splitlines() if "was trained with" in line]
 
@@ -82,7 +85,7 @@ def test_a_template_is_stored_as_the_text_that_it_was_in_training(world: World) 
         assert (settings["prompt_style"], settings["instruction"]) == (WRITTEN_OUT, "Be short.")
 
 
-def test_a_model_is_asked_as_it_was_trained_and_nothing_is_told(world: World) -> None:
+def test_a_model_is_asked_as_it_was_trained_without_a_warning(world: World) -> None:
     asked = WRITTEN_OUT.replace("<question>", "How many?\nBe short.").partition("<answer>")[0]
     assert prompt_of(world) == asked
     plain = predicted(world)
@@ -90,16 +93,16 @@ def test_a_model_is_asked_as_it_was_trained_and_nothing_is_told(world: World) ->
     same = ["--prompt-style", "chatml", "--instruction", "Be short."]
     assert prompt_of(world, prompt_style="chatml") == asked
     assert predicted(world, *same, "--restart") == plain
-    assert told(world.run) == []
+    assert warnings_of(world.run) == []
 
 
-def test_another_prompt_is_asked_for_told_by_both_names_and_kept_apart(world: World) -> None:
+def test_another_prompt_is_reported_by_both_names_and_keeps_its_own_answers(world: World) -> None:
     plain = predicted(world)
     other = ["--prompt-style", "mistral", "--instruction", ""]
     with pytest.raises(InputError, match=r"instruction was None, is ''; prompt_style was None, is 'mistral'"):
         predicted(world, *other)
     assert predicted(world, *other, "--restart") != plain
-    text = told(world.run)[-1]
+    text = warnings_of(world.run)[-1]
     assert "the prompt style '<|im_start|>user" in text
     assert "not 'mistral', and the instruction 'Be short.', not ''" in text
     assert prompt_of(world, prompt_style="mistral", instruction="") == "[INST] <image>\nHow many? [/INST]"
@@ -111,7 +114,7 @@ def test_another_prompt_is_asked_for_told_by_both_names_and_kept_apart(world: Wo
 def test_the_templates_text_of_today_is_another_prompt(world: World) -> None:
     assert prompt_of(world, prompt_style="template").startswith("<|im_start|>the user\n")
     predicted(world, "--prompt-style", "template")
-    (text,) = told(world.run)
+    (text,) = warnings_of(world.run)
     assert "not '<|im_start|>the user" in text
 
 
@@ -130,7 +133,7 @@ def test_a_training_from_given_weights_takes_their_prompt_or_tells_of_another(wo
         config = read_json(root / "config.json")
         (root / "config.json").write_text(json.dumps({"dataset": config["dataset"], "data": config["data"]}))
         finetune.main(["--run", str(root), "--init-from", str(world.run.model), *steps, *flags])
-        assert len(told(RunDir(root))) == count
+        assert len(warnings_of(RunDir(root))) == count
         style = read_json(root / "model/vqa.json")["model"]["prompt_style"]
         assert style == ("bare" if count else WRITTEN_OUT)
 

@@ -11,7 +11,7 @@ import torch
 from tests.support.tiny import ANSWERS, QUESTIONS, tiny_picture, tiny_vlm
 from vqa_core.config import PredictSettings
 from vqa_core.inference import beam_search as module
-from vqa_core.inference.beam_search import likeliest
+from vqa_core.inference.beam_search import find_likeliest
 from vqa_core.inference.engine import Engine
 from vqa_core.model.vlm import Vlm
 
@@ -74,20 +74,20 @@ def test_with_a_wide_beam_the_answers_are_the_best_of_all(
     monkeypatch.setattr(module, "RARE", 1e-30)
     vlm = tiny_vlm(**model)
     expected = by_brute_force(vlm, 0, longest=3, k=3)
-    (found,) = likeliest(engine_of(vlm, 3), tiny_picture(0), [QUESTION], k=3)
+    (found,) = find_likeliest(engine_of(vlm, 3), tiny_picture(0), [QUESTION], k=3)
     assert [each.answer for each in found] == [text for text, _ in expected]
     assert [each.probability for each in found] == pytest.approx([p for _, p in expected], rel=1e-3, abs=2e-6)
 
 
 def test_what_begins_rarely_is_left_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, steps = engine_of(tiny_vlm(), longest=5), []
-    grown = module._grown
+    extend = module._extend
 
     def search(rare: float) -> tuple[list[tuple[str, float]], int]:
         monkeypatch.setattr(module, "RARE", rare)
-        monkeypatch.setattr(module, "_grown", lambda *args: steps.append(len(args[1])) or grown(*args))
+        monkeypatch.setattr(module, "_extend", lambda *args: steps.append(len(args[1])) or extend(*args))
         steps.clear()
-        (found,) = likeliest(engine, tiny_picture(0), [QUESTION], k=2)
+        (found,) = find_likeliest(engine, tiny_picture(0), [QUESTION], k=2)
         return [(each.answer, each.probability) for each in found], sum(steps)
 
     everything, followed = search(1e-30)
@@ -112,7 +112,9 @@ def test_each_probability_is_that_of_the_whole_answer() -> None:
     vlm = tiny_vlm()
     checked = 0
     for seed in range(3):
-        for question, found in zip(QUESTIONS, likeliest(engine_of(vlm), tiny_picture(seed), QUESTIONS), strict=True):
+        for question, found in zip(
+            QUESTIONS, find_likeliest(engine_of(vlm), tiny_picture(seed), QUESTIONS), strict=True
+        ):
             assert [each.probability for each in found] == sorted((each.probability for each in found), reverse=True)
             for each in found:
                 if each.answer.isascii() and each.answer.isprintable():  # else one text has several spellings
@@ -128,7 +130,9 @@ def test_each_probability_is_that_of_the_whole_answer() -> None:
 def test_allowed_answers_are_all_weighed(model: dict[str, Any]) -> None:
     vlm = tiny_vlm(**model)
     engine = engine_of(vlm, allowed=ANSWERS)
-    for question, found in zip(QUESTIONS[:3], likeliest(engine, tiny_picture(0), QUESTIONS[:3], k=99), strict=True):
+    for question, found in zip(
+        QUESTIONS[:3], find_likeliest(engine, tiny_picture(0), QUESTIONS[:3], k=99), strict=True
+    ):
         expected = among(vlm, 0, question, ANSWERS)
         assert {each.answer: each.probability for each in found} == pytest.approx(expected, rel=1e-3, abs=2e-6)
         assert sum(each.probability for each in found) == pytest.approx(1, abs=1e-4)
@@ -143,7 +147,7 @@ def test_no_allowed_answer_is_missed_for_beginning_unlikely(monkeypatch: pytest.
     greedy_was_best = []
     for seed in range(3):
         picture = tiny_picture(seed)
-        for question, found in zip(QUESTIONS[:4], likeliest(engine, picture, QUESTIONS[:4], k=1), strict=True):
+        for question, found in zip(QUESTIONS[:4], find_likeliest(engine, picture, QUESTIONS[:4], k=1), strict=True):
             expected = among(vlm, seed, question, allowed)
             assert [each.answer for each in found] == [max(expected, key=lambda answer: expected[answer])]
             greedy_was_best.append(engine.ask(picture, [question])[0].answer == found[0].answer)
@@ -152,7 +156,7 @@ def test_no_allowed_answer_is_missed_for_beginning_unlikely(monkeypatch: pytest.
 
 def test_many_allowed_answers_are_searched_and_none_is_made_up() -> None:
     allowed = [f"{word} {number}" for word in ("dark", "red", "원") for number in range(200)]
-    (found,) = likeliest(engine_of(tiny_vlm(), allowed=allowed), tiny_picture(0), [QUESTION])
+    (found,) = find_likeliest(engine_of(tiny_vlm(), allowed=allowed), tiny_picture(0), [QUESTION])
     assert len({each.answer for each in found}) == 5
     assert {each.answer for each in found} <= set(allowed)
 
@@ -163,7 +167,9 @@ def test_the_answer_given_has_the_same_probability_among_the_likeliest(allowed: 
     together = 0
     for seed in range(8):
         picture = tiny_picture(seed)
-        for asked, found in zip(engine.ask(picture, QUESTIONS), likeliest(engine, picture, QUESTIONS), strict=True):
+        for asked, found in zip(
+            engine.ask(picture, QUESTIONS), find_likeliest(engine, picture, QUESTIONS), strict=True
+        ):
             known = {each.answer: each.probability for each in found}
             if asked.generated in known and "\ufffd" not in asked.generated and not asked.detail:
                 together += 1
@@ -173,10 +179,10 @@ def test_the_answer_given_has_the_same_probability_among_the_likeliest(allowed: 
 
 def test_questions_together_have_the_likeliest_answers_of_each_alone() -> None:
     engine = engine_of(tiny_vlm())
-    together = likeliest(engine, tiny_picture(1), QUESTIONS)
+    together = find_likeliest(engine, tiny_picture(1), QUESTIONS)
     assert engine.work.encodes == 1
     for question, found in zip(QUESTIONS, together, strict=True):
-        (alone,) = likeliest(engine, tiny_picture(1), [question])
+        (alone,) = find_likeliest(engine, tiny_picture(1), [question])
         assert [each.answer for each in found] == [each.answer for each in alone]
         assert [each.probability for each in found] == pytest.approx(
             [each.probability for each in alone], rel=1e-3, abs=2e-6
@@ -184,7 +190,7 @@ def test_questions_together_have_the_likeliest_answers_of_each_alone() -> None:
 
 
 def test_answers_too_long_are_left_out() -> None:
-    for found in likeliest(engine_of(tiny_vlm(), longest=1), tiny_picture(0), QUESTIONS):
+    for found in find_likeliest(engine_of(tiny_vlm(), longest=1), tiny_picture(0), QUESTIONS):
         assert [each.answer for each in found] == [""]  # the end alone fits into one token
 
 
@@ -192,4 +198,4 @@ def test_a_model_that_computes_nothing_has_no_likeliest_answers() -> None:
     vlm = tiny_vlm()
     with torch.no_grad():
         vlm.model.lm_head.weight.fill_(math.nan)
-    assert likeliest(engine_of(vlm), tiny_picture(0), [QUESTION]) == [[]]
+    assert find_likeliest(engine_of(vlm), tiny_picture(0), [QUESTION]) == [[]]

@@ -8,8 +8,8 @@ import pytest
 from tests.support.tiny import TINY_MODEL, tiny_parts, tiny_run
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError
-from vqa_core.inference.predict import build_engine
-from vqa_core.inference.ray_engine import _records, generate_with_ray
+from vqa_core.inference.build import build_engine
+from vqa_core.inference.ray_engine import _group_records, generate_with_ray
 from vqa_core.model.folder import save_model_folder
 from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import build_vlm
@@ -20,7 +20,7 @@ HAS_RAY = importlib.util.find_spec("ray") is not None
 
 def test_records_keep_an_images_questions_together_and_lose_none(tmp_path: Path) -> None:
     examples = tiny_run(tmp_path / "run").examples("test")
-    records = _records(examples, limit=5)
+    records = _group_records(examples, limit=5)
     assert sorted(e.question_id for record in records for e in record) == sorted(e.question_id for e in examples)
     images = [{e.image for e in record} for record in records]
     assert sum(map(len, images)) == len(set().union(*images))

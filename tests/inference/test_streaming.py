@@ -15,7 +15,7 @@ from vqa_core.inference.engine import Engine
 from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import cast_weights
 from vqa_core.runs.model_folder import Stage
-from vqa_core.runs.predictions import Coming, Prediction
+from vqa_core.runs.predictions import PartialAnswer, Prediction
 
 LONGEST = 6
 
@@ -32,7 +32,7 @@ def engine_of(allowed: tuple[str, ...] | None = None, **model: Any) -> Engine:
 
 def streamed(engine: Engine, seed: int = 0) -> tuple[list[list[str]], list[Prediction]]:
     """The texts that were yielded, and what was returned, whose probabilities came with the last texts alone."""
-    yielded: list[list[Coming]] = []
+    yielded: list[list[PartialAnswer]] = []
     stream = engine.stream(tiny_picture(seed), QUESTIONS)
     returned: list[Prediction] | None = None
     while returned is None:
@@ -95,7 +95,7 @@ def test_every_step_may_be_taken_in_another_thread(mixed: bool) -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
-def _step(stream: Generator[list[Coming], None, list[Prediction]]) -> list[Coming] | StopIteration:
+def _step(stream: Generator[list[PartialAnswer], None, list[Prediction]]) -> list[PartialAnswer] | StopIteration:
     try:
         answers = next(stream)
     except StopIteration as stop:

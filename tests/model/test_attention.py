@@ -6,12 +6,12 @@ import torch
 from tests.support.tiny import tiny_run, tiny_vlm
 from vqa_core.config import ATTENTION, ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError
-from vqa_core.inference import predict as predicting
+from vqa_core.inference import build
 from vqa_core.model import attention
 from vqa_core.model.attention import choose_attention
 from vqa_core.model.packing import FLASH
 from vqa_core.runs.training_rows import open_rows
-from vqa_core.training import finetune as finetuning
+from vqa_core.training import prepare
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -86,12 +86,12 @@ def test_training_rows_are_plain_where_none_holds_several_questions(
 ) -> None:
     run = tiny_run(tmp_path_factory.mktemp("run"), train_images=images)
     asked: list[bool] = []
-    monkeypatch.setattr(finetuning, "choose_attention", lambda name, *, plain, **_: asked.append(plain) or "sdpa")
-    monkeypatch.setattr(finetuning, "build_any", lambda *_, **__: tiny_vlm())
-    finetuning._build(ModelSettings(), TrainSettings(**settings), open_rows(run.rows))
+    monkeypatch.setattr(prepare, "choose_attention", lambda _name, *, plain, **_: asked.append(plain) or "sdpa")
+    monkeypatch.setattr(prepare, "build_any", lambda *_, **__: tiny_vlm())
+    prepare.build_model(ModelSettings(), TrainSettings(**settings), open_rows(run.rows))
     assert asked == [plain]
     one_each = [{"questions": ["Is it dark?"]}, {"questions": ["How many?"]}]
-    finetuning._build(ModelSettings(), TrainSettings(), one_each)
+    prepare.build_model(ModelSettings(), TrainSettings(), one_each)
     assert asked == [plain, True]
 
 
@@ -100,9 +100,9 @@ def test_prediction_has_plain_rows_with_the_engines_that_ask_one_question_a_row(
     engine: str, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, object] = {}
-    monkeypatch.setattr(predicting, "choose_attention", lambda name, **how: asked.update(how, name=name) or "eager")
-    monkeypatch.setattr(predicting, "load_model_folder", lambda folder, **how: how)
+    monkeypatch.setattr(build, "choose_attention", lambda name, **how: asked.update(how, name=name) or "eager")
+    monkeypatch.setattr(build, "load_model_folder", lambda _folder, **how: how)
     settings = PredictSettings(engine=engine, attention="sdpa")
-    loaded = predicting._load(None, settings)  # type: ignore[arg-type]
+    loaded = build.load_model(None, settings)  # type: ignore[arg-type]
     assert (asked["plain"], asked["name"]) == (plain, "sdpa")
     assert (loaded["attention"], loaded["how"]) == ("eager", settings)  # type: ignore[index]

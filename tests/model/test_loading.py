@@ -23,7 +23,7 @@ from tests.support.tiny import (
 from tests.support.tiny_hub import tiny_hub
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.model import loading, parts, stages
+from vqa_core.model import loading, parts
 from vqa_core.model.build import build_any
 from vqa_core.model.folder import load_model_folder, save_model_folder
 from vqa_core.model.hub.loading import check_image_text_model, load_image_text_model
@@ -383,7 +383,8 @@ def test_lora_stays_beside_a_quantised_language_model(
     vlm = build_vlm(ModelSettings(**TINY_MODEL | names))
     prepare_stage(vlm, stage)
     save_model_folder(tmp_path, vlm, stage, about={})
-    monkeypatch.setattr(stages, "load_in_of", lambda model: "4bit")
+    for module in ("folder", "stages"):
+        monkeypatch.setattr(f"vqa_core.model.{module}.load_in_of", lambda _model: "4bit")
     loaded = load_model_folder(tmp_path, dtype=torch.bfloat16, how=PredictSettings())
     assert any("lora_A" in name for name, _ in loaded.model.named_parameters())
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())

@@ -35,6 +35,8 @@ from vqa_core.runs.predictions import read_predictions
 from vqa_core.training.separate_loss import loss_of
 from vqa_core.training.trainer import PackedLoss
 
+pytestmark = pytest.mark.slow
+
 SHAPE = {
     "vocab_size": 320, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 512, "tie_word_embeddings": False, "head_dim": 8,

@@ -25,7 +25,7 @@ def snapshot(vlm: Vlm) -> dict[str, Tensor]:
 
 def logits_of(vlm: Vlm) -> Tensor:
     seen: list[Tensor] = []
-    handle = vlm.model.lm_head.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    handle = vlm.model.lm_head.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     with torch.no_grad():
         PackedLoss(vlm)(**packed_batch(vlm, IMAGES))
     handle.remove()

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.browser import chromium, unavailable
 from tests.support.processes import environment
 from vqa_core import ROOT
@@ -22,7 +20,6 @@ def namespace() -> list[str]:
     return unavailable("no network namespace can be made here: neither root nor user namespaces.")
 
 
-@pytest.mark.slow
 def test_every_tab_opens_and_a_question_is_answered_without_a_network(tmp_path: Path) -> None:
     chromium()
     env = environment()

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support.browser import Serve, open_tab, ready
 from tests.support.processes import command
 from tests.support.workspaces import easy_competition
@@ -25,7 +23,6 @@ WAIT_S = 180
 AT_ONCE = 8  # questions; so that there is something to watch
 
 
-@pytest.mark.slow
 def test_a_prediction_is_watched_and_downloaded_and_equals_the_commands(
     tmp_path: Path, serve: Serve, page: "Page"
 ) -> None:

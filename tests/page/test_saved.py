@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Serve, Server, open_tab, ready
+from tests.support.browser import Server, open_tab, ready
 from tests.support.processes import command
 from tests.support.workspaces import easy_workspace
 
@@ -22,9 +23,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return easy_workspace(tmp_path_factory.mktemp("saved"))
 
 
-@pytest.fixture
-def server(folders: tuple[Path, Path], serve: Serve) -> Server:
-    return serve(*folders)
+@pytest.fixture(scope="module")
+def server(folders: tuple[Path, Path]) -> Iterator[Server]:
+    with Server(*folders) as server:
+        yield server
 
 
 def saved(page: "Page", button: str) -> tuple[str, bytes]:

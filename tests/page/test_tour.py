@@ -1,6 +1,7 @@
 """A tour of the page in a real browser, each stop with real files and the demo's weights: what a person comes for."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return easy_workspace(tmp_path_factory.mktemp("tour"))
 
 
-@pytest.fixture
-def server(folders: tuple[Path, Path], serve: Serve) -> Server:
-    return serve(*folders)
+@pytest.fixture(scope="module")
+def server(folders: tuple[Path, Path]) -> Iterator[Server]:
+    with Server(*folders) as server:
+        yield server
 
 
-@pytest.mark.slow
 def test_an_uploaded_picture_with_a_korean_name_is_answered(
     folders: tuple[Path, Path], server: Server, page: "Page", tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ def test_both_sides_answer_alike_and_are_timed(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_differs_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer, "_ask", lambda vlm, questions, settings: {e.question_id: "?" for e in questions.examples})
+    monkeypatch.setattr(peer, "_ask", lambda _vlm, questions, _: {e.question_id: "?" for e in questions.examples})
     with pytest.raises(WrongWork, match=r"is answered .*'\?'"):
         main(["peer", *FEW, "--python", peer_python()])
 

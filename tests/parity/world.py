@@ -19,7 +19,8 @@ from torch import Tensor
 
 from vqa_core import ROOT
 from vqa_core.files import write_json
-from vqa_core.inference.decoding import Work, generate_packed
+from vqa_core.inference.decoding import generate_packed
+from vqa_core.inference.generation import Work
 from vqa_core.model.packing import Branch, pack
 from vqa_core.model.vlm import Vlm
 from vqa_core.prompts.encoder import PromptEncoder

@@ -22,7 +22,11 @@ from vqa_core.planning.estimates import (
 from vqa_core.planning.lengths import lengths_of_data, lengths_of_run
 from vqa_core.planning.part_sizes import language_sizes, projector_sizes, tower_sizes
 from vqa_core.runs.run_dir import RunDir
-from vqa_core.runs.training_rows import open_rows
+from vqa_core.training.data import measure_rows
+from vqa_core.training.finetune import finetune
+from vqa_core.training.plan import plan_training
+from vqa_core.training.prepare import prepare_model
+from vqa_core.training.task import TrainingTask
 
 SETTINGS = [
     {},
@@ -35,33 +39,23 @@ SETTINGS = [
 
 @pytest.mark.parametrize("changes", SETTINGS)
 def test_the_steps_are_those_that_training_plans(changes: dict[str, float], tmp_path: Path) -> None:
-    from vqa_core.planning.batches import plan_batches
-    from vqa_core.training.data import BranchEncoder, measure_rows
-    from vqa_core.training.finetune import _arguments
-
     run, settings = tiny_run(tmp_path), TrainSettings(**TINY_TRAIN | changes)
-    vlm = tiny_vlm()
-    tokens = measure_rows(open_rows(run.rows), BranchEncoder(vlm.prompt, settings.text_token_budget)).lengths
-    plan = plan_batches(tokens, settings)
-    real = _arguments(run, settings, plan, 1, False).max_steps
+    task = TrainingTask.of_run(run, ModelSettings(), settings, resume=False)
+    real = plan_training(task, prepare_model(task, tiny_vlm()))
+    tokens = measure_rows(task.rows, real.batches.encoder).lengths
 
     exact = estimate_steps(tuple(map(tuple, tokens)), settings, exact_lengths=True)
-    assert exact == Steps(real, plan.questions, plan.epochs, exact=True)
+    assert exact == Steps(real.steps, real.plan.questions, real.plan.epochs, exact=True)
 
     guessed = estimate_steps(lengths_of_run(run), settings)
-    assert abs(guessed.steps - real) <= 1
+    assert abs(guessed.steps - real.steps) <= 1
     assert guessed.exact is ("max_steps" in changes)
 
 
 def test_a_real_training_takes_the_steps_that_were_estimated(tmp_path: Path) -> None:
-    from vqa_core.runs.examples import read_examples
-    from vqa_core.training.finetune import finetune
-
     run, settings = tiny_run(tmp_path), TrainSettings(**TINY_TRAIN | {"max_steps": 4, "save_every": 50})
     model = ModelSettings(**TINY_MODEL)
-    outcome = finetune(
-        run, open_rows(run.rows), read_examples(run.val), run.data_root(), model, settings, vlm=tiny_vlm()
-    )
+    outcome = finetune(TrainingTask.of_run(run, model, settings, resume=False), tiny_vlm())
     told = estimate_steps(lengths_of_run(run), settings)
     assert (told.steps, told.exact) == (outcome.steps, True)
     trained = read_json(run.model / "vqa.json")["trained"]

@@ -8,7 +8,7 @@ import pytest
 from tests.support.tiny import tiny_competition
 from ui.train import lengths as train_lengths
 from ui.train.plan import Source
-from ui.workspace.datasets import NOTHING_YET, Sight
+from ui.workspace.datasets import NOTHING_YET, IndexStatus
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings
 from vqa_core.data.easy_vqa import train_examples, write_easy_vqa
@@ -55,14 +55,14 @@ def test_a_large_file_is_read_in_another_process_or_its_index(
     given = lengths_of_data(data, settings)
     monkeypatch.setattr(train_lengths, "LARGE", 0)  # so it is read apart, and never by this process
     monkeypatch.setattr("vqa_core.apart.LARGE", 0)
-    monkeypatch.setattr(type(workspace.datasets), "see", lambda *args: NOTHING_YET)
+    monkeypatch.setattr(type(workspace.datasets), "update_index", lambda *_: NOTHING_YET)
     assert train_lengths.lengths_of_source(workspace, source, settings) == given
     with pytest.raises(InputError, match="no column 'text'"):
         train_lengths.lengths_of_source(workspace, source, DataSettings(question_column="text"))
 
     index_dataset(data.resolve(), column_map(settings), tmp_path / "index.sqlite")
-    sight = Sight(open_index(tmp_path / "index.sqlite"), None)
-    monkeypatch.setattr(type(workspace.datasets), "see", lambda *args: sight)
+    status = IndexStatus(open_index(tmp_path / "index.sqlite"), None)
+    monkeypatch.setattr(type(workspace.datasets), "update_index", lambda *_: status)
     monkeypatch.setattr(train_lengths, "lengths_of_data", None)
     assert train_lengths.lengths_of_source(workspace, source, settings) == given
 

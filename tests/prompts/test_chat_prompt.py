@@ -9,8 +9,9 @@ from transformers import PreTrainedTokenizerFast
 from tests.support.tiny import ANSWERS, QUESTIONS, tiny_picture
 from tests.support.tiny_hub import KINDS, TEMPLATED, tokenizer_of
 from vqa_core.files import InputError
-from vqa_core.prompts.chat_prompt import ChatPrompt, fixed_text
-from vqa_core.prompts.styles import prompt_style
+from vqa_core.prompts.chat_prompt import ChatPrompt, opening_of
+from vqa_core.prompts.chat_template import style_for_processor
+from vqa_core.prompts.styles import PromptStyle, prompt_style
 
 
 def sentencepiece_like() -> PreTrainedTokenizerFast:
@@ -36,17 +37,23 @@ def processor_of(kind: str, tokenizer: PreTrainedTokenizerFast | None = None, te
     return made.processor(tokenizer or tokenizer_of(made), made.template if template is None else template)
 
 
+def prompt_of(processor: Any, instruction: str = "", style: PromptStyle | None = None, **options: Any) -> ChatPrompt:
+    """The prompt behind a picture that is one token, or behind `opening_ids`."""
+    image = {"image_token": processor.image_token, "opening_ids": [processor.image_token_id]}
+    return ChatPrompt(processor.tokenizer, style or style_for_processor(processor), instruction, **(image | options))
+
+
 def joined(processor: Any, question: str, instruction: str = "") -> tuple[list[int], list[int]]:
     """Ids put together from chunks, and those of the whole prompt; each from the same picture."""
-    prompt = ChatPrompt(processor, instruction)
+    opening = opening_of(style_for_processor(processor), processor.tokenizer, processor.image_token)
 
     def ids(text: str) -> list[int]:
-        added = prompt.adds_special_tokens
+        added = opening.adds_special_tokens
         given = processor(text=[text], images=[tiny_picture(0)], return_tensors="pt", add_special_tokens=added)
         return given["input_ids"][0].tolist()  # type: ignore[no-any-return]
 
-    before = ids(prompt.before_text)
-    prompt.follow(before)
+    before = ids(opening.text)
+    prompt = prompt_of(processor, instruction, opening_ids=before)
     asked = f"{question}\n{instruction}" if instruction else question
     content = [{"type": "image"}, {"type": "text", "text": asked}]
     whole = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
@@ -70,8 +77,7 @@ def test_text_behind_a_picture_is_tokenised_as_it_is_there() -> None:
 @pytest.mark.parametrize("kind", ["llava", "smolvlm", "qwen2_vl"])
 def test_what_looks_like_a_special_token_in_a_question_stays_text(kind: str) -> None:
     processor = processor_of(kind)
-    prompt = ChatPrompt(processor)
-    prompt.follow([processor.image_token_id])
+    prompt = prompt_of(processor)
     special = prompt.tokenizer.added_tokens_decoder
     ids, _ = prompt.branch_ids(f"Is {processor.image_token} a token?")
     plain, _ = prompt.branch_ids("Is it a token?")
@@ -81,8 +87,7 @@ def test_what_looks_like_a_special_token_in_a_question_stays_text(kind: str) -> 
 
 def test_a_question_is_cut_to_the_budget_and_the_template_s_text_is_not() -> None:
     processor = processor_of("qwen2_vl")
-    prompt = ChatPrompt(processor)
-    prompt.follow([processor.image_token_id])
+    prompt = prompt_of(processor)
     whole, none = prompt.branch_ids(QUESTIONS[3])
     short, cut = prompt.branch_ids(QUESTIONS[3], budget=len(whole) - 5)
     assert (none, cut, len(short)) == (0, 5, len(whole) - 5)
@@ -94,12 +99,12 @@ def test_a_question_is_cut_to_the_budget_and_the_template_s_text_is_not() -> Non
 
 def test_an_answer_starts_and_ends_as_the_template_has_it() -> None:
     smol, qwen, llava = (processor_of(kind) for kind in ("smolvlm", "qwen2_vl", "llava"))
-    leads = [fixed_text(processor).before_answer for processor in (smol, qwen, llava)]
+    leads = [style_for_processor(processor).before_answer for processor in (smol, qwen, llava)]
     assert leads == [" ", "", " "]
-    ends = [fixed_text(processor).end for processor in (smol, qwen, llava)]
+    ends = [style_for_processor(processor).end for processor in (smol, qwen, llava)]
     assert ends == ["<end_of_utterance>", "<|im_end|>", ""]
-    assert ChatPrompt(llava).end_id == llava.tokenizer.eos_token_id
-    assert ChatPrompt(smol).decode(ChatPrompt(smol).answer_ids("dark blue")) == "dark blue"
+    assert prompt_of(llava).end_id == llava.tokenizer.eos_token_id
+    assert prompt_of(smol).decode(prompt_of(smol).answer_ids("dark blue")) == "dark blue"
 
 
 THINKS = (
@@ -116,14 +121,12 @@ def test_a_template_is_stored_as_text_that_says_all_of_it(template: str) -> None
     for image in ("<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>", "<|image|>", "<start_of_image>"):
         template = template.replace(image, "<image>")
     processor = made.processor(tokenizer_of(made), template)
-    style = fixed_text(processor)
+    style = style_for_processor(processor)
     assert prompt_style(style.text) == style
-    now, stored = ChatPrompt(processor, "Be short."), ChatPrompt(processor, "Be short.", style.text)
-    for prompt in (now, stored):
-        prompt.follow([processor.image_token_id])
+    now, stored = prompt_of(processor, "Be short."), prompt_of(processor, "Be short.", prompt_style(style.text))
     assert now.branch_ids("What?") == stored.branch_ids("What?")
     assert now.answer_ids("red") == stored.answer_ids("red")
-    assert (now.end_id, now.before_text, now.text("What?")) == (stored.end_id, stored.before_text, stored.text("What?"))
+    assert (now.end_id, now.opening, now.text("What?")) == (stored.end_id, stored.opening, stored.text("What?"))
 
 
 @pytest.mark.parametrize(
@@ -131,11 +134,11 @@ def test_a_template_is_stored_as_text_that_says_all_of_it(template: str) -> None
     [
         (
             "{% for m in messages %}{% for c in m['content'] %}{{ c['text'] }}{% endfor %}<image>{% endfor %}",
-            "after it",
+            "one picture before the question",
         ),
         ("{{ raise_exception('only text') }}", "only text"),
     ],
 )
 def test_a_template_that_shows_no_picture_and_then_a_question_is_said(template: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        fixed_text(processor_of("llava", template=template))
+        style_for_processor(processor_of("llava", template=template))

@@ -14,7 +14,7 @@ from vqa_core.files import InputError
 from vqa_core.model.embedded import embedded_language_model
 from vqa_core.model.folder import save_model_folder
 from vqa_core.model.stages import prepare_stage
-from vqa_core.prompts.chat_template import style_of, written_out
+from vqa_core.prompts.chat_template import style_for_encoder, style_for_processor, written_out
 from vqa_core.prompts.encoder import PromptEncoder
 from vqa_core.prompts.styles import PROMPT_STYLES, prompt_style
 from vqa_core.runs.model_folder import Stage
@@ -144,7 +144,7 @@ def tokenizer_of(case: Case) -> PreTrainedTokenizerFast:
 class Processor:
     """A processor whose tokeniser knows no template, as the hub's multimodal ones."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, image_token: str | None = None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, image_token: str) -> None:
         self.tokenizer, self.chat_template, self.image_token = tokenizer, tokenizer.chat_template, image_token
         tokenizer.chat_template = None
 
@@ -154,7 +154,7 @@ class Processor:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_template_comes_to_its_text(name: str) -> None:
-    style = style_of(tokenizer_of(CASES[name]))
+    style = style_for_encoder(tokenizer_of(CASES[name]))
     assert style.text == CASES[name].text
     assert style == prompt_style(CASES[name].text)  # which is what is stored
 
@@ -163,7 +163,7 @@ def test_a_template_comes_to_its_text(name: str) -> None:
 def test_the_ids_are_those_of_the_text_that_the_template_writes(name: str) -> None:
     case = CASES[name]
     tokenizer = tokenizer_of(case)
-    encoder = PromptEncoder(tokenizer, style_of(tokenizer))
+    encoder = PromptEncoder(tokenizer, style_for_encoder(tokenizer))
     question = "What is {{ it }} <b>'so'</b>?"
     content: Any = f"{case.picture}\n{question}"
     if case.parts:
@@ -185,10 +185,41 @@ def test_the_ids_are_those_of_the_text_that_the_template_writes(name: str) -> No
     assert encoder.end_id == (theirs[len(ours)] if ended else tokenizer.eos_token_id)
 
 
-@pytest.mark.parametrize("named", [None, "<|image_pad|>"])
-def test_a_processor_speaks_by_its_own_template(named: str | None) -> None:
-    case = CASES["qwen2-vl"]
-    assert style_of(Processor(tokenizer_of(case), named)).text == case.text
+@pytest.mark.parametrize("name", ["qwen2-vl", "smolvlm", "llava-1.5"])
+def test_a_processor_speaks_by_its_own_template(name: str) -> None:
+    case = CASES[name]
+    assert style_for_processor(Processor(tokenizer_of(case), case.picture)).text == case.text
+
+
+def test_a_beginning_of_sequence_is_the_processor_s_text_and_the_encoder_s_token() -> None:
+    case = replace(CASES["llava-1.5"], template="{{ bos_token }}" + LLAVA_1_5)
+    beginning = tokenizer_of(case).bos_token
+    assert style_for_encoder(tokenizer_of(case)).text == case.text
+    assert style_for_processor(Processor(tokenizer_of(case), case.picture)).text == beginning + case.text
+
+
+def test_a_whole_model_learns_what_follows_its_generation_prompt_and_parts_are_asked_with_it() -> None:
+    written = (
+        "{% for part in message['content'] %}{{ part['text'] if part['type'] == 'text' else '<image>' }}{% endfor %}"
+    )
+    case = replace(
+        CASES["thinking"],
+        template=CHATML.replace("{{ message['content'] + '<|im_end|>'", f"{written}{{{{ '<|im_end|>'"),
+    )
+    asked = SYSTEM.format("Be kind.") + "<image><question><|im_end|>\n<|im_start|>assistant\n"
+    thought = "<think>\n\n</think>\n\n"
+    whole, parts = (
+        style_for_processor(Processor(tokenizer_of(case), case.picture)),
+        style_for_encoder(tokenizer_of(case)),
+    )
+    assert whole.text == f"{asked}<reply>{thought}<answer><|im_end|>"
+    assert parts.text == f"{asked}{thought}<answer><|im_end|>"
+
+
+def test_a_whole_model_s_template_may_be_made_for_asking_only() -> None:
+    template = ASKS_ONLY.replace("messages[0]['content']", "'<image>' + messages[0]['content'][1]['text']")
+    processor = Processor(tokenizer_of(Case(template, "")), "<image>")
+    assert style_for_processor(processor).text == "Q: <image><question>\nA:<answer>"
 
 
 def test_a_folder_of_ours_for_hugging_face_speaks_as_the_model_was_trained(tmp_path: Path) -> None:
@@ -200,21 +231,24 @@ def test_a_folder_of_ours_for_hugging_face_speaks_as_the_model_was_trained(tmp_p
         tmp_path / "model", replace(vlm, settings=replace(vlm.settings, **parts)), Stage("align"), about={}
     )
     export_hf(tmp_path / "model", tmp_path / "hf")
-    style = style_of(AutoProcessor.from_pretrained(tmp_path / "hf"))
+    style = style_for_processor(AutoProcessor.from_pretrained(tmp_path / "hf"))
     trained = PROMPT_STYLES["vicuna_v1"]
     assert style == replace(trained, before_answer="")  # the template is made for asking only, and has no answer
 
 
 def test_a_processor_without_a_template_speaks_by_its_tokeniser_s() -> None:
-    processor = Processor(tokenizer_of(CASES["smolvlm"]))
+    processor = Processor(tokenizer_of(CASES["smolvlm"]), "<image>")
     processor.tokenizer.chat_template, processor.chat_template = processor.chat_template, None
-    assert style_of(processor).text == CASES["smolvlm"].text
+    assert style_for_processor(processor).text == CASES["smolvlm"].text
 
 
+@pytest.mark.slow
 def test_the_embedded_model_s_template_is_chatml_with_its_system_prompt() -> None:
     tokenizer = AutoTokenizer.from_pretrained(embedded_language_model())
     system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-    assert style_of(tokenizer).text == f"<|im_start|>system\n{system}<|im_end|>\n{PROMPT_STYLES['chatml'].text}"
+    assert (
+        style_for_encoder(tokenizer).text == f"<|im_start|>system\n{system}<|im_end|>\n{PROMPT_STYLES['chatml'].text}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,7 +281,7 @@ def test_a_template_of_another_shape_is_refused_with_the_styles_that_would_do(te
     tokenizer = tokenizer_of(CASES["smolvlm"])
     tokenizer.chat_template, tokenizer.name_or_path = template, "some/model"
     with pytest.raises(InputError) as error:
-        style_of(tokenizer)
+        style_for_encoder(tokenizer)
     told = str(error.value)
     assert told.startswith(f"The chat template of 'some/model' can't be the prompt: {why}")
     assert "Choose another --prompt-style: vicuna_v1, vicuna_v1_start_end, llava_v1, v0" in told
@@ -257,9 +291,9 @@ def test_a_template_of_another_shape_is_refused_with_the_styles_that_would_do(te
 
 def test_a_style_is_offered_only_where_the_tokeniser_has_its_end() -> None:
     tokenizer = tiny_tokenizer()
-    tokenizer.convert_tokens_to_ids = lambda token: None
+    tokenizer.convert_tokens_to_ids = lambda _token: None
     with pytest.raises(InputError) as error:
-        style_of(tokenizer)
+        style_for_encoder(tokenizer)
     assert "chatml" not in str(error.value)
 
 

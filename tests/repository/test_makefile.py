@@ -24,7 +24,7 @@ case "$2" in venv) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;; esac
 
 
 # Not as a part of the `make test` that may have started this.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
 
 
 @pytest.fixture

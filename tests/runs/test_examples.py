@@ -57,7 +57,7 @@ def test_the_split_depends_on_the_images_and_the_seed_alone() -> None:
     assert {example.image_id for example in split_by_image(given, 0.25, 2)[1]} != val
 
 
-def test_nothing_is_held_out_of_a_single_image_or_when_told_so() -> None:
+def test_nothing_is_held_out_of_a_single_image_or_at_fraction_0() -> None:
     assert split_by_image(of_images(3), 0.5, 0)[1] == []
     assert split_by_image(of_images(3, 3), 0.0, 0)[1] == []
 

@@ -119,7 +119,7 @@ def test_the_first_answer_to_an_id_is_kept(tmp_path: Path) -> None:
     assert read_predictions(path)["TEST_00000"].answer == "first"
 
 
-def test_a_second_writer_is_refused_and_told_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_writer_is_refused_with_the_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "LOCK_PATIENCE_S", 0.0)
     path = tmp_path / "test.jsonl"
     with PredictionLog.open(path) as log:
@@ -210,6 +210,7 @@ def child(path: Path, total: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_ten_times_no_acknowledged_answer_is_lost_and_the_file_ends_as_if_undisturbed(tmp_path: Path) -> None:
     total, chance = 20_000, random.Random(0)
     acknowledged: set[str] = set()

@@ -12,9 +12,9 @@ from vqa_core.runs.run_dir import RunDir, list_runs
 
 def test_naming_a_run_creates_nothing(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "runs" / "mine")
-    named = [
-        getattr(run, name) for name in dir(RunDir) if isinstance(getattr(RunDir, name), property) and name != "name"
-    ]
+    values = [getattr(run, name) for name in dir(RunDir) if isinstance(getattr(RunDir, name), property)]
+    named = [value for value in values if isinstance(value, Path)]
+    assert [value for value in values if value not in named] == [False, "mine"]  # has_model, name
     assert all(run.root in path.parents for path in [*named, run.predictions("val")])
     assert len({*named, run.predictions("val"), run.predictions("test")}) == len(named) + 2
     assert list(tmp_path.iterdir()) == []

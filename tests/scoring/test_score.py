@@ -85,7 +85,7 @@ def test_missing_predictions_are_named_or_with_leave_counted_out() -> None:
 @pytest.mark.parametrize(
     ("examples", "problem"),
     [
-        ([*EXAMPLES, example(0, "what?", "a")], "'q0' stand more than once"),
+        ([*EXAMPLES, example(0, "what?", "a")], "'q0' occur more than once"),
         ([*EXAMPLES, example(9, "what?", None)], "no reference answer for 1 of 5 questions: 'q9'.*--answers"),
         ([], "nothing to score"),
     ],

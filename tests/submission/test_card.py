@@ -35,7 +35,6 @@ def test_a_card_holds_what_is_needed_to_make_the_submission_again(tmp_path: Path
         run,
         data_files=[test, tmp_path / "absent.csv"],
         predictions=log.read(),
-        predictions_file=run.predictions("test"),
         warnings=["one"],
         command=["python", "-m", "eval.submit", "--run", "a b"],
     )

@@ -74,7 +74,7 @@ def test_a_public_score_stays_as_it_was_typed_until_it_is_taken_back(run: RunDir
 def test_a_public_score_that_is_no_number_is_refused_and_the_old_one_stays(run: RunDir, score: str) -> None:
     id = submit(run, ["yes", "no", "red", "none"])
     set_public_score(run, id, "0.5")
-    with pytest.raises(InputError, match=f"{re.escape(repr(score))} is no number"):
+    with pytest.raises(InputError, match=f"{re.escape(repr(score))} is not a number"):
         set_public_score(run, id, score)
     assert submission_by_id(run, id).public_score == "0.5"
 

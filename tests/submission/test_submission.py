@@ -88,7 +88,7 @@ def test_order_and_further_columns_are_the_samples_whatever_its_encoding(tmp_pat
 @pytest.mark.parametrize(
     ("ids", "problem"),
     [
-        (["T000", "T001", "T000"], "1 ids stand more than once: 'T000'"),
+        (["T000", "T001", "T000"], "1 ids occur more than once: 'T000'"),
         (
             [f"T{number:03d}" for number in range(9)],
             "7 of the 9 ids .* no prediction: 'T002', 'T003', 'T004' and 4 more",
@@ -114,7 +114,7 @@ def test_a_failed_question_needs_a_fallback_answer_or_leave_to_be_empty() -> Non
     predictions["T001"] = Prediction("T001", "no", "", None, "bad_image", "cut short")
     fallback = build_submission(sample(["T000", "T001"]), predictions)
     assert fallback.answers == ["yes", "no"]
-    assert "1 answer not the model's but a fallback: the prediction has the status 'bad_image'." in diagnose(fallback)
+    assert "1 answer from the fallback, not the model: the prediction has the status 'bad_image'." in diagnose(fallback)
 
 
 @pytest.mark.parametrize("answer", ["\ud800", "a\0b"])
@@ -156,11 +156,11 @@ def test_ids_that_a_default_pandas_reader_takes_for_numbers_are_warned_of() -> N
     ("answer", "warning"),
     [
         ("", "1 answer left empty"),
-        (" red", "1 answer with white space at an end: ' red'."),
-        ("red\n", "1 answer with white space at an end"),
+        (" red", "1 answer with leading or trailing white space: ' red'."),
+        ("red\n", "1 answer with leading or trailing white space"),
         ("red\nblue", "1 answer with a line break inside"),
         ("purple", "1 answer never seen in training: 'purple'."),
-        ("Red.", "differing from a training answer in case, spaces or full stop only: 'Red.' ('red' in training)."),
+        ("Red.", "some differ from a training answer only in case, spaces or a full stop: 'Red.' ('red' in training)."),
         ("a circle, I think", "1 answer more than twice as long as the longest in training (6 characters)"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_sound_submission_has_no_warnings() -> None:
 def test_a_file_that_does_not_come_back_as_written_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "submission.csv"
     predictions = predict(["yes", "no"])
-    monkeypatch.setattr(submission_module, "_field", lambda text: "No" if text == "no" else text)
-    with pytest.raises(InputError, match="first at 'T001'; it is removed"):
+    monkeypatch.setattr(submission_module, "_quote", lambda text: "No" if text == "no" else text)
+    with pytest.raises(InputError, match="first at 'T001'; it was removed"):
         write_submission(path, build_submission(sample(list(predictions)), predictions))
     assert not path.exists()

@@ -3,3 +3,4 @@
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
+OLD_RUNS = Path(__file__).parent / "old_runs"

@@ -1,4 +1,4 @@
-"""What README.md says that can be held against the repository: its sections and its commands."""
+"""What README.md says that can be compared with the repository: its sections and its commands."""
 
 import re
 import shlex
@@ -19,6 +19,11 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands(title: str) -> list[list[str]]:
-    """The commands of a section's `sh` blocks, each as its words; lines that a backslash joins are one."""
-    lines = "\n".join(blocks(section(title), "sh")).replace("\\\n", " ").splitlines()
+    """The commands of a section, each as its words."""
+    return commands_of(section(title))
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """The commands of a text's `sh` blocks, each as its words; lines that a backslash joins are one."""
+    lines = "\n".join(blocks(text, "sh")).replace("\\\n", " ").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]

@@ -16,13 +16,13 @@ from vqa_core import ROOT
 LIMIT = 3  # characters of an ending: longer alternatives are parts with a translation of their own
 ERRORS = {"InputError": 0, "ImageError": 1}  # the argument that holds the sentence
 FINDINGS = {"Finding": 2}
-ADVICE = {"vqa_core.submission.submission": {"diagnose", "_as_pandas_reads", "_which"}}
+ADVICE = {"vqa_core.submission.submission": {"diagnose", "_read_with_pandas", "_find"}}
 """Functions that gather sentences in a list, by module."""
 
-NOTES = {"vqa_core.analysis.run_table": {"_object", "_scores", "_seconds_a_step"}}
+NOTES = {"vqa_core.analysis.run_table": {"_read_object", "_read_scores", "_read_step_seconds"}}
 """Functions whose f-strings are all sentences."""
 
-COUNTS = {"named": {" and {0} more"}, "_shown": {" and {0} more", " ({0} times)"}}
+COUNTS = {"named": {" and {0} more"}, "_list_answers": {" and {0} more", " ({0} times)"}}
 """What stands between and behind the ids or answers that a function lists."""
 
 UNSEEN = ("vqa_core.benchmarks", "app")
@@ -63,11 +63,11 @@ class Module:
             if not isinstance(node, ast.Call):
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else ""
-            if getattr(self.owner.get(id(node)), "name", "") == "_finding":
+            if getattr(self.owner.get(id(node)), "name", "") == "_make_finding":
                 continue  # made of what its callers give
             if name in ERRORS | FINDINGS and node.args:  # a finding read from a file has none
                 yield from self.whole(node.args[(ERRORS | FINDINGS)[name]], clause=name == "ImageError")
-            elif name == "_finding":
+            elif name == "_make_finding":
                 noun, rest = node.args[3:5]
                 yield self.template(
                     ast.JoinedStr(
@@ -94,7 +94,7 @@ class Module:
                 text = ast.JoinedStr([_value(), ast.Constant(" "), *_inside(text), ast.Constant(".")])
             template = self.template(text, argument)
             if template.parts or any(letter.isalpha() for letter in _fixed(template.text)):
-                yield from self.told_apart(template)
+                yield from self.distinguish(template)
 
     def template(self, text: ast.expr, place: ast.expr, depth: int = 0) -> Template:
         template, number, last = Template(""), -1, False
@@ -122,8 +122,8 @@ class Module:
                         self.more.update({inner.text: inner})
         return template
 
-    def told_apart(self, template: Template) -> Iterator[Template]:
-        """The template, or one for each text of a value that could not be told from the value behind it."""
+    def distinguish(self, template: Template) -> Iterator[Template]:
+        """The template, or one for each text of a value that could not be distinguished from the value after it."""
         bare = not any(letter.isalpha() for letter in _fixed(template.text))
         unclear = [number for number in template.parts if f"{{{number}}} {{" in template.text]
         if not bare and not unclear:
@@ -142,7 +142,7 @@ class Module:
                         changed.parts |= {count: known} if known else {}
                         piece = f"{{{count}}}"
                     changed.text += piece
-            yield from self.told_apart(changed)
+            yield from self.distinguish(changed)
 
     def pieces(self, text: ast.expr, place: ast.expr) -> Iterator[ast.expr]:
         """The constants and values of a text, names that stand for one text replaced by it."""
@@ -161,7 +161,7 @@ class Module:
         return {}
 
     def texts(self, value: ast.expr, place: ast.AST, seen: set[int]) -> Iterator[ast.expr]:
-        """The literal texts that a value may be, as far as this module tells."""
+        """The literal texts that a value may be, as far as this module shows."""
         if id(value) in seen:
             return
         seen.add(id(value))

@@ -14,7 +14,7 @@ from pathlib import Path
 from eval import score, submit
 from vqa_core import ROOT
 from vqa_core.config import DataSettings
-from vqa_core.data.easy_vqa import _package_data
+from vqa_core.data.easy_vqa import package_data
 from vqa_core.data.prepare import prepare
 from vqa_core.files import read_json
 from vqa_core.runs.examples import Example
@@ -37,7 +37,7 @@ def easy_competition(folder: Path, train_images: int, test_images: int) -> Path:
     """A competition folder with the first images of easy-VQA and all their questions."""
     rows: dict[str, list[Row]] = {}
     for split, images in (("train", train_images), ("test", test_images)):
-        source = _package_data() / split
+        source = package_data() / split
         (folder / "image" / split).mkdir(parents=True)
         for image in range(images):
             shutil.copyfile(source / "images" / f"{image}.png", folder / "image" / split / f"{split}_{image:04d}.png")

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.support.exported import conversations, questions
 from train.prepare import main
 from vqa_core import ROOT
 from vqa_core.benchmarks.prepare import time_prepare
 from vqa_core.benchmarks.synthetic import make_dacon
 from vqa_core.config import DataSettings
-from vqa_core.data.formats.conversations import read_conversations, read_questions
 from vqa_core.data.prepare import Splits, prepare
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example, read_examples
@@ -74,6 +74,7 @@ def as_rows(run: RunDir) -> list[Example]:
     ]
 
 
+@pytest.mark.slow
 def test_easy_vqa_is_prepared_from_nothing_and_home_is_left_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -89,8 +90,8 @@ def test_easy_vqa_is_prepared_from_nothing_and_home_is_left_alone(tmp_path: Path
     assert (len(held_out), len(trained)) == (200, 3800)
     assert not trained & held_out
     assert sorted(as_rows(run), key=lambda row: row.question_id) == splits.train
-    assert read_conversations(run.llava / "output.json") == splits.train
-    assert read_questions(run.llava / "test.jsonl") == splits.test
+    assert conversations(run.llava / "output.json") == splits.train
+    assert questions(run.llava / "test.jsonl") == splits.test
     assert run.data_root() == (tmp_path / "easy-vqa").resolve()
     assert (run.data_root() / splits.test[0].image).is_file()
     config = run.read_config()
@@ -140,9 +141,9 @@ def test_a_zip_within_folders_is_prepared_and_one_of_another_form_says_how_to_re
     assert RunDir(tmp_path / "deep").data_root() == tmp_path / "deep.extracted/open/data"
     with zipfile.ZipFile(tmp_path / "json.zip", "w") as archive:
         archive.writestr("train.json", "[]")
-    with pytest.raises(InputError, match=r"data of another form: --data .*json\.extracted reads it"):
+    with pytest.raises(InputError, match=r"data in another format\. Read it with --data .*json\.extracted"):
         main(["--data", str(tmp_path / "json.zip"), "--run", str(tmp_path / "json")])
-    with pytest.raises(InputError, match=r"train\.csv is neither a folder nor a zip.*Name the folder"):
+    with pytest.raises(InputError, match=r"train\.csv is not a folder, a zip, .*Name the folder"):
         main(["--data", str(folder / "train.csv"), "--run", str(tmp_path / "csv")])
     (tmp_path / "half.zip").write_bytes((tmp_path / "deep.zip").read_bytes()[:300])
     with pytest.raises(InputError, match=r"half\.zip is not a zip file"):
@@ -157,7 +158,7 @@ def test_settings_come_from_the_config_and_flags_win(folder: Path, tmp_path: Pat
     assert (section["val_fraction"], section["split_seed"]) == (0.5, 4)
 
 
-def test_rows_without_a_usable_image_are_left_out_and_told(
+def test_rows_without_a_usable_image_are_left_out_and_reported(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "image/train/train_03.png").unlink()
@@ -193,10 +194,10 @@ def spoil(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
 
 
 FATAL: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
-    "typo in a column": (lambda folder: None, ["--question-column", "questoin"], "no column 'questoin'.*'question'"),
+    "typo in a column": (lambda _folder: None, ["--question-column", "questoin"], "no column 'questoin'.*'question'"),
     "renamed column": (spoil("train.csv", lambda text: text.replace("answer", "label", 1)), [], "--answer-column"),
-    "empty train.csv": (spoil("train.csv", lambda text: ""), [], r"train\.csv is empty"),
-    "header only": (spoil("train.csv", lambda text: text.splitlines()[0]), [], "a header and no rows"),
+    "empty train.csv": (spoil("train.csv", lambda _text: ""), [], r"train\.csv is empty"),
+    "header only": (spoil("train.csv", lambda text: text.splitlines()[0]), [], "a header but no rows"),
     "no train.csv": (lambda folder: (folder / "train.csv").unlink(), [], r"does not hold train\.csv; it holds image"),
     "ragged row": (spoil("train.csv", lambda text: text + "9,a,b,c,d\n"), [], r"row 37 \(line 38\)"),
     "duplicate test id": (spoil("test.csv", lambda text: text.replace("T1", "T0")), [], "1 id more than once"),
@@ -205,8 +206,8 @@ FATAL: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
         [],
         r"train_00\.JPG or image/train/train_00\.png",
     ),
-    "no images": (lambda folder: (folder / "image/train").rename(folder / "pictures"), [], "images were sought in"),
-    "unknown choice": (lambda folder: None, ["--verify-images", "ful"], "Did you mean 'full'"),
+    "no images": (lambda folder: (folder / "image/train").rename(folder / "pictures"), [], "images were looked for in"),
+    "unknown choice": (lambda _folder: None, ["--verify-images", "ful"], "Did you mean 'full'"),
 }
 
 
@@ -227,7 +228,7 @@ def test_a_fatal_report_is_printed_written_and_exits_with_2(folder: Path, tmp_pa
     child = command("--data", folder, "--run", tmp_path / "run")
     output, errors = child.communicate()
     assert child.returncode == 2
-    assert "questions an image" in output
+    assert "questions per image" in output
     assert errors.count("\n") == 2
     assert "Traceback" not in errors
     assert "1 id more than once in test.csv (T0)." in errors
@@ -254,8 +255,8 @@ def consistent(run: RunDir) -> bool:
         return False
     splits = splits_of(run)
     assert splits.fingerprint == run.read_config()["dataset"]["fingerprint"]
-    assert as_rows(run) == read_conversations(run.llava / "output.json") == splits.train
-    assert read_questions(run.llava / "test.jsonl") == splits.test
+    assert as_rows(run) == conversations(run.llava / "output.json") == splits.train
+    assert questions(run.llava / "test.jsonl") == splits.test
     return True
 
 
@@ -323,6 +324,7 @@ def test_sigkill_leaves_nothing_a_later_run_would_trust(awaited: str, folder: Pa
     assert contents(run) == contents(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_twentieth_of_dacons_size_stays_within_its_share(tmp_path: Path) -> None:
     """The whole has 90 s on two cores and 1.5 GB; start-up and libraries come once and are not divided."""
     make_dacon(tmp_path / "dacon", share=1 / 20)

@@ -24,20 +24,18 @@ from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
 from vqa_core.training import finetune as finetuning
+from vqa_core.training.data import TrainingBatches
 from vqa_core.training.finetune import Outcome, finetune
+from vqa_core.training.prepare import use_tf32
+from vqa_core.training.task import TrainingTask
+from vqa_core.training.trainer import VqaTrainer
+
+pytestmark = pytest.mark.slow
 
 
 def train(run: RunDir, vlm: Vlm | None = None, *, resume: bool = False, **settings: Any) -> Outcome:
-    return finetune(
-        run,
-        open_rows(run.rows),
-        run.examples("val"),
-        run.data_root(),
-        ModelSettings(),
-        TrainSettings(**TINY_TRAIN | {"max_steps": 6} | settings),
-        resume=resume,
-        vlm=vlm or tiny_vlm(),
-    )
+    chosen = TrainSettings(**TINY_TRAIN | {"max_steps": 6} | settings)
+    return finetune(TrainingTask.of_run(run, ModelSettings(), chosen, resume=resume), vlm or tiny_vlm())
 
 
 @pytest.mark.parametrize("stage", ["align", "lora"])
@@ -55,7 +53,7 @@ def test_the_best_and_the_last_checkpoint_are_kept_and_the_best_is_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = iter([0.5, 0.9, 0.7, 0.9, 0.3])
-    monkeypatch.setattr(finetuning, "_validator", lambda *_: lambda: {"accuracy": next(accuracies), "questions": 9})
+    monkeypatch.setattr(finetuning, "validator", lambda *_: lambda: {"accuracy": next(accuracies), "questions": 9})
     run = tiny_run(tmp_path)
     outcome = train(run, max_steps=10, eval_every=2, save_every=1)
     assert sorted(path.name for path in run.checkpoints.iterdir()) == ["checkpoint-10", "checkpoint-8"]  # 8 tied with 4
@@ -74,20 +72,8 @@ def test_tf32_is_for_gpus_and_changes_nothing_on_a_processor(tmp_path: Path, mon
     monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
     train(tiny_run(tmp_path), tf32=True, max_steps=1)
     assert asked == []
-    finetuning._use_tf32(torch.device("cuda", 0))
+    use_tf32(torch.device("cuda", 0))
     assert asked == ["high"]
-
-
-@pytest.mark.parametrize(("attention", "engine"), [("sdpa", "shared"), ("flash_attention_2", "hf_batch")])
-def test_validation_asks_with_rows_that_the_attention_takes(
-    attention: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vlm = tiny_vlm()
-    vlm.language_model.config._attn_implementation_internal = attention
-    made: list[str] = []
-    monkeypatch.setattr(finetuning, "Engine", lambda vlm, settings, root: made.append(settings.engine))
-    finetuning._validator(vlm, [], tmp_path, TrainSettings())
-    assert made == [engine]
 
 
 def test_the_last_step_is_validated_whatever_eval_every_says(tmp_path: Path) -> None:
@@ -99,14 +85,14 @@ def test_the_last_step_is_validated_whatever_eval_every_says(tmp_path: Path) -> 
 def test_a_training_that_is_told_to_stop_at_its_last_step_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = finetuning.VqaTrainer.log
+    original = VqaTrainer.log
 
     def told_to_stop(self: Any, logs: dict[str, float], start_time: float | None = None) -> None:
         original(self, logs, start_time)
         if self.state.global_step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(finetuning.VqaTrainer, "log", told_to_stop)
+    monkeypatch.setattr(VqaTrainer, "log", told_to_stop)
     run = tiny_run(tmp_path)
     outcome = train(run, max_steps=6, eval_every=0)
     assert (outcome.finished, outcome.step, outcome.metrics["questions"]) == (True, 6, 9)
@@ -164,14 +150,14 @@ def test_every_question_of_an_epoch_is_learnt_from_once_in_the_order_of_the_plan
 ) -> None:
     seen: Counter[tuple[int, int]] = Counter()
     order: list[int] = []
-    original = finetuning.TrainingBatches.__getitem__
+    original = TrainingBatches.__getitem__
 
     def noting(self: Any, index: int) -> Any:
         order.append(index)
         seen.update((row.row, question) for row in self.plan[index] for question in row.questions)
         return original(self, index)
 
-    monkeypatch.setattr(finetuning.TrainingBatches, "__getitem__", noting)
+    monkeypatch.setattr(TrainingBatches, "__getitem__", noting)
     run = tiny_run(tmp_path)
     train(run, max_steps=0, epochs=2, accumulate=3)
     questions = [len(row["questions"]) for row in open_rows(run.rows)]

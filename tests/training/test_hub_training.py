@@ -16,12 +16,14 @@ from tests.support.tiny_hub import KINDS, plain_inputs, tiny_hub
 from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.inference.predict import adopt_model, build_engine
+from vqa_core.inference.adopt import adopt_model
+from vqa_core.inference.build import build_engine
 from vqa_core.model.capabilities import CAPABILITIES, Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.folder import load_llava_folder, load_model_folder
 from vqa_core.model.hub.assembly import build_hub_model
-from vqa_core.model.hub.hub_model import HubModel, HubPicture
+from vqa_core.model.hub.hub_model import HubModel
+from vqa_core.model.hub.inputs import HubPicture, extend_inputs
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.stages import prepare_stage
 from vqa_core.runs.model_folder import Stage, describe_model_folder
@@ -30,6 +32,8 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.training.data import BranchEncoder
 from vqa_core.training.separate_loss import SeparateRowsLoss
 from vqa_core.training.trainer import PackedLoss
+
+pytestmark = pytest.mark.slow
 
 TRAIN = [
     "--stage", "lora", "--lora-rank", "4", "--batch-questions", "8", "--max-steps", "25", "--learning-rate", "1e-2",
@@ -160,7 +164,7 @@ def test_an_architecture_that_is_not_in_the_table_is_trained(tmp_path: Path, mon
     whole = kind.forward
 
     @wraps(whole)
-    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:
+    def forward(self: Any, *args: Any, logits_to_keep: int = 0, **how: Any) -> Any:  # noqa: ARG001
         return whole(self, *args, **how)
 
     monkeypatch.setattr(kind, "forward", forward)
@@ -197,7 +201,7 @@ def own_loss(hub: HubModel, seen: HubPicture, branch: Branch, question: str, ans
         logits = hub.model(pixel_values=inputs["pixel_values"], input_ids=ids).logits[0, len(asked) - 1 :]
         return float(torch.nn.functional.cross_entropy(logits, torch.tensor(branch.answer), reduction="sum"))
     if hub.processor.chat_template:
-        inputs = hub.row_inputs(seen, branch.ids + branch.answer)
+        inputs = extend_inputs(hub.question_inputs(seen, question), branch.answer)
     else:
         inputs = plain_inputs(hub.processor, seen.image, question)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([branch.answer])], dim=1)
@@ -226,13 +230,13 @@ def test_a_whole_model_is_asked_with_another_instruction_and_with_no_other_style
 def test_a_hub_id_may_name_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr(
-        "vqa_core.inference.predict.check_image_text_model",
+        "vqa_core.inference.adopt.check_image_text_model",
         lambda name, options: asked.update({name: options.revision}),
     )
     hub = build_hub_model(ModelSettings(base_model=str(tiny_hub("llava", tmp_path / "llava"))))
     monkeypatch.setattr(
-        "vqa_core.inference.predict._load",
-        lambda folder, how: replace(hub, settings=describe_model_folder(folder).settings),
+        "vqa_core.inference.adopt.load_model",
+        lambda folder, _how: replace(hub, settings=describe_model_folder(folder).settings),
     )
     run = tiny_run(tmp_path, test_images=1)
     adopt_model(run, "some-org/some-model@v1.2")

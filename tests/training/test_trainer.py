@@ -128,7 +128,7 @@ def _count_calls(module: nn.Module, act: Callable[[], dict[str, Tensor]]) -> dic
 def test_the_head_runs_on_supervised_positions_only() -> None:
     vlm = tiny_vlm()
     seen: list[int] = []
-    vlm.model.lm_head.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[0]))
+    vlm.model.lm_head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.shape[0]))
     outputs = PackedLoss(vlm)(**packed_batch(vlm, IMAGES))
     assert seen == [int(outputs["tokens"])]
 
@@ -155,7 +155,7 @@ def hidden_of(vlm: Vlm, pairs: Sequence[tuple[str, str]], picture: int = 0) -> l
     """Hidden states of each question's tokens, as one packed row computes them."""
     batch = packed_batch(vlm, [pairs]) | {"pixel_values": vlm.pixels([tiny_picture(picture)])}
     states: list[Tensor] = []
-    handle = vlm.language_model.register_forward_hook(lambda m, i, output: states.append(output.last_hidden_state))
+    handle = vlm.language_model.register_forward_hook(lambda _m, _i, output: states.append(output.last_hidden_state))
     with torch.no_grad():
         PackedLoss(vlm)(**batch)
     handle.remove()

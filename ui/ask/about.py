@@ -1,4 +1,4 @@
-"""What a model was trained on, in one line, from what its run and its folder say."""
+"""What a model was trained on, in one line, read from its run and its folder."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from vqa_core.files import InputError, read_json, sha256_of
 from vqa_core.runs.run_dir import RunDir
 
 
-def about(t: Words, models: Models, name: str) -> str:
-    """What the model was trained on, and that all else is guessed. It may hold texts of a run."""
+def describe_model(t: Words, models: Models, name: str) -> str:
+    """What the model was trained on, and that it guesses all else. The text may hold a run's own texts."""
     run = models.run(name)
     made = _read(run.model / "vqa.json")
     stage, seen = t(f"ask.stage_{_stage(made)}"), _seen(made)
@@ -40,7 +40,7 @@ def _stage(made: dict[str, Any]) -> str:
 
 
 def _seen(made: dict[str, Any]) -> int | None:
-    """How many questions the weights had seen at the step that was kept, repeats counted; None where nobody says."""
+    """How many questions the kept weights were trained on, repeats counted; None if the folder does not say."""
     trained = _object(made.get("trained"))
     questions, step, steps = (trained.get(name) for name in ("questions", "step", "steps"))
     if not (isinstance(questions, int) and isinstance(step, int) and isinstance(steps, int) and steps > 0):

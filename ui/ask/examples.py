@@ -9,10 +9,10 @@ from pathlib import Path
 class AskExample:
     key: str
     path: Path
-    questions: str  # one a line
+    questions: str  # one per line
 
 
-_ASKED = {
+_QUESTIONS = {
     12: "what shape is in the image?",
     24: "what color is the circle?",
     23: "is there a blue rectangle?",
@@ -22,11 +22,11 @@ _ASKED = {
 }
 
 
-def ask_examples() -> dict[str, AskExample]:
-    """By key; none where the `easy_vqa` package is not installed."""
+def list_examples() -> dict[str, AskExample]:
+    """The examples by key; none if the `easy_vqa` package is not installed."""
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
         return {}
     folder = Path(spec.origin).parent / "data" / "test" / "images"
-    found = [AskExample(str(number), folder / f"{number}.png", text) for number, text in _ASKED.items()]
+    found = [AskExample(str(number), folder / f"{number}.png", text) for number, text in _QUESTIONS.items()]
     return {example.key: example for example in found if example.path.is_file()}

@@ -1,4 +1,4 @@
-"""PictureInput: gr.Image that hands over the file as it came. What decodes it is vqa_core.data.images alone."""
+"""PictureInput: a gr.Image that hands over the file as it came. Only vqa_core.data.images decodes it."""
 
 from abc import ABCMeta
 from typing import Any

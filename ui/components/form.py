@@ -1,20 +1,21 @@
-"""A form drawn from settings dataclasses: each field a component, its limits, unit and choices those of the field.
+"""A form drawn from settings dataclasses: each field becomes a component with the field's limits, unit and choices.
 
 form = Form(t, "train", {"train": TrainSettings})
-form.draw("train", "stage", "epochs")              # where it stands in the page
-form.shown({"train": TrainSettings(epochs=2)})     # a value for each of form.components
-form.read(values)["train"]                         # and back
+form.draw("train", "stage", "epochs")              # where it stands in the page: parts "train.stage", "train.epochs"
+form.show({"train": TrainSettings(epochs=2)})      # a value for each of form.parts
+form.read(values)["train"]                         # and back, from a value for each of form.parts
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
+from ui.components.parts import Drawn, Parts
 from ui.components.words import Words
 from vqa_core.files import InputError
 from vqa_core.settings import Settings, base_type
@@ -46,38 +47,38 @@ class Form:
     ) -> None:
         self.t, self.prefix, self.kinds, self.suggestions = t, prefix, kinds, suggestions or {}
         self.start = start or {section: kind() for section, kind in kinds.items()}
-        self._drawn: dict[tuple[str, str], Component] = {}
+        self.parts = Parts()  # by `<section>.<field>`
 
     def draw(self, section: str, *names: str) -> None:
-        """Draw these fields of a section here, or all that are not drawn yet where none is named."""
+        """Draw these fields of a section here; without names, all that are not drawn yet."""
         for item in fields(self.kinds[section]):
             wanted = item.name in names if names else item.name not in BY_HAND
-            if wanted and (section, item.name) not in self._drawn:
-                self._drawn[section, item.name] = self._component(section, item)
-
-    @property
-    def components(self) -> list[Component]:
-        return list(self._drawn.values())
+            if wanted and f"{section}.{item.name}" not in self.parts:
+                self.parts.add(f"{section}.{item.name}", self._component(section, item))
 
     @property
     def edits(self) -> list[Callable[..., Any]]:
-        """The events of a person changing something; what the page itself fills in causes none.
+        """The events that a person causes by changing a field; the page causes none by filling it in.
 
-        A text that is pasted with the mouse is told of only when its box is left.
+        Pasting with the mouse causes none until the reader leaves the box.
         """
-        boxes = [component for component in self.components if isinstance(component, gr.Textbox)]
-        return [*(component.input for component in self.components), *(box.blur for box in boxes)]  # type: ignore[attr-defined]
+        boxes = [component for component in self.parts.values() if isinstance(component, gr.Textbox)]
+        return [*(component.input for component in self.parts.values()), *(box.blur for box in boxes)]
 
-    def shown(self, sections: Mapping[str, Settings]) -> list[Any]:
-        """A value for each component."""
-        return [shown_value(getattr(sections[section], name)) for section, name in self._drawn]
+    def show(self, sections: Mapping[str, Settings]) -> Drawn:
+        """A value for each part."""
+        return {name: show_value(getattr(sections[section], field)) for name, section, field in self._named()}
 
-    def read(self, values: Iterable[Any]) -> Sections:
-        """The sections that the components' values make; an InputError names the field that is not right."""
+    def read(self, values: Mapping[str, Any]) -> Sections:
+        """The sections that the values of the parts make; an InputError names the field that is not right."""
         given: dict[str, dict[str, Any]] = {section: {} for section in self.kinds}
-        for (section, name), value in zip(self._drawn, values, strict=True):
-            given[section][name] = value
+        for name, section, field in self._named():
+            given[section][field] = values[name]
         return {section: read_section(self.t, section, kind, given[section]) for section, kind in self.kinds.items()}
+
+    def _named(self) -> list[tuple[str, str, str]]:
+        """Each part's name, section and field."""
+        return [(name, *name.split(".")) for name in self.parts]  # type: ignore[misc]
 
     def _component(self, section: str, item: Field) -> Component:
         t, (kind, _) = self.t, base_type(item)
@@ -88,7 +89,7 @@ class Form:
             "interactive": True,
             "min_width": 200,
         }
-        value = shown_value(getattr(self.start[section], item.name))
+        value = show_value(getattr(self.start[section], item.name))
         if kind is bool:
             return gr.Checkbox(value, elem_classes=["wb-check"], **about)  # Gradio does not use its min_width
         if kind in (int, float):
@@ -119,7 +120,7 @@ def info_of(t: Words, section: str, item: Field) -> str:
     return f"{text[:1].upper()}{text[1:]} {limits}".strip()
 
 
-def shown_value(value: Any) -> Any:
+def show_value(value: Any) -> Any:
     """A setting as its component shows it: names of a tuple on one line, None as nothing."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else value
 

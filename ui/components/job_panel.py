@@ -1,87 +1,87 @@
-"""The panel of a job: how it stands and how far it has come, the commands to copy, the log's tail, a button to stop it.
+"""The panel of a job: its status and progress, the commands to copy, the end of its log, and a button to stop it.
 
 panel = job_panel(page, "train")        in a tab's `build`: drawn where it stands
-panel.outputs, panel.draw(job)          beside the tab's own outputs, in `show` and in each tick of its timer
+panel.parts, panel.draw(job)            beside the tab's own parts, in `show` and in each tick of its timer
 """
 
 import functools
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from ui.components.parts import Page
-from ui.components.sentences import sentence
+from ui.components.parts import Drawn, Parts
+from ui.components.sentences import translate
+from ui.components.tab import Page
 from ui.components.widgets import progress
 from ui.components.words import Words
 from ui.jobs.jobs import Job, Jobs
 from vqa_core.files import InputError
 
 LOG_LINES = 40
-WRONG_INPUT = 2  # what a command exits with that has said `error: ` and why
+WRONG_INPUT = 2  # exit code of a command that has printed `error: ` and the reason
 
 
 @dataclass(frozen=True, slots=True)
 class JobPanel:
-    """`draw` gives a value for each of `outputs`; of no job it shows nothing."""
+    """`draw` draws each of `parts`; without a job it shows nothing."""
 
     jobs: Jobs
     t: Words
-    outputs: Sequence[Any]
+    parts: Parts
 
-    def draw(self, job: Job | None) -> list[Any]:
-        return draw(self.jobs, self.t, job)
+    def draw(self, job: Job | None) -> Drawn:
+        return draw_job(self.jobs, self.t, job)
 
 
 def job_panel(page: Page, prefix: str) -> JobPanel:
     """Draw the panel and wire its button. Elements are called `<prefix>-job-...`."""
     t, jobs = page.t, page.workspace.jobs
     # in the browser, not in the session's state: an open page keeps it when the server is killed and started again
-    shown = gr.Textbox(visible="hidden", elem_id=f"{prefix}-job-id")
-    with gr.Column(visible=False, elem_id=f"{prefix}-job") as column:
+    parts = Parts(job_id=gr.Textbox(visible="hidden", elem_id=f"{prefix}-job-id"))
+    with parts.add("job", gr.Column(visible=False, elem_id=f"{prefix}-job")):
         with gr.Row(equal_height=False):
-            status = progress(f"{prefix}-job-status", t("jobs.panel"), ["wb-wide"])
+            parts.add("job_status", progress(f"{prefix}-job-status", t("jobs.panel"), ["wb-wide"]))
             stop = gr.Button(t("jobs.stop"), size="md", scale=0, min_width=220, elem_id=f"{prefix}-job-stop")
+            parts.add("job_stop", stop)
         commands = gr.Textbox(
             label=t("jobs.commands"), lines=1, max_lines=6, interactive=False, buttons=["copy"],
             elem_id=f"{prefix}-job-commands", elem_classes=["wb-mono"],
         )  # fmt: skip
-        with gr.Accordion(t("jobs.log"), open=False, elem_id=f"{prefix}-job-log-box") as box:
+        parts.add("job_commands", commands)
+        with parts.add("job_log_box", gr.Accordion(t("jobs.log"), open=False, elem_id=f"{prefix}-job-log-box")):
             log = gr.Textbox(
                 label=t("jobs.log_tail"), show_label=False, container=False, lines=4, max_lines=16, interactive=False,
                 elem_id=f"{prefix}-job-log", elem_classes=["wb-mono"],
             )  # fmt: skip
-    panel = JobPanel(jobs, t, (shown, column, status, stop, commands, box, log))
-    page.wire(stop.click, functools.partial(stopped, jobs, t), [shown], list(panel.outputs))
-    return panel
+            parts.add("job_log", log)
+    page.wire(stop.click, functools.partial(stop_job, jobs, t), [parts["job_id"]], parts)
+    return JobPanel(jobs, t, parts)
 
 
-def stopped(jobs: Jobs, t: Words, id: str) -> list[Any]:
+def stop_job(jobs: Jobs, t: Words, id: str) -> Drawn:
     """Ask the job to stop and draw how it stands."""
-    return draw(jobs, t, jobs.stop(id))
+    return draw_job(jobs, t, jobs.stop(id))
 
 
-def draw(jobs: Jobs, t: Words, job: Job | None) -> list[Any]:
-    """Values for the outputs of a panel."""
-    if job is None:
-        return ["", gr.Column(visible=False), {}, gr.skip(), "", gr.skip(), ""]
-    ill = job.status in ("failed", "crashed")
-    return [
-        job.id,
-        gr.Column(visible=True),
-        facts(jobs, t, job),
-        gr.Button(visible=job.active, interactive=job.status != "stopping"),
-        job.shown,
-        gr.Accordion(open=True) if ill else gr.skip(),  # else it stays as the reader has it
-        jobs.log_tail(job.id, LOG_LINES),
-    ]
+def draw_job(jobs: Jobs, t: Words, job: Job | None) -> Drawn:
+    """The panel's parts."""
+    ill = job is not None and job.status in ("failed", "crashed")
+    return {
+        "job_id": job.id if job else "",
+        "job": gr.Column(visible=job is not None),
+        "job_status": facts(jobs, t, job) if job else {},
+        "job_stop": gr.Button(visible=job.active, interactive=job.status != "stopping") if job else gr.skip(),
+        "job_commands": job.shown if job else "",
+        "job_log_box": gr.Accordion(open=True) if ill else gr.skip(),  # else it stays as the reader has it
+        "job_log": jobs.log_tail(job.id, LOG_LINES) if job else "",
+    }
 
 
 def facts(jobs: Jobs, t: Words, job: Job) -> dict[str, Any]:
-    """How the job stands: the value of the progress widget."""
+    """The status of the job: a value of the progress widget."""
     title = f"{_name(t, job)}: {_status(t, job)}"
     mark = {"done": "right", "failed": "wrong", "crashed": "wrong"}.get(job.status, "")
     drawn: dict[str, Any] = {"title": title, "text": _text(t, job), "note": _note(jobs, t, job), "mark": mark}
@@ -123,20 +123,20 @@ def _signal(job: Job) -> str:
 
 
 def _text(t: Words, job: Job) -> str:
-    """Which of several commands runs, what is done of how much, how fast, and what is left."""
+    """Which of several commands runs, how much of it is done, how fast, and the time left."""
     parts = []
     if len(job.commands) > 1 and job.started and job.status != "done":
         parts.append(t("jobs.command", at=job.at + 1, all=len(job.commands)))
-    told = job.progress
-    if told and job.status != "done":
-        unit, per = (t(f"jobs.{name}_{told.unit}") if t.has(f"jobs.{name}_{told.unit}") else told.unit
+    progress = job.progress
+    if progress and job.status != "done":
+        unit, per = (t(f"jobs.{name}_{progress.unit}") if t.has(f"jobs.{name}_{progress.unit}") else progress.unit
                      for name in ("unit", "per"))  # fmt: skip
-        parts.append(t("jobs.step", done=f"{told.done:,}", total=f"{told.total:,}", unit=unit))
-        if job.status == "running" and told.rate:
-            rate = f"{told.rate:.1f}" if told.rate >= 1 else f"{told.rate:.2g}"
+        parts.append(t("jobs.step", done=f"{progress.done:,}", total=f"{progress.total:,}", unit=unit))
+        if job.status == "running" and progress.rate:
+            rate = f"{progress.rate:.1f}" if progress.rate >= 1 else f"{progress.rate:.2g}"
             parts.append(t("jobs.rate", rate=rate, unit=per))
-        if job.status == "running" and told.eta_s is not None:
-            parts.append(t("jobs.left", time=duration(t, told.eta_s)))
+        if job.status == "running" and progress.eta_s is not None:
+            parts.append(t("jobs.left", time=duration(t, progress.eta_s)))
     return " · ".join(parts)
 
 
@@ -146,7 +146,7 @@ def _note(jobs: Jobs, t: Words, job: Job) -> str:
         return t("jobs.ahead", jobs=", ".join(ahead)) if ahead else t("jobs.next_in_line")
     if job.status == "failed":
         if job.exit_code == WRONG_INPUT and (said := _error(jobs, job)):
-            return sentence(said, t)
+            return translate(said, t)
         return t("jobs.why_killed" if _signal(job) == "SIGKILL" else "jobs.why_failed")
     if job.status == "crashed":
         return t("jobs.why_crashed")
@@ -154,10 +154,10 @@ def _note(jobs: Jobs, t: Words, job: Job) -> str:
 
 
 def _error(jobs: Jobs, job: Job) -> str:
-    """What the job's command said last, from its `error: ` on; "" where it said nothing of the kind."""
+    """The last `error: ` that the job's command printed, to the end of the log; "" where there is none."""
     try:
         log = jobs.log_tail(job.id, LOG_LINES)
-    except InputError:  # forgotten meanwhile
+    except InputError:  # the job has been removed since
         return ""
     _, mark, said = f"\n{log}".rpartition("\nerror: ")
     return said.strip() if mark else ""

@@ -1,45 +1,85 @@
-"""What every tab is made of: Page is what a tab's `build` gets, Tab what it gives back."""
+"""Parts: a tab's components by name. A handler draws a value for each name, never a list by position.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+parts = Parts(view=view_of("runs"))
+parts.add("table", facts("runs-table", ...))                     # where it stands in the page
+page.wire(timer.tick, tick, parts.only("view"), parts.only("table"))
+
+def tick(values): return {"table": {"rows": ...}}                # a wrong name, or a missing one, is an error
+"""
+
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
 
-from ui.components.wiring import Wiring
-from ui.components.words import Words
-from ui.workspace.workspace import Workspace
-
-View = dict[str, str]  # a tab's part of the address: {"run": "demo", "page": "2"}; what is empty is left out
+Drawn = dict[str, Any]  # what a handler draws: a value by the name of each part
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    workspace: Workspace
-    t: Words
-    wire: Wiring
+class Parts(Mapping[str, Any]):
+    """Components by name, in the order in which they were added. No two share a name."""
 
+    def __init__(self, **components: Any) -> None:
+        self._components = dict(components)
 
-@dataclass(frozen=True, slots=True)
-class Tab:
-    """A tab as the page sees it.
+    def __getitem__(self, name: str) -> Any:
+        return self._components[name]
 
-    `view` holds the tab's part of the address; whatever writes to it changes the browser's address. `show` takes it and
-    returns a value for each of `outputs`; it is called when the tab is opened, by a click or by an address.
-    """
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._components)
 
-    name: str
-    view: gr.JSON
-    outputs: Sequence[Any]
-    show: Callable[[View], Sequence[Any]]
+    def __len__(self) -> int:
+        return len(self._components)
 
+    def __or__(self, other: "Parts") -> "Parts":
+        joined = Parts(**self)
+        for name, component in other.items():
+            joined.add(name, component)
+        return joined
 
-def view_of(name: str) -> gr.JSON:
-    """The hidden component that holds a tab's view."""
-    return gr.JSON({}, visible="hidden", elem_id=f"{name}-view")
+    def add(self, name: str, component: Any) -> Any:
+        """Keep a component under its name, and return it; a ValueError where the name is taken."""
+        if name in self._components:
+            raise ValueError(f"two parts are called {name!r}")
+        self._components[name] = component
+        return component
 
+    def only(self, *names: str) -> "Parts":
+        """These parts; a KeyError for a name that none has."""
+        return Parts(**{name: self[name] for name in names})
 
-def moved(view: View, **changes: object) -> View:
-    """`view` with some parts changed; None and "" take a part out."""
-    merged = view | {name: "" if value is None else str(value) for name, value in changes.items()}
-    return {name: value for name, value in merged.items() if value != ""}
+    def without(self, *names: str) -> "Parts":
+        """All parts but these; a KeyError for a name that none has."""
+        return self.only(*(name for name in self if name not in self.only(*names)))
+
+    def unchanged(self) -> Drawn:
+        """A value for each part that leaves it as it is: `parts.unchanged() | {"table": ...}` draws the table alone."""
+        return dict.fromkeys(self, gr.skip())
+
+    def checked(self, drawn: Drawn) -> Drawn:
+        """`drawn`, if it has a value for every part and no other; else a ValueError that names the wrong ones."""
+        unknown, missing = drawn.keys() - self.keys(), self.keys() - drawn.keys()
+        if unknown or missing:
+            raise ValueError(f"drawn, but no part of the event: {sorted(unknown)}; not drawn: {sorted(missing)}")
+        return drawn
+
+    def by_component(self, drawn: Drawn) -> dict[Any, Any]:
+        """What a handler drew, in the form that Gradio takes. Raises ValueError where a name is wrong or missing."""
+        return {self[name]: value for name, value in self.checked(drawn).items()}
+
+    def by_name(self, values: Mapping[Any, Any]) -> Drawn:
+        """The values that Gradio gives by component, by name."""
+        return {name: values[component] for name, component in self.items()}
+
+    def script(self, js: str) -> str:
+        """A JavaScript function that returns `{name: value}`, as Gradio runs it: its result becomes a list.
+
+        A part that it leaves out, or whose value is undefined, stays as it is; a wrong name is an error.
+        """
+        return f"""(...inputs) => {{
+  const names = {json.dumps(list(self))};
+  const drawn = ({js})(...inputs);
+  const unknown = Object.keys(drawn).filter((name) => !names.includes(name));
+  if (unknown.length) throw new Error(`drawn, but no part of the event: ${{unknown}}`);
+  return names.map((name) => drawn[name]);
+}}"""

@@ -21,7 +21,7 @@ from pathlib import Path
 from ui.components.words import Words
 
 FOLDER = Path(__file__).parent
-LONGEST = 20_000  # characters of a text that is looked at
+LONGEST = 20_000  # characters; a longer text stays as it is
 _HOLE = re.compile(r"\{(\d+)([#*]?)\}")
 _ENDING = re.compile(r"\{([^{}|]*)\|([^{}|]*)\}")
 _NUMBER = re.compile(r"[0-9][0-9.,]*")
@@ -29,16 +29,16 @@ _NUMBER = re.compile(r"[0-9][0-9.,]*")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`fixed` are the words round the values, one more than there are values; `kinds` is "", "#" or "*" of each."""
+    """`fixed` are the words round the values, one more than there are values; `kinds` has "", "#" or "*" for each."""
 
     fixed: tuple[str, ...]
     kinds: tuple[str, ...]
     translation: str
 
     def values(self, text: str, *, whole: bool = True) -> tuple[list[str], int] | None:
-        """The values with which this template says `text`, and where it ends; with `whole` that is the text's end.
+        """The values that make `text` of this template, and where it ends; with `whole`, it must end with the text.
 
-        The fixed words are sought from left to right, once: no text can make this slow.
+        The fixed words are searched once, from left to right, so no text can make this slow.
         """
         if not text.startswith(self.fixed[0]):
             return None
@@ -54,81 +54,83 @@ class Template:
         return (found, at) if fits and (at == len(text) or not whole) else None
 
 
-def sentence(text: str, t: Words) -> str:
+def translate(text: str, t: Words) -> str:
     """`text`, a sentence of vqa_core (an InputError, a finding), in the language of `t`; English where not known.
 
     Several sentences may stand in lines of their own. `error: ` before one, as commands print it, is left out, and a
     finding's cases in brackets at its end stay.
     """
-    templates = _templates(t.language)
+    templates = _read_templates(t.language)
     if not templates or len(text) > LONGEST:
         return text
     text = text.removeprefix("error: ")
     cases = re.fullmatch(r"([^\n]*?)( \([^\n]*\))(\.?)", text)
-    inner = _translated(cases[1], templates) if cases else None
+    inner = _translate_whole(cases[1], templates) if cases else None
     if cases and inner is not None:
         return f"{inner}{cases[2]}{cases[3]}"
-    known = _said(text, templates)
+    known = _translate_sentence(text, templates)
     if known is None and "\n" in text:
-        return "\n".join(sentence(line, t) for line in text.split("\n"))
+        return "\n".join(translate(line, t) for line in text.split("\n"))
     return text if known is None else known
 
 
-def _said(text: str, templates: Sequence[Template]) -> str | None:
+def _translate_sentence(text: str, templates: Sequence[Template]) -> str | None:
     """The translation of a text; a last full stop may be missing, or one too many."""
-    found = _translated(text, templates)
+    found = _translate_whole(text, templates)
     if found is None and text.endswith("."):
-        found = _translated(text[:-1], templates)
+        found = _translate_whole(text[:-1], templates)
         return None if found is None else f"{found}."
     if found is None:
-        found = _translated(f"{text}.", templates)
+        found = _translate_whole(f"{text}.", templates)
         return None if found is None else found.removesuffix(".")
     return found
 
 
-def _translated(text: str, templates: Sequence[Template]) -> str | None:
+def _translate_whole(text: str, templates: Sequence[Template]) -> str | None:
     """The translation of the first template that fits all of the text."""
     for template in templates:
         match = template.values(text)
         if match:
-            return _filled(template, match[0], templates)
+            return _fill(template, match[0], templates)
     return None
 
 
-def _filled(template: Template, values: Sequence[str], templates: Sequence[Template]) -> str:
-    told = [_parts(value, templates) if kind == "*" else value for kind, value in zip(template.kinds, values)]
-    return _HOLE.sub(lambda hole: told[int(hole[1])], template.translation)
+def _fill(template: Template, values: Sequence[str], templates: Sequence[Template]) -> str:
+    texts = [
+        _translate_value(value, templates) if kind == "*" else value for kind, value in zip(template.kinds, values)
+    ]
+    return _HOLE.sub(lambda hole: texts[int(hole[1])], template.translation)
 
 
-def _parts(text: str, templates: Sequence[Template]) -> str:
+def _translate_value(text: str, templates: Sequence[Template]) -> str:
     """A value, translated where it is known as a whole, as several parts in a row, or as a list with counts."""
-    whole = _translated(text, templates) if text else ""
+    whole = _translate_whole(text, templates) if text else ""
     if whole is not None:
         return whole
     for template in templates:
         match = template.values(text, whole=False) if template.fixed[0].startswith(" ") else None
         if match and match[1] < len(text):
-            return _filled(template, match[0], templates) + _parts(text[match[1] :], templates)
-    return _counted(text, templates)
+            return _fill(template, match[0], templates) + _translate_value(text[match[1] :], templates)
+    return _translate_counts(text, templates)
 
 
-def _counted(text: str, templates: Sequence[Template]) -> str:
+def _translate_counts(text: str, templates: Sequence[Template]) -> str:
     """`'no' (3 times), 'yes' and 2 more`: parts of numbers only are known right after a closing quote."""
     for template in templates:
         if template.fixed[0].startswith((" and ", "; and ", " (")) and set(template.kinds) == {"#"}:
             words = [re.escape(part) for part in template.fixed]
             pattern = r"(?<=['\"])" + f"({_NUMBER.pattern})".join(words) + r"(?=,|;| and |$)"
-            text = re.sub(pattern, partial(_number_filled, template), text)
+            text = re.sub(pattern, partial(_fill_number, template), text)
     return text
 
 
-def _number_filled(template: Template, found: re.Match[str]) -> str:
-    return _filled(template, found.groups(), ())
+def _fill_number(template: Template, found: re.Match[str]) -> str:
+    return _fill(template, found.groups(), ())
 
 
 @cache
-def _templates(language: str) -> tuple[Template, ...]:
-    """Those of a language, the most telling first: by their fixed words, the longest first."""
+def _read_templates(language: str) -> tuple[Template, ...]:
+    """The templates of a language, those with the longest fixed words first: they fit the fewest texts."""
     path = FOLDER / f"sentences.{language}.json"
     if not path.is_file():
         return ()

@@ -1,7 +1,7 @@
-"""Widgets that Gradio has not. ui/server/assets/workbench.js builds elements and sets their text: a
-dataset's texts are never read as HTML.
+"""Widgets that Gradio lacks. ui/server/assets/workbench.js builds their elements and sets their texts, so a dataset's
+text is never read as HTML.
 
-A click gives `select` with the key of what was clicked: `def handler(..., event: gr.EventData)` reads `event.key`.
+A click triggers `select` with the key of the thing clicked: `def handler(..., event: gr.EventData)` reads `event.key`.
 """
 
 from typing import Any, TypedDict
@@ -81,9 +81,9 @@ def facts(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML
 
 
 def progress(elem_id: str, label: str, classes: list[str] | None = None) -> gr.HTML:
-    """How far something has come.
+    """The progress of something.
 
-    Value: {"title": text, "share": 0 to 1, None where that is not known, or left out for no bar, "text": text,
+    Value: {"title": text, "share": 0 to 1, None where it is not known, left out for no bar, "text": text,
     "note": text, "mark": "", "right" or "wrong"} or {}.
     """
     return _widget("progress", {}, elem_id, label, classes)

@@ -1,4 +1,4 @@
-"""Words: what the page says, in one language. `ui/components/texts/<part>.json` holds {key: {"en": ..., "ko": ...}}."""
+"""Words: the page's own texts in one language. `texts/<part>.json` holds {key: {"en": ..., "ko": ...}}."""
 
 import json
 from collections.abc import Mapping

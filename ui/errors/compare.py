@@ -1,4 +1,4 @@
-"""Compare with another run, on the Errors tab: which is better, where they differ, and which settings do."""
+"""The comparison with another run on the Errors tab: which is better, where they differ, and in which settings."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from ui.errors.scene import Scene
 from vqa_core.analysis.paired import PAIRS, PairedErrors
 from vqa_core.scoring.comparison import Paired
 
-MOST = 40  # settings listed
+MOST = 40  # settings in the list
 
 
 def draw_compare(t: Words, scene: Scene) -> dict[str, Any]:
-    """Values by component: the part itself, pairs of right and wrong, the test, the settings."""
+    """The section itself, pairs of right and wrong, the test, the settings."""
     if scene.paired is None:
         empty: dict[str, Any] = {"rows": [], "empty": scene.unpaired}
         return {"compare": gr.Column(visible=bool(scene.unpaired)), "pairs": empty, "verdict": {}, "settings": {}}
@@ -27,7 +27,7 @@ def draw_compare(t: Words, scene: Scene) -> dict[str, Any]:
 
 
 def pair_rows(t: Words, paired: PairedErrors, chosen: str) -> list[dict[str, Any]]:
-    """Bars: how many questions each of PAIRS is true of; without right answers only those answered differently."""
+    """Bars: the number of questions for each of PAIRS; without right answers, of those answered differently alone."""
     scored = paired.comparison.paired is not None
     rows = []
     for name in PAIRS if scored else ("differ",):
@@ -41,7 +41,7 @@ def pair_rows(t: Words, paired: PairedErrors, chosen: str) -> list[dict[str, Any
 
 
 def verdict_rows(t: Words, paired: Paired | None) -> list[list[str]]:
-    """What can be said of which run is better: the verdict, the difference with its interval, McNemar's test."""
+    """Which run is better: the verdict, the difference with its interval, McNemar's test."""
     if paired is None:
         return [[t("errors.verdict"), t("errors.verdict_unknown")]]
     same = not paired.only_a + paired.only_b

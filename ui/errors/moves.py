@@ -1,4 +1,4 @@
-"""What each choice and click on the Errors tab changes in its view: plain functions (scene, value) -> changes."""
+"""What each choice and click on the Errors tab changes in its view, as plain functions (scene, value) -> changes."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ from ui.errors.samples import neighbour
 from ui.errors.scene import Scene
 
 Changes = dict[str, object]
-FROM_START: Changes = {"page": None, "sample": None}  # what is shown changes, so it starts at its first sample
+FROM_START: Changes = {"page": None, "sample": None}  # other samples are shown, so start at the first
 NO_CELL: Changes = {"wanted": None, "given": None}
-KEPT = ("run", "split", "with", "by", "sort")  # of the view, when all that narrows it is taken away
+KEPT = ("run", "split", "with", "by", "sort")  # what stays of a view when its filters are cleared
 
 
 def chooses(name: str, **further: object) -> Callable[[Scene, str | None], Changes]:
-    """A choice that is a part of the view of that name."""
-    return lambda scene, value: FROM_START | further | {name: value}
+    """The change for a choice that the view has under that name."""
+    return lambda _, value: FROM_START | further | {name: value}
 
 
 def choose_run(scene: Scene, name: str | None) -> Changes:
@@ -28,7 +28,7 @@ def clear(scene: Scene) -> Changes:
     return {name: None for name in scene.view if name not in KEPT}
 
 
-def drop_filter(scene: Scene, name: str) -> Changes:
+def drop_filter(_: Scene, name: str) -> Changes:
     return FROM_START | (NO_CELL if name == "cell" else {name: None})
 
 

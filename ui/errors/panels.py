@@ -1,4 +1,4 @@
-"""The upper half of the Errors tab: how right the run is, where it is wrong, what it takes for what, and form alone."""
+"""The upper half of the Errors tab: the score, slices, the confusion matrix, and answers wrong in form alone."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from vqa_core.analysis.paired import PairedErrors
 from vqa_core.analysis.slicing import OTHER, UNKNOWN, answer_of
 from vqa_core.scoring.intervals import Interval
 
-OVERALL_DIGITS, DIGITS = 2, 1  # behind the point, of percentages
+OVERALL_DIGITS, DIGITS = 2, 1  # decimals of percentages
 
 
 def percent(share: float, digits: int = DIGITS) -> str:
-    """`99.8%`, and `>99.9%` rather than a 100 % that it is not."""
+    """`99.8%`; a share below 1 that rounds to 100% is `>99.9%`."""
     text = f"{share:.{digits}%}"
     almost = f"{1 - 10 ** -(digits + 2):.{digits}%}"
     return f">{almost}" if share < 1 and text == f"{1:.{digits}%}" else text
@@ -33,7 +33,7 @@ def scored(t: Words, key: str, interval: Interval, digits: int = DIGITS, **value
 
 
 def draw_panels(t: Words, scene: Scene) -> dict[str, Any]:
-    """Values by component: headline, slices, matrix and its note, near-misses and what they would give."""
+    """Headline, slices, confusion matrix, and near misses with the score that they would add."""
     answers = scene.answers
     if answers is None:
         return {
@@ -69,7 +69,7 @@ def headline(t: Words, answers: Answers, paired: PairedErrors | None = None) -> 
 
 
 def slices(t: Words, scene: Scene, answers: Answers) -> dict[str, Any]:
-    """Bars of one slicing; the question types stay all there when one is chosen."""
+    """Bars of one slicing; all question types stay when one is chosen."""
     by = scene.by
     types = by == "question_type"
     chosen = scene.view.get("type" if types else "slice", "")
@@ -94,7 +94,7 @@ def slice_label(t: Words, by: str, key: str) -> str:
         low, _, high = key.partition("-")
         try:
             return f"{float(low):.0%}–{float(high):.0%}"
-        except ValueError:  # an address may say anything
+        except ValueError:  # an address may hold anything
             return key
     return key
 

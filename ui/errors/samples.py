@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
 from ui.components.words import Words
 from ui.errors.panels import answer_label, percent, slice_label
 from ui.errors.scene import PAGE, Scene
@@ -17,7 +17,7 @@ from vqa_core.runs.tags import TAGS
 
 
 def draw_samples(workspace: Workspace, t: Words, scene: Scene) -> dict[str, Any]:
-    """Values by component: the filters, the gallery and its page, the chosen sample."""
+    """The filters, the gallery and its page, the chosen sample."""
     answers = scene.answers
     filters = chosen_filters(t, scene)
     first, last = (scene.page - 1) * PAGE + 1, min(scene.page * PAGE, len(scene.found))
@@ -38,7 +38,7 @@ def draw_samples(workspace: Workspace, t: Words, scene: Scene) -> dict[str, Any]
 
 
 def chosen_filters(t: Words, scene: Scene) -> dict[str, tuple[str, str]]:
-    """What narrows the samples, each with its name and its value as the reader sees them."""
+    """The active filters: name -> (label, value) as the reader sees them."""
     view, found = scene.view, {}
     if view.get("type"):
         found["type"] = t("errors.kind"), view["type"]
@@ -78,12 +78,12 @@ def address(workspace: Workspace, answers: Answers, place: int, side: int) -> st
     image = answers.examples[place].image
     try:
         return workspace.pictures.url_below(answers.run.data_root(), image, side)
-    except InputError:  # the run no longer says where its data lies
+    except InputError:  # the run does not say where its data is
         return ""
 
 
 def note(t: Words, scene: Scene, answers: Answers, place: int) -> str:
-    """What stands below a picture: `no ≠ yes · 98.1%`, or both runs' answers."""
+    """The line below a picture: `no ≠ yes · 98.1%`, or both runs' answers."""
     item = answers.predictions[place]
     text = answer_label(t, key_of(item.answer))
     if scene.paired:
@@ -138,7 +138,7 @@ def _detail(workspace: Workspace, t: Words, scene: Scene) -> dict[str, Any]:
         if src
         else {},
         "facts": _facts(t, scene, answers, place),
-        "same_image": _same_image(t, scene, answers, place),
+        "same_image": _same_image(t, answers, place),
         "links": {"links": _links(t, answers, place)},
         "sample_previous": gr.Button(interactive=bool(neighbour(scene, -1))),
         "sample_next": gr.Button(interactive=bool(neighbour(scene, 1))),
@@ -173,11 +173,11 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
     if answers.near[place]:
         rows.append(["form", t(f"errors.form_{answers.near[place]}")])
     if item.status != "ok":
-        rows.append(["status", f"{t(f'errors.status_{item.status}')} {sentence(item.detail, t)}".strip()])
+        rows.append(["status", f"{t(f'errors.status_{item.status}')} {translate(item.detail, t)}".strip()])
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
 
 
-def _same_image(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, Any]:
+def _same_image(t: Words, answers: Answers, place: int) -> dict[str, Any]:
     rows, keys, marks = [], [], []
     for other in answers.same_image(place):
         item = answers.predictions[other]

@@ -1,12 +1,12 @@
-"""Scene: what a view of the Errors tab stands for, read from the files. Whatever an address holds, there is one."""
+"""Scene: what a view of the Errors tab stands for, read from the files. Every address has one, whatever it says."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ui.components.parts import View
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
+from ui.components.tab import View
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import SHOWN, SORTS, SPLITS, Answers, answers_of, predicted_splits
@@ -23,7 +23,7 @@ NONE: Ints = np.array([], dtype=np.int64)
 
 @dataclass(frozen=True)
 class Scene:
-    """A view made whole: what it leaves out is filled in, what makes no sense left out.
+    """A view with what it leaves out filled in, and without what makes no sense.
 
     `part` are the places of the questions that the matrix is about, `found` of the samples in their order; `counts` has
     for each of SHOWN how many samples it would find.
@@ -110,9 +110,9 @@ def read_scene(workspace: Workspace, t: Words, view: View) -> Scene:
         answers = answers_of(run, split)
         tags = Tags(run, split).read()
     except InputError as error:
-        return replace(scene, notices=(*notices, sentence(str(error), t)))
+        return replace(scene, notices=(*notices, translate(str(error), t)))
     if answers.why:
-        notices.append(t("errors.unscored_why", why=sentence(answers.why, t)))
+        notices.append(t("errors.unscored_why", why=translate(answers.why, t)))
     elif answers.right is None:
         notices.append(t("errors.unscored"))
     if len(answers) < answers.asked:
@@ -129,7 +129,7 @@ def _paired(workspace: Workspace, t: Words, a: Answers, name: str) -> tuple[Pair
     try:
         return pair(a, answers_of(workspace.run(name), a.split)), ""
     except InputError as error:
-        return None, sentence(str(error), t)
+        return None, translate(str(error), t)
 
 
 def _find(scene: Scene, answers: Answers) -> Scene:

@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.components.parts import moved
-from ui.components.sentences import sentence
+from ui.components.parts import Drawn
+from ui.components.sentences import translate
+from ui.components.tab import change_view
 from ui.components.widgets import Bar, Cell
 from ui.components.words import Words
 from ui.explore.scene import Scene, quoted
@@ -19,9 +20,13 @@ from vqa_core.data.index.selection import FACETS
 from vqa_core.runs.predictions import Prediction
 
 BARS = ("split", "type", "answer_type", "answer", "length", "tag")
-ORDER = {"split": ("train", "val", "test"), "length": ("1-4", "5-6", "7-8", "9-12", "13+")}  # others: by frequency
+ORDER = {
+    "split": ("train", "val", "test"),
+    "length": ("1-4", "5-6", "7-8", "9-12", "13+"),
+}  # the other facets: by frequency
 SIGNS = {"right": "✓", "wrong": "✗", "": ""}
-Drawn = dict[str, Any]
+PICTURES = ("found", "clear", "gallery", "page", "page_of", "page_previous", "page_next", "pager")
+SAMPLE = ("place", "previous", "next", "picture", "no_file", "facts", "links")
 
 
 def shown(value: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def draw_pictures(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
     """The page of the gallery and where it is."""
     index, selection = scene.index, scene.selection
     if index is None or selection is None:
-        return {"gallery": {"cells": []}}
+        return dict.fromkeys(PICTURES, gr.skip()) | {"gallery": {"cells": []}}
     number, images, rows = selection.page(scene.page)
     cells: list[Cell] = []
     for image, (image_id, path), question in zip(images, index.files(images), index.questions(rows)):
@@ -57,21 +62,21 @@ def draw_pictures(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
 
 
 def draw_sample(workspace: Workspace, t: Words, scene: Scene) -> Drawn:
-    """The sample that is looked at, in the place of the gallery; without one, the gallery."""
+    """The chosen sample in the place of the gallery, or the gallery."""
     index, selection, image = scene.index, scene.selection, scene.image
     drawn: Drawn = {"detail": gr.Column(visible=image is not None), "browse": gr.Column(visible=image is None)}
-    drawn |= dict.fromkeys(("place", "previous", "next", "picture", "no_file", "facts", "links"), gr.skip())
+    drawn |= dict.fromkeys(SAMPLE, gr.skip())
     if index is None or selection is None or image is None:
         return drawn
     place = selection.position(image.number)
-    told = {"place": f"{place + 1:,}", "images": f"{len(selection.images):,}"} if place is not None else {}
+    of = {"place": f"{place + 1:,}", "images": f"{len(selection.images):,}"} if place is not None else {}
     sides = {"src": FULL, "whole": WHOLE}
     shown_at = {
         name: workspace.pictures.url(index.root / image.path, side) for name, side in sides.items() if image.path
     }
     words = {"to_whole": t("explore.to_whole"), "broken": t("explore.broken", image=image.path)}
     return drawn | {
-        "place": t("explore.place", **told) if told else t("explore.no_place"),
+        "place": t("explore.place", **of) if of else t("explore.no_place"),
         "previous": gr.Button(interactive=selection.beside(image.number, -1) is not None),
         "next": gr.Button(interactive=selection.beside(image.number, 1) is not None),
         "picture": shown({**shown_at, **words, "alt": image.image_id, "caption": image.path} if shown_at else {}),
@@ -85,7 +90,7 @@ def draw_counts(t: Words, scene: Scene) -> Drawn:
     """The bars beside the pictures: every filter with its counts, and how many questions the pictures have."""
     selection, wanted = scene.selection, scene.filter
     if selection is None:
-        return {}
+        return dict.fromkeys((*BARS, "per_image"), gr.skip())
     drawn: Drawn = {}
     for facet in BARS:
         counts = selection.counts[facet]
@@ -138,7 +143,7 @@ def draw_report(t: Words, scene: Scene) -> Drawn:
         "summary": {"head": ["", *names], "rows": rows},
         "findings": {
             "head": [t("explore.findings"), t("explore.finding_kind")],
-            "rows": [[sentence(item["message"], t), t(f"explore.severity_{item['severity']}")] for item in found],
+            "rows": [[translate(item["message"], t), t(f"explore.severity_{item['severity']}")] for item in found],
             "keys": [item["code"] if item["code"] in index.findings else "" for item in found],
             "marks": ["wrong" if item["severity"] == "error" else "" for item in found],
             "empty": t("explore.no_findings"),
@@ -147,14 +152,14 @@ def draw_report(t: Words, scene: Scene) -> Drawn:
 
 
 def draw_state(t: Words, scene: Scene) -> Drawn:
-    """How the making of the index stands, and what the reader should know of the view."""
-    state, index, wanted = scene.sight.state, scene.index, scene.filter
+    """The progress of the index, and the notices about the view."""
+    state, index, wanted = scene.status.state, scene.index, scene.filter
     failed = state is not None and state.stage == "failed"
     notices = list(scene.notices)
     if wanted.finding and index and index.report:
         messages = {item["code"]: item["message"] for item in index.report["findings"]}
         if wanted.finding in messages:
-            notices.append(t("explore.finding_shown", finding=sentence(messages[wanted.finding], t)))
+            notices.append(t("explore.finding_shown", finding=translate(messages[wanted.finding], t)))
     drawn: Drawn = {
         "notices": shown({"title": notices[0], "text": " ".join(notices[1:])} if notices else {}),
         "status": shown({}),
@@ -162,6 +167,8 @@ def draw_state(t: Words, scene: Scene) -> Drawn:
         "failed": gr.Row(visible=failed),
         "forget": gr.Button(visible=failed and scene.dataset is not None and scene.dataset.opened),
         "stamp": scene.stamp,
+        "open_box": gr.skip(),
+        "path": gr.skip(),
     }
     if state is None:
         return drawn
@@ -169,7 +176,7 @@ def draw_state(t: Words, scene: Scene) -> Drawn:
     if failed:
         unknown = t("explore.failed_unknown", log=f"indexes/{scene.dataset.key if scene.dataset else ''}/log.txt")
         drawn |= {"open_box": gr.Accordion(open=True), "path": str(scene.dataset.folder) if scene.dataset else ""}
-        status |= {"mark": "wrong", "text": sentence(state.error, t) if state.error else unknown}
+        status |= {"mark": "wrong", "text": translate(state.error, t) if state.error else unknown}
     else:
         status["share"] = state.done / state.total if state.total else None
         if state.total:
@@ -239,7 +246,7 @@ def _links(t: Words, scene: Scene, image: IndexedImage) -> list[dict[str, Any]]:
     links = []
     if image.path and scene.dataset:
         view = {"tab": "ask", "data": scene.dataset.key, "sample": str(image.number)}
-        links.append({"text": t("explore.to_ask"), "view": moved(view, run=run)})
+        links.append({"text": t("explore.to_ask"), "view": change_view(view, run=run)})
     if run:
         links.append({"text": t("explore.to_errors"), "view": {"tab": "errors", "run": run}})
     return links

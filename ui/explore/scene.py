@@ -1,12 +1,12 @@
-"""Scene: what a view of the Explore tab stands for, read from the files. Whatever an address holds, there is one."""
+"""Scene: what a view of the Explore tab stands for, read from the files. Every address has one, whatever it says."""
 
 import json
 from dataclasses import dataclass, replace
 
-from ui.components.parts import View, moved
-from ui.components.sentences import sentence
+from ui.components.sentences import translate
+from ui.components.tab import View, change_view
 from ui.components.words import Words
-from ui.workspace.datasets import NOTHING_YET, Dataset, Sight
+from ui.workspace.datasets import NOTHING_YET, Dataset, IndexStatus
 from ui.workspace.workspace import Workspace
 from vqa_core.data.index.index import DataIndex, IndexedImage
 from vqa_core.data.index.run_layer import NO_RUN, RunLayer, layer_of
@@ -17,19 +17,18 @@ from vqa_core.runs.run_dir import RunDir
 
 @dataclass(frozen=True)
 class Scene:
-    """`view` is the view `asked` for made whole: what makes no sense is left out, and `notices` say so.
+    """`view` is the `requested` view without what makes no sense, which `notices` name, and with the rest filled in.
 
-    Without a `dataset` there is none at all; without an `index` it is still being made. `image` is the sample that is
-    looked at.
+    `dataset` is None where there are no datasets, `index` while it is being made. `image` is the sample shown in full.
     """
 
     view: View
-    asked: View
+    requested: View
     datasets: tuple[Dataset, ...] = ()
     dataset: Dataset | None = None
     runs: tuple[str, ...] = ()
     run: RunDir | None = None
-    sight: Sight = NOTHING_YET
+    status: IndexStatus = NOTHING_YET
     layer: RunLayer = NO_RUN
     selection: Selection | None = None
     page: int = 1
@@ -38,7 +37,7 @@ class Scene:
 
     @property
     def index(self) -> DataIndex | None:
-        return self.sight.index
+        return self.status.index
 
     @property
     def filter(self) -> Filter:
@@ -52,7 +51,7 @@ class Scene:
 
 
 def scene_of(workspace: Workspace, t: Words, view: View) -> Scene:
-    """What there is to see."""
+    """Read the scene of a view."""
     view = {str(name): str(value) for name, value in (view or {}).items()}
     there = tuple(workspace.datasets.all())
     scene = Scene(view, view, there)
@@ -75,15 +74,15 @@ def _with_dataset(workspace: Workspace, t: Words, scene: Scene) -> Scene:
     if not dataset and run in workspace.run_names():
         dataset = datasets.of_run(workspace.run(run))
     dataset = dataset or datasets.default() or scene.datasets[0]
-    view = scene.view if dataset.key == key else moved(scene.view, data=dataset.key)
+    view = scene.view if dataset.key == key else change_view(scene.view, data=dataset.key)
     if key and dataset.key != key:
-        view = moved(view, sample=None)  # a number of another dataset
+        view = change_view(view, sample=None)  # a number of another dataset
     return replace(
         scene,
         view=view,
         dataset=dataset,
         runs=tuple(datasets.runs_of(dataset)),
-        sight=datasets.preprocess(dataset),
+        status=datasets.update_index(dataset),
         notices=notices,
     )
 
@@ -94,19 +93,19 @@ def _with_run(workspace: Workspace, t: Words, scene: Scene, index: DataIndex) ->
         return scene
     if name not in scene.runs:
         notices = (*scene.notices, t("explore.no_run", run=name))
-        return replace(scene, view=moved(scene.view, run=None), notices=notices)
+        return replace(scene, view=change_view(scene.view, run=None), notices=notices)
     run = workspace.run(name)
     try:
         return replace(scene, run=run, layer=layer_of(run, index))
-    except InputError as error:  # a file of the run is damaged: the data can be looked at all the same
-        return replace(scene, run=run, notices=(*scene.notices, sentence(str(error), t)))
+    except InputError as error:  # a damaged file of the run: the data is shown all the same
+        return replace(scene, run=run, notices=(*scene.notices, translate(str(error), t)))
 
 
 def _with_image(t: Words, scene: Scene, index: DataIndex, selection: Selection) -> Scene:
     view = scene.view
     page = selection.page(number_in(view, "page") or 1)[0]
     named = view.get("sample", "")
-    if "data" in scene.asked:
+    if "data" in scene.requested:
         number = number_in(view, "sample")
     else:  # numbers are a dataset's own; another tab names the question
         number = index.image_of(named, test=view.get("split") == "test") if named else None
@@ -115,7 +114,7 @@ def _with_image(t: Words, scene: Scene, index: DataIndex, selection: Selection) 
     if image:
         place = selection.position(image.number)
         page = page if place is None else place // PAGE + 1
-    view = moved(view, page=page if page > 1 else None, sample=image.number if image else None)
+    view = change_view(view, page=page if page > 1 else None, sample=image.number if image else None)
     return replace(scene, view=view, selection=selection, page=page, image=image, notices=notices)
 
 
@@ -143,6 +142,6 @@ def unquoted(text: str) -> str:
 
 
 def number_in(view: View, name: str) -> int | None:
-    """A number from 0 in a view; None where there is none, or something else."""
+    """A number of at least 0 in a view; None where there is none."""
     text = view.get(name, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

@@ -21,8 +21,8 @@ from ui.jobs.processes import ProcessId
 from vqa_core.files import read_json, write_json
 
 HEARTBEAT_S = 2.0
-STALE_S = 15.0  # a heartbeat as old as this is none, where processes can't be looked at
-START_S = 60.0  # what a runner may take to write its first state
+STALE_S = 15.0  # an older heartbeat means dead, where processes can't be seen
+START_S = 60.0  # time for a runner to write its first state
 
 _ID = re.compile(r"\d{8}-\d{6}-\d{6}")
 _TAIL_BYTES = 8192
@@ -112,11 +112,11 @@ class JobFolder:
         os.utime(self.root / "state.json")
 
     def heartbeat(self) -> float:
-        """When the runner last showed that it lives, in seconds since the epoch."""
+        """When the runner last gave a sign of life, in seconds since the epoch."""
         return (self.root / "state.json").stat().st_mtime
 
     def last_sign(self) -> float:
-        """When anything of the job last showed that it lived: a command may outlive its runner, and prints."""
+        """When anything of the job last gave a sign of life: a command may outlive its runner, and prints."""
         return max(self.heartbeat(), self.log.stat().st_mtime)
 
     def alive(self, state: State) -> bool:
@@ -128,7 +128,7 @@ class JobFolder:
         return state.runner.alive or (state.command is not None and state.command.alive)
 
     def tail(self, after: int = 0) -> list[str]:
-        """The last lines of the log, at most 8 KB of it and none from before byte `after`, as a terminal shows them."""
+        """The last lines of the log after byte `after`, at most 8 KB, as a terminal shows them."""
         with self.log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             start = max(after, end - _TAIL_BYTES, 0)

@@ -1,8 +1,8 @@
 """Jobs: long work as processes of their own, which outlive the page, its browser and its server.
 
 A job is a folder (ui/jobs/folder.py) and a runner (ui/jobs/runner.py) in a session of its own. One job at a time runs
-on a machine, in the order of their creation; one at a time has a run. All that is known of a job is read from its
-folder.
+on a machine, in the order of their creation, and one at a time belongs to a run. Everything about a job is read from
+its folder.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ from vqa_core.files import InputError
 from vqa_core.progress import Progress, read_progress
 
 KEPT = 50  # finished jobs
-STOP_S = 2.0  # what a queued job's runner may take to see that it is to stop
-PATIENCE_S = 60.0  # what a command may take to save and exit before it is killed
-LATE_S = 5.0  # how long after the last sign of life of a job that was killed a file of it may be dated
+STOP_S = 2.0  # time for a queued job's runner to see that it should stop
+PATIENCE_S = 60.0  # time for a command to save and exit before it is killed
+LATE_S = 5.0  # a killed job's files may be dated this long after its last sign of life
 ACTIVE = ("queued", "running", "stopping")
 
 
@@ -58,19 +58,19 @@ class Job:
         return self.status in ACTIVE
 
     def before(self, moment: float) -> bool:
-        """Whether it was over by then: what was written at that moment, in seconds since the epoch, is not its work."""
+        """Whether the job was over at `moment` (seconds since 1970), so that a file written then is not its work."""
         return self.ended is not None and moment > self.ended + LATE_S
 
     @property
     def shown(self) -> str:
-        """The commands as a person would type them, one a line."""
-        return " && \\\n".join(shown_command(command) for command in self.commands)
+        """The commands as a person would type them, one per line."""
+        return " && \\\n".join(format_command(command) for command in self.commands)
 
 
 JobList = list[Job]  # Jobs has a method of that name
 
 
-def shown_command(command: Sequence[str]) -> str:
+def format_command(command: Sequence[str]) -> str:
     """One command as a person would type it."""
     return shlex.join(["python", *command])
 
@@ -130,9 +130,9 @@ class Jobs:
     def list(self) -> JobList:
         """Newest first."""
         found, names = [], job_ids(self.folder)
-        self._over = {name: job for name, job in self._over.items() if name in names}  # others sweep too
+        self._over = {name: job for name, job in self._over.items() if name in names}  # other servers sweep too
         for name in reversed(names):
-            with contextlib.suppress(InputError):  # swept meanwhile
+            with contextlib.suppress(InputError):  # swept since
                 found.append(self.get(name))
         return found
 
@@ -148,7 +148,7 @@ class Jobs:
         folder.ask_to_stop()
         state = folder.state()
         if state.runner and state.runner.visible and not state.runner.alive:
-            self._run(folder)  # its runner was killed, its command lives: somebody has to see it to its end
+            self._run(folder)  # its runner was killed and its command lives: a new runner has to end it
         deadline = time.monotonic() + STOP_S
         while (job := self.get(id)).active and job.started is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -164,7 +164,7 @@ class Jobs:
     def _read(self, folder: JobFolder) -> Job:
         state = folder.state()
         lost = not state.over and not folder.alive(state)
-        if lost:  # it may have ended, and said so, between the two looks
+        if lost:  # it may have ended in good order between the two looks
             state = folder.state()
             lost = not state.over and not folder.alive(state)
         status = "crashed" if lost else state.status
@@ -212,14 +212,14 @@ class Jobs:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One start at a time, whatever the number of servers."""
+        """Let one start happen at a time, however many servers there are."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _next_id(self, now: float) -> str:
-        """A moment as text, later than every id there is, whatever the clock did."""
+        """A time as text, later than every id so far, even if the clock went back."""
         ids = job_ids(self.folder)
         micros = max(int(now * 1e6), _micros(ids[-1]) + 1 if ids else 0)
         moment = datetime.fromtimestamp(micros // 1_000_000, UTC)
@@ -232,7 +232,7 @@ class Jobs:
         return folder
 
     def _sweep(self) -> None:
-        """Forget the oldest finished jobs, and what a start that was killed has left."""
+        """Remove the oldest finished jobs, and what a killed start has left."""
         over = [job.id for job in self.list() if not job.active]
         for name in [*over[self.kept :], *(path.name for path in self.folder.glob(".new-*"))]:
             shutil.rmtree(self.folder / name, ignore_errors=True)

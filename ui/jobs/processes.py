@@ -1,4 +1,4 @@
-"""ProcessId: a process that can be told from a later one with its number, and from one of another machine."""
+"""ProcessId: names a process so that no later one with its number, and none of another machine, is taken for it."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @cache
 def this_machine() -> str:
-    """The boot and the process namespace that process numbers mean something in; "" where there is no /proc."""
+    """The boot and the process namespace in which process numbers are unique; "" where there is no /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -45,7 +45,7 @@ class ProcessId:
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(self.pid)
             try:
-                if self.alive:  # the handle stays with the process that was looked at, whoever gets its number later
+                if self.alive:  # the handle stays with this process, even if another gets its number later
                     signal.pidfd_send_signal(handle, number)
             finally:
                 os.close(handle)

@@ -1,7 +1,7 @@
-"""The process that sees a job to its end: python -m ui.jobs.runner FOLDER [LOCK]
+"""The process that runs a job to its end: python -m ui.jobs.runner FOLDER [LOCK]
 
-It waits for its turn, runs the commands one after another, and is the only one to write the job's state. It is told to
-stop by the file `stop`. Started on a job whose runner was killed while the command lives, it watches that command.
+It waits for its turn, runs the commands one after another, and is the only one to write the job's state. The
+file `stop` asks it to stop. Started on a job whose runner was killed while the command lives, it watches that command.
 """
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ui.jobs.folder import HEARTBEAT_S, JobFolder, State, job_ids
-from ui.jobs.jobs import shown_command
+from ui.jobs.jobs import format_command
 from ui.jobs.processes import ProcessId
 
 PAUSE_S = 0.1
@@ -29,7 +29,7 @@ class Runner:
         self._beaten = time.monotonic()
 
     def run(self) -> None:
-        """See the job to its end."""
+        """Run the job to its end."""
         signal.signal(signal.SIGTERM, lambda *_: self.folder.ask_to_stop())
         self._write(runner=ProcessId.of(os.getpid()))
         if self.lock is None:
@@ -52,7 +52,7 @@ class Runner:
         self._end("stopped")
 
     def _wait_for_turn(self) -> None:
-        """Until nothing of an older job lives; all of them are there by now, since a job appears with its lock held."""
+        """Wait until nothing of an older job lives. They are all there by now, as a job appears with its lock held."""
         older = [JobFolder(self.folder.root.with_name(id)) for id in job_ids(self.folder.root.parent)]
         older = [job for job in older if job.id < self.folder.id]
         while not self.folder.stop_asked:
@@ -63,7 +63,7 @@ class Runner:
 
     def _run(self, number: int, command: Sequence[str], lock: int) -> int:
         """Run a command to its end; return its exit code."""
-        os.write(1, f"$ {shown_command(command)}\n".encode())
+        os.write(1, f"$ {format_command(command)}\n".encode())
         started, log_from = self.state.started or time.time(), self.folder.log.stat().st_size
         self._write(status="running", at=number, log_from=log_from, started=started, exit_code=None)
         process = subprocess.Popen([sys.executable, *command], process_group=0, pass_fds=[lock])
@@ -71,14 +71,14 @@ class Runner:
         try:
             self._write(command=group)
             self._watch(group, lambda: process.poll() is not None, process.terminate)
-        finally:  # be it that the disk is full: nothing is left running that nobody knows of
+        finally:  # even if the disk is full: no process is left running unknown
             group.kill_group()
             code = process.wait()
         self._write(command=None, exit_code=code)
         return code
 
     def _watch(self, command: ProcessId, over: Callable[[], bool], terminate: Callable[[], None]) -> None:
-        """Until the command is over: SIGTERM once a stop is asked for, SIGKILL to its group when patience ends."""
+        """Wait for the end of the command: SIGTERM on a stop, SIGKILL to its group when patience ends."""
         asked: float | None = None
         while not over():
             if self.folder.stop_asked and asked is None:

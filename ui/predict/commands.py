@@ -1,11 +1,11 @@
-"""Predicting from the page: the commands that answer a split of a run, and what the run's files say of it."""
+"""The commands that answer a split of a run, and what the run's files say about its answers."""
 
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ui.components.parts import View
+from ui.components.tab import View
 from ui.jobs.jobs import Job
 from ui.workspace.workspace import Workspace
 from vqa_core import ROOT
@@ -22,7 +22,9 @@ DEMO = "demo"
 Command = tuple[str, ...]
 
 
-def prediction_commands(run: RunDir, split: str, settings: PredictSettings, *, restart: bool = False) -> list[Command]:
+def build_prediction_commands(
+    run: RunDir, split: str, settings: PredictSettings, *, restart: bool = False
+) -> list[Command]:
     """What a person would type to answer a split and, where its answers are known, to score them."""
     place = ("--run", str(run.root), "--split", split)
     commands: list[Command] = [
@@ -38,7 +40,7 @@ def prediction_commands(run: RunDir, split: str, settings: PredictSettings, *, r
 def start_prediction(
     workspace: Workspace, name: str, split: str, settings: PredictSettings, *, restart: bool = False
 ) -> Job:
-    """Start, or go on, answering a split of the run `name`; an InputError where it has no model or no questions."""
+    """Start or resume the answers to a split of the run `name`; an InputError where it has no model or no questions."""
     run = workspace.run(name)
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}; choose from {', '.join(SPLITS)}.")
@@ -46,20 +48,20 @@ def start_prediction(
         raise InputError(f"{run.model} holds no trained model. Train one in the tab Train, or choose another run.")
     if not questions_of(run, split):
         raise InputError(f"{run.root} has no questions of the split {split!r}.")
-    return workspace.jobs.start(KIND, name, prediction_commands(run, split, settings, restart=restart))
+    return workspace.jobs.start(KIND, name, build_prediction_commands(run, split, settings, restart=restart))
 
 
 def start_demo(workspace: Workspace) -> View:
-    """Start what `make demo` does; the view that shows it."""
-    workspace.jobs.start(DEMO, DEMO, demo_commands(workspace))
+    """Start what `make demo` does, and return the view that shows it."""
+    workspace.jobs.start(DEMO, DEMO, build_demo_commands(workspace))
     return {"run": DEMO, "split": "test"}
 
 
-def demo_commands(workspace: Workspace) -> list[Command]:
+def build_demo_commands(workspace: Workspace) -> list[Command]:
     """What `make demo` does: easy-VQA's test questions, answered by the model that comes with the workbench."""
     run, config = ("--run", str(workspace.runs / DEMO)), ("--config", _shown(ROOT / "configs" / "demo.json"))
     split = ("--split", "test")
-    # written by the first command where it is not there yet
+    # the first command writes it if it is not there
     data = workspace.data / "easy-vqa" if (workspace.data / "easy-vqa").is_dir() else Path("data") / "easy-vqa"
     source = str(data) if data.is_dir() else "easy-vqa"
     return [
@@ -70,8 +72,8 @@ def demo_commands(workspace: Workspace) -> list[Command]:
     ]
 
 
-def run_and_split(workspace: Workspace, view: View) -> tuple[str, str]:
-    """What the view names; else the newest run, or the one that is just being made; "" where there is none."""
+def choose_run_and_split(workspace: Workspace, view: View) -> tuple[str, str]:
+    """The run and split of the view; without them the newest run, or one that is being made; "" where there is none."""
     names = workspace.run_names()
     name = view.get("run", "")
     if name not in names and not (name and workspace.jobs.active(name)):
@@ -94,7 +96,7 @@ def questions_of(run: RunDir, split: str) -> int:
 
 
 def settings_used(run: RunDir) -> PredictSettings:
-    """The settings of the run's last prediction; the defaults where there was none or they are none."""
+    """The settings of the run's last prediction; the defaults if there was none, or it has no valid ones."""
     try:
         return settings_of(PredictSettings, {"predict": run.read_config().get("predict", {})}, {})
     except (InputError, TypeError, ValueError):
@@ -102,7 +104,7 @@ def settings_used(run: RunDir) -> PredictSettings:
 
 
 def score_of(run: RunDir, split: str) -> dict[str, Any] | None:
-    """What `eval.score` found for a split; None where it was not asked yet."""
+    """What `eval.score` found for a split; None where it has not run yet."""
     scores = read_json(run.score) if run.score.is_file() else {}
     score = scores.get(split) if isinstance(scores, Mapping) else None
     return dict(score) if isinstance(score, Mapping) else None
@@ -129,6 +131,6 @@ def _answers(command: Command, split: str) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """A file of the workbench as it is named from here."""
+    """A file of the workbench, as a person in the server's folder would type it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

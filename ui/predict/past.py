@@ -7,8 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.components.parts import Page, View, moved
-from ui.components.sentences import sentence
+from ui.components.parts import Drawn, Parts
+from ui.components.sentences import translate
+from ui.components.tab import Page, View, change_view
 from ui.components.widgets import bars, facts
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
@@ -17,85 +18,97 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.comparison import Comparison
 from vqa_core.submission.history import KeptSubmission, difference, list_submissions, set_public_score
 
-MOST = 12  # lines of a list
+MOST = 12  # rows of a list
+NO_DIFFERENCE: Drawn = {"changed": "", "types": {"rows": []}, "transitions": {"rows": []}, "settings": {"rows": []}}
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    outputs: Sequence[Any]
-    draw: Callable[[str, View], list[Any]]
+    """The section: `draw(name, view)` draws each of `parts` for the run `name`."""
+
+    parts: Parts
+    draw: Callable[[str, View], Drawn]
 
 
-def past_section(page: Page, view: gr.JSON, run: gr.Dropdown, shown: gr.Textbox) -> Past:
-    """Draw and wire the section; `draw(name, view)` shows the past submissions of the run `name`.
+def past_section(page: Page, picked: Parts) -> Past:
+    """Draw and wire the section.
 
-    `shown` holds the id of the submission that is drawn: a click is about what the reader sees.
+    `picked` are the components of the view, the run, and `chosen`, the id of the submission that is drawn: a click is
+    about what the reader sees.
     """
-    t, workspace = page.t, page.workspace
+    t, workspace, view, run = page.t, page.workspace, picked["view"], picked["run"]
+    parts = picked.only("chosen") | lay_out_past(t)
+    outputs = parts | picked.only("view")
+    draw = partial(draw_past, workspace, t)
+
+    def go(view: View, name: str, id: str, before: str) -> Drawn:
+        view = change_view(view, run=name, submission=id, **{"with": before})
+        return {"view": view} | draw(name, view)
+
+    def choose(view: View, name: str, event: gr.EventData) -> Drawn:
+        return go(view, name, event.key, "")
+
+    def save_score(view: View, name: str, id: str, score: str) -> Drawn:
+        set_public_score(workspace.run(name), id, score)
+        return {"view": view} | draw(name, view)
+
+    chosen, other, public = (parts[name] for name in ("chosen", "with", "public"))
+    page.wire(parts["past"].select, choose, [view, run], outputs)
+    page.wire(other.input, go, [view, run, chosen, other], outputs)
+    page.wire(public.submit, save_score, [view, run, chosen, public], outputs)
+    return Past(parts, draw)
+
+
+def lay_out_past(t: Words) -> Parts:
+    """Draw the components of the section."""
+    parts = Parts()
     gr.Markdown(f"## {t('submit.past')}")
-    table = facts("predict-past", t("submit.past"))
-    with gr.Column(visible=False, elem_id="predict-one") as one:
-        title = gr.Markdown()
+    parts.add("past", facts("predict-past", t("submit.past")))
+    with parts.add("one", gr.Column(visible=False, elem_id="predict-one")):
+        parts.add("title", gr.Markdown())
         with gr.Row():
             public = gr.Textbox(
                 label=t("submit.public"), info=t("submit.public_help"), submit_btn=t("submit.save"), min_width=260,
                 elem_id="predict-public",
             )  # fmt: skip
-            other = gr.Dropdown([], label=t("submit.with"), min_width=260, elem_id="predict-with")
-    changed = gr.Markdown(elem_id="predict-changed")
+            parts.add("public", public)
+            parts.add("with", gr.Dropdown([], label=t("submit.with"), min_width=260, elem_id="predict-with"))
+    parts.add("changed", gr.Markdown(elem_id="predict-changed"))
     with gr.Row():
         with gr.Column(min_width=280):
-            types = bars("predict-types", t("submit.by_type"))
+            parts.add("types", bars("predict-types", t("submit.by_type")))
         with gr.Column(min_width=280):
-            transitions = bars("predict-transitions", t("submit.transitions"))
-    settings = facts("predict-settings", t("submit.settings"))
-    outputs = [shown, table, one, title, public, other, changed, types, transitions, settings]
-    draw = partial(draw_past, workspace, t)
-
-    def choose(view: View, name: str, event: gr.EventData) -> list[Any]:
-        view = moved(view, run=name, submission=event.key, **{"with": ""})
-        return [view, *draw(name, view)]
-
-    def compare_with(view: View, name: str, id: str, before: str) -> list[Any]:
-        view = moved(view, run=name, submission=id, **{"with": before})
-        return [view, *draw(name, view)]
-
-    def save_score(view: View, name: str, id: str, score: str) -> list[Any]:
-        set_public_score(workspace.run(name), id, score)
-        return [view, *draw(name, view)]
-
-    page.wire(table.select, choose, [view, run], [view, *outputs])
-    page.wire(other.input, compare_with, [view, run, shown, other], [view, *outputs])
-    page.wire(public.submit, save_score, [view, run, shown, public], [view, *outputs])
-    return Past(outputs, draw)
+            parts.add("transitions", bars("predict-transitions", t("submit.transitions")))
+    parts.add("settings", facts("predict-settings", t("submit.settings")))
+    return parts
 
 
-def draw_past(workspace: Workspace, t: Words, name: str, view: View) -> list[Any]:
+def draw_past(workspace: Workspace, t: Words, name: str, view: View) -> Drawn:
     """The table; of the submission that the view names, or the newest, the public score; what changed since another."""
     run = workspace.run(name)
-    nothing: dict[str, Any] = {"rows": []}
-    table = nothing | {"empty": t("submit.none_yet")}
+    table: dict[str, Any] = {"rows": [], "empty": t("submit.none_yet")}
     past: list[KeptSubmission] = []
     try:
         past = list_submissions(run)
     except InputError as error:
-        table = {"rows": [[sentence(str(error), t)]]}
-    chosen, before = chosen_pair(past, view)
+        table = {"rows": [[translate(str(error), t)]]}
+    chosen, before = choose_pair(past, view)
     if chosen is None:
-        return ["", table, gr.Column(visible=False), "", "", gr.skip(), "", nothing, nothing, nothing]
+        one: Drawn = {"chosen": "", "past": table, "one": gr.Column(visible=False)}
+        return one | {"title": "", "public": "", "with": gr.skip()} | NO_DIFFERENCE
     others = [(_label(kept), kept.id) for kept in past if kept.id != chosen.id]
-    return [
-        chosen.id,
-        _table(t, past, chosen),
-        gr.Column(visible=True),
-        f"### {t('submit.chosen', time=_time(chosen))}",
-        chosen.public_score,
-        gr.Dropdown(choices=others, value=before.id if before else None, visible=bool(others)),
-        *_difference(t, run, before, chosen),
-    ]
+    return {
+        "chosen": chosen.id,
+        "past": _table(t, past, chosen),
+        "one": gr.Column(visible=True),
+        "title": f"### {t('submit.chosen', time=_time(chosen))}",
+        "public": chosen.public_score,
+        "with": gr.Dropdown(choices=others, value=before.id if before else None, visible=bool(others)),
+        **_difference(t, run, before, chosen),
+    }
 
 
-def chosen_pair(past: Sequence[KeptSubmission], view: View) -> tuple[KeptSubmission | None, KeptSubmission | None]:
+def choose_pair(past: Sequence[KeptSubmission], view: View) -> tuple[KeptSubmission | None, KeptSubmission | None]:
     """The submission that the view names or else the newest, and the one to compare it with or else the one before."""
     by_id = {kept.id: kept for kept in past}
     chosen = by_id.get(view.get("submission", "")) or (past[0] if past else None)
@@ -116,18 +129,17 @@ def _table(t: Words, past: Sequence[KeptSubmission], chosen: KeptSubmission) -> 
             "marks": ["right" if kept is chosen else "" for kept in past]}  # fmt: skip
 
 
-def _difference(t: Words, run: RunDir, before: KeptSubmission | None, chosen: KeptSubmission) -> list[Any]:
+def _difference(t: Words, run: RunDir, before: KeptSubmission | None, chosen: KeptSubmission) -> Drawn:
     """What changed between the two: a sentence, by question type, the commonest transitions, the settings."""
-    nothing: dict[str, Any] = {"rows": []}
     if before is None:
-        return ["", nothing, nothing, nothing]
+        return NO_DIFFERENCE
     try:
-        return _drawn_difference(t, difference(run, before.id, chosen.id))
-    except InputError as error:  # the run was prepared anew in between
-        return ["", nothing, nothing, {"rows": [[sentence(str(error), t)]]}]
+        return _draw_difference(t, difference(run, before.id, chosen.id))
+    except InputError as error:  # the run was prepared again in between
+        return NO_DIFFERENCE | {"settings": {"rows": [[translate(str(error), t)]]}}
 
 
-def _drawn_difference(t: Words, found: Comparison) -> list[Any]:
+def _draw_difference(t: Words, found: Comparison) -> Drawn:
     total = f"{found.questions:,}"
     if not found.changed:
         changed = t("submit.same", total=total)
@@ -148,13 +160,13 @@ def _drawn_difference(t: Words, found: Comparison) -> list[Any]:
         for (old, new), count in found.transitions.items()
     ]  # fmt: skip
     settings = [[name, _value(old), _value(new)] for name, (old, new) in found.settings.items()]
-    return [
-        changed,
-        {"title": t("submit.by_type") if types else "", "rows": _first(t, types)},
-        {"title": t("submit.transitions") if moves else "", "rows": _first(t, moves)},
-        {"head": [t("submit.setting"), t("submit.before"), t("submit.after")], "rows": settings,
-         "empty": t("submit.no_settings")},
-    ]  # fmt: skip
+    head = [t("submit.setting"), t("submit.before"), t("submit.after")]
+    return {
+        "changed": changed,
+        "types": {"title": t("submit.by_type") if types else "", "rows": _first(t, types)},
+        "transitions": {"title": t("submit.transitions") if moves else "", "rows": _first(t, moves)},
+        "settings": {"head": head, "rows": settings, "empty": t("submit.no_settings")},
+    }
 
 
 def _first(t: Words, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -171,8 +183,8 @@ def _time(kept: KeptSubmission) -> str:
 
 
 def _rows(kept: KeptSubmission) -> str:
-    told = kept.card.get("submission")
-    rows = told.get("rows") if isinstance(told, Mapping) else None
+    section = kept.card.get("submission")
+    rows = section.get("rows") if isinstance(section, Mapping) else None
     return f"{rows:,}" if isinstance(rows, int) else "–"
 
 

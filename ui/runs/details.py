@@ -1,15 +1,14 @@
 """The lower half of the Runs tab: one run, its job, how it compares with the baseline, its files."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ui.components.parts import Page
-from ui.components.sentences import sentence
+from ui.components.parts import Drawn, Parts
+from ui.components.sentences import translate
 from ui.components.widgets import facts, links
 from ui.components.words import Words
 from ui.jobs.jobs import Job
@@ -33,71 +32,54 @@ CODE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
-    """The components of the lower half, in the order of their values."""
-
-    facts: gr.HTML
-    links: gr.HTML
-    pin: gr.Button
-    settings: gr.HTML
-    paired: gr.HTML
-    config: gr.Code
-    card: gr.Code
-    log: gr.Textbox
-
-    def __iter__(self) -> Iterator[Any]:
-        return (getattr(self, item.name) for item in fields(self))
-
-
-def details_outputs(page: Page) -> tuple[gr.Column, Details]:
-    """Draw them; the column is what is shown or not."""
-    t = page.t
-    with gr.Column(visible=False, elem_id="runs-details") as column:
+def lay_out_details(t: Words, parts: Parts) -> None:
+    """Draw the lower half and add its parts."""
+    with parts.add("details", gr.Column(visible=False, elem_id="runs-details")):
         gr.Markdown(f"### {t('runs.about')}")
         with gr.Row():
             with gr.Column(min_width=320):
-                about = facts("runs-facts", t("runs.about"))
-                ways = links("runs-links", t("runs.links"))
+                parts.add("facts", facts("runs-facts", t("runs.about")))
+                parts.add("links", links("runs-links", t("runs.links")))
                 with gr.Row():
                     pin = gr.Button(t("runs.pin"), size="sm", scale=0, min_width=200, elem_id="runs-pin")
+                    parts.add("pin", pin)
             with gr.Column(min_width=320):
-                paired = facts("runs-paired", t("runs.paired"))
-                settings = facts("runs-settings", t("runs.settings"))
+                parts.add("paired", facts("runs-paired", t("runs.paired")))
+                parts.add("settings", facts("runs-settings", t("runs.settings")))
         with gr.Accordion(t("runs.log"), open=False):
             log = gr.Textbox(show_label=False, label=t("runs.log"), lines=8, max_lines=20, elem_id="runs-log")
-        with gr.Accordion(t("runs.card"), open=False):
-            card = gr.Code(label=t("runs.card"), elem_id="runs-card", **CODE)
-        with gr.Accordion(t("runs.config"), open=False):
-            config = gr.Code(label=t("runs.config"), elem_id="runs-config", **CODE)
-    return column, Details(about, ways, pin, settings, paired, config, card, log)
+            parts.add("log", log)
+        for name in ("card", "config"):
+            with gr.Accordion(t(f"runs.{name}"), open=False):
+                parts.add(name, gr.Code(label=t(f"runs.{name}"), elem_id=f"runs-{name}", **CODE))
 
 
-def empty_details() -> list[Any]:
-    return [{}, {}, gr.skip(), {}, {}, None, None, ""]
-
-
-def details(
-    workspace: Workspace, t: Words, row: RunRow, rows: Sequence[RunRow], baseline: str, job: Job | None
-) -> list[Any]:
-    """A value for each of Details."""
+def draw_details(
+    workspace: Workspace, t: Words, row: RunRow | None, rows: Sequence[RunRow], baseline: str, job: Job | None
+) -> Drawn:
+    """The lower half: one run, or nothing where none is chosen."""
+    if row is None:
+        nothing: Drawn = {name: {} for name in ("facts", "links", "settings", "paired")}
+        hidden = {"details": gr.Column(visible=False), "pin": gr.skip()}
+        return nothing | hidden | {"config": None, "card": None, "log": ""}
     run = workspace.run(row.name)
     base = next((other for other in rows if other.name == baseline), None)
     apart = base if base and base.name != row.name else None
-    return [
-        {"head": [], "rows": about_rows(t, run, row, job)},
-        {"links": [{"text": t(f"{tab}.tab"), "view": {"tab": tab, "run": row.name}} for tab in TABS]},
-        gr.Button(t("runs.unpin" if row.name == baseline else "runs.pin")),
-        settings_of(t, apart, row) if base else {"rows": [], "empty": t("runs.no_baseline")},
-        paired_of(t, row, apart, against(run, workspace.run(apart.name))) if apart else {},
-        shown(json.dumps(row.config, ensure_ascii=False, indent=2), CODE_LENGTH),
-        shown(_read(card_path(run.submission)), CODE_LENGTH) or t("runs.no_card"),
-        log_of(workspace, row.name),
-    ]
+    return {
+        "details": gr.Column(visible=True),
+        "facts": draw_facts(t, run, row, job),
+        "links": {"links": [{"text": t(f"{tab}.tab"), "view": {"tab": tab, "run": row.name}} for tab in TABS]},
+        "pin": gr.Button(t("runs.unpin" if row.name == baseline else "runs.pin")),
+        "settings": draw_settings(t, apart, row) if base else {"rows": [], "empty": t("runs.no_baseline")},
+        "paired": draw_paired(t, row, apart, against(run, workspace.run(apart.name))) if apart else {},
+        "config": cut_text(json.dumps(row.config, ensure_ascii=False, indent=2), CODE_LENGTH),
+        "card": cut_text(_read(card_path(run.submission)), CODE_LENGTH) or t("runs.no_card"),
+        "log": read_log_tail(workspace, row.name),
+    }
 
 
-def about_rows(t: Words, run: RunDir, row: RunRow, job: Job | None) -> list[list[str]]:
-    """What is known of a run, a line each."""
+def draw_facts(t: Words, run: RunDir, row: RunRow, job: Job | None) -> dict[str, Any]:
+    """The facts about a run, one line for each."""
     dataset = row.config.get("dataset")
     questions = dataset.get("questions") if isinstance(dataset, Mapping) else None
     lines = [
@@ -109,18 +91,19 @@ def about_rows(t: Words, run: RunDir, row: RunRow, job: Job | None) -> list[list
         found = {split: questions.get(split) for split in ("train", "val", "test")}
         counts = [f"{t(f'runs.split_{split}')} {n:,}" for split, n in found.items() if isinstance(n, int)]
         lines.append([t("runs.questions"), ", ".join(counts)])
-    return lines + [[t("runs.problem"), shown(sentence(problem, t))] for problem in row.problems]
+    lines += [[t("runs.problem"), cut_text(translate(problem, t))] for problem in row.problems]
+    return {"head": [], "rows": lines}
 
 
 def status_text(t: Words, row: RunRow, job: Job | None) -> str:
     """`trained`; `training, 34 %` where a job is active; a warning sign where a file can't be read.
 
-    `partly trained · Training failed` where the last job came to an ill end and the run's files are no newer than it.
+    `partly trained · Training failed` where the last job did not end well and the run's files are no newer than it.
     """
     if job is None or not job.active:
         status = t(f"runs.is_{row.status}") + (" ⚠" if row.problems else "")
-        told = job is not None and row.changed <= (job.ended or job.created) + JUST_AFTER_S
-        return f"{status} · {_ill_end(t, job)}" if job and told else status
+        fresh = job is not None and row.changed <= (job.ended or job.created) + JUST_AFTER_S
+        return f"{status} · {_bad_end(t, job)}" if job and fresh else status
     kind = t(f"runs.job_{job.kind}") if t.has(f"runs.job_{job.kind}") else job.kind
     if job.status == "queued":
         return t("runs.job_queued", job=kind)
@@ -128,24 +111,24 @@ def status_text(t: Words, row: RunRow, job: Job | None) -> str:
     return f"{kind}, {progress.done / progress.total:.0%}" if progress and progress.total else kind
 
 
-def _ill_end(t: Words, job: Job) -> str:
+def _bad_end(t: Words, job: Job) -> str:
     kind = t(f"jobs.kind_{job.kind}") if t.has(f"jobs.kind_{job.kind}") else job.kind
     return t(f"runs.ended_{job.status}", job=kind)
 
 
-def settings_of(t: Words, base: RunRow | None, row: RunRow) -> dict[str, Any]:
+def draw_settings(t: Words, base: RunRow | None, row: RunRow) -> dict[str, Any]:
     """The settings that differ from the baseline's; `base` is None where the run is the baseline."""
     if base is None:
         return {"rows": [], "empty": t("runs.is_baseline")}
     found = differences(base.config, row.config)
     return {
         "head": [t("runs.setting"), base.name, row.name],
-        "rows": [[shown(name), shown(old), shown(new)] for name, (old, new) in found.items()],
+        "rows": [[cut_text(name), cut_text(old), cut_text(new)] for name, (old, new) in found.items()],
         "empty": t("runs.same_settings"),
     }
 
 
-def paired_of(t: Words, row: RunRow, base: RunRow, paired: Paired | None) -> dict[str, Any]:
+def draw_paired(t: Words, row: RunRow, base: RunRow, paired: Paired | None) -> dict[str, Any]:
     """Both runs on the same validation questions."""
     if paired is None:
         return {"rows": [], "empty": t("runs.not_paired")}
@@ -167,7 +150,7 @@ def paired_of(t: Words, row: RunRow, base: RunRow, paired: Paired | None) -> dic
     }
 
 
-def log_of(workspace: Workspace, name: str) -> str:
+def read_log_tail(workspace: Workspace, name: str) -> str:
     """The last lines of a run's log."""
     try:
         with workspace.run(name).log.open("rb") as file:
@@ -185,7 +168,7 @@ def _read(path: Path) -> str:
         return ""
 
 
-def shown(value: Any, most: int = 200) -> str:
+def cut_text(value: Any, most: int = 200) -> str:
     """A value out of a run's files as the browser can show it: cut where it is long, half characters as escapes."""
     text = "–" if value is None else str(value)
     cut = text if len(text) <= most else text[: most - 1] + "…"

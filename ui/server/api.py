@@ -13,11 +13,11 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from ui.ask.answering import answer
-from ui.components.parts import Page
-from ui.components.wiring import explained
-from ui.jobs.jobs import Job, shown_command
+from ui.components.tab import Page
+from ui.components.wiring import explain_errors
+from ui.jobs.jobs import Job, format_command
 from ui.predict.commands import SPLITS, score_of, settings_used, start_prediction
-from ui.predict.submit import checked, offered, write_submission
+from ui.predict.submit import check_submission, offer_file, write_submission
 from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
 from vqa_core.config import PredictSettings
@@ -28,7 +28,7 @@ Record = dict[str, Any]
 
 
 class Endpoints:
-    """What the endpoints do; their docstrings and types are what a program is told of them."""
+    """What the endpoints do; a program sees their docstrings and types."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -45,7 +45,7 @@ class Endpoints:
             `question`, `answer`, its `probability`, the `likeliest` five answers with theirs, `seconds`, `prompt`,
             `status`, `detail`, `run`, `pixels` and `asked`.
         """
-        return self.answers(_uploaded(image), [question], run)[0]
+        return self.answers(_read_upload(image), [question], run)[0]
 
     def ask_many(self, image: gr.FileData, questions: list[str], run: str = "") -> list[Record]:
         """Ask several questions about one uploaded picture, which the model then looks at once.
@@ -56,9 +56,9 @@ class Endpoints:
             run: name of the run whose model answers; empty for the newest one that is trained.
 
         Returns:
-            What `ask` returns, for each question in their order.
+            What `ask` returns, for each question in order.
         """
-        return self.answers(_uploaded(image), questions, run)
+        return self.answers(_read_upload(image), questions, run)
 
     def predict_start(
         self, run: str, split: str = "test", batch_questions: int = 0, answers: str = "", restart: bool = False
@@ -137,10 +137,10 @@ class Endpoints:
             `public_score`.
         """
         kept = write_submission(self.workspace.run(run))
-        _, findings = checked(self.workspace.run(run))
-        told = kept.card["submission"] | {"id": kept.id, "findings": findings, "public_score": kept.public_score}
-        file = gr.FileData(path=offered(kept.path), orig_name="submission.csv", mime_type="text/csv")
-        return file, {name: told[name] for name in ("id", "sha256", "rows", "findings", "public_score")}
+        _, findings = check_submission(self.workspace.run(run))
+        card = kept.card["submission"] | {"id": kept.id, "findings": findings, "public_score": kept.public_score}
+        file = gr.FileData(path=offer_file(kept.path), orig_name="submission.csv", mime_type="text/csv")
+        return file, {name: card[name] for name in ("id", "sha256", "rows", "findings", "public_score")}
 
     def answers(self, picture: bytes, questions: list[str], run: str) -> list[Record]:
         """What `ask_many` returns, of a picture as the bytes of a file."""
@@ -161,17 +161,17 @@ def add_endpoints(page: Page) -> None:
     """Give the page, within its Blocks, its named endpoints."""
     endpoints = Endpoints(page.workspace)
     for name in PUBLIC:
-        api(explained(getattr(endpoints, name), page.t), api_name=name)
+        api(explain_errors(getattr(endpoints, name), page.t), api_name=name)
 
 
 def job_record(job: Job) -> Record:
-    """A job as JSON has it."""
-    told = asdict(job) | {"commands": [shown_command(command) for command in job.commands]}
-    return {name: value for name, value in told.items() if name != "at"}
+    """A job, ready for JSON."""
+    record = asdict(job) | {"commands": [format_command(command) for command in job.commands]}
+    return {name: value for name, value in record.items() if name != "at"}
 
 
-def _uploaded(image: Any) -> bytes:
-    """The bytes of an upload; an InputError for anything else: a path or an address of the sender's is never read."""
+def _read_upload(image: Any) -> bytes:
+    """The bytes of an upload; an InputError for anything else: the sender's paths and addresses are never read."""
     path = image.get("path") if isinstance(image, dict) else None
     if isinstance(path, str) and "\0" not in path:
         file = Path(path).resolve()

@@ -13,8 +13,8 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj_with_meta, is_http_url_like  # type: ignore[import-untyped]
 
-from ui.components.sentences import sentence
-from ui.components.wiring import unexpected
+from ui.components.sentences import translate
+from ui.components.wiring import log_unexpected
 from ui.components.words import Words
 from ui.workspace.pictures import DECODING
 from vqa_core.data.images import ImageError, check_image
@@ -29,8 +29,8 @@ class PageBlocks(gr.Blocks):
 
     def run_startup_events(self) -> None:
         super().run_startup_events()  # type: ignore[no-untyped-call]
-        # Gradio says so of apps it serves itself. Of one that was mounted it does not, and then takes any path that a
-        # client names for an upload, /etc/passwd too.
+        # Gradio sets this for apps that it serves itself. For a mounted one it does not, and would then take any path
+        # that a client names for an upload, even /etc/passwd.
         self.has_launched = True
 
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class PageBlocks(gr.Blocks):
         except gr.Error:
             raise
         except Exception as error:
-            raise unexpected(error, self.words, "Gradio") from None
+            raise log_unexpected(error, self.words, "Gradio") from None
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
         t = self.words
@@ -50,10 +50,10 @@ class PageBlocks(gr.Blocks):
                         await asyncio.to_thread(_check_picture, path)
             return await super().preprocess_data(block_fn, inputs, *args, **options)
         except ImageError as error:
-            text = sentence(f"The picture {error.problem}.", t)
+            text = translate(f"The picture {error.problem}.", t)
             raise gr.Error(text, title=t("common.not_possible"), duration=15, print_exception=False) from None
         except Exception as error:
-            raise unexpected(error, t, "a field", "common.field") from None
+            raise log_unexpected(error, t, "a field", "common.field") from None
 
 
 def uploads_in(value: Any) -> Iterator[Path]:
@@ -72,7 +72,7 @@ def uploads_in(value: Any) -> Iterator[Path]:
 
 
 def _check_picture(path: Path) -> None:
-    with DECODING:  # where the header settles nothing it is decoded
+    with DECODING:  # a picture is decoded where its header is not enough
         problem = check_image(path)
     if problem:
         raise ImageError(path.name, problem)

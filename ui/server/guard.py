@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 WRONG_A_MINUTE, MINUTE_S = 10, 60.0
-ADDRESSES = 1000  # whose wrong passwords are remembered
-BODY_LIMIT = 8 << 20  # bytes of a request that is no upload
+ADDRESSES = 1000  # addresses whose wrong passwords are counted
+BODY_LIMIT = 8 << 20  # bytes of a request other than an upload
 TOOLS = "/tools/gradio_api/mcp"  # where assistants send pictures in the request itself
 TOOLS_LIMIT = 48 << 20  # bytes: a picture of 30 MB as text
 KNOWN = "vqa-known"  # the cookie of a browser that has given the right password
@@ -149,7 +149,7 @@ class Door:
         return len(times) == WRONG_A_MINUTE and time.monotonic() - times[0] < MINUTE_S
 
     def _digest(self, text: bytes) -> bytes:
-        """Of one length, whatever the text: comparing takes as long for any."""
+        """A digest: texts of any length become equally long, so comparing them takes the same time."""
         return hmac.digest(self._key, text, hashlib.sha256)
 
 

@@ -1,4 +1,4 @@
-"""Languages: English at `/`, Korean at `/ko/`; the browser's choice decides, until the reader chooses otherwise."""
+"""Languages: English at `/`, Korean at `/ko/`; the browser's setting decides until the reader chooses a language."""
 
 import re
 from collections.abc import Mapping

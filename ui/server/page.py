@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
 
 from ui.ask import tab as ask
-from ui.components.parts import Page, Tab, View
+from ui.components.parts import Drawn, Parts
+from ui.components.tab import Page, Tab, View
 from ui.components.widgets import corner
 from ui.components.wiring import Wiring
 from ui.components.words import LANGUAGES, Words, catalogue
@@ -50,40 +50,38 @@ def build_page(workspace: Workspace, language: str) -> gr.Blocks:
                     opened.append((item, module.build(page)))
         for item, tab in opened:
             write = f"(view) => {{ window.workbench.write('{tab.name}', view); }}"
-            page.wire(item.select, partial(_selected, tab), [tab.view, loaded], list(tab.outputs))
+            page.wire(item.select, partial(_select, tab), [tab.view, loaded], tab.parts)
             page.wire(item.select, None, tab.view, None, js=write)
             page.wire(tab.view.change, None, tab.view, None, js=write)
-        _open_by_address(blocks, page, tabs, loaded, [tab for _, tab in opened])
+        _open_by_address(page, blocks, tabs, loaded, [tab for _, tab in opened])
         if PATHS[language] == "/":
             add_endpoints(page)
     blocks.queue(api_open=False, max_size=QUEUE, default_concurrency_limit=4)
     return blocks
 
 
-def _selected(tab: Tab, view: View, loaded: str) -> Sequence[Any]:
+def _select(tab: Tab, view: View, loaded: str) -> Drawn:
     """The tab as its view says. Gradio selects its first tab by itself while the page loads; that one draws nothing,
     as what it drew might come after what the address asks for."""
-    return tab.show(view) if loaded else [gr.skip()] * len(tab.outputs)
+    return tab.show(view) if loaded else tab.parts.unchanged()
 
 
-def _open_by_address(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, loaded: gr.Textbox, parts: Sequence[Tab]) -> None:
+def _open_by_address(page: Page, blocks: gr.Blocks, tabs: gr.Tabs, loaded: gr.Textbox, opened: Sequence[Tab]) -> None:
     """When the page is loaded: choose the tab that the address names, and draw it as the address says."""
+    outputs = Parts(tabs=tabs, loaded=loaded)
+    for tab in opened:
+        outputs |= Parts(**{f"{tab.name}.{name}": part for name, part in {"view": tab.view, **tab.parts}.items()})
 
-    def load(request: gr.Request) -> list[Any]:
-        wanted: View = {name: value for name, value in dict(request.query_params).items() if not name.startswith("__")}
-        name = wanted.pop("tab", "")
-        chosen = name if name in TABS else next(iter(TABS))
-        drawn: list[Any] = [gr.Tabs(selected=chosen), "yes"]
-        for part in parts:
-            if part.name == chosen:
-                drawn += [wanted, *part.show(wanted)]
-            else:
-                drawn += [gr.skip()] * (1 + len(part.outputs))
-        return drawn
+    def load(request: gr.Request) -> Drawn:
+        view: View = {name: value for name, value in dict(request.query_params).items() if not name.startswith("__")}
+        name = view.pop("tab", "")
+        chosen = next((tab for tab in opened if tab.name == name), opened[0])
+        drawn = {"view": view, **chosen.parts.checked(chosen.show(view))}
+        here = {"tabs": gr.Tabs(selected=chosen.name), "loaded": "yes"}
+        return outputs.unchanged() | here | {f"{chosen.name}.{name}": value for name, value in drawn.items()}
 
-    drawn = [tabs, loaded, *(item for part in parts for item in (part.view, *part.outputs))]
-    # until then the tab that Gradio shows first must not write its own address over the one that was asked for
-    page.wire(blocks.load, load, None, drawn).then(None, None, None, js="() => { window.workbench.opened(); }")
+    # until then the tab that Gradio shows first must not overwrite the address that the reader opened
+    page.wire(blocks.load, load, None, outputs).then(None, None, None, js="() => { window.workbench.opened(); }")
 
 
 def build_server(workspace: Workspace, *, mcp: bool = False) -> FastAPI:
@@ -102,7 +100,7 @@ def build_server(workspace: Workspace, *, mcp: bool = False) -> FastAPI:
             css_paths=[ASSETS / "workbench.css"],
             footer_links=[],
             run_history=False,
-            show_error=False,  # but for gr.Error: our own sentences, ui/components/wiring.py
+            show_error=False,  # except gr.Error, which has our own sentences: ui/components/wiring.py
             ssr_mode=False,
             max_file_size=FILE_LIMIT,
             mcp_server=False,

@@ -1,6 +1,6 @@
 """Tools for assistants that speak the Model Context Protocol: the endpoints that only look, offered by `--mcp`.
 
-Gradio makes a tool of every endpoint of what it is told to serve, so these are a small application of their own. They
+Gradio makes a tool of every endpoint of a page that it serves, so these are a small application of their own. They
 are not queued: Gradio would call itself over HTTP then, without the password that the page may have.
 """
 
@@ -19,7 +19,7 @@ from gradio.events import api
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ui.components.wiring import explained
+from ui.components.wiring import explain_errors
 from ui.components.words import Words
 from ui.server.api import Endpoints, Record, text_of
 from ui.server.blocks import PageBlocks
@@ -34,7 +34,7 @@ AT_ONCE = 4  # questions that may wait for the model
 
 
 class Tools:
-    """A picture comes as text, and what is returned is JSON; the docstrings are what an assistant is told."""
+    """A picture arrives as text, and every tool returns JSON; an assistant sees the docstrings."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.endpoints = Endpoints(workspace)
@@ -87,13 +87,13 @@ class Tools:
 
 
 def mount_tools(app: FastAPI, workspace: Workspace) -> None:
-    """Put the tools on the server `app`, before what takes all paths; an InputError without the extra `mcp`."""
+    """Put the tools on the server, before the page, which takes all paths; an InputError without the extra `mcp`."""
     if importlib.util.find_spec("mcp") is None:
         raise InputError("--mcp needs the package `mcp`. Install `gradio[mcp]`, or leave --mcp out.")
     t, tools = Words("en"), Tools(workspace)
     with PageBlocks(t, title=t("common.title"), analytics_enabled=False) as blocks:
         for name in TOOLS:
-            api(explained(getattr(tools, name), t), api_name=name, queue=False)
+            api(explain_errors(getattr(tools, name), t), api_name=name, queue=False)
     _allow_pictures()
     app.add_middleware(OnlyMcp)
     gr.mount_gradio_app(

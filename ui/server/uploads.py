@@ -23,31 +23,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui.components.words import Words
 
 FILE_LIMIT = 30 << 20  # bytes of one file
-REQUEST_LIMIT = 64 << 20  # bytes of one upload, of several files perhaps
+REQUEST_LIMIT = 64 << 20  # bytes of one upload, perhaps of several files
 FILES_AT_ONCE = 20  # in one upload
 QUOTA = 1 << 30  # bytes of all
 FILES = 2000
 DISK_FLOOR = 500 << 20  # bytes that stay free on the disk
-KEPT_S = 3600.0  # for so long a file is not removed for another
+KEPT_S = 3600.0  # a file is kept this long even if another needs the room
 _LOCK = "lock"
 
 
 class UploadFolder:
-    """A folder below `parent` for this process; those of servers that are gone are removed."""
+    """A folder below `parent` for this process; it removes the folders of servers that are gone."""
 
     def __init__(self, parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(parent / _LOCK, wait=True):  # another server that starts now has its folder locked before we look
+        with _lock_file(
+            parent / _LOCK, wait=True
+        ):  # another server that starts now has its folder locked before we look
             for folder in parent.iterdir():
-                _remove_if_left(folder)
+                _remove_if_abandoned(folder)
             self.path = Path(tempfile.mkdtemp(dir=parent)).resolve()
-            self._lock = _locked(self.path / _LOCK, wait=True)
+            self._lock = _lock_file(self.path / _LOCK, wait=True)
 
     def files(self) -> Iterator[tuple[os.stat_result, Path]]:
         """Every file in it but the lock."""
         for folder, _, names in os.walk(self.path):
             for path in (Path(folder) / name for name in names if name != _LOCK):
-                with contextlib.suppress(OSError):  # removed meanwhile
+                with contextlib.suppress(OSError):  # removed since
                     yield path.lstat(), path
 
     def close(self) -> None:
@@ -56,7 +58,7 @@ class UploadFolder:
         self._lock.close()
 
     def room_for(self, size: int, files: int = 1) -> bool:
-        """Whether `size` bytes more, in so many files, are allowed, when old files have made room."""
+        """Whether there is room for `size` more bytes in that many files; old files are removed to make it."""
         found = sorted(self.files(), key=lambda pair: pair[0].st_mtime)
         used, count = sum(stat.st_size for stat, _ in found), len(found)
         for stat, path in found:
@@ -76,7 +78,7 @@ class UploadLimit:
     def __init__(self, app: ASGIApp, folder: UploadFolder, words: Mapping[str, Words]) -> None:
         self.app, self.folder = app, folder
         self.words = {f"{path.rstrip('/')}/gradio_api/upload": words[path] for path in words}
-        self._coming: list[int] = []  # bytes of each upload under way
+        self._sizes: list[int] = []  # bytes of each running upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         t = self.words.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
@@ -85,44 +87,46 @@ class UploadLimit:
             return
         length = Headers(scope=scope).get("content-length", "")
         size = int(length) if length.isdecimal() else REQUEST_LIMIT + 1
-        coming = [*self._coming, size]
+        sizes = [*self._sizes, size]
         if size > REQUEST_LIMIT:
             await PlainTextResponse(t("uploads.too_large", limit=REQUEST_LIMIT >> 20), 413)(scope, receive, send)
-        elif not self.folder.room_for(sum(coming), FILES_AT_ONCE * len(coming)):
+        elif not self.folder.room_for(sum(sizes), FILES_AT_ONCE * len(sizes)):
             await PlainTextResponse(t("uploads.full"), 507)(scope, receive, send)
         else:
-            self._coming.append(size)
+            self._sizes.append(size)
             try:
-                await self._limited(scope, receive, send, t)
+                await self._pass_on(scope, receive, send, t)
             finally:
-                self._coming.remove(size)
+                self._sizes.remove(size)
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send, t: Words) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, t: Words) -> None:
         """Let Gradio take the files, but not too many, and say in our words what it refuses."""
-        count, refused = _lines_between(Headers(scope=scope)), ""
+        count, refused = _line_counter(Headers(scope=scope)), ""
 
-        async def counted() -> Message:
+        async def count_and_receive() -> Message:
             nonlocal refused
             message = await receive()
-            if count(message.get("body", b"")) > FILES_AT_ONCE + 1:  # one stands before each file and one behind all
+            if count(message.get("body", b"")) > FILES_AT_ONCE + 1:  # one line before each file, one after the last
                 refused = t("uploads.too_many", limit=FILES_AT_ONCE)
-                raise MultiPartException(refused)  # Gradio removes what has come
+                raise MultiPartException(refused)  # Gradio removes what it has received
             return message
 
-        async def told(message: Message) -> None:
+        async def answer(message: Message) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and message["status"] == 413:  # it has its own limit of a file
+            if (
+                message["type"] == "http.response.start" and message["status"] == 413
+            ):  # Gradio has a limit of its own for a file
                 refused = t("uploads.file_too_large", limit=FILE_LIMIT >> 20)
             if not refused:
                 await send(message)
             elif message["type"] == "http.response.start":
                 await PlainTextResponse(refused, 413)(scope, receive, send)
 
-        await self.app(scope, counted, told)
+        await self.app(scope, count_and_receive, answer)
 
 
-def _lines_between(headers: Headers) -> Callable[[bytes], int]:
-    """A function that is given a form's body chunk by chunk, and tells how many lines between parts have come."""
+def _line_counter(headers: Headers) -> Callable[[bytes], int]:
+    """A function that gets a form's body chunk by chunk and returns how many lines between parts there were so far."""
     line = b"--" + parse_options_header(headers.get("content-type", ""))[1].get(b"boundary", b"")
     rest, found = b"", 0
 
@@ -135,14 +139,14 @@ def _lines_between(headers: Headers) -> Callable[[bytes], int]:
     return count
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_if_abandoned(folder: Path) -> None:
     if not folder.is_dir():
         return
-    with contextlib.suppress(BlockingIOError), _locked(folder / _LOCK, wait=False):
+    with contextlib.suppress(BlockingIOError), _lock_file(folder / _LOCK, wait=False):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _locked(path: Path, *, wait: bool) -> IO[bytes]:
+def _lock_file(path: Path, *, wait: bool) -> IO[bytes]:
     """The file, locked until it is closed or this process ends; BlockingIOError where another holds it."""
     file = path.open("ab")
     try:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from ui.components.parts import Drawn
 from ui.components.words import Words
 from vqa_core.files import stamp_of
 from vqa_core.runs.run_dir import RunDir
 
 DRAWN = 400  # points of a curve
+CURVES = ("loss", "rate", "accuracy")
 
 Point = tuple[int, float]
 
@@ -41,11 +42,11 @@ class Curves:
 
 
 def read_curves(run: RunDir) -> Curves:
-    """The run's curves; empty where it has no metrics. A line that is torn or makes no sense is passed over."""
+    """The run's curves; empty where it has no metrics. A line that is torn or not valid is skipped."""
     return _read(run.metrics, *stamp_of(run.metrics))
 
 
-def curves_stamp(run: RunDir) -> str:
+def stamp_curves(run: RunDir) -> str:
     """Changes whenever `read_curves` may give something else."""
     return ":".join(map(str, (run.metrics, *stamp_of(run.metrics))))
 
@@ -65,7 +66,7 @@ def _read(path: Path, _changed: int, _size: int) -> Curves:
             row = json.loads(line)
             step, found = int(row["step"]), {name: float(row[name]) for name in values if name in row}
             seconds = max(seconds, float(row.get("seconds", 0.0)))
-            asked = int(row.get("eval_questions", 0))
+            number = int(row.get("eval_questions", 0))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
         for name, value in found.items():
@@ -74,14 +75,14 @@ def _read(path: Path, _changed: int, _size: int) -> Curves:
                 continue
             values[name].append((step, value))
             if name == "eval_accuracy":
-                questions.append(asked)
+                questions.append(number)
     return Curves(
         tuple(values["loss"]), tuple(values["learning_rate"]), tuple(values["eval_accuracy"]), tuple(questions),
         tuple(lost), seconds,
     )  # fmt: skip
 
 
-def thinned(points: Sequence[Point], most: int = DRAWN) -> list[Point]:
+def thin(points: Sequence[Point], most: int = DRAWN) -> list[Point]:
     """At most `most` points: first and last, and of each stretch the lowest and the highest, in order."""
     if len(points) <= most:
         return list(points)
@@ -94,24 +95,25 @@ def thinned(points: Sequence[Point], most: int = DRAWN) -> list[Point]:
     return [*kept, points[-1]]
 
 
-def drawn(t: Words, curves: Curves, steps: int) -> list[dict[str, Any]]:
-    """Values of the widgets of loss, learning rate and validation accuracy; `steps` is where the training ends."""
+def draw_curves(t: Words, curves: Curves, steps: int) -> Drawn:
+    """The widgets of CURVES; `steps` is where the training ends."""
     x_max = max(steps, curves.last_step)
-    loss = {"points": thinned(curves.loss), "note": _note(t, curves.loss, curves.lost), "log": t("train.log")}
-    rate = {"points": thinned(curves.rate), "note": _note(t, curves.rate, ())}
-    accuracy = {
-        "points": list(curves.accuracy),
-        "spans": [interval(share, n) for (_, share), n in zip(curves.accuracy, curves.questions)],
-        "y_max": 1,
-        "percent": True,
-        "note": _accuracy_note(t, curves),
+    values: Drawn = {
+        "loss": {"points": thin(curves.loss), "note": _note(t, curves.loss, curves.lost), "log": t("train.log")},
+        "rate": {"points": thin(curves.rate), "note": _note(t, curves.rate, ())},
+        "accuracy": {
+            "points": list(curves.accuracy),
+            "spans": [interval(share, n) for (_, share), n in zip(curves.accuracy, curves.questions)],
+            "y_max": 1,
+            "percent": True,
+            "note": _accuracy_note(t, curves),
+        },
     }
-    named = (("loss", loss), ("rate", rate), ("accuracy", accuracy))
-    return [
-        {"title": t(f"train.{name}"), "x_title": t("train.step"), "x_max": x_max, "empty": t(f"train.no_{name}")}
-        | value
-        for name, value in named
-    ]
+    axes = {"x_title": t("train.step"), "x_max": x_max}
+    return {
+        name: {"title": t(f"train.{name}"), "empty": t(f"train.no_{name}"), **axes, **value}
+        for name, value in values.items()
+    }
 
 
 def interval(share: float, n: int) -> tuple[float, float]:

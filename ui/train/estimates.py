@@ -1,4 +1,4 @@
-"""What a training will take, drawn: each figure with what it rests on."""
+"""What a training will take: steps, memory and time, each with its basis."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ui.components.form import Sections
 from ui.components.job_panel import duration
 from ui.components.words import Words
 from ui.train.lengths import lengths_of_source
-from ui.train.plan import Held, Source
+from ui.train.plan import Source
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings
 from vqa_core.files import InputError
@@ -23,18 +23,19 @@ from vqa_core.planning.estimates import (
 )
 from vqa_core.planning.lengths import Lengths, lengths_of_run
 from vqa_core.planning.part_sizes import language_sizes, tower_sizes
+from vqa_core.planning.run_state import RunState
 from vqa_core.runs.run_dir import RunDir, list_runs
 
 MB, GB = 1e6, 1e9
-START_S = 15  # seconds that loading the libraries and the model takes, about
+START_S = 15  # seconds to load the libraries and the model, about
 
 
-def estimates(
-    workspace: Workspace, t: Words, name: str, source: Source, there: Held, chosen: Sections
+def estimate_training(
+    workspace: Workspace, t: Words, name: str, source: Source, there: RunState, chosen: Sections
 ) -> dict[str, Any]:
     """The value of a facts widget: steps, memory and time, each with its basis.
 
-    Raises InputError where the data can't be read as the settings say: no training could be, either.
+    Raises InputError where the data can't be read with these settings, so that no training could start.
     """
     data, model, train = chosen["data"], chosen["model"], chosen["train"]
     assert isinstance(data, DataSettings)
@@ -54,7 +55,7 @@ def estimates(
     return {"head": head, "rows": rows, "marks": ["", "wrong" if tight else "", ""]}
 
 
-def rows_of(workspace: Workspace, name: str, source: Source, there: Held, data: DataSettings) -> Lengths | None:
+def rows_of(workspace: Workspace, name: str, source: Source, there: RunState, data: DataSettings) -> Lengths | None:
     """The training rows; None where the data are not unpacked yet. Raises InputError where they can't be trained on."""
     try:
         if there.kind in ("prepared", "trained"):

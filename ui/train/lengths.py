@@ -1,6 +1,6 @@
-"""The lengths of a dataset's training rows for the page, whose memory is no place for 400,000 rows.
+"""The lengths of a dataset's training rows.
 
-Those of a large dataset come from its index where that is up to date.
+Those of a large dataset come from its index if that is up to date: the page's memory is no place for 400,000 rows.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ def lengths_of_source(workspace: Workspace, source: Source, settings: DataSettin
         return lengths_of_data(source.root, settings)
     mark = fingerprint(source.root.resolve(), column_map(settings))
     with contextlib.suppress(InputError):
-        sight = workspace.datasets.preprocess(workspace.datasets.get(source.dataset))
-        if sight.index and sight.index.fingerprint == mark:
-            return lengths_of_index(sight.index.path, settings.val_fraction, settings.split_seed)
+        status = workspace.datasets.update_index(workspace.datasets.get(source.dataset))
+        if status.index and status.index.fingerprint == mark:
+            return lengths_of_index(status.index.path, settings.val_fraction, settings.split_seed)
     return lengths_of_data(source.root, settings)
 
 

@@ -1,4 +1,4 @@
-"""What a start would do: the run's name, what lies in its folder already, and the exact commands."""
+"""What starting a training does: the run's name, the state of its folder, and the exact commands."""
 
 import re
 from collections.abc import Mapping
@@ -11,10 +11,9 @@ from ui.components.words import Words
 from ui.workspace.workspace import Workspace
 from vqa_core import ROOT
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config, settings_of
-from vqa_core.data.prepare import tables_of
 from vqa_core.data.sources import EASY_VQA
-from vqa_core.files import InputError, read_json
-from vqa_core.runs.checkpoints import steps_below
+from vqa_core.files import InputError
+from vqa_core.planning.run_state import RunState, inspect_run
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import flags_between
@@ -22,13 +21,8 @@ from vqa_core.settings import flags_between
 CONFIGS = ROOT / "configs"
 KINDS = {"data": DataSettings, "model": ModelSettings, "train": TrainSettings}
 LONGEST_NAME = 64
-CHOICE_NEEDED = (
-    "files",
-    "other",
-    "trained",
-    "trained_other",
-    "busy",
-)  # kinds of Held that a start does not go over by itself
+CHOICE_NEEDED = ("files", "other", "trained", "trained_other", "busy")
+"""Kinds of RunState that a start never overwrites unless it is told how."""
 QUICK_DEMO = ("demo-quick", {"max_steps": 30, "max_minutes": 6.0, "log_every": 1, "eval_every": 10,
                              "eval_questions": 200})  # fmt: skip
 """A preset and what is changed of it: under two minutes on two free cores, and six at most on busy ones."""
@@ -53,30 +47,14 @@ class Source:
     dataset: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a run's folder holds beside the wish to train in it.
-
-    `kind` is "free" (nothing), "files" (some that no stage of a run has written, or only notes and answers), "prepared"
-    (this data, not trained), "other" (other data, not trained), "trained" (with this data), "trained_other" or "busy"
-    (a job works on it). `ways` are what may be done then, beside another name.
-    """
-
-    kind: str
-    ways: tuple[str, ...] = ()
-    source: str = ""
-    questions: int = 0
-    step: int = 0
-
-
-def presets() -> dict[str, Path]:
+def list_presets() -> dict[str, Path]:
     """The configs that come with the workbench, by name."""
     return {path.stem: path for path in sorted(CONFIGS.glob("*.json"))}
 
 
 def preset_sections(name: str) -> Sections:
     """The settings of a preset; the defaults where there is none of that name."""
-    return sections_of(read_config(presets().get(name)))
+    return sections_of(read_config(list_presets().get(name)))
 
 
 def sections_of(config: Mapping[str, Any]) -> Sections:
@@ -84,11 +62,11 @@ def sections_of(config: Mapping[str, Any]) -> Sections:
     return {name: settings_of(kind, dict(config), {}) for name, kind in KINDS.items()}
 
 
-def sources(workspace: Workspace) -> dict[str, Source]:
+def list_sources(workspace: Workspace) -> dict[str, Source]:
     """The datasets that can be trained on, by key; easy-VQA is always one."""
     own = workspace.data / EASY_VQA
-    usual = shown_path(own) == str(Path("data") / EASY_VQA)
-    found = {EASY_VQA: Source(EASY_VQA, EASY_VQA, EASY_VQA, own, "" if usual else shown_path(own))}
+    usual = format_path(own) == str(Path("data") / EASY_VQA)
+    found = {EASY_VQA: Source(EASY_VQA, EASY_VQA, EASY_VQA, own, "" if usual else format_path(own))}
     for dataset in workspace.datasets.all():
         root = dataset.root or dataset.folder
         if root.resolve() == own.resolve():
@@ -96,111 +74,52 @@ def sources(workspace: Workspace) -> dict[str, Source]:
             continue
         if dataset.root and not (root / "train.csv").is_file():
             continue
-        folder = shown_path(dataset.folder)
-        given = EASY_VQA if dataset.source == EASY_VQA else shown_path(Path(dataset.source))
+        folder = format_path(dataset.folder)
+        given = EASY_VQA if dataset.source == EASY_VQA else format_path(Path(dataset.source))
         argument, data_dir = (folder, "") if dataset.root else (given, folder)
         found[dataset.key] = Source(dataset.key, dataset.name, argument, root, data_dir, dataset.columns, dataset.key)
     return found
 
 
-def shown_path(path: Path) -> str:
-    """As a person in the server's folder would type it."""
+def format_path(path: Path) -> str:
+    """The path as a person in the server's folder would type it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path.resolve())
 
 
-def checked_name(t: Words, name: str) -> str:
-    """The name, if a run may be called so; else an InputError that says how it may."""
+def check_name(t: Words, name: str) -> str:
+    """The name, if a run may have it; else an InputError that says which names it may have."""
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise InputError(t("train.wrong_name", name=name[:80], most=LONGEST_NAME))
     return name
 
 
-def free_name(workspace: Workspace, name: str) -> str:
-    """`name`, or `name-2` and so on, whichever no folder and no job has."""
+def find_free_name(workspace: Workspace, name: str) -> str:
+    """`name`, or `name-2` and so on: the first that no folder and no job has."""
     base = re.sub(r"-\d+$", "", name)
     taken = {job.run for job in workspace.jobs.active()}
     candidates = [name, *(f"{base}-{number}" for number in range(2, 10_000))]
     return next(n for n in candidates if not (workspace.runs / n).exists() and n not in taken)
 
 
-def held(workspace: Workspace, name: str, source: Source, data: DataSettings) -> Held:
-    """What the folder of the run `name`, which has been checked, holds."""
+def inspect_folder(workspace: Workspace, name: str, source: Source, data: DataSettings) -> RunState:
+    """The state of the run `name`, a checked name; its kind is "busy" while a job works on it."""
     if workspace.jobs.active(run=name):
-        return Held("busy")
-    run = RunDir(workspace.runs / name)
-    steps = steps_below(run.checkpoints)
-    made = bool(steps) or run.model.exists()
-    config = run.read_config() if run.config.is_file() else {}
-    record = config.get("dataset")
-    if not isinstance(record, dict):
-        used = made or run.predictions("test").parent.exists()
-        return Held("trained_other") if used else Held("files", ("anew",)) if _holds_files(run.root) else Held("free")
-    counted = record.get("questions")
-    questions = counted.get("train") if isinstance(counted, dict) else 0
-    facts: dict[str, Any] = {
-        "source": str(record.get("source", "")),
-        "questions": questions if isinstance(questions, int) else 0,
-        "step": steps[-1][0] if steps else 0,
-    }
-    same = _same_folder(record.get("root"), source.root) and _same_settings(config.get("data"), data)
-    if not same or ("tables" in record and record["tables"] != tables_of(source.root)):
-        # predictions too were made with the old data: train.prepare refuses to put other data under them
-        used = made or run.predictions("test").parent.exists()
-        return Held("trained_other", (), **facts) if used else Held("other", ("anew",), **facts)
-    if not made:
-        return Held("prepared", (), **facts)
-    return Held("trained", ("resume", "restart") if can_resume(run) else ("restart",), **facts)
+        return RunState("busy")
+    return inspect_run(RunDir(workspace.runs / name), source.root, data)
 
 
-def _holds_files(folder: Path) -> bool:
-    """Whether there is anything in the folder that a preparing which was stopped has not left there."""
-    left = ("config.json", "data_report.json", "train.jsonl", "val.jsonl", "test.jsonl", "llava", "rows", "log.txt")
-    return folder.is_dir() and any(path.name not in left and path.name[0] != "." for path in folder.iterdir())
-
-
-def _same_folder(recorded: Any, root: Path) -> bool:
-    try:
-        return Path(recorded).resolve() == root.resolve()
-    except (TypeError, ValueError, OSError):
-        return False
-
-
-def _same_settings(recorded: Any, data: DataSettings) -> bool:
-    """Whether the recorded section is that; of settings that it does not name the defaults count."""
-    try:
-        return settings_of(DataSettings, {"data": dict(recorded or {})}, {}) == data
-    except (InputError, TypeError, ValueError):
-        return False
-
-
-def can_resume(run: RunDir) -> bool:
-    """Whether a checkpoint of the run is short of its last step."""
-    progress = checkpoint_progress(run)
-    return progress is not None and progress[0] < progress[1]
-
-
-def checkpoint_progress(run: RunDir) -> tuple[int, int] | None:
-    """(step, steps in all) of the newest checkpoint; None where there is none that can be read."""
-    for step, path in reversed(steps_below(run.checkpoints)):
-        try:
-            return step, int(read_json(path / "trainer_state.json")["max_steps"])
-        except (InputError, KeyError, TypeError, ValueError):
-            continue
-    return None
-
-
-def commands(
-    workspace: Workspace, name: str, source: Source, preset: str, sections: Sections, there: Held, way: str
+def build_commands(
+    workspace: Workspace, name: str, source: Source, preset: str, sections: Sections, there: RunState, way: str
 ) -> Commands:
-    """What starting means: prepare where needed, then train; flags only for what differs from the preset."""
-    run = shown_path(workspace.runs / name)
+    """Prepare if needed, then train; with flags only for settings that differ from the preset."""
+    run = format_path(workspace.runs / name)
     if way == "resume":
-        return (resume_command(run),)
-    path, base = presets().get(preset), preset_sections(preset)
-    config = ("--config", shown_path(path)) if path else ()
+        return (build_resume_command(run),)
+    path, base = list_presets().get(preset), preset_sections(preset)
+    config = ("--config", format_path(path)) if path else ()
     prepare = ["-m", "train.prepare", "--data", source.argument, "--run", run]
     if source.data_dir:
         prepare += ["--data-dir", source.data_dir]
@@ -216,21 +135,21 @@ def commands(
     return (tuple(finetune),) if ready else (tuple(prepare), tuple(finetune))
 
 
-def resume_command(run: str) -> tuple[str, ...]:
-    """Going on with a stopped run, its settings as they were."""
+def build_resume_command(run: str) -> tuple[str, ...]:
+    """Resume a stopped run with its own settings."""
     return ("-m", "train.finetune", "--run", run, "--resume")
 
 
 def start(workspace: Workspace, t: Words, name: str, source: Source, preset: str, sections: Sections, way: str) -> str:
-    """Start what `commands` says and return the run's name; an InputError where the folder leaves open what to do."""
-    name = checked_name(t, name)
-    there = held(workspace, name, source, _data(sections))
+    """Start the commands and return the run's name; an InputError where its folder leaves a choice open."""
+    name = check_name(t, name)
+    there = inspect_folder(workspace, name, source, _data(sections))
     if there.kind == "busy":
         raise InputError(t("train.busy", run=name))
     needs_a_choice = there.kind in CHOICE_NEEDED
     if needs_a_choice and way not in there.ways:
-        raise InputError(t("train.choose_way", run=name, free=free_name(workspace, name)))
-    todo = commands(workspace, name, source, preset, sections, there, way if needs_a_choice else "")
+        raise InputError(t("train.choose_way", run=name, free=find_free_name(workspace, name)))
+    todo = build_commands(workspace, name, source, preset, sections, there, way if needs_a_choice else "")
     workspace.jobs.start("train", name, todo)
     return name
 
@@ -240,8 +159,8 @@ def start_quick_demo(workspace: Workspace, t: Words) -> str:
     preset, changes = QUICK_DEMO
     sections = preset_sections(preset)
     sections["train"] = TrainSettings(**sections["train"].to_dict() | changes)
-    name = free_name(workspace, "quick-demo")
-    return start(workspace, t, name, sources(workspace)[EASY_VQA], preset, sections, "")
+    name = find_free_name(workspace, "quick-demo")
+    return start(workspace, t, name, list_sources(workspace)[EASY_VQA], preset, sections, "")
 
 
 def _data(sections: Sections) -> DataSettings:
@@ -250,8 +169,8 @@ def _data(sections: Sections) -> DataSettings:
     return data
 
 
-def default_name(workspace: Workspace, source: str, preset: str) -> str:
+def make_default_name(workspace: Workspace, source: str, preset: str) -> str:
     """A free name that says what is trained on what."""
     words = (re.sub(r"[^\w.-]+", "-", part).strip("-._") for part in (source, preset))
     clean = "-".join(filter(None, words))[: LONGEST_NAME - 6] or "run"
-    return free_name(workspace, clean)
+    return find_free_name(workspace, clean)

@@ -1,4 +1,4 @@
-"""Watching a training: how it stands, its curves as they grow, and going on where it stopped."""
+"""A training as it runs: its status, its curves as they grow, and the button that resumes it."""
 
 import time
 from collections.abc import Callable
@@ -8,69 +8,68 @@ from typing import Any
 import gradio as gr
 
 from ui.components.job_panel import duration, job_panel
-from ui.components.parts import Page, View, moved
+from ui.components.parts import Drawn, Parts
+from ui.components.tab import Page, View, change_view
 from ui.components.widgets import curve, links, progress
 from ui.components.words import Words
 from ui.jobs.jobs import Job
-from ui.train.curves import curves_stamp, drawn, read_curves
-from ui.train.plan import can_resume, checked_name, checkpoint_progress, resume_command, shown_path, sources
+from ui.train.curves import CURVES, draw_curves, read_curves, stamp_curves
+from ui.train.plan import build_resume_command, check_name, format_path, list_sources
 from ui.workspace.workspace import Workspace
 from vqa_core.files import InputError, changed_s
+from vqa_core.planning.run_state import can_resume, checkpoint_progress
 from vqa_core.runs.run_dir import RunDir
 
-STILL_WRITTEN_S = 60.0  # metrics changed within this time are being written, by whomever
+STILL_WRITTEN_S = 60.0  # metrics that changed within this time are still being written
 POLL_S = 1.5
-CURVES = ("loss", "rate", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The part of the tab that shows a run; `draw(view)` gives a value for each of `outputs`."""
+    """The section of the tab that shows a run; `draw(view)` draws each of `parts`."""
 
-    outputs: list[Any]
-    draw: Callable[..., list[Any]]
-    resume: gr.Button
-    again: gr.Button
+    parts: Parts
+    draw: Callable[..., Drawn]
+    another: gr.Button
 
 
 def watch_section(page: Page, view: gr.JSON) -> Watch:
-    """Draw the section and wire its timer; the buttons are wired by the tab, which moves."""
+    """Draw the section and wire its timer; the tab wires its buttons."""
     t, workspace = page.t, page.workspace
-    stamp = gr.Textbox(visible="hidden", elem_id="train-stamp")  # what the curves show: equal ones are not sent again
-    standing = progress("train-standing", t("train.standing"))
+    # stands for what the curves show: unchanged curves are not sent again
+    own = Parts(stamp=gr.Textbox(visible="hidden", elem_id="train-stamp"))
+    own.add("standing", progress("train-standing", t("train.standing")))
     panel = job_panel(page, "train")
-    with gr.Column(visible=False, elem_id="train-watch") as column:
+    with own.add("watch", gr.Column(visible=False, elem_id="train-watch")):
         with gr.Row():
-            resume = gr.Button(visible=False, variant="primary", min_width=220, elem_id="train-resume")
-            again = gr.Button(t("train.another"), min_width=220, elem_id="train-another")
+            own.add("resume", gr.Button(visible=False, variant="primary", min_width=220, elem_id="train-resume"))
+            another = gr.Button(t("train.another"), min_width=220, elem_id="train-another")
         with gr.Row(elem_id="train-curves"):
-            widgets = []
             for name in CURVES:
                 with gr.Column(min_width=300):
-                    widgets.append(curve(f"train-curve-{name}", t(f"train.{name}")))
-        onward = links("train-onward", t("train.onward"))
-    timer = gr.Timer(POLL_S, active=False)
-    outputs = [column, standing, *panel.outputs, resume, onward, *widgets, stamp, timer]
+                    own.add(name, curve(f"train-curve-{name}", t(f"train.{name}")))
+        own.add("onward", links("train-onward", t("train.onward")))
+    own.add("timer", gr.Timer(POLL_S, active=False))
+    parts = own | panel.parts
 
-    def draw(view: View, known: str = "") -> list[Any]:
-        name = watched(workspace, view)
+    def draw(view: View, known: str = "") -> Drawn:
+        name = find_watched(workspace, view)
         job = last_job(workspace, name) if name else None
-        found = values(workspace, t, name, job, known)
-        return [found[0], found[1], *panel.draw(job), *found[2:]]
+        return panel.draw(job) | draw_run(workspace, t, name, job, known)
 
-    page.wire(timer.tick, draw, [view, stamp], outputs)
-    return Watch(outputs, draw, resume, again)
+    page.wire(own["timer"].tick, draw, [view, own["stamp"]], parts)
+    return Watch(parts, draw, another)
 
 
-def watched(workspace: Workspace, view: View) -> str:
-    """The run that the view names, if it is trained, was, or is about to be; else ""."""
+def find_watched(workspace: Workspace, view: View) -> str:
+    """The run that the view names, if it is trained, was trained, or is about to be; else ""."""
     name = view.get("run", "")
     if name in workspace.run_names():
         run = RunDir(workspace.runs / name)
         if run.metrics.is_file() or run.checkpoints.is_dir() or run.model.is_dir():
             return name
     job = last_job(workspace, name) if name else None
-    return name if job and job.status != "done" else ""  # a run that was made, and is gone, was deleted
+    return name if job and job.status != "done" else ""  # a run whose job is done but whose folder is gone was deleted
 
 
 def source_of_run(workspace: Workspace, name: str) -> str:
@@ -79,36 +78,36 @@ def source_of_run(workspace: Workspace, name: str) -> str:
         root = workspace.run(name).data_root().resolve()
     except (InputError, KeyError, TypeError, ValueError, OSError):
         return ""
-    return next((key for key, source in sources(workspace).items() if source.root.resolve() == root), "")
+    return next((key for key, source in list_sources(workspace).items() if source.root.resolve() == root), "")
 
 
 def last_job(workspace: Workspace, name: str) -> Job | None:
-    """The newest job that trains the run; None where somebody has trained it since without the page."""
+    """The newest job that trains the run; None if somebody has trained it outside the page since."""
     job = next((job for job in workspace.jobs.list() if job.run == name and job.kind == "train"), None)
     return None if job and job.before(changed_s(RunDir(workspace.runs / name).metrics)) else job
 
 
-def values(workspace: Workspace, t: Words, name: str, job: Job | None, known: str) -> list[Any]:
-    """Values of the section but for the job's panel; curves that `known` says are drawn are left as they are."""
+def draw_run(workspace: Workspace, t: Words, name: str, job: Job | None, known: str) -> Drawn:
+    """The section but for the job's panel; curves that are drawn already, as the stamp `known` says, stay."""
     if not name:
-        return [gr.Column(visible=False), {}, gr.Button(visible=False), {"links": []}, *[{}] * len(CURVES), "",
-                gr.Timer(active=False)]  # fmt: skip
+        nothing: Drawn = {"standing": {}, "onward": {"links": []}, "stamp": "", **{name: {} for name in CURVES}}
+        hidden = {"watch": gr.Column(visible=False), "resume": gr.Button(visible=False)}
+        return nothing | hidden | {"timer": gr.Timer(active=False)}
     run = RunDir(workspace.runs / name)
-    active = job.active if job else being_written(run)  # what was written before a job ended is that job's
+    active = job.active if job else is_being_written(run)  # metrics from before a job's end are that job's
     reached = None if job and job.active else checkpoint_progress(run)
-    onward = [] if active or not (run.model / "vqa.json").is_file() else onward_links(t, name)
+    onward = [] if active or not (run.model / "vqa.json").is_file() else list_onward_links(t, name)
     steps = _steps(job, reached)
-    stamp = f"{curves_stamp(run)}:{steps}"
-    curves: list[Any] = [gr.skip()] * len(CURVES) if stamp == known else drawn(t, read_curves(run), steps)
-    return [
-        gr.Column(visible=True),
-        {} if job else standing_of(t, run),
-        _resume_button(t, run, None if active else reached),
-        {"links": onward},
-        *curves,
-        stamp,
-        gr.Timer(active=active),
-    ]
+    stamp = f"{stamp_curves(run)}:{steps}"
+    curves: Drawn = dict.fromkeys(CURVES, gr.skip()) if stamp == known else draw_curves(t, read_curves(run), steps)
+    return curves | {
+        "watch": gr.Column(visible=True),
+        "standing": {} if job else describe_standing(t, run),
+        "resume": _resume_button(t, run, None if active else reached),
+        "onward": {"links": onward},
+        "stamp": stamp,
+        "timer": gr.Timer(active=active),
+    }
 
 
 def _steps(job: Job | None, reached: tuple[int, int] | None) -> int:
@@ -124,35 +123,35 @@ def _resume_button(t: Words, run: RunDir, reached: tuple[int, int] | None) -> gr
     return gr.Button(t("train.resume", step=f"{reached[0]:,}", steps=f"{reached[1]:,}"), visible=True)
 
 
-def standing_of(t: Words, run: RunDir) -> dict[str, Any]:
-    """A run that no job of the page trained: how far it is, by its files."""
+def describe_standing(t: Words, run: RunDir) -> dict[str, Any]:
+    """How far a run is by its files, where no job of the page trained it."""
     curves = read_curves(run)
     trained = (run.model / "vqa.json").is_file()
-    state = "elsewhere" if being_written(run) else "trained" if trained else "not_finished"
+    state = "elsewhere" if is_being_written(run) else "trained" if trained else "not_finished"
     text = t("train.reached", step=f"{curves.last_step:,}", time=duration(t, curves.seconds)) if curves.seconds else ""
     title = t(f"train.{state}", run=run.root.name)
     return {"title": title, "text": text, "mark": "right" if state == "trained" else ""}
 
 
-def being_written(run: RunDir) -> bool:
-    """Whether somebody, a person in a terminal perhaps, trains the run right now."""
+def is_being_written(run: RunDir) -> bool:
+    """Whether somebody, perhaps in a terminal, trains the run right now."""
     reached = checkpoint_progress(run)
     recent = time.time() - changed_s(run.metrics) < STILL_WRITTEN_S
     return recent and not (reached and reached[0] >= reached[1])
 
 
-def onward_links(t: Words, name: str) -> list[dict[str, Any]]:
+def list_onward_links(t: Words, name: str) -> list[dict[str, Any]]:
     """Where to go with a trained model."""
     return [{"text": t(f"train.to_{tab}"), "view": {"tab": tab, "run": name}} for tab in ("predict", "ask")]
 
 
 def resume(workspace: Workspace, t: Words, view: View) -> View:
-    """Go on with the run of the view from its newest checkpoint; an InputError where there is nothing to go on with."""
-    name = checked_name(t, view.get("run", ""))
+    """Resume the run of the view from its newest checkpoint; an InputError where there is none to resume from."""
+    name = check_name(t, view.get("run", ""))
     run = RunDir(workspace.runs / name)
-    if last_job(workspace, name) is None and being_written(run):
+    if last_job(workspace, name) is None and is_being_written(run):
         raise InputError(t("train.busy_elsewhere", run=name))
     if not can_resume(run):
         raise InputError(t("train.nothing_to_resume", run=name))
-    workspace.jobs.start("train", name, [resume_command(shown_path(run.root))])
-    return moved(view, run=name)
+    workspace.jobs.start("train", name, [build_resume_command(format_path(run.root))])
+    return change_view(view, run=name)

@@ -1,7 +1,7 @@
 """Datasets: which there are, each under a short key, and the index of each. A key is never a path.
 
-There are those below the folder of the datasets, those that runs were prepared from, and those that were opened from
-the page, which `datasets.json` remembers.
+They are the datasets below the folder `data`, those that runs were prepared from, and those that somebody opened in the
+page, which `datasets.json` remembers.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Dataset:
     """A dataset by its key.
 
     `root` is where its CSV files lie: `folder`, or a folder in it; None as long as `source`, a zip or `easy-vqa`, is
-    not unpacked to `folder`. `opened` says that the page was told of it.
+    not unpacked to `folder`. `opened` is whether a person opened it in the page.
     """
 
     key: str
@@ -49,17 +49,17 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What there is to see of a dataset now: its index, be it an older one, and the state of a newer one's making.
+class IndexStatus:
+    """The index of a dataset as it is now, perhaps an old one, and how far the making of a new one is.
 
-    `state` is None where the index is up to date and whole.
+    `state` is None where the index is up to date and complete.
     """
 
     index: DataIndex | None
     state: IndexState | None
 
 
-NOTHING_YET = Sight(None, None)
+NOTHING_YET = IndexStatus(None, None)
 
 
 class Datasets:
@@ -70,7 +70,7 @@ class Datasets:
         self._writing = threading.Lock()
 
     def all(self) -> list[Dataset]:
-        """By name."""
+        """All datasets, sorted by name."""
         found: dict[Path, Dataset] = {}
         prepared = {root: columns for root, columns, _ in reversed(self._prepared())}
         for folder, entry in self._places(prepared):
@@ -137,40 +137,40 @@ class Datasets:
         with self._writing:
             write_json(self._file, self._remembered() | {str(folder): entry or {"source": ""}})
         dataset = self.get(_key(folder))
-        self.preprocess(dataset, again=True)
+        self.update_index(dataset, again=True)
         return dataset
 
     def forget(self, key: str) -> None:
-        """Take an opened dataset from the list; nothing of it is removed."""
+        """Remove an opened dataset from the list; its files stay."""
         folder = str(self.get(key).folder)
         with self._writing:
             write_json(self._file, {name: entry for name, entry in self._remembered().items() if name != folder})
 
-    def preprocess(self, dataset: Dataset, *, again: bool = False) -> Sight:
-        """The index as it is; one that is missing or older than the data is being made from here on.
+    def update_index(self, dataset: Dataset, *, again: bool = False) -> IndexStatus:
+        """Start to make the index if it is missing or older than the data; return the index as it is now.
 
-        What failed is not tried on the same data again, unless told so.
+        What failed on the same data is tried again only with `again`.
         """
         job = IndexJob(self._kept(dataset.key))
         mark = fingerprint(dataset.root, dataset.columns) if dataset.root else ""
-        building, state = job.building, job.state()  # before the index, which may be put in place in between
+        building, state = job.building, job.state()  # read before the index, which may appear in between
         index = None
         if job.index.is_file():
             with contextlib.suppress(InputError):
                 index = open_index(job.index)
         if index and index.report and index.fingerprint == mark:
-            return Sight(index, None)
+            return IndexStatus(index, None)
         failed = state is not None and state.stage == "failed" and state.mark == mark
         if not building and (again or not failed):
             source = str(dataset.root) if dataset.root else dataset.source
             job.start(source, dataset.folder, dataset.columns, mark)
             state = job.state()
-        return Sight(index, state or IndexState("start", mark=mark))
+        return IndexStatus(index, state or IndexState("start", mark=mark))
 
     def index(self, key: str) -> DataIndex:
         """The index of a dataset; an InputError as long as there is none."""
         dataset = self.get(key)
-        index = self.preprocess(dataset).index
+        index = self.update_index(dataset).index
         if not index:
             raise InputError(f"The dataset {dataset.name!r} is still being read. Try again in a moment.")
         return index
@@ -208,7 +208,7 @@ class Datasets:
         return self.cache / "indexes" / key
 
     def _remembered(self) -> dict[str, dict[str, Any]]:
-        """Folder -> its source and columns. A file that is damaged is as none: it only saves typing."""
+        """Folder -> its source and columns. A damaged file counts as none: it only saves typing."""
         try:
             content = read_json(self._file)
         except InputError:
@@ -250,6 +250,6 @@ def _can_be_made(source: str) -> bool:
 
 
 def _key(folder: Path) -> str:
-    """Readable, and no other folder's: `easy-vqa-3f2a9c`."""
+    """A readable key that no other folder has: `easy-vqa-3f2a9c`."""
     name = re.sub(r"[^\w-]+", "-", folder.name)[:40].strip("-")
     return f"{name}-{hashlib.sha256(str(folder).encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"

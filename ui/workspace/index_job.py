@@ -1,9 +1,9 @@
-"""IndexJob: making the index of a dataset, in a process of its own: the page's memory is no place for 400,000 rows.
+"""IndexJob: makes the index of a dataset in a process of its own: the page's memory is no place for 400,000 rows.
 
 python -m ui.workspace.index_job --data data/easy-vqa --out runs/.page/indexes/easy-vqa
 
-The process survives the page. It holds a lock as long as it lives, and says in state.json how far it is and how it
-ended; so a page that is opened meanwhile, or a server that is started, sees the same.
+The process outlives the page. It holds a lock as long as it lives, and writes its progress and its end to state.json,
+where every page and every server can read them.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from vqa_core.settings import add_arguments, resolve
 
 COLUMNS = tuple(f"{field.name}_column" for field in fields(ColumnMap))
 OVER = ("done", "failed")
-TOLD_EVERY_S = 0.4
-_looking = threading.Lock()  # to look whether a process is at it means to try its lock
+WRITE_EVERY_S = 0.4
+_looking = threading.Lock()  # looking for a running process means trying its lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ class IndexJob:
 
     @property
     def building(self) -> bool:
-        """Whether a process is at it now."""
+        """Whether a process is making the index now."""
         with self._lock() as lock:
             return lock is None
 
     def state(self) -> IndexState | None:
-        """What the last process said; None if there was none. One that died without a word has failed."""
-        building = self.building  # before the file is read: what ends in between is then read as over
+        """The state that the last process wrote; None if there was none. One that died without a word has failed."""
+        building = self.building  # read before the file, so that a job which ends in between counts as ended
         try:
             state = IndexState(**read_json(self.folder / "state.json"))
         except (InputError, TypeError):
@@ -84,7 +84,7 @@ class IndexJob:
         return IndexState("failed", mark=state.mark)
 
     def start(self, source: str, data_dir: Path, columns: ColumnMap, mark: str) -> None:
-        """Start a process, unless one is at it. `source` and `data_dir` are those of `data_folder`."""
+        """Start a process, unless one is running. `source` and `data_dir` are those of `data_folder`."""
         command = [
             sys.executable,
             "-m",
@@ -108,12 +108,12 @@ class IndexJob:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    pass_fds=[lock],  # the lock is the process's from its first moment to its last
+                    pass_fds=[lock],  # the process holds the lock from its first moment to its last
                 )
-        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
+        threading.Thread(target=process.wait, daemon=True).start()  # so that no zombie is left
 
     def tell(self, state: IndexState) -> None:
-        """Say how far it is."""
+        """Write how far it is."""
         write_json(self.folder / "state.json", asdict(state))
 
     @contextlib.contextmanager
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class _Progress:
-    """Tells at most every TOLD_EVERY_S seconds, and at every new stage."""
+    """Writes the state at most every WRITE_EVERY_S seconds, and at every new stage."""
 
     def __init__(self, job: IndexJob, mark: str) -> None:
         self.job, self.mark = job, mark
@@ -171,7 +171,7 @@ class _Progress:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if stage != self._last[0] or now > self._last[1] + TOLD_EVERY_S:
+        if stage != self._last[0] or now > self._last[1] + WRITE_EVERY_S:
             self._last = (stage, now)
             self.job.tell(IndexState(stage, done, total, mark=self.mark))
 

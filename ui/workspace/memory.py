@@ -1,4 +1,4 @@
-"""The memory of the page's server: what is freed goes back to the system."""
+"""Gives memory that the page's server has freed back to the system."""
 
 import contextlib
 import ctypes
@@ -8,7 +8,7 @@ _M_ARENA_MAX = -8  # malloc.h of glibc
 
 
 def keep_little() -> None:
-    """Allocate from two heaps; glibc would make one for most threads, each keeping what was freed in it."""
+    """Allocate from two heaps; glibc would make one for most threads, and each would keep its freed memory."""
     with contextlib.suppress(AttributeError, OSError):  # glibc has this, others not
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 

@@ -1,6 +1,6 @@
-"""Models: the trained models of the page, loaded when they are asked and dropped when they are not.
+"""Models: the trained models of the page, loaded when a question comes and dropped when none does.
 
-torch is imported here alone, at the first question or when the Ask tab is opened.
+Only this file imports torch, at the first question or when the Ask tab is opened.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from vqa_core.settings import resolve
 if TYPE_CHECKING:
     from vqa_core.inference.engine import Engine
 
-SHIPPED = "demo"  # the name of the weights that come with the repository, where no run has it
+SHIPPED = "demo"  # the name of the repository's own weights, unless a run has it
 SHIPPED_FOLDER = ROOT / "demo"
 MOST = 2  # models in memory at once
-IDLE_S = 600.0  # after so long without a question the memory is given back, to a training perhaps
+IDLE_S = 600.0  # without a question for this long the memory is freed, perhaps for a training
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Models:
 
     @contextlib.contextmanager
     def engine(self, name: str) -> Iterator["Engine"]:
-        """The engine of that model, this caller's alone until the end of the `with`; loaded where it is not."""
+        """The engine of that model, loaded if needed, for this caller alone until the end of the `with`."""
         with self._turn:
             try:
                 yield self._engine(name)
@@ -80,7 +80,7 @@ class Models:
             try:
                 with self.engine(name):
                     pass
-            except Exception:  # the question itself will tell
+            except Exception:  # the question itself will say why
                 pass
             finally:
                 self._warming.discard(name)
@@ -110,7 +110,7 @@ class Models:
         stamp = _stamp(run)
         loaded = self._loaded.pop(name, None)
         if loaded is None or loaded.stamp != stamp:
-            loaded = None  # before the next one is read
+            loaded = None  # freed before the next one is read
             while len(self._loaded) >= self.most:
                 del self._loaded[next(iter(self._loaded))]
             give_back()
@@ -154,7 +154,7 @@ def _load(run: RunDir) -> "Engine":
     _import_torch()
     from transformers.utils import logging
 
-    from vqa_core.inference.predict import build_engine
+    from vqa_core.inference.build import build_engine
 
     logging.disable_progress_bar()
     section = run.read_config().get("predict", {}) if run.config.is_file() else {}

@@ -24,9 +24,9 @@ from vqa_core.data.images import ImageError, open_image
 from vqa_core.files import InputError, write_atomically
 
 THUMB, FULL, WHOLE = 256, 2048, 16_383  # longest side in pixels; WHOLE is what a WebP may have
-SMALL = 128  # pixels of the longest side up to which nothing is lost
+SMALL = 128  # pixels of the longest side up to which WebP is lossless
 KEPT_FOR_S = 7 * 86_400  # in the browser
-KEPT_BYTES = 1 << 30  # on disk; past it the oldest quarter goes
+KEPT_BYTES = 1 << 30  # on disk; beyond it the oldest quarter is removed
 AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
 DECODING = threading.BoundedSemaphore(AT_ONCE)
 """Held while the page has a picture decoded in full, which may take 400 MB. One a process, and not to be held twice."""
@@ -57,7 +57,7 @@ class Pictures:
         return self.url(path, side) if path else ""
 
     def path(self, side: int, signature: str, name: str) -> Path:
-        """What an address stands for; an InputError if this server did not make it."""
+        """The file that an address stands for; an InputError if this server did not make the address."""
         if not hmac.compare_digest(signature.encode(), self._sign(f"{side}/{name}").encode()):
             raise InputError("this picture's address was not made by this page.")
         return Path(base64.urlsafe_b64decode(name).decode("utf-8", "surrogateescape"))
@@ -65,7 +65,7 @@ class Pictures:
     def encoded(self, path: Path, side: int) -> Path:
         """The picture as a WebP file; raises ImageError or OSError where it can't be read."""
         stat = path.stat()
-        if not S_ISREG(stat.st_mode):  # to open a pipe would wait for whoever writes to it
+        if not S_ISREG(stat.st_mode):  # opening a pipe would wait for its writer
             raise IsADirectoryError(f"{path} is no file")
         stamp = f"{path.resolve()}\0{stat.st_mtime_ns}\0{stat.st_size}\0{side}"
         digest = hashlib.sha256(stamp.encode("utf-8", "surrogateescape")).hexdigest()
@@ -85,7 +85,7 @@ class Pictures:
         return bytes_.getvalue()
 
     def _keep(self, kept: Path, data: bytes) -> None:
-        """Write a file that can be made again: whole or not there, but not pressed to the disk."""
+        """Write a file that can be made again: whole or absent, but without fsync."""
         kept.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(dir=kept.parent, suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
@@ -99,7 +99,7 @@ class Pictures:
                 self._bytes = self._make_room()
 
     def _make_room(self) -> int:
-        """Remove the oldest files until three quarters of KEPT_BYTES are left; the bytes that are."""
+        """Remove the oldest files until three quarters of KEPT_BYTES are left; return how many bytes are."""
         files = sorted(self._files(), reverse=True)
         left = 0
         for _, size, path in files:

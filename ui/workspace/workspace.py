@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ui.jobs.jobs import Jobs
-from ui.workspace.asked import Asked
 from ui.workspace.datasets import Datasets
+from ui.workspace.history import AnswerHistory
 from ui.workspace.models import Models
 from ui.workspace.pictures import Pictures
 from vqa_core.files import InputError, named
@@ -41,11 +41,11 @@ class Workspace:
         return Models(self.runs)
 
     @cached_property
-    def asked(self) -> Asked:
-        return Asked(self.cache / "asked")
+    def history(self) -> AnswerHistory:
+        return AnswerHistory(self.cache / "asked")
 
     def run_names(self) -> list[str]:
-        """Newest first."""
+        """The names of all runs, newest first."""
         return [run.root.name for run in list_runs(self.runs)]
 
     def run(self, name: str) -> RunDir:

@@ -1,4 +1,4 @@
-"""Confusion: which answer was given how often where which one is right."""
+"""Confusion matrix: how often each answer was given where each answer is right."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from vqa_core.analysis.slicing import OTHER, Bools, Ints, Slicing
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Rows are right answers, columns given ones; `keys` (`key_of`) names both, the commonest first.
+    """Rows are right answers, columns given answers; `keys` (`key_of`) names both, the most frequent first.
 
-    Where there are more answers, `others` of them, OTHER is the last key and stands for them all; the cell where it
+    If there are more answers than keys, the last key is OTHER and stands for the remaining `others`; the cell where it
     meets itself counts wrong answers only.
     """
 
@@ -21,11 +21,11 @@ class Confusion:
 
 
 def confusion(wanted: Slicing, given: Slicing, at: Ints, most: int = 12) -> Confusion:
-    """The matrix of the questions `at`, with some `most` answers apart; `wanted` and `given` have the same keys."""
+    """The matrix of the questions `at`, with about `most` answers of its own; `wanted` and `given` share their keys."""
     codes = wanted.codes[at], given.codes[at]
     counts = np.bincount(np.concatenate(codes), minlength=len(wanted.keys))
     ranked = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    shown = ranked if len(ranked) == most + 1 else ranked[:most]  # one alone needs no stand-in
+    shown = ranked if len(ranked) == most + 1 else ranked[:most]  # OTHER would stand for one answer only
     others = len(ranked) - len(shown)
     row = np.full(len(wanted.keys), len(shown))
     row[shown] = np.arange(len(shown))
@@ -37,13 +37,13 @@ def confusion(wanted: Slicing, given: Slicing, at: Ints, most: int = 12) -> Conf
 
 
 def in_cell(wanted: Slicing, given: Slicing, at: Ints, row: str, column: str) -> Bools:
-    """Which questions lie in that row and column of the matrix of the questions `at`; "" stands for any."""
+    """Mask of the questions in that row and column of the matrix of the questions `at`, (n,); "" means any."""
     mask = np.ones(len(given.codes), dtype=np.bool_)
     if OTHER in (row, column):
-        apart = [key for key in confusion(wanted, given, at).keys if key != OTHER]
+        named = [key for key in confusion(wanted, given, at).keys if key != OTHER]
     for slicing, key in ((wanted, row), (given, column)):
         if key == OTHER:
-            mask &= ~np.isin(slicing.codes, [slicing.keys.index(name) for name in apart])
+            mask &= ~np.isin(slicing.codes, [slicing.keys.index(name) for name in named])
         elif key:
             mask &= slicing.where(key)
     if row == column == OTHER:

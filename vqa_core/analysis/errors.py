@@ -1,6 +1,6 @@
-"""Error analysis: the answers to one split of a run set against the right ones; sliced, filtered, counted.
+"""Error analysis: compare the answers to one split of a run with the right ones; slice, filter and count them.
 
-`answers_of(run, "val")` reads the files once and keeps what it made of them until one changes.
+`answers_of(run, "val")` reads the files once and caches the result until one of them changes.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from vqa_core.analysis.confusion import Confusion, confusion, in_cell
 from vqa_core.analysis.near_misses import count_near_misses, near_miss
 from vqa_core.analysis.slicing import BY, Bools, Floats, Ints, Slicing, key_of, slicing_of
-from vqa_core.apart import apart
+from vqa_core.apart import run_apart
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.competition import SOLUTION
 from vqa_core.data.priors import AnswerPrior
@@ -33,10 +33,10 @@ KEPT = 4  # analyses held in memory
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of the questions. `score` is exact match, None where the right answers are not known.
+    """A part of the questions. `score` is exact match, None if the right answers are not known.
 
-    `confidence` is the mean probability that the model gave its answers, None where it gave none: beside `score` it
-    says how well the model knows when it is right (calibration).
+    `confidence` is the mean probability of the model's answers, None if it gave none; compared with `score` it shows
+    the model's calibration.
     """
 
     key: str
@@ -48,10 +48,10 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The answered questions of a split: `examples`, `predictions` and `references` go together by place.
+    """The answered questions of a split: `examples`, `predictions` and `references` have the same order.
 
-    `references` is None where the right answers are not known; `why` then says what is wrong with those there are, ""
-    if there are none. `asked` counts all questions, answered or not.
+    `references` is None if the right answers are not known; `why` then says what is wrong with the file of them, ""
+    if there is none. `asked` counts all questions, answered or not.
     """
 
     run: RunDir
@@ -74,7 +74,7 @@ class Answers:
 
     @cached_property
     def near(self) -> npt.NDArray[np.object_]:
-        """The kind of near-miss that each answer is, "" for a right one and a real error, (n,)."""
+        """The kind of near-miss of each answer, "" for a right answer or a real error, (n,)."""
         kinds = np.full(len(self), "", dtype=object)
         if self.right is not None and self.references is not None:
             for i in np.flatnonzero(~self.right):
@@ -83,22 +83,22 @@ class Answers:
 
     @cached_property
     def images(self) -> Ints:
-        """A number for each picture, the same for all its questions, (n,)."""
+        """The number of each question's picture, (n,)."""
         return slicing_of(example.image or example.image_id for example in self.examples).codes
 
     @cached_property
     def confidence(self) -> Floats:
-        """The probability of each answer, NaN where the model gave none, (n,)."""
+        """The probability of each answer, NaN if the model gave none, (n,)."""
         values = [np.nan if item.probability is None else item.probability for item in self.predictions]
         return np.array(values, dtype=np.float64)
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Where the question of an id stands."""
+        """Question id -> its position."""
         return {example.question_id: i for i, example in enumerate(self.examples)}
 
     def same_image(self, place: int) -> list[int]:
-        """The places of all questions about the picture of the one at `place`."""
+        """The positions of all questions about the picture of the question at `place`."""
         return [int(i) for i in np.flatnonzero(self.images == self.images[place])]
 
     @cached_property
@@ -108,13 +108,13 @@ class Answers:
 
     @cached_property
     def baseline(self) -> tuple[Interval, Interval] | None:
-        """What guessing without the picture gets on these questions, and how far the model is above that."""
+        """Exact match of guessing without the picture, and by how much the model is better."""
         if self.right is None or self.references is None or not len(self) or not self.run.train.is_file():
             return None
         try:
             questions = {example.question for example in self.examples}
-            guesses = apart(_guesses, self.run, questions, size=self.run.train.stat().st_size)
-        except InputError:  # no training answer to learn from
+            guesses = run_apart(_guess, self.run, questions, size=self.run.train.stat().st_size)
+        except InputError:  # there is no training answer
             return None
         hits = [
             float(guesses[example.question] == reference) for example, reference in zip(self.examples, self.references)
@@ -123,14 +123,14 @@ class Answers:
 
     @cached_property
     def slicings(self) -> dict[str, Slicing]:
-        """Each of BY; answers are the right ones, where they are not known those given."""
+        """The slicing by each of BY; by the right answers, or by the given ones if the right ones are not known."""
         answers = self.references or [item.answer for item in self.predictions]
         return {by: make(self.examples, answers, self.confidence) for by, make in BY.items()}
 
     def slices(self, by: str, at: Ints, most: int = 20) -> tuple[list[Slice], int]:
-        """The parts that the questions `at` fall into by one of BY, and how many there are beyond the `most` listed.
+        """The first `most` parts of the questions `at` by one of BY, and the number of further parts.
 
-        Parts without an order of their own come by the number of wrong answers, then of questions.
+        Parts without an order of their own are sorted by the number of wrong answers, then of questions.
         """
         slicing = self.slicings[by]
         codes = slicing.codes[at]
@@ -138,23 +138,23 @@ class Answers:
         wrong = (
             np.zeros_like(counts) if self.right is None else np.bincount(codes[~self.right[at]], minlength=len(counts))
         )
-        there = np.flatnonzero(counts)
+        present = np.flatnonzero(counts)
         if not slicing.ordered:
-            there = there[np.lexsort((there, -counts[there], -wrong[there]))]
-        found = []
-        for code in there[:most]:
-            mine = at[codes == code]
-            known = self.confidence[mine][~np.isnan(self.confidence[mine])]
+            present = present[np.lexsort((present, -counts[present], -wrong[present]))]
+        slices = []
+        for code in present[:most]:
+            members = at[codes == code]
+            known = self.confidence[members][~np.isnan(self.confidence[members])]
             mean = float(known.mean()) if known.size else None
-            found.append(Slice(slicing.keys[code], int(counts[code]), int(wrong[code]), self._score(mine), mean))
-        return found, max(0, len(there) - most)
+            slices.append(Slice(slicing.keys[code], int(counts[code]), int(wrong[code]), self._score(members), mean))
+        return slices, max(0, len(present) - most)
 
     def near_misses(self, at: Ints) -> dict[str, int]:
-        """How many of the questions `at` are near-misses, by kind."""
+        """The number of near-misses among the questions `at`, by kind."""
         return count_near_misses(self.near[at])
 
     def confusion(self, at: Ints) -> Confusion:
-        """The confusion matrix of the questions `at`; without right answers an empty one."""
+        """The confusion matrix of the questions `at`; empty without right answers."""
         return confusion(*self._answers, at) if self.references is not None else Confusion([], 0, [])
 
     def select(
@@ -168,7 +168,7 @@ class Answers:
         form: str = "",
         ids: Collection[str] | None = None,
     ) -> Ints:
-        """Places of the questions that are all of this; what is empty does not select.
+        """Positions of the questions that match all arguments; an empty argument matches everything.
 
         Args:
             kind: question type.
@@ -191,17 +191,17 @@ class Answers:
         return np.flatnonzero(mask)
 
     def shown(self, show: str) -> Bools:
-        """Which answers are `wrong`, `right` or `near`, by one of SHOWN; all where that is not known, (n,)."""
+        """Mask of the answers that are `show`, one of SHOWN, (n,); all if the right answers are not known."""
         if self.right is None or show == "all":
             return np.ones(len(self), dtype=np.bool_)
         return {"wrong": ~self.right, "right": self.right, "near": np.asarray(self.near != "", dtype=np.bool_)}[show]
 
     def sort(self, at: Ints, order: str) -> Ints:
-        """Surest first (`confident`) or last (`unsure`), those without a confidence at the end; else as they are."""
+        """Sort by confidence, highest first (`confident`) or last (`unsure`), unknown at the end; else unchanged."""
         if order not in ("confident", "unsure"):
             return at
         sign = -1 if order == "confident" else 1
-        return at[np.argsort(sign * self.confidence[at], kind="stable")]  # NaN comes last either way
+        return at[np.argsort(sign * self.confidence[at], kind="stable")]  # NaN is last either way
 
     @cached_property
     def _answers(self) -> tuple[Slicing, Slicing]:
@@ -218,8 +218,8 @@ class Answers:
         )
 
 
-def _guesses(run: RunDir, questions: Collection[str]) -> dict[str, str]:
-    """What the training answers alone would say to each question."""
+def _guess(run: RunDir, questions: Collection[str]) -> dict[str, str]:
+    """Question -> the answer to guess from the training answers alone."""
     prior = AnswerPrior(run.examples("train"))
     return {question: prior.answer(question) for question in questions}
 
@@ -230,10 +230,10 @@ def predicted_splits(run: RunDir) -> list[str]:
 
 
 def answers_of(run: RunDir, split: str) -> Answers:
-    """The answers to a split, read again only where one of the files has changed.
+    """The answers to a split; reads the files again only if one of them has changed.
 
-    The right answers to test are those of `solution.csv` in the dataset folder, where there is one. Raises InputError
-    where there are no questions or no predictions.
+    The right answers to test questions come from `solution.csv` in the dataset folder, if it exists. Raises InputError
+    if there are no questions or no predictions.
     """
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}; choose from {', '.join(SPLITS)}.")
@@ -246,20 +246,20 @@ def answers_of(run: RunDir, split: str) -> Answers:
 
 
 @lru_cache(maxsize=KEPT)
-def _read(run: RunDir, split: str, solution: Path, stamps: tuple[tuple[int, int], ...]) -> Answers:
+def _read(run: RunDir, split: str, solution: Path, _stamps: tuple[tuple[int, int], ...]) -> Answers:
     asked = run.examples(split)
     predictions = read_predictions(run.predictions(split))
     examples = [example for example in asked if example.question_id in predictions]
     references, why = None, ""
     try:
-        references = _references(run, split, examples, solution)
+        references = _read_references(run, split, examples, solution)
     except InputError as error:
         why = str(error)
     given = [predictions[example.question_id] for example in examples]
     return Answers(run, split, len(asked), examples, given, references, why)
 
 
-def _references(run: RunDir, split: str, examples: list[Example], solution: Path) -> list[str] | None:
+def _read_references(run: RunDir, split: str, examples: list[Example], solution: Path) -> list[str] | None:
     if split != "test":
         known = {example.question_id: example.answer for example in examples}
     elif solution.is_file():
@@ -268,9 +268,9 @@ def _references(run: RunDir, split: str, examples: list[Example], solution: Path
         known = {name: answers[0] for name, answers in read_solution(solution, columns).items()}
     else:
         return None
-    lacking = [example.question_id for example in examples if known.get(example.question_id) is None]
-    if lacking:
+    missing = [example.question_id for example in examples if known.get(example.question_id) is None]
+    if missing:
         raise InputError(
-            f"{split}: {len(lacking)} of {len(examples)} questions have no right answer: {named(lacking)}."
+            f"{split}: {len(missing)} of {len(examples)} questions have no right answer: {named(missing)}."
         )
     return [str(known[example.question_id]) for example in examples]

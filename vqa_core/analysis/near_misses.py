@@ -1,7 +1,7 @@
-"""Near-misses: wrong answers that differ from the right one in form only, by the rule that makes the two one.
+"""Near-misses: wrong answers that differ from the right one only in form, by the rule that makes the two equal.
 
-An exact-match server counts them as wrong, so each kind says how much a better spelling would give; a real error stays
-one. The rules go by form, not by meaning, and where a form is doubtful they say no: `news` is not the plural of `new`.
+An exact-match server counts them as wrong, so the count of each kind shows what a better spelling would gain. The rules
+compare forms, not meanings, and say no in doubtful cases: `news` is not the plural of `new`.
 """
 
 import re
@@ -35,7 +35,7 @@ _IRREGULAR = {
 _NEVER_PLURAL = """
     news lens yes this does plus tennis christmas canvas atlas series species always perhaps texas paris means physics
     mathematics thus mars chaos virus bonus cactus circus octopus walrus campus iris
-"""  # end in s and are no plurals, whatever word the rest may be
+"""  # end in s but are no plurals, even if the rest is a word
 
 _PARTICLES = {"은": True, "는": False, "이": True, "가": False, "을": True, "를": False, "으로": True, "로": False}
 _PARTICLES_OF_ANY = ("에서", "에", "의")
@@ -45,52 +45,52 @@ _HA = re.compile(r"(?<=[가-힣])(?:합니다|해요|하다|한다|함)$")
 
 
 def near_miss(answer: str, reference: str) -> str:
-    """The kind, a name in RULES or `combined`, by which a wrong answer is the right one in another form; "" if none is.
+    """The kind of near-miss, a name in RULES or `combined`; "" if the answer is right or a real error.
 
-    The first rule that alone makes the two one gives its name; `combined` needs several. An empty text is near none.
+    It is the first rule that alone makes the two equal, or `combined` if it takes several. An empty text is never near.
     """
     return _near_miss(strip(answer), strip(reference)) if answer != reference else ""
 
 
 def count_near_misses(kinds: Iterable[str]) -> dict[str, int]:
-    """How many there are of each kind, in the order of KINDS, those that do not occur left out."""
-    found = Counter(kinds)
-    return {kind: found[kind] for kind in KINDS if found[kind]}
+    """The number of each kind that occurs, in the order of KINDS."""
+    counts = Counter(kinds)
+    return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
 
 @lru_cache(maxsize=2**14)
 def _near_miss(answer: str, reference: str) -> str:
-    if not _joined(answer) or not _joined(reference):
+    if not _join(answer) or not _join(reference):
         return ""
-    if answer == reference:  # until a moment ago they differed in white space or Unicode form
+    if answer == reference:  # they differed only in what `strip` changes: white space or Unicode form
         return "spelling"
     for kind, rule in RULES.items():
         if rule(answer, reference):
             return kind
-    answer, reference = (_simple(text) for text in (answer, reference))
+    answer, reference = (_simplify(text) for text in (answer, reference))
     return "combined" if any(rule(answer, reference) for rule in RULES.values()) else ""
 
 
-def _simple(text: str) -> str:
-    """Every rule that works on one text alone, one after the other; white space and words are left."""
-    return " ".join(_number(_without_articles(_without_marks(casefold(text), " "))).split())
+def _simplify(text: str) -> str:
+    """Apply all rules that change one text; words and white space stay."""
+    return " ".join(_write_digits(_drop_articles(_drop_marks(casefold(text), " "))).split())
 
 
-def _without_marks(text: str, gap: str = "") -> str:
-    """Punctuation made `gap` (an apostrophe nothing), but for what belongs to a number: `1.5`, `-5`, `12:30`."""
+def _drop_marks(text: str, gap: str = "") -> str:
+    """Replace punctuation by `gap` (apostrophes by nothing), except in numbers: `1.5`, `-5`, `12:30`."""
     kept = {match.start() for match in _KEPT.finditer(text)}
     return _MARKS.sub(
         lambda match: match[0] if match.start() in kept else "" if match[0] in _APOSTROPHES else gap, text
     )
 
 
-def _joined(text: str) -> str:
-    """Without punctuation and spaces; digits apart stay apart."""
-    return _SPACE.sub("", _without_marks(text).strip())
+def _join(text: str) -> str:
+    """Drop punctuation and spaces, except spaces between digits."""
+    return _SPACE.sub("", _drop_marks(text).strip())
 
 
-def _without_articles(text: str) -> str:
-    """`a`, `an`, `the` dropped before a word of two letters or more: `vitamin a` and the choice `a b` keep theirs."""
+def _drop_articles(text: str) -> str:
+    """Drop `a`, `an`, `the` before a word of two letters or more: `vitamin a` and the choice `a b` keep theirs."""
     words = text.split()
     return " ".join(
         word
@@ -99,7 +99,7 @@ def _without_articles(text: str) -> str:
     )
 
 
-def _number(text: str) -> str:
+def _write_digits(text: str) -> str:
     """`two` -> `2`, `두 마리` -> `2마리`."""
     counted = _COUNTED.fullmatch(text)
     if counted:
@@ -108,20 +108,20 @@ def _number(text: str) -> str:
 
 
 def _same_number(a: str, b: str) -> bool:
-    """The same after `_number`, or `3` and `3개`; `3시` and `3분` are not."""
-    a, b = _number(a), _number(b)
+    """Whether two texts are equal after `_write_digits`, or like `3` and `3개`; `3시` and `3분` are not."""
+    a, b = _write_digits(a), _write_digits(b)
     return a == b or any(
         re.fullmatch(rf"\d+({_COUNTERS})", x) and re.sub(r"\D", "", x) == y for x, y in ((a, b), (b, a))
     )
 
 
-def _plurals(a: str, b: str) -> bool:
-    """The same words, some of them in the plural on one side."""
+def _differ_in_plurals(a: str, b: str) -> bool:
+    """Whether two texts have the same words, with some of them in the plural in one text."""
     left, right = a.split(), b.split()
-    return len(left) == len(right) and all(x == y or _plural(x, y) or _plural(y, x) for x, y in zip(left, right))
+    return len(left) == len(right) and all(x == y or _is_plural(x, y) or _is_plural(y, x) for x, y in zip(left, right))
 
 
-def _plural(many: str, one: str) -> bool:
+def _is_plural(many: str, one: str) -> bool:
     many, one = many.casefold(), one.casefold()
     if _IRREGULAR.get(many) == one:
         return True
@@ -134,50 +134,51 @@ def _plural(many: str, one: str) -> bool:
     return many == one + "s" or (one.endswith("o") and many == one + "es")
 
 
-def _particles(a: str, b: str) -> bool:
-    """One is the other with a Korean particle that fits its last syllable; `강의` is not `강`: two syllables at least.
+def _differ_in_particle(a: str, b: str) -> bool:
+    """Whether one text is the other plus a Korean particle that fits its last syllable.
 
-    `도`, `만`, `와` and `과` say more than the word (`제주도`), so they are not among them.
+    The word must have two syllables: `강의` is not `강`. The particles `도`, `만`, `와` and `과` add meaning, and may
+    belong to the word (`제주도`), so they don't count.
     """
     long, short = (a, b) if len(a) > len(b) else (b, a)
     if not re.search("[가-힣]{2}$", short) or not long.startswith(short):
         return False
     particle = long.removeprefix(short)
-    if particle == "로" and _final(short) == 8:
+    if particle == "로" and _final_consonant(short) == 8:
         return True
-    return particle in _PARTICLES_OF_ANY or _PARTICLES.get(particle) == (_final(short) > 0)
+    return particle in _PARTICLES_OF_ANY or _PARTICLES.get(particle) == (_final_consonant(short) > 0)
 
 
-def _stem(text: str) -> str:
-    """Without a Korean sentence ending: `의자입니다` -> `의자`; `없어요` and `없다` -> `없-`, which is no noun."""
+def _drop_ending(text: str) -> str:
+    """Drop a Korean sentence ending: `의자입니다` -> `의자`; `없어요` and `없다` -> `없-`, which is no noun."""
     if text in ("아니오", "아니요"):
         return "아니오"
     if _HA.search(text):
         return _HA.sub("하-", text)
     verb = _VERB.sub("", text)
-    if verb != text and re.search("[가-힣]$", verb) and _final(verb):
+    if verb != text and re.search("[가-힣]$", verb) and _final_consonant(verb):
         return verb + "-"
     noun = _COPULA.sub("", text)
     return noun if len(noun) >= 2 else text
 
 
-def _final(text: str) -> int:
-    """The final consonant of a Korean text's last syllable: 0 for none, 8 for ㄹ, as Unicode composes syllables."""
+def _final_consonant(text: str) -> int:
+    """The final consonant of a Korean text's last syllable in Unicode's numbering: 0 for none, 8 for ㄹ."""
     return (ord(text[-1]) - 0xAC00) % 28
 
 
-def _after(change: Texts) -> Pairs:
+def _equal_after(change: Texts) -> Pairs:
     return lambda a, b: change(a) == change(b)
 
 
 RULES: dict[str, Pairs] = {
-    "case": _after(casefold),
-    "spelling": _after(_joined),
-    "article": _after(_without_articles),
+    "case": _equal_after(casefold),
+    "spelling": _equal_after(_join),
+    "article": _equal_after(_drop_articles),
     "number": _same_number,
-    "plural": _plurals,
-    "particle": _particles,
-    "ending": _after(_stem),
+    "plural": _differ_in_plurals,
+    "particle": _differ_in_particle,
+    "ending": _equal_after(_drop_ending),
 }
 """Kinds by name: upper and lower case; punctuation and spaces; articles; number words and counters; English plurals;
 Korean particles; Korean sentence endings."""

@@ -1,4 +1,4 @@
-"""Paired errors: two runs' answers to the same questions side by side, and where one is right and the other is not."""
+"""Paired errors: the answers of two runs to the same questions, and where only one of them is right."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,7 +15,7 @@ PAIRS = ("only_a", "only_b", "both_wrong", "both_right", "differ")
 
 @dataclass(frozen=True, eq=False)
 class PairedErrors:
-    """Answers `a` beside those of `b` to the same questions; made by `pair`."""
+    """Answers `a` and `b` to the same questions. Create it with `pair`."""
 
     a: Answers
     b: Answers
@@ -23,12 +23,12 @@ class PairedErrors:
 
     @cached_property
     def others(self) -> list[int]:
-        """By place in `a`, the place in `b`."""
+        """The position in `b` of each question of `a`."""
         return [self.b.place[example.question_id] for example in self.a.examples]
 
     @cached_property
     def masks(self) -> dict[str, Bools]:
-        """The questions of `a` of which each of PAIRS is true, (n,); without right answers only `differ` ever is."""
+        """Each of PAIRS -> mask of the questions of `a`, (n,); without right answers all but `differ` are false."""
         answers = zip(self.a.predictions, self.others)
         differ = np.array([mine.answer != self.b.predictions[i].answer for mine, i in answers], dtype=np.bool_)
         if self.a.right is None or self.a.references is None:
@@ -40,7 +40,7 @@ class PairedErrors:
 
 @lru_cache(maxsize=KEPT)
 def pair(a: Answers, b: Answers) -> PairedErrors:
-    """Put two runs side by side. Raises InputError unless `b` answers all the questions that `a` does."""
+    """Pair the answers of two runs. Raises InputError unless `b` answers all the questions that `a` does."""
     different = [
         example.question_id
         for example in a.examples
@@ -50,8 +50,8 @@ def pair(a: Answers, b: Answers) -> PairedErrors:
     ]
     if different:
         raise InputError(
-            f"the {a.split} questions of {a.run.root} and {b.run.root} are not the same: {len(different)} ids stand "
-            f"for different ones, such as {named(different)}. Compare runs of the same data."
+            f"the {a.split} questions of {a.run.root} and {b.run.root} are not the same: {len(different)} ids mean "
+            f"different ones, such as {named(different)}. Compare runs of the same data."
         )
     references = None
     if a.references is not None:

@@ -1,8 +1,8 @@
 """The review CSV: answers for a person with a spreadsheet. Nothing reads it back, and it is no submission.
 
-What a spreadsheet would run as a formula gets an apostrophe in front, so the texts are not always those of the dataset;
-`submission.csv` keeps every byte. That holds within a text too, where a cell begins for a spreadsheet that separates
-them by semicolons, as those of many countries do.
+A text that a spreadsheet would run as a formula gets an apostrophe in front, so it may differ from the dataset's;
+`submission.csv` keeps every byte. This also applies after a semicolon inside a text, where a new cell starts for the
+spreadsheets of many countries.
 """
 
 import csv
@@ -17,10 +17,10 @@ _FORMULA = re.compile(r"(^|[;\t\r\n])(\s*[=+\-@＝＋－＠]|^[\t\r])")
 
 
 def review_csv(answers: Answers, places: Iterable[int], tags: Mapping[str, Sequence[str]]) -> bytes:
-    """The answers at `places` in that order: UTF-8 with a byte-order mark, as Excel wants it, line ends CRLF.
+    """The answers at `places`, in that order, as UTF-8 with a byte-order mark, as Excel wants it, and CRLF line ends.
 
-    `reference` and `right` (yes or no) are empty where the right answers are not known, `confidence` where the model
-    gave none. Half a surrogate pair, which no file can hold, is written as its escape.
+    `reference` and `right` (yes or no) are empty if the right answers are not known, `confidence` if the model gave
+    none. Half a surrogate pair, which UTF-8 cannot encode, is written as its escape.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
@@ -43,5 +43,5 @@ def review_csv(answers: Answers, places: Iterable[int], tags: Mapping[str, Seque
 
 
 def cell(text: str) -> str:
-    """`text` as a spreadsheet will show it: never a formula."""
+    """Make sure that a spreadsheet shows `text` instead of running it as a formula."""
     return _FORMULA.sub(r"\1'\2", text)

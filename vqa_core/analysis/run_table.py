@@ -1,7 +1,7 @@
-"""The table of runs: what the files of each run say of it in one row, and how it compares with the pinned baseline.
+"""The table of runs: one row per run, read from its files, and the comparison with the pinned baseline.
 
-What is read from a file is kept until the file changes, so that a table of hundreds of runs costs little more than
-asking the disk when each file was written.
+The contents of a file are cached until it changes, so a table of hundreds of runs costs little more than a `stat` of
+each file.
 """
 
 import statistics
@@ -11,28 +11,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vqa_core.files import InputError, read_json, read_json_lines, write_json
+from vqa_core.files import InputError, read_json, read_json_lines, stamp_of, write_json
+from vqa_core.runs.metrics import seconds_per_step
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir, list_runs
-from vqa_core.scoring.comparison import Paired, compare, differing_settings
+from vqa_core.scoring.comparison import Paired, compare
+from vqa_core.settings import differing_settings
 from vqa_core.submission.history import list_submissions
 
 STATUSES = ("started", "prepared", "partly trained", "trained", "predicted", "scored", "submitted")
-"""How far a run has come, by the files it has."""
+"""The progress of a run, by the files it has."""
 
 PIN = "baseline.json"
-KEPT = 4096  # files whose contents are kept in memory
+KEPT = 4096  # files to cache
 
 T = TypeVar("T")
 Stamp = tuple[str, int, int]
-"""A file: path, time of its last change in ns, size in bytes; the two numbers are 0 where it is not there."""
+"""A file: path, modification time in ns, size in bytes; both numbers are 0 if it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How right answers are: the mean of `metric` over `n` questions.
+    """The mean of `metric` over `n` questions.
 
-    `low` and `high` are None where no interval is known: training measures on a few questions while it goes on.
+    `low` and `high` are None if there is no interval, as for the accuracy that training measures on a few questions.
     """
 
     metric: str
@@ -46,9 +48,9 @@ class Measure:
 class RunRow:
     """A run in one row.
 
-    `data` is what was given as `--data`; `stage` what is trained ("" where nothing is); `speed` questions a second in
-    training; `public_score` that of the newest submission that has one, as it was typed; `changed` seconds since 1970;
-    `problems` says what of the run could not be read, a sentence each.
+    `data` is the value of `--data`; `stage` is what is trained ("" for nothing); `speed` is in questions per second of
+    training; `public_score` is that of the newest submission with one, as typed; `changed` is in seconds since 1970;
+    `problems` says what could not be read, one sentence each.
     """
 
     name: str
@@ -65,7 +67,7 @@ class RunRow:
 
 
 def read_rows(folder: Path) -> list[RunRow]:
-    """A row for each run below `folder`, newest first. A damaged file empties its part of the row, no more."""
+    """One row per run below `folder`, newest first. A damaged file leaves only its part of the row empty."""
     return [read_row(run) for run in list_runs(folder)]
 
 
@@ -89,21 +91,21 @@ def read_row(run: RunDir) -> RunRow:
         problems.extend([problem] if problem else [])
         return value
 
-    config = part("config", _config)
-    model = part("model", _config)
-    scores = part("score", _scores)
+    config = part("config", _read_config)
+    model = part("model", _read_config)
+    scores = part("score", _read_scores)
     dataset, train = _section(config, "dataset"), _section(config, "train")
     kind = str(_section(model, "stage").get("name", "")) or str(train.get("stage", ""))
-    there = {name for name, stamp in stamps.items() if stamp[1]}
+    present = {name for name, stamp in stamps.items() if stamp[1]}
     return RunRow(
         name=run.root.name,
-        status=_status(there, any(size for _, _, size in answers), bool(dataset)),
+        status=_find_status(present, any(size for _, _, size in answers), bool(dataset)),
         data=str(dataset.get("source", "")),
         stage=kind,
-        validation=scores.get("val") or _while_training(model),
+        validation=scores.get("val") or _validation_of(model),
         test=scores.get("test"),
-        speed=_speed(part("metrics", _seconds_a_step), train, _section(model, "trained")),
-        public_score=part("submissions", _public_score),
+        speed=_compute_speed(part("metrics", _read_step_seconds), train, _section(model, "trained")),
+        public_score=part("submissions", _read_public_score),
         changed=max(time for _, time, _ in (*stamps.values(), *answers)) / 1e9,
         config=config,
         problems=tuple(problems),
@@ -113,8 +115,8 @@ def read_row(run: RunDir) -> RunRow:
 def differences(baseline: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """`{"train.seed": (0, 1)}`: settings of the baseline and of a run that differ.
 
-    A section that one of the two has not is one line, `train.*`. Of the data, its name stands for it, and only where
-    the questions differ: where it lies and how it was read don't count.
+    A section that only one of them has is one entry, `train.*`. Data differ only if the questions do, whatever their
+    folder and columns, and are one entry with the names of both.
     """
     ours, theirs = (dict(each) for each in (baseline, config))
     data = [_section(each, "dataset") for each in (ours, theirs)]
@@ -131,25 +133,25 @@ def differences(baseline: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
 
 
 def against(run: RunDir, baseline: RunDir, split: str = "val") -> Paired | None:
-    """Exact match of `run` (a) and `baseline` (b) on the same questions of a split.
+    """Exact match of `run` (a) against `baseline` (b) on the same questions of a split.
 
-    None where the two have no answers to the same questions, or the right answers are not known.
+    None if the two have no answers to the same questions, or if the right answers are not known.
     """
     files = [of.root / f"{split}.jsonl" for of in (run, baseline)]
     answers = [of.predictions(split) for of in (run, baseline)]
-    return _paired(*(_stamp(path) for path in (*files, *answers)))
+    return _compare_files(*(_stamp(path) for path in (*files, *answers)))
 
 
 def pinned(folder: Path) -> str:
-    """The name of the baseline of the runs below `folder`; "" where none is pinned or the run is gone."""
-    value, _ = _config(_stamp(folder / PIN))
+    """The name of the baseline of the runs below `folder`; "" if none is pinned, or if the run is gone."""
+    value, _ = _read_config(_stamp(folder / PIN))
     name = value.get("run", "")
     known = isinstance(name, str) and name in {run.root.name for run in list_runs(folder)}
     return name if known else ""
 
 
 def pin(folder: Path, name: str) -> None:
-    """Make the run `name` the baseline of the runs below `folder`; "" unpins it."""
+    """Pin the run `name` as the baseline of the runs below `folder`; "" unpins it."""
     if name:
         write_json(folder / PIN, {"run": name})
     else:
@@ -157,11 +159,7 @@ def pin(folder: Path, name: str) -> None:
 
 
 def _stamp(path: Path) -> Stamp:
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path), 0, 0
-    return str(path), stat.st_mtime_ns, stat.st_size
+    return str(path), *stamp_of(path)
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -169,20 +167,20 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
-def _status(there: Collection[str], answered: bool, prepared: bool) -> str:
+def _find_status(present: Collection[str], answered: bool, prepared: bool) -> str:
     marks = {
-        "submitted": "submission" in there,
-        "scored": "score" in there,
+        "submitted": "submission" in present,
+        "scored": "score" in present,
         "predicted": answered,
-        "trained": "model" in there,
-        "partly trained": "metrics" in there,
-        "prepared": prepared and "data" in there,
+        "trained": "model" in present,
+        "partly trained": "metrics" in present,
+        "prepared": prepared and "data" in present,
     }
     return next((status for status, reached in marks.items() if reached), "started")
 
 
-def _object(stamp: Stamp) -> tuple[Mapping[str, Any], str]:
-    """A JSON object, and what is wrong with its file; {} where there is none."""
+def _read_object(stamp: Stamp) -> tuple[Mapping[str, Any], str]:
+    """The JSON object in a file, {} if the file is missing, and what is wrong with the file."""
     if not stamp[1]:
         return {}, ""
     try:
@@ -192,60 +190,55 @@ def _object(stamp: Stamp) -> tuple[Mapping[str, Any], str]:
     return (
         (value, "")
         if isinstance(value, dict)
-        else ({}, f"{stamp[0]} holds no JSON object. Correct it, or move it away.")
+        else ({}, f"{stamp[0]} is not a JSON object. Correct it, or move it away.")
     )
 
 
-_config = lru_cache(KEPT)(_object)
+_read_config = lru_cache(KEPT)(_read_object)
 
 
 @lru_cache(KEPT)
-def _scores(stamp: Stamp) -> tuple[Mapping[str, Measure], str]:
-    """By split."""
-    scores, problem = _object(stamp)
-    found = {}
+def _read_scores(stamp: Stamp) -> tuple[Mapping[str, Measure], str]:
+    """Split -> its score, and what is wrong with the file."""
+    scores, problem = _read_object(stamp)
+    measures = {}
     for split, score in scores.items():
         try:
             metric = score["metric"]
             overall = score["overall"][metric]
             numbers = (float(overall["value"]), int(overall["n"]), float(overall["low"]), float(overall["high"]))
         except (KeyError, TypeError, ValueError):
-            problem = problem or f"{stamp[0]} holds no score of {split!r}. Write it with `python -m eval.score`."
+            problem = problem or f"{stamp[0]} has no valid score of {split!r}. Write it with `python -m eval.score`."
             continue
-        found[split] = Measure(str(metric), *numbers)
-    return found, problem
+        measures[split] = Measure(str(metric), *numbers)
+    return measures, problem
 
 
-def _while_training(model: Mapping[str, Any]) -> Measure | None:
-    """What training measured of the weights that it kept."""
-    found = _section(model, "validation")
+def _validation_of(model: Mapping[str, Any]) -> Measure | None:
+    """The validation accuracy that training measured for the weights it kept."""
+    validation = _section(model, "validation")
     try:
-        return Measure("exact", float(found["accuracy"]), int(found["questions"])) if found else None
+        return Measure("exact", float(validation["accuracy"]), int(validation["questions"])) if validation else None
     except (KeyError, TypeError, ValueError):
         return None
 
 
 @lru_cache(KEPT)
-def _seconds_a_step(stamp: Stamp) -> tuple[float | None, str]:
-    """The median over the intervals between lines of metrics, those with a validation in them left out."""
+def _read_step_seconds(stamp: Stamp) -> tuple[float | None, str]:
+    """The median seconds per step over the intervals between lines of metrics, without those with a validation."""
     if not stamp[1]:
         return None, ""
-    paces, before = [], None
     try:
-        for row in read_json_lines(Path(stamp[0])):
-            at = (row["step"], row["seconds"]) if "loss" in row else None
-            if at and before and at[0] > before[0] and at[1] > before[1]:
-                paces.append((at[1] - before[1]) / (at[0] - before[0]))
-            before = at
+        paces = seconds_per_step(read_json_lines(Path(stamp[0])))
     except (InputError, OSError) as error:
         return None, str(error)
     except (KeyError, TypeError):
-        return None, f"{stamp[0]} holds a line that is no metrics of a training, so its speed is not known."
+        return None, f"{stamp[0]} has a line that is not a training metric, so the training speed is not known."
     return (statistics.median(paces) if paces else None), ""
 
 
-def _speed(seconds: float | None, train: Mapping[str, Any], trained: Mapping[str, Any]) -> float | None:
-    """Questions a second: those of a mean step where training ended, else those of a full step."""
+def _compute_speed(seconds: float | None, train: Mapping[str, Any], trained: Mapping[str, Any]) -> float | None:
+    """Questions per second, from the mean step if training has ended, else from a full step."""
     try:
         if trained.get("steps"):
             questions = float(trained["questions"]) / float(trained["steps"])
@@ -257,8 +250,8 @@ def _speed(seconds: float | None, train: Mapping[str, Any], trained: Mapping[str
 
 
 @lru_cache(KEPT)
-def _public_score(stamp: Stamp) -> tuple[str, str]:
-    """That of the newest submission that has one; the folder's time changes when a score is told."""
+def _read_public_score(stamp: Stamp) -> tuple[str, str]:
+    """The score of the newest submission that has one; entering a score changes the folder's modification time."""
     if not stamp[1]:
         return "", ""
     try:
@@ -269,8 +262,8 @@ def _public_score(stamp: Stamp) -> tuple[str, str]:
 
 
 @lru_cache(KEPT)
-def _paired(*stamps: Stamp) -> Paired | None:
-    """`stamps` are those of both runs' questions and of both runs' answers."""
+def _compare_files(*stamps: Stamp) -> Paired | None:
+    """Compare two runs; `stamps` are those of both files of questions, then of both files of answers."""
     if not all(stamp[1] for stamp in stamps):
         return None
     paths = [Path(stamp[0]) for stamp in stamps]

@@ -1,4 +1,4 @@
-"""Slicing: the questions of a split put into parts: by what is asked, what is right, and how sure the model was."""
+"""Slicing: divide the questions of a split by question, by right answer, or by the model's confidence."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -11,10 +11,10 @@ import numpy.typing as npt
 from vqa_core.answers import answer_type, question_length, question_type
 from vqa_core.runs.examples import Example
 
-OTHER = "*"  # stands for all answers that have no row of their own in a confusion matrix
+OTHER = "*"  # all answers without a row of their own in a confusion matrix
 UNKNOWN = "unknown"
 CONFIDENCE_EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
-QUESTIONS_AN_IMAGE = {1: "1", 2: "2", 4: "3-4", 9: "5-9", 14: "10-14"}  # up to so many: the part's name
+QUESTIONS_PER_IMAGE = {1: "1", 2: "2", 4: "3-4", 9: "5-9", 14: "10-14"}  # up to so many: the part's name
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -23,20 +23,20 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Slicing:
-    """What part each question belongs to: `keys[codes[i]]`; `ordered` where the keys have an order of their own."""
+    """The part of each question, `keys[codes[i]]`; `ordered` if the keys have an order of their own."""
 
     keys: list[str]
     codes: Ints
     ordered: bool = False
 
     def where(self, key: str) -> Bools:
-        """Which questions are of that part; none if there is no such part."""
+        """Mask of the questions in that part; all false if there is no such part."""
         at = self.keys.index(key) if key in self.keys else -1
         return np.asarray(self.codes == at, dtype=np.bool_)
 
 
 def slicing_of(labels: Iterable[str], order: Sequence[str] | None = None) -> Slicing:
-    """A part for each label, in `order` where it is given, else as they come first."""
+    """One part per label, in `order` if given, else in order of first appearance."""
     labels = list(labels)
     keys = list(dict.fromkeys(labels))
     if order is not None:
@@ -51,39 +51,39 @@ def key_of(answer: str) -> str:
 
 
 def answer_of(key: str) -> str:
-    """The answer that `key_of` made the key of."""
+    """The answer of a key; the inverse of `key_of`."""
     return key.removeprefix("\\")
 
 
-def _by_question_type(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_question_type(examples: Sequence[Example], _answers: Sequence[str], _confidence: Floats) -> Slicing:
     kinds = {question: question_type(question) for question in {example.question for example in examples}}
     return slicing_of(kinds[example.question] for example in examples)
 
 
-def _by_answer_type(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_answer_type(_examples: Sequence[Example], answers: Sequence[str], _confidence: Floats) -> Slicing:
     kinds = {answer: answer_type(answer) for answer in set(answers)}
     return slicing_of(kinds[answer] for answer in answers)
 
 
-def _by_answer(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_answer(_examples: Sequence[Example], answers: Sequence[str], _confidence: Floats) -> Slicing:
     return slicing_of(map(key_of, answers))
 
 
-def _by_question_length(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_question_length(examples: Sequence[Example], _answers: Sequence[str], _confidence: Floats) -> Slicing:
     return slicing_of((question_length(example.question) for example in examples), ["1-4", "5-6", "7-8", "9-12", "13+"])
 
 
-def _by_questions_an_image(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_questions_per_image(examples: Sequence[Example], _answers: Sequence[str], _confidence: Floats) -> Slicing:
     images = [example.image or example.image_id for example in examples]
     counts = Counter(images)
     names = {
-        count: next((name for most, name in QUESTIONS_AN_IMAGE.items() if count <= most), "15+")
+        count: next((name for most, name in QUESTIONS_PER_IMAGE.items() if count <= most), "15+")
         for count in set(counts.values())
     }
-    return slicing_of((names[counts[image]] for image in images), [*QUESTIONS_AN_IMAGE.values(), "15+"])
+    return slicing_of((names[counts[image]] for image in images), [*QUESTIONS_PER_IMAGE.values(), "15+"])
 
 
-def _by_confidence(examples: Sequence[Example], answers: Sequence[str], confidence: Floats) -> Slicing:
+def _by_confidence(_examples: Sequence[Example], _answers: Sequence[str], confidence: Floats) -> Slicing:
     names = [f"{low:g}-{high:g}" for low, high in pairwise(CONFIDENCE_EDGES)]
     bins = np.digitize(confidence, CONFIDENCE_EDGES[1:-1])
     labels = (UNKNOWN if np.isnan(value) else names[bin_] for value, bin_ in zip(confidence, bins))
@@ -95,8 +95,8 @@ BY: dict[str, Callable[[Sequence[Example], Sequence[str], Floats], Slicing]] = {
     "answer_type": _by_answer_type,
     "answer": _by_answer,
     "question_length": _by_question_length,
-    "questions_an_image": _by_questions_an_image,
+    "questions_an_image": _by_questions_per_image,
     "confidence": _by_confidence,
 }
-"""Ways to slice, by name: examples, their right answers (the ones given, where those are not known) and the
-probability of each answer, NaN for none, -> Slicing. The keys of `answer` are made by `key_of`."""
+"""Ways to slice, by name: from examples, their right answers (or, if unknown, the given ones) and the probability of
+each answer (NaN for none) to a Slicing. `key_of` makes the keys of `answer`."""

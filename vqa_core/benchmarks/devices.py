@@ -1,4 +1,4 @@
-"""The device that arithmetic runs on: what it is, waiting for it, its memory, and how fast it multiplies matrices."""
+"""The device that computes: its description, synchronisation, memory, and the speed of matrix products."""
 
 import shutil
 import subprocess
@@ -8,12 +8,12 @@ import torch
 
 
 def describe_device(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
-    """What a reader needs to judge a time by, beside `describe_machine`."""
-    found = {"threads": str(torch.get_num_threads()), "format": str(dtype).removeprefix("torch.")}
-    return {"device": _gpu(device)} | found if device.type == "cuda" else found
+    """What a reader needs to judge a time, in addition to `describe_machine`."""
+    facts = {"threads": str(torch.get_num_threads()), "format": str(dtype).removeprefix("torch.")}
+    return {"device": _describe_gpu(device)} | facts if device.type == "cuda" else facts
 
 
-def _gpu(device: torch.device) -> str:
+def _describe_gpu(device: torch.device) -> str:
     properties = torch.cuda.get_device_properties(device)
     text = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
     if not shutil.which("nvidia-smi"):
@@ -21,21 +21,21 @@ def _gpu(device: torch.device) -> str:
     fields = "driver_version,clocks.sm,clocks.max.sm,power.limit"
     query = ["nvidia-smi", f"--id={device.index or 0}", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-        driver, clock, most, power = (value.strip() for value in done.stdout.split(","))
+        output = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        driver, clock, most, power = (value.strip() for value in output.split(","))
     except (OSError, subprocess.SubprocessError, ValueError):
         return text
     return f"{text}, driver {driver}, clock {clock} of {most}, power limit {power}"
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all that it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int, seconds: float = 2.0) -> float:
-    """FLOP/s of multiplying two square matrices: the best that was seen within `seconds`."""
+    """FLOP/s of multiplying two square matrices: the best within `seconds`."""
     left = torch.randn(size, size, device=device, dtype=dtype)
     right = torch.randn(size, size, device=device, dtype=dtype)
     times: list[float] = []
@@ -51,12 +51,12 @@ def matmul_rate(device: torch.device, dtype: torch.dtype, size: int, seconds: fl
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes of the device in use since `reset_peak_memory`; 0 on a CPU."""
+    """Peak of the device's bytes in use since `reset_peak_memory`; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting anew, with what is not in use handed back."""
+    """Release unused memory and restart the count of `peak_memory`."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,22 +1,22 @@
-"""How much work a workload takes, by arithmetic alone: what counters must show, and what a clock is held against.
+"""The work of a workload by arithmetic alone: what counters must show, and what times are compared with.
 
-I images, Q questions, P prefix tokens of an image (head of the prompt and image tokens), S branch tokens of a question
-(itself and the prompt after it), D tokens fed after them (generated, or taught); d width, L layers, V vocabulary.
+I images, Q questions, P prefix tokens per image (start of the prompt and image tokens), S branch tokens per question
+(itself and the prompt after it), D tokens fed after them (generated or learnt); d width, L layers, V vocabulary.
 
     separate   Q (P + S + D) tokens, Q encodes       each question on its own, as LLaVA's model_vqa.py does
-    shared     I P + Q (S + D) tokens, I encodes     the prefix once an image
+    shared     I P + Q (S + D) tokens, I encodes     the prefix once per image
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TRAINED_PASSES = 2.0  # forward, and the activations' gradient; a frozen language model has no weight gradients
+TRAINED_PASSES = 2.0  # forward and gradient of activations; a frozen language model has no weight gradients
 TRAINED_ATTENTION_PASSES = 3.5  # 2 products forward, 5 backward (FlashAttention-2, arXiv 2307.08691, section 4.1)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Questions about images, by their numbers of tokens; `branches` and `fed` are sums over all questions."""
+    """Questions about images as numbers of tokens; `branches` and `fed` are sums over all questions."""
 
     images: int
     questions: int
@@ -26,12 +26,12 @@ class Workload:
 
     @classmethod
     def uniform(cls, images: int, questions: int, prefix: int = 286, branch: int = 20, fed: int = 2) -> "Workload":
-        """All questions alike; the defaults are a prompt of 30 tokens, 256 image tokens and answers of two tokens."""
+        """Equal questions; the defaults are a prompt of 30 tokens, 256 image tokens and answers of two tokens."""
         return cls(images, questions, prefix, questions * branch, questions * fed)
 
     @classmethod
     def of(cls, prefix: int, groups: Sequence[Sequence[tuple[int, int]]]) -> "Workload":
-        """From (S, D) of every question, grouped by image."""
+        """A workload from (S, D) of every question, grouped by image."""
         pairs = [pair for group in groups for pair in group]
         return cls(len(groups), len(pairs), prefix, sum(s for s, _ in pairs), sum(d for _, d in pairs))
 
@@ -45,12 +45,12 @@ class Workload:
 
     @property
     def head_rows(self) -> int:
-        """Positions that a token is predicted from: the branch's last, and every one fed after it."""
+        """The number of positions that predict a token: the branch's last, and every one fed after it."""
         return self.questions + self.fed
 
     @property
     def speedup(self) -> float:
-        """Tokens saved by sharing: N (P + S + D) / (P + N (S + D)) for N questions an image."""
+        """Tokens saved by sharing: N (P + S + D) / (P + N (S + D)) for N questions per image."""
         return self.separate_tokens / self.shared_tokens
 
     def tokens(self, shared: bool) -> int:
@@ -66,7 +66,7 @@ DACON_TRAIN = Workload.uniform(images=107_231, questions=359_521)
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What a model's work is computed from. `linear` counts the weights in its layers' matrices, without the head."""
+    """The sizes that determine a model's work. `linear` counts weights in its layers' matrices, without the head."""
 
     linear: int
     layers: int
@@ -76,23 +76,23 @@ class ModelShape:
 
     @property
     def flops_per_token(self) -> float:
-        """Of the layers' matrices, forward."""
+        """FLOPs of the layers' matrices, forward, per token."""
         return 2.0 * self.linear
 
     @property
     def head_flops(self) -> float:
-        """Of one row of logits."""
+        """FLOPs of one row of logits."""
         return 2.0 * self.width * self.vocabulary
 
     def attention_flops(self, work: Workload, shared: bool) -> float:
-        """4 d L for each token and each token it sees: itself, those before it, and the prefix of its image."""
+        """FLOPs of attention: 4 d L for each token and each token that it sees (itself, earlier ones, the prefix)."""
         after = (work.branches + work.fed) / work.questions  # S + D, on average
         prefixes = work.images if shared else work.questions
         pairs = prefixes * work.prefix * work.prefix / 2 + work.questions * after * (work.prefix + after / 2)
         return 4.0 * self.width * self.layers * pairs
 
     def answer_flops(self, work: Workload, shared: bool = True) -> float:
-        """Of answering all questions."""
+        """FLOPs of answering all questions."""
         return (
             work.tokens(shared) * self.flops_per_token
             + work.head_rows * self.head_flops
@@ -101,7 +101,7 @@ class ModelShape:
         )
 
     def train_flops(self, work: Workload, shared: bool = True) -> float:
-        """Of one pass of projector training, forward and backward; tower and language model are frozen."""
+        """FLOPs of one epoch of projector training, forward and backward, with tower and language model frozen."""
         return (
             TRAINED_PASSES * (work.tokens(shared) * self.flops_per_token + work.head_rows * self.head_flops)
             + work.encodes(shared) * self.encode_flops
@@ -110,5 +110,5 @@ class ModelShape:
 
 
 def transformer_encode_flops(linear: int, layers: int, width: int, tokens: int) -> float:
-    """Of a vision tower of `linear` weights in its matrices that sees one picture as `tokens` tokens."""
+    """FLOPs of a vision tower with `linear` weights in its matrices for one picture of `tokens` tokens."""
     return 2.0 * linear * tokens + 4.0 * width * layers * tokens * tokens

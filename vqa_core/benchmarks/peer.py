@@ -1,7 +1,8 @@
-"""`eval.benchmark peer`: the shared engine against LLaVA itself, one question at a time, same weights, same questions.
+"""`eval.benchmark peer`: the shared engine against LLaVA itself, one question at a time; same weights, same questions.
 
-LLaVA (llava-torch) runs in the environment that `make parity` makes, as another process; both sides in fp32 on the CPU,
-with as many threads. The weights are a random CLIP tower, a random projector and the embedded language model.
+LLaVA (llava-torch) runs as another process in the environment that `make parity` creates; both sides run in fp32 on the
+CPU with the same number of threads. The weights are a random CLIP tower, a random projector and the embedded language
+model.
 """
 
 import json
@@ -43,12 +44,12 @@ SIDE_PX, PATCH_PX = 224, 16
 
 
 def bench_peer(settings: PeerBench) -> Iterator[Report]:
-    """Yield the report. Raises WrongWork where an answer differs, InputError where LLaVA is not installed."""
-    _check(settings)
+    """Yield the report. Raises WrongWork if an answer differs, InputError if LLaVA is not installed."""
+    _check_environment(settings)
     questions = Questions.of_competition(settings.data).choose(settings.images, settings.questions_per_image)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vqa-bench-")))
-        vlm = _same_model(folder, settings)
+        vlm = _build_models(folder, settings)
         asked = [
             {
                 "picture": str(questions.root / example.image),
@@ -61,7 +62,7 @@ def bench_peer(settings: PeerBench) -> Iterator[Report]:
         given: list[dict[str, str]] = []
         rounds = interleave(
             {
-                "shared": lambda: given.append(_ask(vlm, questions, settings)),
+                "shared": lambda: given.append(_answer(vlm, questions, settings)),
                 "llava": lambda: given.append(dict(zip(ids, peer.answers(), strict=True))),
             },
             settings.rounds,
@@ -98,18 +99,18 @@ def bench_peer(settings: PeerBench) -> Iterator[Report]:
     yield report
 
 
-def _check(settings: PeerBench) -> None:
+def _check_environment(settings: PeerBench) -> None:
     if best_device().type != "cpu":
         raise InputError("LLaVA is measured on the CPU. Set CUDA_VISIBLE_DEVICES= (empty) for this command.")
     for path in (Path(settings.python), SCRIPT):
         if not path.is_file():
-            raise InputError(f"LLaVA itself is not there: {path} does not exist. `make parity` installs it.")
+            raise InputError(f"LLaVA is not installed: {path} does not exist. Install it with `make parity`.")
 
 
-def _same_model(folder: Path, settings: PeerBench) -> Vlm:
-    """Our model; in `folder` what LLaVA needs of the same: `clip`, `smollm2` and `llava`, the projector."""
+def _build_models(folder: Path, settings: PeerBench) -> Vlm:
+    """Build our model, and in `folder` the same for LLaVA: `clip`, `smollm2`, and the projector in `llava`."""
     tower = {"do": "clip_tower", "out": str(folder / "clip"), "side_px": SIDE_PX, "patch_px": PATCH_PX, "shape": TOWER}
-    done = subprocess.run(**_command(folder, settings, [tower]), capture_output=True, text=True)
+    done = subprocess.run(**_process_arguments(folder, settings, [tower]), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"LLaVA's environment can't make a tower: {done.stderr[-2000:]}")
     vlm = build_vlm(ModelSettings(vision_tower=str(folder / "clip"), image_side_px=SIDE_PX, prompt_style="vicuna_v1"))
@@ -123,7 +124,7 @@ def _same_model(folder: Path, settings: PeerBench) -> Vlm:
 
 
 def write_old_spelling(source: Path, out: Path) -> None:
-    """A language model's folder as tokenizers 0.15 and transformers 4 read it; weights are links to the source's."""
+    """Write a language model's folder for tokenizers 0.15 and transformers 4, with links to the source's weights."""
     out.mkdir()
     backend = read_json(source / "tokenizer.json")
     backend["model"]["merges"] = [" ".join(pair) for pair in backend["model"]["merges"]]
@@ -134,7 +135,7 @@ def write_old_spelling(source: Path, out: Path) -> None:
         (out / name).symlink_to(source / name)
 
 
-def _ask(vlm: Vlm, questions: Questions, settings: PeerBench) -> dict[str, str]:
+def _answer(vlm: Vlm, questions: Questions, settings: PeerBench) -> dict[str, str]:
     options = PredictSettings(engine="shared", max_new_tokens=settings.max_new_tokens)
     predictions = list(Engine(vlm, options, questions.root).generate(questions.examples))
     for prediction in predictions:
@@ -143,19 +144,19 @@ def _ask(vlm: Vlm, questions: Questions, settings: PeerBench) -> dict[str, str]:
     return {prediction.question_id: prediction.answer for prediction in predictions}
 
 
-def _command(folder: Path, settings: PeerBench, jobs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Arguments of subprocess: LLaVA's Python on jobs, outside the repository, whose packages it must not see."""
+def _process_arguments(folder: Path, settings: PeerBench, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Arguments of subprocess: LLaVA's Python on jobs, outside the repository, so that it can't see our packages."""
     write_json(folder / "jobs.json", jobs)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     return {
         "args": [str(Path(settings.python).absolute()), str(SCRIPT), str(folder / "jobs.json")],
         "cwd": folder,
-        "env": kept | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        "env": environment | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
     }
 
 
 class _Peer:
-    """LLaVA as a process that answers all questions whenever it is told to."""
+    """LLaVA as a process that answers all questions on request."""
 
     def __init__(self, folder: Path, settings: PeerBench, questions: list[dict[str, Any]]) -> None:
         job: dict[str, Any] = {
@@ -166,7 +167,7 @@ class _Peer:
         job |= {"questions": questions, "new_tokens": settings.max_new_tokens, "threads": torch.get_num_threads()}
         with (folder / "peer.log").open("w") as self.log:
             self.process = subprocess.Popen(
-                **_command(folder, settings, [job]),
+                **_process_arguments(folder, settings, [job]),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
             )  # fmt: skip
 
@@ -179,7 +180,7 @@ class _Peer:
         self.process.communicate()
 
     def answers(self) -> list[str]:
-        """One round."""
+        """The answers to all questions, in order; one round."""
         assert self.process.stdin
         self.process.stdin.write("\n")
         self.process.stdin.flush()

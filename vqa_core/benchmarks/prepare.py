@@ -1,4 +1,4 @@
-"""`eval.benchmark prepare`: `train.prepare` on a folder of the size of Dacon's competition, as a child process."""
+"""`eval.benchmark prepare`: time `train.prepare`, as a child process, on a folder as large as Dacon's competition."""
 
 import logging
 import subprocess
@@ -23,7 +23,7 @@ LIMIT_SECONDS, LIMIT_BYTES = 90.0, 1.5e9  # for all of it, on two cores
 
 
 def bench_prepare(settings: PrepareBench) -> Iterator[Report]:
-    """Yield the one report. Raises RuntimeError where the command fails."""
+    """Yield the one report. Raises RuntimeError if the command fails."""
     report = Report("prepare", describe_machine(), settings.to_dict())
     with tempfile.TemporaryDirectory(prefix="vqa-bench-") as name:
         folder, run = Path(name) / "data", RunDir(Path(name) / "run")
@@ -50,14 +50,14 @@ def bench_prepare(settings: PrepareBench) -> Iterator[Report]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process took."""
+    """The time and memory that a process used."""
 
     seconds: float
     processor_seconds: float
     peak_bytes: int
 
 
-# A process starts with the peak of the one that it was forked from, so a small one stands in between.
+# A process inherits the peak memory of the one that forked it, so a small one starts the command.
 _WATCH = """
 import os, subprocess, sys
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -68,7 +68,7 @@ sys.exit(os.waitstatus_to_exitcode(status) and 1)
 
 
 def time_prepare(data: Path, run: RunDir) -> Usage:
-    """Run `train.prepare` on a folder; its messages go to stderr. Raises RuntimeError where it fails."""
+    """Run `train.prepare` on a folder; its messages go to stderr. Raises RuntimeError if it fails."""
     command = [sys.executable, "-m", "train.prepare", "--data", str(data), "--run", str(run.root)]
     started = time.perf_counter()
     done = subprocess.run(
@@ -79,6 +79,6 @@ def time_prepare(data: Path, run: RunDir) -> Usage:
     )
     seconds = time.perf_counter() - started
     if done.returncode:
-        raise RuntimeError("train.prepare failed; its own messages stand above")
+        raise RuntimeError("train.prepare failed; its messages are above")
     processor_seconds, peak = done.stdout.split()
     return Usage(seconds, float(processor_seconds), int(peak) * (1 if sys.platform == "darwin" else 1024))

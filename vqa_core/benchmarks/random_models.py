@@ -1,6 +1,6 @@
-"""Models with random weights, made in code on the device they run on: their speed is that of any of their shape.
+"""Models with random weights, created on the device they run on: as fast as any model of their shape.
 
-The tokeniser is made of the words of the texts it will see: one token a word.
+The tokeniser's vocabulary is the words of the texts that it will see: one token per word.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ SHAPES = {
         _sizes(1024, 4096, 24, 16, image_size=224, patch_size=14),
         _sizes(4096, 11008, 32, 32, vocab_size=32000, max_position_embeddings=4096),
     ),
-    # as many image tokens, and layers large enough that arithmetic takes the time
+    # the same number of image tokens, and layers large enough that arithmetic dominates
     "small": Shape(
         _sizes(192, 768, 4, 3, image_size=224, patch_size=14),
         _sizes(256, 768, 6, 4, num_key_value_heads=2, vocab_size=8192),
@@ -51,9 +51,9 @@ STYLE = "vicuna_v1"
 
 
 def random_vlm(shape: str, texts: Iterable[str], *, device: torch.device, dtype: torch.dtype, seed: int = 0) -> Vlm:
-    """A model of one of SHAPES with a two-layer projector, its weights drawn on `device` in `dtype`.
+    """A model of one of SHAPES with a two-layer projector, with random weights on `device` in `dtype`.
 
-    `texts` are the questions and answers it will meet. The same arguments give the same weights.
+    `texts` are the questions and answers that it will see. The same arguments give the same weights.
     """
     if shape not in SHAPES:
         raise InputError(f"--model {shape!r} is not known; choose from {', '.join(SHAPES)}.")
@@ -75,7 +75,7 @@ def random_vlm(shape: str, texts: Iterable[str], *, device: torch.device, dtype:
 
 
 def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A tokeniser that knows the words of `texts` and of the prompt, and puts <s> first as Llama's does."""
+    """A tokeniser that knows the words of `texts` and of the prompt, and starts with <s>, like Llama's."""
     style = prompt_style(STYLE)
     split = pre_tokenizers.Whitespace()
     words = {

@@ -1,7 +1,7 @@
-"""`eval.benchmark recipe`: what each change to the Dacon team's recipe does to the answers to validation questions.
+"""`eval.benchmark recipe`: how each change to the Dacon team's recipe affects accuracy on validation questions.
 
-Every variant is trained for as many steps of as many questions, planned from the same seeds, and asked the same
-questions. The parts are small ones: what holds for them need not hold for Vicuna-7B on photographs.
+Every variant trains for the same number of steps and questions, from the same seeds, and answers the same questions.
+The parts are small: what holds for them need not hold for Vicuna-7B on photographs.
 """
 
 import logging
@@ -29,6 +29,7 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
 from vqa_core.scoring.intervals import Floats, Interval, mean_interval, paired_difference
 from vqa_core.training.finetune import finetune
+from vqa_core.training.task import TrainingTask
 
 logger = logging.getLogger("vqa")
 
@@ -36,18 +37,18 @@ BASE: dict[str, Any] = {
     "projector": "linear", "image_boundaries": True, "image_aspect": "square", "prompt_style": "vicuna_v1",
     "stage": "align", "learning_rate": 2e-3, "text_token_budget": 128,
 }  # fmt: skip
-"""What the team's recipe says of a model and its training, but for the parts and the batches."""
+"""The team's recipe: settings of the model and its training, without the parts and the batches."""
 CHANGES: dict[str, dict[str, Any]] = {
     "mlp2x_gelu": {"projector": "mlp2x_gelu", "image_boundaries": False, "learning_rate": 1e-3},  # as LLaVA-1.5 had it
     "pad": {"image_aspect": "pad"},
     "instruction": {"instruction": "Answer the question using a single word or phrase."},
     "LoRA": {"stage": "lora", "lora_rank": 64, "lora_alpha": 128, "language_learning_rate": 2e-4},
 }
-"""The changes that configs/dacon-vicuna7b-lora.json makes to it; a test compares them with the file."""
+"""The changes to the recipe in configs/dacon-vicuna7b-lora.json; a test compares them with the file."""
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """Settings by variant: the recipe, each change alone, all of them."""
+    """Variant -> settings: the recipe, each change alone, and all changes."""
     everything = {name: value for change in CHANGES.values() for name, value in change.items()}
     return {"recipe": BASE} | {f"+ {name}": BASE | change for name, change in CHANGES.items()} | {
         "all": BASE | everything
@@ -64,8 +65,8 @@ def bench_recipe(settings: RecipeBench) -> Iterator[Report]:
         splits = prepare(data, settings.data, DataSettings())
         asked = first_images(splits.val, settings.questions)
         prior = AnswerPrior(splits.train)
-        found = {"question-only baseline": [_right([prior.answer(e.question) for e in asked], asked)]}
-        cropped = not _all_square(data.data_root(), splits)
+        found = {"question-only baseline": [_score([prior.answer(e.question) for e in asked], asked)]}
+        cropped = not _are_all_square(data.data_root(), splits)
         if not cropped:
             report.lines.append("pad: not trained on its own, as every picture is a square already and none is changed")
         for variant, chosen in variants().items():
@@ -77,15 +78,15 @@ def bench_recipe(settings: RecipeBench) -> Iterator[Report]:
                 logger.info("%s, seed %d:", variant, seed)
                 run = RunDir(Path(name) / f"{len(found)}-{seed}")
                 answers = _train_and_ask(run, data, asked, settings, chosen | {"seed": seed}, dtype)
-                found[variant].append(_right(answers, asked))
-            _tell(report, found, asked)
+                found[variant].append(_score(answers, asked))
+            _fill(report, found, asked)
             yield report
 
 
 def _train_and_ask(
     run: RunDir, data: RunDir, asked: Sequence[Example], bench: RecipeBench, chosen: dict[str, Any], dtype: torch.dtype
 ) -> list[str]:
-    """The answers to `asked` of a model trained as `chosen` says."""
+    """Train a model with the settings `chosen`; return its answers to `asked`."""
     model_names = ModelSettings().to_dict().keys()
     model = ModelSettings(
         vision_tower=bench.vision_tower,
@@ -100,21 +101,22 @@ def _train_and_ask(
         save_every=bench.steps,
         **{name: value for name, value in chosen.items() if name not in model_names},
     )
-    if not finetune(run, open_rows(data.rows), (), data.data_root(), model, train).finished:
-        raise KeyboardInterrupt  # a signal, which training takes for a wish to stop after the step
+    rows, root = open_rows(data.rows), data.data_root()
+    if not finetune(TrainingTask(run=run, rows=rows, val=(), data_root=root, model=model, settings=train)).finished:
+        raise KeyboardInterrupt  # a signal made training stop after a step
     predict = PredictSettings(batch_questions=2 * bench.batch_questions, max_new_tokens=8)
     engine = Engine(load_model_folder(run.model, dtype=dtype), predict, data.data_root())
     answers = {prediction.question_id: prediction.answer for prediction in engine.generate(asked)}
     return [answers[example.question_id] for example in asked]
 
 
-def _right(answers: Sequence[str], asked: Sequence[Example]) -> Floats:
-    """(n,): 1 where an answer is the question's, else 0."""
+def _score(answers: Sequence[str], asked: Sequence[Example]) -> Floats:
+    """(n,): 1 for each right answer, else 0."""
     return np.array([float(answer == example.answer) for answer, example in zip(answers, asked, strict=True)])
 
 
-def _all_square(root: Path, splits: Splits) -> bool:
-    """Whether cropping the centre and padding leave every picture as it is."""
+def _are_all_square(root: Path, splits: Splits) -> bool:
+    """Whether every picture is a square, which neither centre crop nor padding changes."""
     for path in {example.image for example in (*splits.train, *splits.val)}:
         with Image.open(root / path) as picture:
             if picture.width != picture.height:
@@ -122,14 +124,14 @@ def _all_square(root: Path, splits: Splits) -> bool:
     return True
 
 
-def _tell(report: Report, found: dict[str, list[Floats]], asked: Sequence[Example]) -> None:
-    """Put what was found so far into the report."""
+def _fill(report: Report, found: dict[str, list[Floats]], asked: Sequence[Example]) -> None:
+    """Fill the report with the results so far."""
     images = [example.image for example in asked]
     base = np.mean(found["recipe"], axis=0)
     header = ["variant", "exact match", "95 % interval", "over the recipe", "95 % interval", "by seed"]
     rows, verdicts, numbers = [], [], {}
     for variant, of_seeds in found.items():
-        mean = np.mean(of_seeds, axis=0)  # (n,): of each question the share of seeds that answer it rightly
+        mean = np.mean(of_seeds, axis=0)  # (n,): for each question, the share of seeds that get it right
         score, gain = mean_interval(mean, images), paired_difference(mean, base, images)
         compared = variant not in ("recipe", "question-only baseline")
         same = compared and of_seeds is found["recipe"]
@@ -147,4 +149,4 @@ def _tell(report: Report, found: dict[str, list[Floats]], asked: Sequence[Exampl
 def _verdict(gain: Interval) -> str:
     if gain.low > 0:
         return "better than the recipe"
-    return "worse than the recipe" if gain.high < 0 else "not to be told from the recipe"
+    return "worse than the recipe" if gain.high < 0 else "no clear difference from the recipe"

@@ -1,4 +1,4 @@
-"""Report: what a benchmark found, as JSON, as text for a terminal, and as its section of docs/benchmarks.md."""
+"""Report: the results of a benchmark as JSON, as text for a terminal, and as a section of docs/benchmarks.md."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -14,9 +14,9 @@ Table = list[list[str]]
 
 @dataclass(slots=True)
 class Report:
-    """A benchmark so far: it grows as measurements come in.
+    """The results of a benchmark so far.
 
-    `tables` have a header row each; `lines` are the findings, a sentence each; `numbers` is everything, for programs.
+    Each of `tables` has a header row; `lines` are the findings, one sentence each; `numbers` is for programs.
     """
 
     benchmark: str
@@ -27,16 +27,16 @@ class Report:
     lines: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-ready values."""
+        """The report as JSON-ready values."""
         return asdict(self)
 
     def text(self) -> str:
-        """For a terminal."""
+        """The report as text for a terminal."""
         machine = "\n".join(f"{name}: {value}" for name, value in self.machine.items())
         return "\n\n".join([machine, *map(tabulate, self.tables), "\n".join(self.lines)])
 
     def markdown(self, command: str) -> str:
-        """For the docs."""
+        """The report as Markdown for the docs."""
         machine = "; ".join(f"{name} {value}" for name, value in self.machine.items())
         findings = "\n".join(f"- {line}" for line in self.lines)
         return "\n\n".join([f"```\n{command}\n```", *map(_markdown, self.tables), findings, f"Measured on: {machine}."])
@@ -49,16 +49,16 @@ def _markdown(table: Table) -> str:
 
 
 def write_section(path: Path, name: str, text: str) -> None:
-    """Put `text` between the markers `<!-- name -->` and `<!-- end of name -->` of a file; the rest stays as it is.
+    """Put `text` between the markers `<!-- name -->` and `<!-- end of name -->` of a file; the rest stays.
 
-    Raises InputError where the file or the markers are not there.
+    Raises InputError if the file or the markers are missing.
     """
     before, after = around_section(path, name)
     write_atomically(path, before + text.strip() + "\n" + after)
 
 
 def around_section(path: Path, name: str) -> tuple[str, str]:
-    """What stands before and after a section, markers included. Raises InputError as `write_section` does."""
+    """The text before and after a section, including the markers. Raises InputError as `write_section` does."""
     if not path.is_file():
         raise InputError(f"--write {path} does not exist; name docs/benchmarks.md.")
     text = path.read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def share(part: float) -> str:
 
 
 def arm_figures(seconds: list[float], questions: int, flops: float, matmul_flops: float, **work: int) -> dict[str, Any]:
-    """The figures of one arm; `work` are its counters: encodes, tokens, padding, head_rows."""
+    """The figures of one arm; `work` holds its counters: encodes, tokens, padding, head_rows."""
     spread = Spread.of(seconds)
     return {
         "seconds": seconds,
@@ -88,14 +88,14 @@ def arm_figures(seconds: list[float], questions: int, flops: float, matmul_flops
 
 
 def comparison(first: str, arms: dict[str, Any], tokens_ratio: float) -> dict[str, Any]:
-    """The figures of arms that took turns: how many times as fast the first was as each other, round by round."""
+    """The figures of interleaved arms: how many times as fast the first is as each of the others, round by round."""
     seconds = Rounds({name: arm["seconds"] for name, arm in arms.items()})
     over = {name: asdict(Spread.of(seconds.ratios(first, over=name))) for name in arms if name != first}
     return {"arms": arms, "first": first, "over": over, "tokens_ratio": tokens_ratio}
 
 
 def comparison_tables(found: dict[str, Any]) -> list[Table]:
-    """A row an arm, and a row a ratio."""
+    """A table with one row per arm, and one with one row per ratio."""
     mean = f"{found['questions_per_image']:g} questions/image"
     work = ("encodes", "tokens", "padding", "head_rows")
     names = [name.replace("_", " ") for name in work]
@@ -111,7 +111,7 @@ def comparison_tables(found: dict[str, Any]) -> list[Table]:
 
 
 def comparison_lines(found: dict[str, Any]) -> list[str]:
-    """`shared over naive: 3.62x (3.4 questions/image)`, a line a ratio."""
+    """One line per ratio: `shared over naive: 3.62x (3.4 questions/image)`."""
     mean = f"{found['questions_per_image']:g} questions/image"
     return [f"{found['first']} over {name}: {spread['median']:.2f}x ({mean})" for name, spread in found["over"].items()]
 

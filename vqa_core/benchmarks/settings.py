@@ -1,17 +1,17 @@
-"""The settings of the benchmarks, one class a subcommand of `python -m eval.benchmark`."""
+"""The settings of the benchmarks, one class per subcommand of `python -m eval.benchmark`."""
 
 from dataclasses import dataclass
 
 from vqa_core.files import InputError
 from vqa_core.settings import Settings, setting
 
-_MODEL = "`embedded` with a random projector, `small` or `tiny` made in code, or the model folder of a run"
-_MEANS = "questions an image, on average; several are measured one after the other"
+_MODEL = "`embedded` with a random projector, `small` or `tiny` with random weights, or the model folder of a run"
+_MEANS = "mean number of questions per image; several are measured one after the other"
 
 
 @dataclass(frozen=True)
 class InferBench(Settings):
-    """Answering: one image's questions together, one by one, and as transformers batches them."""
+    """Answering: the questions of an image together, one by one, and batched by transformers."""
 
     model: str = setting("embedded", _MODEL)
     data: str = setting("easy-vqa", "competition folder or zip to take training images and questions from")
@@ -19,34 +19,34 @@ class InferBench(Settings):
     images: int = setting(10, "images to ask about", unit="images", minimum=1)
     rounds: int = setting(5, "rounds that count; one more warms up", minimum=1)
     batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
-    exact_images: int = setting(2, "images whose answers are compared in fp32 where bf16 is timed", minimum=1)
-    precision: str = setting("auto", "number format that is timed", choices=("auto", "fp32", "bf16"))
+    exact_images: int = setting(2, "images to compare answers on in fp32, if bf16 is timed", minimum=1)
+    precision: str = setting("auto", "number format to time", choices=("auto", "fp32", "bf16"))
 
 
 @dataclass(frozen=True)
 class PeerBench(Settings):
-    """Answering: one image's questions together here, against LLaVA itself, one question at a time."""
+    """Answering: the questions of an image together, against LLaVA itself, one question at a time."""
 
     data: str = setting("easy-vqa", "competition folder or zip to take training images and questions from")
-    questions_per_image: float = setting(3.4, "questions asked about each image", minimum=1.0)
+    questions_per_image: float = setting(3.4, "mean number of questions per image", minimum=1.0)
     images: int = setting(5, "images to ask about", unit="images", minimum=1)
     rounds: int = setting(5, "rounds that count; one more warms up", minimum=1)
     max_new_tokens: int = setting(8, "longest answer", unit="tokens", minimum=1)
-    python: str = setting(".venv-peer/bin/python", "Python of LLaVA's environment, which `make parity` makes")
+    python: str = setting(".venv-peer/bin/python", "Python of LLaVA's environment, which `make parity` creates")
 
 
 @dataclass(frozen=True)
 class TrainBench(Settings):
-    """Training the projector: rows packed by image against one row a question."""
+    """Training the projector: rows packed by image against one row per question."""
 
     model: str = setting("embedded", _MODEL)
     data: str = setting("easy-vqa", "competition folder or zip to take training images, questions and answers from")
     questions_per_image: tuple[str, ...] = setting(("3.4",), _MEANS)
     images: int = setting(5, "images to train on", unit="images", minimum=1)
     rounds: int = setting(5, "rounds that count; one more warms up", minimum=1)
-    batch_tokens: int = setting(2048, "most tokens of a batch, padding included", unit="tokens", minimum=1)
-    exact_images: int = setting(2, "images whose loss and gradient are compared in fp32 where bf16 is timed", minimum=1)
-    precision: str = setting("auto", "number format that is timed", choices=("auto", "fp32", "bf16"))
+    batch_tokens: int = setting(2048, "most tokens per batch, including padding", unit="tokens", minimum=1)
+    exact_images: int = setting(2, "images to compare loss and gradient on in fp32, if bf16 is timed", minimum=1)
+    precision: str = setting("auto", "number format to time", choices=("auto", "fp32", "bf16"))
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,10 @@ class PrepareBench(Settings):
 
 @dataclass(frozen=True)
 class GpuBench(Settings):
-    """The 7B shape (CLIP ViT-L/14 at 224 px, Vicuna-7B) on a CUDA device, with random weights made there."""
+    """The 7B shape (CLIP ViT-L/14 at 224 px, Vicuna-7B) on a CUDA device, with random weights."""
 
     model: str = setting("7b", "shape of the model; `tiny` runs anywhere, as a test", choices=("7b", "small", "tiny"))
-    minutes: float = setting(
-        7.5, "the whole takes no longer, but for loading", unit="minutes", minimum=0.1, maximum=60.0
-    )
+    minutes: float = setting(7.5, "time limit, without loading", unit="minutes", minimum=0.1, maximum=60.0)
     batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
 
 
@@ -75,28 +73,28 @@ class PageBench(Settings):
     pages: int = setting(60, "pages to turn", minimum=1)
     searches: int = setting(60, "texts to search for", minimum=1)
     starts: int = setting(3, "starts of the page, until its first tab is drawn", minimum=1)
-    answers: int = setting(10, "questions after the first", minimum=1)
+    answers: int = setting(10, "questions to ask after the first", minimum=1)
     tabs: int = setting(10, "tabs that watch a training", minimum=1)
-    minutes: float = setting(10.0, "time that they watch it, at least 5 s", unit="minutes", minimum=0.0, maximum=600.0)
+    minutes: float = setting(10.0, "how long they watch it, at least 5 s", unit="minutes", minimum=0.0, maximum=600.0)
 
 
 @dataclass(frozen=True)
 class RecipeBench(Settings):
-    """The Dacon team's recipe and the changes of LLaVA-1.5, one by one: accuracy after so many steps."""
+    """Accuracy of the Dacon team's recipe, and of each change of LLaVA-1.5, after the same number of steps."""
 
     vision_tower: str = setting("embedded", "vision tower: `embedded`, a Hugging Face folder or a hub id")
     language_model: str = setting("embedded", "language model: `embedded`, a Hugging Face folder or a hub id")
-    data: str = setting("easy-vqa", "competition folder or zip whose training rows are split by image")
-    steps: int = setting(100, "optimiser steps of every variant", unit="steps", minimum=1)
-    seeds: int = setting(1, "trainings of every variant, with seeds from 0", minimum=1)
-    questions: int = setting(500, "validation questions asked; 0 asks all", unit="questions", minimum=0)
-    batch_questions: int = setting(64, "questions a step", unit="questions", minimum=1)
+    data: str = setting("easy-vqa", "competition folder or zip; its training rows are split by image")
+    steps: int = setting(100, "optimiser steps per variant", unit="steps", minimum=1)
+    seeds: int = setting(1, "trainings per variant, with seeds from 0", minimum=1)
+    questions: int = setting(500, "validation questions to ask; 0 asks all", unit="questions", minimum=0)
+    batch_questions: int = setting(64, "questions per step", unit="questions", minimum=1)
     image_side_px: int = setting(56, "side of the square image the tower sees", unit="pixels", minimum=14, maximum=2048)
     precision: str = setting("auto", "number format", choices=("auto", "fp32", "bf16"))
 
 
 def means(settings: InferBench | TrainBench) -> list[float]:
-    """The numbers in `questions_per_image`."""
+    """The numbers in `questions_per_image`. Raises InputError for other texts."""
     try:
         values = [float(text) for text in settings.questions_per_image]
     except ValueError:

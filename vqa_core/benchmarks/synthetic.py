@@ -1,6 +1,6 @@
-"""A made-up competition folder of the size and kind of Dacon's 2023 multimodal VQA, or of any share of that size.
+"""Write a synthetic competition folder like Dacon's 2023 multimodal VQA, of the same size or a share of it.
 
-The picture files are hard links to a few hundred real PNG and JPEG files, so that 119,146 of them take some MB.
+The picture files are hard links to a few hundred real PNG and JPEG files, so 119,146 of them take only some MB.
 """
 
 import csv
@@ -15,7 +15,7 @@ from PIL import Image
 from vqa_core.runs.examples import Example
 
 SIZES = {"train": (359_521, 107_231), "test": (40_479, 11_915)}  # rows, images
-PAGE_SIZES = {"train": (360_000, 108_000), "test": (40_500, 12_000)}  # what the page is promised for, and no less
+PAGE_SIZES = {"train": (360_000, 108_000), "test": (40_500, 12_000)}  # the size that the page must handle
 THINGS = ["bus", "cat", "man on the left", "t-shirt", "clock", "버스", "고양이", "왼쪽 사람", "티셔츠", "시계"]
 QUESTIONS = [
     "What color is the {}?",
@@ -36,18 +36,18 @@ ODD = ["NA", "001", "t-shirt", "10:20", "1/4", "red, white and blue", "don't kno
 def make_dacon(folder: Path, share: float = 1.0, seed: int = 0, sizes: Mapping[str, tuple[int, int]] = SIZES) -> None:
     """Write train.csv, test.csv, sample_submission.csv and image/train, image/test below `folder`."""
     draw = random.Random(seed)
-    originals = _originals(folder / "originals", round(max(8, 300 * share)), seed)
+    originals = _write_originals(folder / "originals", round(max(8, 300 * share)), seed)
     answers = [*COMMON, *ODD, *(f"answer {n}" for n in range(round(3000 * share)))]
     weights = [1 / (rank + 1) for rank in range(len(answers))]
     for split, (rows, images) in sizes.items():
         rows, images = round(rows * share), round(images * share)
         ids = [f"{split}_{number:06d}" for number in range(images)]
         _link(folder / "image" / split, ids, originals)
-        shown = sorted([*ids, *draw.choices(ids, k=rows - images)])  # every image once, then any
-        texts = [draw.choice(QUESTIONS).format(draw.choice(THINGS)) for _ in shown]
-        given = draw.choices(answers, weights, k=rows)
+        image_ids = sorted([*ids, *draw.choices(ids, k=rows - images)])  # every image once, then any
+        texts = [draw.choice(QUESTIONS).format(draw.choice(THINGS)) for _ in image_ids]
+        labels = draw.choices(answers, weights, k=rows)
         header = ["ID", "image_id", "question", "answer"]
-        table = [[f"{split.upper()}_{n:06d}", *row] for n, row in enumerate(zip(shown, texts, given))]
+        table = [[f"{split.upper()}_{n:06d}", *row] for n, row in enumerate(zip(image_ids, texts, labels))]
         columns = 4 if split == "train" else 3
         _write(folder / f"{split}.csv", [header, *table], columns)
         if split == "test":
@@ -59,8 +59,8 @@ def _write(path: Path, rows: list[list[str]], columns: int) -> None:
         csv.writer(file, lineterminator="\n").writerows(row[:columns] for row in rows)
 
 
-def _originals(folder: Path, count: int, seed: int) -> list[Path]:
-    """Real photographs' sizes and file lengths, without the photographs: smoothed noise as PNG and JPEG."""
+def _write_originals(folder: Path, count: int, seed: int) -> list[Path]:
+    """Write smoothed noise as PNG and JPEG, with the dimensions and file sizes of real photographs."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(seed)
     paths = []
@@ -80,13 +80,13 @@ def _link(folder: Path, ids: list[str], originals: list[Path]) -> None:
 
 
 def make_questions(folder: Path, images: int, mean: float, seed: int = 0) -> list[Example]:
-    """Write `images` different pictures to `folder`, and ask `mean` questions about each on average.
+    """Write `images` different pictures to `folder`, and return `mean` questions about each on average.
 
-    Questions of 12 to 24 words and answers of 1 to 3, told apart by the first: no more matters to speed.
+    Questions have 12 to 24 words; answers have 1 to 3, and differ in the first. Nothing else affects speed.
     """
     draw = random.Random(seed)
     examples: list[Example] = []
-    for number, path in enumerate(_originals(folder, images, seed)):
+    for number, path in enumerate(_write_originals(folder, images, seed)):
         for _ in range(int(mean * (number + 1) + 0.5) - int(mean * number + 0.5)):
             question = " ".join(draw.choices(WORDS, k=draw.randint(12, 24)))
             answer = LABELS[len(examples) % len(LABELS)]

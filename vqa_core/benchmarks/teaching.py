@@ -1,4 +1,4 @@
-"""One workload learnt from rows packed by image and from one row a question: losses, gradients and work compared."""
+"""Train on the same questions with rows packed by image and with one row per question; compare losses and gradients."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vqa_core.benchmarks.asking import WrongWork
-from vqa_core.benchmarks.work_counter import Passed, counting
+from vqa_core.benchmarks.work_counter import WorkCount, count_work
 from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.data.images import open_image
 from vqa_core.model.collator import collate
@@ -28,7 +28,7 @@ Batch = dict[str, Tensor]
 class SeparateLoss(PackedLoss):
     """The loss of rows with one question each, as a plain causal language model computes it.
 
-    With `full_head` the head runs on every position, as transformers' own `labels=` does.
+    With `full_head` the head runs on every position, as with transformers' own `labels=`.
     """
 
     def __init__(self, vlm: Vlm, *, full_head: bool) -> None:
@@ -36,7 +36,12 @@ class SeparateLoss(PackedLoss):
         self.full_head = full_head
 
     def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        segment_ids: Tensor,
+        position_ids: Tensor,  # noqa: ARG002
+        targets: Tensor,
     ) -> dict[str, Tensor]:
         vlm = self.vlm
         with vlm.autocast():
@@ -50,21 +55,21 @@ class SeparateLoss(PackedLoss):
 
 
 def loss_of(vlm: Vlm, arm: str) -> PackedLoss:
-    """The arm's loss."""
+    """The loss module of an arm."""
     return PackedLoss(vlm) if arm == "packed" else SeparateLoss(vlm, full_head=arm == "separate_full_head")
 
 
 def make_batches(vlm: Vlm, questions: Questions, batch_tokens: int, *, packed: bool) -> list[Batch]:
-    """All questions in batches of at most `batch_tokens` tokens, padding included, rows of like length together.
+    """All questions in batches of at most `batch_tokens` tokens, including padding, with rows of similar length.
 
-    Each row has its picture: `packed` rows one for several questions, others one for each.
+    Each row has a picture, for all its questions if `packed`, else for its one question.
     """
     encoder = BranchEncoder(vlm.prompt, LONGEST)
     rows: list[tuple[PackedRow, str]] = []
     for group in group_by_image(questions.examples):
         branches = [encoder.encode(example.question, example.answer or "")[0] for example in group]
-        for shown in [branches] if packed else [[branch] for branch in branches]:
-            row = pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, shown)
+        for of_row in [branches] if packed else [[branch] for branch in branches]:
+            row = pack(vlm.prompt.prefix_ids, vlm.image_token_id, vlm.image_tokens, of_row)
             rows.append((row, group[0].image))
     rows.sort(key=lambda pair: len(pair[0]), reverse=True)
     batches = []
@@ -75,7 +80,7 @@ def make_batches(vlm: Vlm, questions: Questions, batch_tokens: int, *, packed: b
 
 
 def _fill(rows: list[tuple[PackedRow, str]], limit: int) -> Iterator[list[tuple[PackedRow, str]]]:
-    """Cut rows, longest first, into batches; a row that is longer than the limit is a batch of its own."""
+    """Divide rows, longest first, into batches; a row longer than the limit is a batch of its own."""
     start = 0
     while start < len(rows):
         count = max(1, limit // len(rows[start][0]))
@@ -84,68 +89,68 @@ def _fill(rows: list[tuple[PackedRow, str]], limit: int) -> Iterator[list[tuple[
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """The mean loss of all answer tokens, the projector's gradient as one vector, and what passed through the model."""
+class StepResult:
+    """The mean loss over all answer tokens, the projector's gradient as a vector, and the work counted in the model."""
 
     loss: float
     gradient: Tensor
-    passed: Passed
+    counted: WorkCount
 
 
-def teach(module: PackedLoss, batches: list[Batch]) -> Taught:
-    """Forward and backward over all batches, gradients added up."""
+def train_step(module: PackedLoss, batches: list[Batch]) -> StepResult:
+    """Forward and backward over all batches, accumulating gradients."""
     vlm = module.vlm
     assert isinstance(vlm, Vlm)
     module.zero_grad()
     tokens = sum(int((batch["targets"] != IGNORE_INDEX).sum()) for batch in batches)
     losses = []
-    with counting(vlm) as passed:
+    with count_work(vlm) as counted:
         for batch in batches:
             loss = module(**{name: value.to(vlm.device) for name, value in batch.items()})["loss"] / tokens
             loss.backward()
             losses.append(loss.detach())
     gradient = torch.cat([p.grad.flatten() for p in vlm.projector.parameters() if p.grad is not None])
-    return Taught(float(torch.stack(losses).sum()), gradient, passed)
+    return StepResult(float(torch.stack(losses).sum()), gradient, counted)
 
 
-def check_taught(vlm: Vlm, arm: str, questions: Questions, batches: list[Batch], taught: Taught) -> None:
-    """Hold what an arm did against the formulas. Raises WrongWork."""
+def check_step(vlm: Vlm, arm: str, questions: Questions, batches: list[Batch], result: StepResult) -> None:
+    """Check an arm's work against the formulas. Raises WrongWork if they differ."""
     expected = workload_of(vlm, questions.examples)
     packed = arm == "packed"
     tokens = sum(int((batch["segment_ids"] != PADDING_SEGMENT).sum()) for batch in batches)
     positions = sum(batch["segment_ids"].numel() for batch in batches)
     rows = positions if arm == "separate_full_head" else expected.head_rows
     pairs = {
-        "encodes": (taught.passed.encodes, expected.encodes(packed)),
+        "encodes": (result.counted.encodes, expected.encodes(packed)),
         "tokens": (tokens, expected.tokens(packed)),
-        "positions": (taught.passed.positions, positions),
-        "head rows": (taught.passed.head_rows, rows),
+        "positions": (result.counted.positions, positions),
+        "head rows": (result.counted.head_rows, rows),
     }
-    for what, (done, due) in pairs.items():
-        if done != due:
-            raise WrongWork(f"{arm} did {done} {what}; by the formula it is {due}")
+    for what, (actual, formula) in pairs.items():
+        if actual != formula:
+            raise WrongWork(f"{arm} did {actual} {what}; by the formula it is {formula}")
 
 
-def loss_difference(taught: dict[str, Taught]) -> float:
-    """How far the arms' mean losses are apart."""
-    losses = [one.loss for one in taught.values()]
+def loss_difference(results: dict[str, StepResult]) -> float:
+    """The largest difference between the arms' mean losses."""
+    losses = [one.loss for one in results.values()]
     return max(losses) - min(losses)
 
 
-def gradient_difference(taught: dict[str, Taught]) -> float:
-    """The largest distance of an arm's projector gradient from the packed one, relative to its length."""
-    packed = taught["packed"].gradient
-    return max(float((one.gradient - packed).norm() / packed.norm()) for one in taught.values())
+def gradient_difference(results: dict[str, StepResult]) -> float:
+    """The largest distance of an arm's projector gradient from the packed one, relative to the latter's norm."""
+    packed = results["packed"].gradient
+    return max(float((one.gradient - packed).norm() / packed.norm()) for one in results.values())
 
 
-def agree(vlm: Vlm, questions: Questions, batch_tokens: int) -> tuple[float, float]:
-    """Differences of loss and gradient between the arms in fp32. Raises WrongWork where they are too large."""
-    taught = {}
+def check_agreement(vlm: Vlm, questions: Questions, batch_tokens: int) -> tuple[float, float]:
+    """The differences of loss and gradient between the arms in fp32. Raises WrongWork if they are too large."""
+    results = {}
     for arm in ARMS:
         batches = make_batches(vlm, questions, batch_tokens, packed=arm == "packed")
-        taught[arm] = teach(loss_of(vlm, arm), batches)
-        check_taught(vlm, arm, questions, batches, taught[arm])
-    loss, gradient = loss_difference(taught), gradient_difference(taught)
+        results[arm] = train_step(loss_of(vlm, arm), batches)
+        check_step(vlm, arm, questions, batches, results[arm])
+    loss, gradient = loss_difference(results), gradient_difference(results)
     if not (loss < LOSS_TOLERANCE and gradient < GRADIENT_TOLERANCE):
         raise WrongWork(f"in fp32 the arms' losses are {loss:.2g} apart, their gradients {gradient:.2g} (relative)")
     return loss, gradient

@@ -1,7 +1,7 @@
-"""Timing several ways of doing the same work against each other on a machine that others use as well.
+"""Compare the speed of several ways ("arms") to do the same work, on a machine that others use as well.
 
-The arms take turns, A B C | C B A | A B C, so a slow minute hits them all; round 0 warms up and is thrown away; what is
-compared is the ratio within a round, and what is reported is the median over the rounds.
+The arms take turns, A B C | C B A | A B C, so a slow minute hits them all. Round 0 warms up and does not count. Ratios
+are taken within a round, and the median over the rounds is reported.
 """
 
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger("vqa")
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, extremes and quartiles of some measurements."""
+    """Median, minimum, maximum and quartiles of measurements."""
 
     median: float
     least: float
@@ -39,7 +39,7 @@ class Rounds:
         return Spread.of(self.seconds[arm])
 
     def ratios(self, arm: str, over: str) -> list[float]:
-        """How many times as fast as `over` the arm was, in each round."""
+        """How many times as fast as `over` the arm is, in each round."""
         return [slow / fast for slow, fast in zip(self.seconds[over], self.seconds[arm], strict=True)]
 
 
@@ -50,24 +50,24 @@ def interleave(
     limit_s: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Rounds:
-    """Run every arm once a round, in turning order, `rounds` times after a round that doesn't count.
+    """Run every arm once per round, in alternating order, for `rounds` rounds after a warm-up.
 
-    After `limit_s` seconds no round is begun, but for the first that counts. An arm must have finished its work when
-    it returns.
+    After `limit_s` seconds no further round starts, except the first that counts. An arm must have finished its work
+    when it returns.
     """
     seconds: dict[str, list[float]] = {name: [] for name in arms}
-    begun = clock()
+    start = clock()
     for number in range(rounds + 1):
-        if number > 1 and clock() - begun > limit_s:
+        if number > 1 and clock() - start > limit_s:
             break
-        taken = {}
+        times = {}
         for name in list(arms)[:: 1 if number % 2 == 0 else -1]:
             started = clock()
             arms[name]()
-            taken[name] = clock() - started
-        told = ", ".join(f"{name} {taken[name]:.2f} s" for name in arms)
-        logger.info("%s: %s", f"Round {number} of {rounds}" if number else "Warm-up", told)
+            times[name] = clock() - started
+        message = ", ".join(f"{name} {times[name]:.2f} s" for name in arms)
+        logger.info("%s: %s", f"Round {number} of {rounds}" if number else "Warm-up", message)
         if number:
             for name in arms:
-                seconds[name].append(taken[name])
+                seconds[name].append(times[name])
     return Rounds(seconds)

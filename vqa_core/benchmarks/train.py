@@ -1,4 +1,4 @@
-"""`eval.benchmark train`: projector training on rows packed by image against one row a question."""
+"""`eval.benchmark train`: projector training on rows packed by image, against one row per question."""
 
 import logging
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from vqa_core.benchmarks.settings import TrainBench, means
 from vqa_core.benchmarks.teaching import (
     ARMS,
     Batch,
-    Taught,
-    agree,
-    check_taught,
+    StepResult,
+    check_agreement,
+    check_step,
     loss_difference,
     loss_of,
     make_batches,
-    teach,
+    train_step,
 )
 from vqa_core.benchmarks.timing import Rounds, interleave
 from vqa_core.benchmarks.workloads import Questions, shape_of, workload_of
@@ -35,50 +35,50 @@ logger = logging.getLogger("vqa")
 
 
 def bench_train(settings: TrainBench) -> Iterator[Report]:
-    """Yield the report after each number of questions an image. Raises WrongWork where an arm is not to be compared."""
+    """Yield the report after each number of questions per image. Raises WrongWork if the arms cannot be compared."""
     device = best_device()
     dtype = resolve_precision(settings.precision, device)
     questions = Questions.of_competition(settings.data)
     workloads = {mean: questions.choose(settings.images, mean) for mean in means(settings)}
-    vlm = _aligning(settings.model, questions, dtype)
-    exact = vlm if dtype == torch.float32 else _aligning(settings.model, questions, torch.float32)
+    vlm = _build_model(settings.model, questions, dtype)
+    exact = vlm if dtype == torch.float32 else _build_model(settings.model, questions, torch.float32)
     report = Report("train", describe_machine() | describe_device(device, dtype), settings.to_dict())
     report.lines = [describe_model(settings.model, vlm)]
     report.numbers = {"matmul_flops": matmul_rate(device, dtype, 1024), "workloads": []}
     for mean, chosen in workloads.items():
         few = chosen if exact is vlm else questions.choose(min(settings.exact_images, settings.images), mean)
         logger.info("Comparing loss and gradient of %d questions in fp32 ...", len(few.examples))
-        loss, gradient = agree(exact, few, settings.batch_tokens)
+        loss, gradient = check_agreement(exact, few, settings.batch_tokens)
         logger.info("%d questions about %d images in %s:", len(chosen.examples), chosen.images, dtype)
         batches = {arm: make_batches(vlm, chosen, settings.batch_tokens, packed=arm == "packed") for arm in ARMS}
-        taught: dict[str, Taught] = {}
+        results: dict[str, StepResult] = {}
         rounds = interleave(
-            {arm: partial(_note, taught, arm, loss_of(vlm, arm), batches[arm]) for arm in ARMS}, settings.rounds
+            {arm: partial(_record, results, arm, loss_of(vlm, arm), batches[arm]) for arm in ARMS}, settings.rounds
         )
         for arm in ARMS:
-            check_taught(vlm, arm, chosen, batches[arm], taught[arm])
+            check_step(vlm, arm, chosen, batches[arm], results[arm])
         found = {
             "questions_per_image": mean,
             "compared_in_fp32": len(few.examples),
             "loss_difference_fp32": loss,
             "gradient_difference_fp32": gradient,
-            "loss_difference": loss_difference(taught),
-            **_figures(vlm, chosen, rounds, batches, taught, report.numbers["matmul_flops"]),
+            "loss_difference": loss_difference(results),
+            **_figures(vlm, chosen, rounds, batches, results, report.numbers["matmul_flops"]),
         }
         report.numbers["workloads"].append(found)
         report.tables += comparison_tables(found)
-        report.lines += [*comparison_lines(found), _told(found)]
+        report.lines += [*comparison_lines(found), _describe_agreement(found)]
         yield report
 
 
-def _aligning(model: str, questions: Questions, dtype: torch.dtype) -> Vlm:
+def _build_model(model: str, questions: Questions, dtype: torch.dtype) -> Vlm:
     vlm = bench_model(model, questions, dtype)
     prepare_stage(vlm, Stage("align"))
     return vlm
 
 
-def _note(notes: dict[str, Taught], arm: str, module: PackedLoss, batches: list[Batch]) -> None:
-    notes[arm] = teach(module, batches)
+def _record(notes: dict[str, StepResult], arm: str, module: PackedLoss, batches: list[Batch]) -> None:
+    notes[arm] = train_step(module, batches)
 
 
 def _figures(
@@ -86,7 +86,7 @@ def _figures(
     questions: Questions,
     rounds: Rounds,
     batches: dict[str, list[Batch]],
-    taught: dict[str, Taught],
+    results: dict[str, StepResult],
     matmul_flops: float,
 ) -> dict[str, Any]:
     """The figures of one workload."""
@@ -100,15 +100,15 @@ def _figures(
             work.questions,
             shape.train_flops(work, shared=arm == "packed"),
             matmul_flops,
-            encodes=taught[arm].passed.encodes,
-            tokens=taught[arm].passed.positions - padding,
+            encodes=results[arm].counted.encodes,
+            tokens=results[arm].counted.positions - padding,
             padding=padding,
-            head_rows=taught[arm].passed.head_rows,
+            head_rows=results[arm].counted.head_rows,
         )
     return {"images": work.images, "questions": work.questions} | comparison("packed", arms, work.speedup)
 
 
-def _told(found: dict[str, Any]) -> str:
+def _describe_agreement(found: dict[str, Any]) -> str:
     return (
         f"loss: the arms are {found['loss_difference_fp32']:.1e} apart in fp32 over {found['compared_in_fp32']} "
         f"questions, their gradients {found['gradient_difference_fp32']:.1e} (relative); as timed, losses are "

@@ -1,4 +1,4 @@
-"""Counting what a model really does, by watching its parts, whoever calls them."""
+"""Count the work that a model really does, with hooks on its parts, whoever calls them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ from vqa_core.model.vlm import Vlm
 
 
 @dataclass(slots=True)
-class Passed:
-    """Images that went through the tower, positions (padding included) through the layers, rows through the head."""
+class WorkCount:
+    """Numbers of images through the tower, positions (with padding) through the layers, and rows through the head."""
 
     encodes: int = 0
     positions: int = 0
@@ -20,23 +20,23 @@ class Passed:
 
 
 @contextmanager
-def counting(vlm: Vlm) -> Iterator[Passed]:
-    """Count what passes while the block runs."""
-    passed = Passed()
+def count_work(vlm: Vlm) -> Iterator[WorkCount]:
+    """Count a model's work while the block runs."""
+    counted = WorkCount()
 
     def encode(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        passed.encodes += _first(args, kwargs, "pixel_values").shape[0]
+        counted.encodes += _first(args, kwargs, "pixel_values").shape[0]
 
-    def read(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        passed.positions += kwargs["inputs_embeds"].shape[:2].numel()
+    def read(_: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        counted.positions += kwargs["inputs_embeds"].shape[:2].numel()
 
     def predict(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        passed.head_rows += _first(args, kwargs, "input").shape[:-1].numel()
+        counted.head_rows += _first(args, kwargs, "input").shape[:-1].numel()
 
-    watched = ((vlm.vision_tower, encode), (vlm.language_model, read), (vlm.model.lm_head, predict))
-    handles = [part.register_forward_pre_hook(watch, with_kwargs=True) for part, watch in watched]
+    hooks = ((vlm.vision_tower, encode), (vlm.language_model, read), (vlm.model.lm_head, predict))
+    handles = [part.register_forward_pre_hook(hook, with_kwargs=True) for part, hook in hooks]
     try:
-        yield passed
+        yield counted
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""What a benchmark puts to a model: images with a given number of questions each, and the work that this takes."""
+"""The questions of a benchmark, with a given number per image, and the work that they take."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from vqa_core.runs.examples import Example, group_by_image
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Examples about pictures below `root`. `answers` are the only ones a model may give."""
+    """Examples about pictures below `root`. A model may give only one of `answers`."""
 
     root: Path
     examples: list[Example]
@@ -24,8 +24,8 @@ class Questions:
 
     @classmethod
     def of_competition(cls, source: str) -> "Questions":
-        """The training questions of what `--data` may name; they come with answers."""
-        from vqa_core.data.competition import read_competition  # pandas, which the GPU benchmark does without
+        """The training questions with answers of any source that `--data` takes."""
+        from vqa_core.data.competition import read_competition  # pandas, which the GPU benchmark does not need
         from vqa_core.data.sources import data_folder
 
         competition = read_competition(data_folder(source), splits=("train",))
@@ -41,10 +41,10 @@ class Questions:
         return len(group_by_image(self.examples))
 
     def choose(self, images: int, mean: float) -> "Questions":
-        """The first images with enough questions, cut so that they have `mean` each: 3.4 becomes 3, 4, 3, 4, 3, ...
+        """The first images with enough questions, cut to `mean` questions each: 3.4 becomes 3, 4, 3, 4, 3, ...
 
-        Pictures that are the same under another name are passed over, as they would be answered about together.
-        Raises InputError where too few images have so many questions.
+        Skips copies of a picture under another name, since they would be answered together. Raises InputError if too
+        few images have enough questions.
         """
         counts = [int(mean * (number + 1) + 0.5) - int(mean * number + 0.5) for number in range(images)]
         groups: dict[str, list[Example]] = {}
@@ -60,12 +60,12 @@ class Questions:
         return replace(self, examples=chosen)
 
 
-def workload_of(vlm: Vlm, examples: Sequence[Example], given: Mapping[str, str] | None = None) -> Workload:
-    """The work of answering, with the answers `given` by question id; or of learning the examples' own answers."""
+def workload_of(vlm: Vlm, examples: Sequence[Example], answers: Mapping[str, str] | None = None) -> Workload:
+    """The work of generating `answers`, by question id; or of learning the examples' own answers."""
     prompt = vlm.prompt
 
     def lengths(example: Example) -> tuple[int, int]:
-        answer = given[example.question_id] if given is not None else example.answer or ""
+        answer = answers[example.question_id] if answers is not None else example.answer or ""
         return len(prompt.branch_ids(example.question)[0]), len(prompt.answer_ids(answer))
 
     groups = [[lengths(example) for example in group] for group in group_by_image(examples)]
@@ -73,7 +73,7 @@ def workload_of(vlm: Vlm, examples: Sequence[Example], given: Mapping[str, str] 
 
 
 def shape_of(vlm: Vlm) -> ModelShape:
-    """The sizes that a model's work is computed from."""
+    """The sizes that determine a model's work."""
     config: Any = vlm.language_model.config
     return ModelShape(
         linear=linear_weights(vlm.language_model),
@@ -85,7 +85,7 @@ def shape_of(vlm: Vlm) -> ModelShape:
 
 
 def encode_flops(tower: Any, side: int, feature_layer: int) -> float:
-    """Of encoding one picture of `side` pixels up to the layer that is projected."""
+    """FLOPs of encoding one picture of `side` pixels up to the layer that is projected."""
     config = tower.config
     used = feature_layer if feature_layer >= 0 else config.num_hidden_layers + 1 + feature_layer
     linear = linear_weights(tower) * used // config.num_hidden_layers
@@ -94,5 +94,5 @@ def encode_flops(tower: Any, side: int, feature_layer: int) -> float:
 
 
 def linear_weights(module: nn.Module) -> int:
-    """Weights in the matrices of a module's linear layers; works on the meta device, too."""
+    """The number of weights in a module's linear layers; also works on the meta device."""
     return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear))

@@ -1,6 +1,6 @@
-"""A model folder -> a Hugging Face folder, for plain transformers and for engines that read its format.
+"""Export a model folder as a Hugging Face folder, for plain transformers and for engines that read its format.
 
-LlavaForConditionalGeneration and AutoProcessor load it, and its chat template writes the prompt of training.
+LlavaForConditionalGeneration and AutoProcessor load it; its chat template writes the prompt of training.
 """
 
 import json
@@ -21,7 +21,7 @@ from vqa_core.model.vlm import Vlm
 
 IMAGE = "<image>"
 _QUESTION = "What is shown?"
-# Content may be a text or a list of parts; the picture stands where training had it, whatever its place in the list.
+# Content may be a text or a list of parts; the picture goes where training had it, wherever the list has it.
 _CHAT_TEMPLATE = """{%% if messages | length != 1 or messages[0]['role'] != 'user' %%}\
 {{ raise_exception('This model was trained on one question at a time.') }}{%% endif %%}\
 {%% set content = messages[0]['content'] %%}{{ %s + '<image>' + %s }}{%% if %s %%}\
@@ -31,9 +31,9 @@ _CHAT_TEMPLATE = """{%% if messages | length != 1 or messages[0]['role'] != 'use
 
 
 def export_hf(folder: Path, out: Path, *, dtype: torch.dtype = torch.float32) -> str:
-    """Write the model, LoRA merged, and its processor; return what a reader has to know, a sentence or nothing.
+    """Write the model with LoRA merged, and its processor; return a warning for the user, or "".
 
-    Raises InputError, and writes nothing, where LlavaForConditionalGeneration would compute something else.
+    Raises InputError, and writes nothing, if LlavaForConditionalGeneration would compute something else.
     """
     vlm = load_llava_folder(folder, dtype=dtype)
     _refuse_what_transformers_lacks(vlm)
@@ -60,7 +60,7 @@ def _refuse_what_transformers_lacks(vlm: Vlm) -> None:
         ours = vlm.encode_images(pixels)
         try:
             theirs = torch.stack(vlm.model.get_image_features(pixels.to(vlm.device, vlm.dtype)).pooler_output)
-        except ValueError:  # such as pictures of another size than the tower's
+        except ValueError:  # for pictures of another size than the tower's
             theirs = torch.empty(0)
     if theirs.shape != ours.shape or not torch.allclose(theirs.float(), ours.float(), atol=1e-3, rtol=1e-3):
         raise InputError(
@@ -71,7 +71,7 @@ def _refuse_what_transformers_lacks(vlm: Vlm) -> None:
 
 
 def _processor(vlm: Vlm) -> tuple[LlavaProcessor, int]:
-    """The processor that makes our ids and pixels, and the id of `<image>`, added where the vocabulary lacks it."""
+    """A processor that makes our ids and pixels, and its id of `<image>`, which is added if the vocabulary lacks it."""
     side, transform = vlm.transform.side, vlm.transform
     stretch = transform.aspect == "stretch"
     pictures = LlavaImageProcessorPil(
@@ -82,7 +82,7 @@ def _processor(vlm: Vlm) -> tuple[LlavaProcessor, int]:
         image_mean=list(transform.mean),
         image_std=list(transform.std),
     )
-    # Llama's tokeniser puts a blank before the text after a special token, as in training, only when so told
+    # without legacy=True, Llama's tokeniser puts no blank before text after a special token, as training did
     tokenizer = load_tokenizer(vlm.settings.language_model, LoadOptions.of(vlm.settings), legacy=True)
     tokenizer.add_tokens([IMAGE], special_tokens=True)
     strategy = vlm.model.config.vision_feature_select_strategy
@@ -91,14 +91,14 @@ def _processor(vlm: Vlm) -> tuple[LlavaProcessor, int]:
         tokenizer,
         patch_size=vlm.vision_tower.config.patch_size,
         vision_feature_select_strategy=strategy,
-        num_additional_image_tokens=1 if strategy == "default" else 0,  # `default` takes one off again
+        num_additional_image_tokens=1 if strategy == "default" else 0,  # `default` drops one again
         chat_template=_chat_template(vlm),
     )
     return processor, int(tokenizer.convert_tokens_to_ids(IMAGE))
 
 
 def _chat_template(vlm: Vlm) -> str:
-    """The template that gives `vlm.prompt.text(question)`."""
+    """The chat template that writes `vlm.prompt.text(question)`."""
     mark = "\x00"
     before_image, rest = vlm.prompt.text(mark).split(IMAGE)
     before_question, shown, after_question = rest.partition(mark)
@@ -107,7 +107,7 @@ def _chat_template(vlm: Vlm) -> str:
 
 
 def _add_image_token(vlm: Vlm, image_id: int) -> None:
-    """Give `<image>` the row of the token that stood for the picture until now: one that the model never says."""
+    """Give `<image>` the row of the token that marked the picture in training, so that the model never generates it."""
     model = vlm.model
     if image_id >= model.config.text_config.vocab_size:
         model.resize_token_embeddings(image_id + 1, mean_resizing=False)
@@ -121,7 +121,7 @@ def _add_image_token(vlm: Vlm, image_id: int) -> None:
 
 
 def _advice(vlm: Vlm, processor: Any) -> str:
-    """Whether the processor, read back, makes the ids of training."""
+    """A warning if the processor, read back, makes other ids than training did."""
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": _QUESTION}]}]
     text = processor.apply_chat_template(messages, add_generation_prompt=True)
     made = processor(images=Image.new("RGB", (8, 8)), text=text)["input_ids"][0]

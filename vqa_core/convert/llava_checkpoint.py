@@ -1,8 +1,8 @@
-"""Original LLaVA checkpoints: what a folder holds is read from its files, never from its name.
+"""Read an original LLaVA checkpoint. Its files say what it holds; its folder's name says nothing.
 
 Formats (haotian-liu/LLaVA, v1.0.0 of 2023-08 to 1.2.2 of 2024): a projector alone (`mm_projector.bin`, with the whole
-`embed_tokens` in it where `<im_start>` and `<im_end>` were used), LoRA (`adapter_model`, `non_lora_trainables.bin`), or
-the whole model, whose folder may have `mm_projector.bin` too.
+`embed_tokens` if training used `<im_start>` and `<im_end>`), LoRA (`adapter_model`, `non_lora_trainables.bin`), or the
+whole model, whose folder may have `mm_projector.bin` too.
 """
 
 import re
@@ -18,7 +18,7 @@ from vqa_core.files import InputError, named, read_json
 from vqa_core.runs.model_folder import is_llava_folder
 
 LANGUAGE_TYPES = {"llava": "llama", "llava_llama": "llama", "llava_mistral": "mistral"}
-"""LLaVA's `model_type` -> that of its language model. `llava` is 2023's, and Hugging Face's own name for its own."""
+"""LLaVA's `model_type` -> that of its language model. `llava` is the name of 2023, and of Hugging Face's LLaVA."""
 BOUNDARY_TOKENS = ("<im_start>", "<im_end>")
 PROJECTOR, NON_LORA = "mm_projector.bin", "non_lora_trainables.bin"
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -28,12 +28,12 @@ EXPECTED = f"{PROJECTOR}; or {ADAPTERS[1]} and {NON_LORA}; or a whole model (mod
 
 @dataclass(frozen=True, slots=True)
 class LlavaCheckpoint:
-    """A LLaVA folder's contents. D is the language model's hidden size.
+    """What a LLaVA folder holds. D is the hidden size of the language model.
 
-    `projector` has the names of our projector of kind `projector_kind`; `boundaries` (2, D) are the embeddings of
-    `<im_start>` and `<im_end>`, None where they were not used; `lora` has names from `model.layers` on; `language` is
-    the whole language model under the names of `LlamaForCausalLM`, `beside_lora` what was saved of it with LoRA, and
-    `tower` the vision tower under its own, all empty unless the checkpoint has them.
+    `projector` is under the names of our projector of kind `projector_kind`. `boundaries` (2, D) are the embeddings of
+    `<im_start>` and `<im_end>`, None if training did not use them. `lora` has names that begin with `model.layers`.
+    `language` is the whole language model under the names of `LlamaForCausalLM`, `beside_lora` the part of it that was
+    saved with LoRA, `tower` the vision tower under its own names; each is empty if the checkpoint lacks it.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class LlavaCheckpoint:
 
 
 def read_llava(folder: Path) -> LlavaCheckpoint:
-    """Read a LLaVA folder; an InputError lists what was found and what was expected."""
+    """Read a LLaVA folder. If it is none, an InputError lists what it holds and what was expected."""
     if not is_llava_folder(folder):
         raise InputError(
             f"{folder} is no original LLaVA folder: its config.json has to name a model_type of {_known()} and to have "
@@ -84,7 +84,7 @@ def read_llava(folder: Path) -> LlavaCheckpoint:
 
 
 def config_number(folder: Path, config: dict[str, Any], key: str) -> int:
-    """A whole number of config.json; an InputError where it is missing."""
+    """A whole number in config.json; an InputError if it is missing."""
     value = config.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
         raise InputError(f"{folder / 'config.json'}: {key} has to be a whole number, found {value!r}.")
@@ -92,7 +92,7 @@ def config_number(folder: Path, config: dict[str, Any], key: str) -> int:
 
 
 def lora_targets(names: Iterable[str]) -> tuple[str, ...]:
-    """The linear layers that LoRA matrices of these names are on: `model.layers.0.mlp.up_proj.lora_A.weight`."""
+    """The linear layers of these LoRA matrices: `up_proj` of `model.layers.0.mlp.up_proj.lora_A.weight`."""
     return tuple(sorted({name.split(".lora_")[0].rsplit(".", 1)[1] for name in names}))
 
 
@@ -101,7 +101,7 @@ def _known() -> str:
 
 
 def _read_files(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
-    """The folder's tensors but LoRA's; LoRA's config; LoRA's tensors, named from `model.layers` on."""
+    """All tensors except LoRA's; LoRA's config; LoRA's tensors, under names that begin with `model.layers`."""
     adapter = next((folder / name for name in ADAPTERS if (folder / name).is_file()), None)
     if adapter:
         if not (folder / NON_LORA).is_file():
@@ -122,7 +122,7 @@ def _read_files(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[s
 
 
 def _by_part(folder: Path, tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Tensors as `projector`, `tower` and `language`, names cut to what each part calls them."""
+    """Tensors by part: `projector`, `tower` and `language`, each under the part's own names."""
     parts: dict[str, dict[str, Tensor]] = {"projector": {}, "tower": {}, "language": {}}
     strange = sorted(name for name in tensors if "vision_resampler" in name or "image_newline" in name)
     if strange:
@@ -132,13 +132,13 @@ def _by_part(folder: Path, tensors: dict[str, Tensor]) -> dict[str, dict[str, Te
             parts["projector"][name.split("mm_projector.", 1)[1]] = tensor
         elif "vision_tower." in name:
             parts["tower"][name.rsplit("vision_tower.", 1)[1]] = tensor
-        elif not name.endswith("rotary_emb.inv_freq"):  # computed, and stored by transformers before 4.32
+        elif not name.endswith("rotary_emb.inv_freq"):  # a computed buffer, which transformers stored before 4.32
             parts["language"][_from_model(name)] = tensor
     return parts
 
 
 def _projector(folder: Path, config: dict[str, Any], found: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """The projector's kind, as its tensors have it, and the tensors under our names."""
+    """The kind of the projector, by its tensors, and the tensors under our names."""
     declared = config.get("mm_projector_type")
     depth = len(found) // 2
     mlp = [f"{2 * layer}.{kind}" for layer in range(depth) for kind in ("weight", "bias")]  # nn.Sequential with GELUs
@@ -166,9 +166,9 @@ def _projector(folder: Path, config: dict[str, Any], found: dict[str, Tensor]) -
 
 
 def _boundaries(folder: Path, config: dict[str, Any], language: dict[str, Tensor]) -> Tensor | None:
-    """(2, D): the last rows of `embed_tokens`, for `<im_patch>`, `<im_start>`, `<im_end>` are appended in this order.
+    """(2, D): the last rows of `embed_tokens`, as LLaVA appends `<im_patch>`, `<im_start>`, `<im_end>` in this order.
 
-    LLaVA itself takes these two rows alone (`initialize_vision_tokenizer`), from the whole matrix or from two rows.
+    LLaVA itself uses only these two rows (`initialize_vision_tokenizer`), of the whole matrix or of one of two rows.
     """
     if not config.get("mm_use_im_start_end"):
         return None

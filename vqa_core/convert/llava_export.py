@@ -1,4 +1,4 @@
-"""A model folder -> a folder of original LLaVA that `llava-torch` 1.2 loads. Tensors keep their number format.
+"""Export a model folder as a folder of original LLaVA, for `llava-torch` 1.2. Tensors keep their number format.
 
 stage `align`    config.json, mm_projector.bin
 stage `lora`     config.json, adapter_config.json, adapter_model.bin, non_lora_trainables.bin
@@ -41,13 +41,13 @@ CONV_MODES = {
     "vicuna_v1": "vicuna_v1", "llava_v1": "llava_v1", "llava_v0": "llava_v0", "llama_2": "llama_2",
     "llava_llama_2": "llava_llama_2", "mistral": "mistral_instruct",
 }  # fmt: skip
-"""Our prompt style -> the `--conv-mode` with which LLaVA asks so; the other styles it has none for."""
+"""Our prompt style -> the `--conv-mode` with which LLaVA writes the same prompt. For other styles LLaVA has none."""
 
 
 def export_llava(model: ModelFolder, out: Path) -> str:
-    """Write the folder; return what its reader has to know, in sentences.
+    """Write the folder `out`; return advice for its user, in sentences.
 
-    Raises InputError for what LLaVA has no word for: another projector, tower, or way to make a square.
+    Raises InputError for what LLaVA does not have: another projector, tower, or way to make a picture square.
     """
     settings, stage = model.settings, model.stage
     _refuse_what_llava_lacks(settings)
@@ -73,7 +73,7 @@ def export_llava(model: ModelFolder, out: Path) -> str:
         lora = _lora(tensors)
         write_json(out / "adapter_config.json", _adapter_config(stage, settings, lora_targets(lora)))
         torch.save(lora, out / "adapter_model.bin")
-        # the head too: where both have to grow, LLaVA's loader leaves both empty for what this file has
+        # the head too: if both have to grow, LLaVA's loader leaves both empty and fills them from this file
         torch.save({f"base_model.model.{name}": tensor for name, tensor in (projector | added).items()}, out / NON_LORA)
     else:
         torch.save(projector | added, out / PROJECTOR)
@@ -96,7 +96,7 @@ def _refuse_what_llava_lacks(settings: ModelSettings) -> None:
 
 
 def _projector(tensors: dict[str, Tensor], settings: ModelSettings) -> tuple[dict[str, Tensor], Tensor | None]:
-    """The projector by LLaVA's names, and the boundary vectors (2, D)."""
+    """The projector under LLaVA's names, and the boundary vectors (2, D)."""
     found = {name.removeprefix(_OURS): tensor for name, tensor in tensors.items() if name.startswith(_OURS)}
     boundaries = torch.stack([found.pop("start"), found.pop("end")]) if settings.image_boundaries else None
     theirs = {}
@@ -124,23 +124,23 @@ def _lora(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _matrices(settings: ModelSettings, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The two matrices (V, D) of the language model as it came."""
+    """Embeddings and head, (V, D) each, of the untrained language model."""
     language = load_language_model(settings.language_model, torch.float32, LoadOptions.of(settings))
     layers = language.get_input_embeddings(), language.get_output_embeddings()
     return {name: layer.weight.detach().to(dtype) for name, layer in zip(_MATRICES, layers, strict=True)}
 
 
 def _token_ids(tokenizer: Any) -> list[int] | None:
-    """Ids of `<im_start>` and `<im_end>`; None where the tokeniser does not have them."""
+    """The ids of `<im_start>` and `<im_end>`; None if the tokeniser does not have them."""
     vocabulary = tokenizer.get_vocab()
     return [vocabulary[token] for token in BOUNDARY_TOKENS] if vocabulary.keys() >= set(BOUNDARY_TOKENS) else None
 
 
 def _with_boundaries(matrices: dict[str, Tensor], vectors: Tensor, tokenizer: Any) -> dict[str, Tensor]:
-    """Those of the language model's matrices (V, D) that change where `vectors` (2, D) become rows of the first.
+    """The matrices (V, D) of the language model that change when `vectors` (2, D) become rows of the embeddings.
 
-    A tokeniser that has the two tokens, as that of a whole LLaVA, has rows for them. To another LLaVA appends them, so
-    its next two ids become theirs; what the head gets for them is the mean of its rows, as LLaVA gives it.
+    A tokeniser that has the two tokens, such as that of a whole LLaVA, has rows for them. To any other LLaVA appends
+    them, so they get its next two ids; the head then gets the mean of its rows for each, as in LLaVA.
     """
     if ids := _token_ids(tokenizer):
         return {EMBEDDINGS: matrices[EMBEDDINGS].index_copy(0, torch.tensor(ids), vectors.to(matrices[EMBEDDINGS]))}
@@ -170,7 +170,7 @@ def _adapter_config(stage: Stage, settings: ModelSettings, targets: tuple[str, .
 
 
 def _config(settings: ModelSettings) -> dict[str, Any]:
-    """config.json: the language model's keys as transformers 4 spells them, and LLaVA's own."""
+    """config.json: the keys of the language model in the spelling of transformers 4, and LLaVA's own."""
     language = language_config(settings.language_model, LoadOptions.of(settings))
     kinds = {language_type: name for name, language_type in LANGUAGE_TYPES.items()}  # the later name of two
     if language.model_type not in kinds:
@@ -209,7 +209,7 @@ def _of_transformers_4(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grows: bool) -> str:
-    """How llava-torch loads the folder, which goes by its name."""
+    """How to load the folder in llava-torch, which decides by the folder's name."""
     words = ("llava", "lora") if stage.name == "lora" else ("llava",)
     missing = [word for word in words if word not in out.name.lower()]
     said = f"llava-torch goes by a folder's name: it has to contain {' and '.join(words)}. " if missing else ""
@@ -222,11 +222,11 @@ def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grows: bool) ->
             "Its loader can't read im_start and im_end beside a projector (a size mismatch of embed_tokens); "
             "--pretrain_mm_mlp_adapter with --mm_use_im_patch_token False can, and so can this workbench."
         )
-    return said + _asking(settings)
+    return said + _conversation_mode(settings)
 
 
-def _asking(settings: ModelSettings) -> str:
-    """With which `--conv-mode` LLaVA asks as the model was trained."""
+def _conversation_mode(settings: ModelSettings) -> str:
+    """The `--conv-mode` with which LLaVA writes the prompt of training."""
     style = prompt_style(settings.prompt_style)
     mode = next((theirs for ours, theirs in CONV_MODES.items() if PROMPT_STYLES[ours] == style), None)
     if mode is None:

@@ -1,7 +1,7 @@
-"""An original LLaVA checkpoint -> a model folder that predict, finetune and everything else go on with.
+"""Import an original LLaVA checkpoint: it becomes a model folder, which all commands can use.
 
-A projector or LoRA becomes the model folder alone, if all else is as it was; parts that were trained become Hugging
-Face folders beside it. No tensor is changed or rounded on the way.
+A projector or LoRA goes into the model folder. Other parts that LLaVA trained become Hugging Face folders beside it. No
+tensor is changed or rounded on the way.
 """
 
 import re
@@ -24,30 +24,30 @@ from vqa_core.prompts.styles import OWN_TEMPLATE
 from vqa_core.runs.model_folder import Stage
 from vqa_core.settings import resolve
 
-# PEFT's settings that change what LoRA computes, and what each has to be here.
+# The PEFT settings that change what LoRA computes, each with the values that this import supports.
 _PLAIN_LORA: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",), "bias": ("none",), "fan_in_fan_out": (False,), "use_rslora": (False,), "use_dora": (False,),
     "modules_to_save": (None, []), "rank_pattern": (None, {}), "alpha_pattern": (None, {}),
 }  # fmt: skip
 
 
-def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
-    """Write the model folder `out`, and beside it `out-language-model` and `out-vision-tower` where needed.
+def import_llava(source: Path, out: Path, overrides: Mapping[str, Any]) -> None:
+    """Write the model folder `out`, and beside it `out-language-model` and `out-vision-tower` if needed.
 
     Args:
         source: a LLaVA folder, see llava_checkpoint.py.
-        given: model settings that win over those of LLaVA's config.json; `language_model` is the base it was trained
-            on, `prompt_style` is nowhere in a checkpoint and `v1` of its day unless given.
+        overrides: model settings that override those of LLaVA's config.json. `language_model` is the base that LLaVA
+            trained; without `prompt_style`, which no checkpoint records, the style is the `v1` of its time.
 
-    vqa.json is written last. Raises InputError when something of the checkpoint can't be had here, or a folder beside
-    `out` is there already.
+    vqa.json is written last. Raises InputError if the checkpoint needs something that is not supported here, or if a
+    folder beside `out` exists already.
     """
     checkpoint = read_llava(source)
     _refuse_what_is_not_supported(checkpoint)
     stage, trained = _lora(checkpoint) if checkpoint.lora else (Stage("align"), {})
-    settings = _settings(checkpoint, given)
-    settings = with_own_parts(checkpoint, settings, given.get("language_model"), out)
-    kept = {"", settings.vision_tower, settings.language_model}  # what was written beside it has no revision
+    settings = _settings(checkpoint, overrides)
+    settings = with_own_parts(checkpoint, settings, overrides.get("language_model"), out)
+    kept = {"", settings.vision_tower, settings.language_model}  # the folders beside it have no revision
     settings = replace(settings, revision=tuple(r for r in settings.revision if r.rpartition("@")[0] in kept))
     if settings.prompt_style == OWN_TEMPLATE:
         settings = written_out(settings, load_tokenizer(settings.language_model, LoadOptions.of(settings)))
@@ -56,7 +56,7 @@ def import_llava(source: Path, out: Path, given: Mapping[str, Any]) -> None:
 
 
 def projector_tensors(checkpoint: LlavaCheckpoint) -> dict[str, Tensor]:
-    """The projector by the names of our parameters, its boundary vectors among them."""
+    """The projector under the names of our parameters, with its boundary vectors."""
     prefix = "model.multi_modal_projector."
     if checkpoint.boundaries is None:
         return {prefix + name: tensor for name, tensor in checkpoint.projector.items()}
@@ -77,17 +77,17 @@ def _refuse_what_is_not_supported(checkpoint: LlavaCheckpoint) -> None:
             raise InputError(f"{checkpoint.folder / 'config.json'}: {key} {value!r} is not supported, only {known} is.")
 
 
-def _settings(checkpoint: LlavaCheckpoint, given: Mapping[str, Any]) -> ModelSettings:
-    """The settings that the checkpoint stands for, the parts held against its sizes."""
+def _settings(checkpoint: LlavaCheckpoint, overrides: Mapping[str, Any]) -> ModelSettings:
+    """The settings of the checkpoint; its vision tower and language model must have the sizes in its config.json."""
     folder, config = checkpoint.folder, checkpoint.config
-    tower = given.get("vision_tower") or config.get("mm_vision_tower")
+    tower = overrides.get("vision_tower") or config.get("mm_vision_tower")
     if not tower:
         raise InputError(f"{folder}: config.json has no mm_vision_tower. Name the tower with --vision-tower.")
-    options = LoadOptions(revision=tuple(given.get("revision", ())))
+    options = LoadOptions(revision=tuple(overrides.get("revision", ())))
     tower_size = tower_config(tower, options)
     crop = preprocessor_of(tower, options).get("crop_size", tower_size.image_size)
     _check_size(checkpoint, "mm_hidden_size", tower, tower_size.hidden_size)
-    base = given.get("language_model") or config.get("_name_or_path")
+    base = overrides.get("language_model") or config.get("_name_or_path")
     if checkpoint.kind != "full":
         if not base:
             raise InputError(f"{folder} does not say which language model it was trained on. Name it with --base.")
@@ -101,13 +101,13 @@ def _settings(checkpoint: LlavaCheckpoint, given: Mapping[str, Any]) -> ModelSet
         "image_side_px": int(crop["height"] if isinstance(crop, dict) else crop),
         "image_aspect": config.get("image_aspect_ratio") or "square",
         "image_boundaries": checkpoint.boundaries is not None,
-        "prompt_style": "vicuna_v1_start_end" if _took_blanks_away(checkpoint) else "vicuna_v1",
+        "prompt_style": "vicuna_v1_start_end" if _stripped_blanks(checkpoint) else "vicuna_v1",
     }
-    return resolve(ModelSettings, of_checkpoint, given)
+    return resolve(ModelSettings, of_checkpoint, overrides)
 
 
-def _took_blanks_away(checkpoint: LlavaCheckpoint) -> bool:
-    """Whether it was trained with start and end by a tokeniser that strips the text round them (before 4.34)."""
+def _stripped_blanks(checkpoint: LlavaCheckpoint) -> bool:
+    """Whether its tokeniser stripped the blanks around `<im_start>` and `<im_end>`, as before transformers 4.34."""
     found = re.match(r"(\d+)\.(\d+)", str(checkpoint.config.get("transformers_version", "")))
     return checkpoint.boundaries is not None and found is not None and (int(found[1]), int(found[2])) < (4, 34)
 
@@ -122,7 +122,7 @@ def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: int) ->
 
 
 def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
-    """The stage that LoRA's config stands for, and its matrices by the names of our parameters."""
+    """The stage that LoRA's config describes, and LoRA's matrices under the names of our parameters."""
     folder, config = checkpoint.folder, checkpoint.lora_config
     for key, allowed in _PLAIN_LORA.items():
         if config.get(key, allowed[0]) not in allowed:

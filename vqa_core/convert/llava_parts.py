@@ -1,8 +1,8 @@
-"""The frozen parts of a LLaVA checkpoint that its training changed: Hugging Face folders beside the model folder.
+"""The parts that are frozen here and that LLaVA trained: they become Hugging Face folders beside the model folder.
 
-A whole model brings its language model, and its vision tower where that was trained. LoRA may bring embeddings and a
-head of its own: LLaVA trains the embeddings where `<im_start>` and `<im_end>` were used, and old versions of it saved
-both matrices wherever a token had been added.
+A whole model brings its language model, and its vision tower if it was trained. LoRA may bring embeddings and a head of
+its own: LLaVA trains the embeddings if it uses `<im_start>` and `<im_end>`, and its old versions saved both matrices
+whenever they had added a token.
 """
 
 import shutil
@@ -26,19 +26,19 @@ TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "merges.txt", "chat_template.jinja",
 )  # fmt: skip
-# What LLaVA adds to the language model's keys in config.json; the rest of them are the language model's.
+# The keys that LLaVA adds to config.json; all others belong to the language model.
 _LLAVA_KEYS = ("mm_", "tune_mm_", "freeze_mm_", "unfreeze_mm_", "use_mm_proj", "image_", "tokenizer_")
 _OTHER_KEYS = ("model_type", "architectures", "_name_or_path", "transformers_version", "pretrain_mm_mlp_adapter")
-_APPENDED = 4  # tokens that LLaVA gives a language model at most: [PAD], <im_patch>, <im_start>, <im_end>
+_APPENDED = 4  # the most tokens that LLaVA adds to a language model: [PAD], <im_patch>, <im_start>, <im_end>
 
 
 def with_own_parts(checkpoint: LlavaCheckpoint, settings: ModelSettings, base: str | None, out: Path) -> ModelSettings:
-    """The settings with the parts that the checkpoint brings, written as `out-language-model` and `out-vision-tower`.
+    """Write the checkpoint's own parts as `out-language-model` and `out-vision-tower`; return the settings with them.
 
     Args:
-        base: the language model that was named by hand, whose tokeniser a whole model without one gets.
+        base: the language model that the user named; a whole model without a tokeniser gets this model's.
 
-    Raises InputError where one of those folders is there, before anything is written.
+    Raises InputError, before anything is written, if one of those folders exists.
     """
     options, language_model = LoadOptions.of(settings), settings.language_model
     trained = _trained_on(checkpoint, language_model, options)
@@ -55,7 +55,7 @@ def with_own_parts(checkpoint: LlavaCheckpoint, settings: ModelSettings, base: s
 
 
 def _own_tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) -> str:
-    """The tower to name: the one given, or `out-vision-tower`, written if the checkpoint's tower was trained."""
+    """The tower to use: that of the settings, or `out-vision-tower`, which is written if LLaVA trained the tower."""
     tower, options = settings.vision_tower, LoadOptions.of(settings)
     if not checkpoint.tower:
         return tower
@@ -65,7 +65,7 @@ def _own_tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) 
         tower_config(tower, options).save_pretrained(folder)
         write_json(folder / "preprocessor_config.json", preprocessor_of(tower, options))
         given, own = (load_tower(path, torch.float32, options).state_dict() for path in (tower, scratch))
-        dtype = next(iter(checkpoint.tower.values())).dtype  # LLaVA rounds the tower to the format of training
+        dtype = next(iter(checkpoint.tower.values())).dtype  # LLaVA rounds the tower to the number format of training
         if all(torch.equal(tensor.to(dtype), own[name].to(dtype)) for name, tensor in given.items()):
             return tower
         target = _beside(out, "vision-tower")
@@ -74,9 +74,9 @@ def _own_tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) 
 
 
 def copy_tokenizer(source: str, out: Path, options: LoadOptions) -> bool:
-    """Copy a model's tokeniser files, from its folder or the hub at its revision, as they are; whether there are any.
+    """Copy a model's tokeniser files as they are, from its folder or its revision on the hub; False if there are none.
 
-    transformers 5 would write Llama's anew without `tokenizer.model`, which LLaVA reads.
+    transformers 5 would write Llama's tokeniser without `tokenizer.model`, which LLaVA reads.
     """
     revision = pretrained_keywords(source, options).get("revision")
     how = {"revision": revision, "_raise_exceptions_for_missing_entries": False}
@@ -89,14 +89,14 @@ def copy_tokenizer(source: str, out: Path, options: LoadOptions) -> bool:
 
 
 def _beside(out: Path, what: str) -> Path:
-    """The folder of a part that is written beside `out`, which must not be there."""
+    """The folder for a part beside `out`; an InputError if it exists."""
     folder = (out.parent / f"{out.name}-{what}").resolve()
     check_new(folder)
     return folder
 
 
 def _write_whole(checkpoint: LlavaCheckpoint, out: Path, base: str | None, options: LoadOptions) -> None:
-    """The language model of a whole model. Its tokeniser is the checkpoint's own, or else the base's."""
+    """Write the language model of a whole model, with the checkpoint's tokeniser or else the base's."""
     of_language = {key: value for key, value in checkpoint.config.items() if not key.startswith(_LLAVA_KEYS)}
     config = AutoConfig.for_model(
         checkpoint.language_type, **{key: value for key, value in of_language.items() if key not in _OTHER_KEYS}
@@ -120,10 +120,10 @@ def _write_whole(checkpoint: LlavaCheckpoint, out: Path, base: str | None, optio
 
 
 def _trained_on(checkpoint: LlavaCheckpoint, base: str, options: LoadOptions) -> PreTrainedModel | None:
-    """The language model `base` as LoRA's training left it but for LoRA; None where that changed nothing of it.
+    """The language model `base` with what LoRA's training changed besides LoRA; None if it changed nothing else.
 
-    Of the embeddings and the head only the rows of the base's tokens count: the rows that LLaVA appends are of
-    `<im_patch>`, which no text has, and of `<im_start>` and `<im_end>`, which are the projector's here.
+    Only the rows of the base's tokens count in embeddings and head. The rows that LLaVA appends belong to `<im_patch>`,
+    which no text has, and to `<im_start>` and `<im_end>`, which are in the projector here.
     """
     if not checkpoint.beside_lora:
         return None
@@ -142,7 +142,7 @@ def _trained_on(checkpoint: LlavaCheckpoint, base: str, options: LoadOptions) ->
                 f"{path}: {name} has shape {tuple(tensor.shape)}, and {base!r} has {found}. "
                 "Name the language model that LoRA was trained on with --base."
             )
-        if not torch.equal(tensor[:rows], before[:rows].to(tensor.dtype)):  # LLaVA rounds it to the format of training
+        if not torch.equal(tensor[:rows], before[:rows].to(tensor.dtype)):  # LLaVA rounds it to training's format
             changed[name] = torch.cat([tensor[:rows], before[rows:].to(tensor.dtype)])
     model.load_state_dict(changed, strict=False, assign=True)
     model.tie_weights()

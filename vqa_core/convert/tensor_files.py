@@ -1,4 +1,4 @@
-"""Files of tensors by name: safetensors, or pickles of which only tensors are read and nothing is run."""
+"""Read tensors from safetensors files, and from pickles without running anything in them."""
 
 import zipfile
 from pathlib import Path
@@ -15,11 +15,11 @@ _WHOLE = ("model.safetensors", "pytorch_model.bin")
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a `torch.save`d dict, on the CPU; an InputError for anything else."""
+    """The tensors of a safetensors file or a `torch.save`d dict, by name, on the CPU; else an InputError."""
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        # zip files, torch's own since 2020, need not be copied into memory
+        # zip files, which torch writes since 2020, need not be copied into memory
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
         raise InputError(
@@ -34,7 +34,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_whole(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a model's folder, sharded or not, safetensors before pickles; none where it has no model."""
+    """All tensors of a model folder, sharded or not, from safetensors rather than pickles; {} if it has no model."""
     for single in _WHOLE:
         index = folder / f"{single}.index.json"
         if index.is_file():

@@ -1,31 +1,30 @@
-"""The competition folder: CSV files and image folders become Examples, each with the image file that was found."""
+"""The competition folder: read its CSV files as Examples and find the image file of each."""
 
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vqa_core.data.tables import Table, read_table
-from vqa_core.files import InputError, named, read_json
+from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap, Example
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SAMPLE, SOLUTION = "sample_submission.csv", "solution.csv"
 ORIGIN = "source.json"
-"""In a folder that `vqa_core.data.formats` wrote: what it was made from. Its columns have the default names."""
+"""Records the sources of a folder that `vqa_core.data.formats` wrote. Such a folder has the default column names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Competition:
-    """What a competition folder holds. `root` is absolute; the examples' `image` paths are relative to it.
+    """The contents of a competition folder. `root` is absolute; the examples' `image` paths are relative to it.
 
-    A split that was not asked for or is not there is empty. `ambiguous` maps an image id to the two or more files
-    that could be meant. `encodings` maps each CSV file that was read to its encoding, `image_folders` each split to
-    the folder its images were looked for in, relative to `root`. `imported` has what was said while another format
-    was turned into this folder, as fields of a Finding.
+    A split that was not requested or does not exist is empty. `ambiguous` maps an image id to the two or more files
+    that it could mean. `encodings` maps each CSV file that was read to its encoding, `image_folders` each split to the
+    folder with its images, relative to `root`. `imported` holds the findings of an import from another format, as
+    fields of a Finding.
     """
 
     root: Path
@@ -45,41 +44,51 @@ def read_competition(
     splits: Sequence[str] = ("train", "test"),
     required: Sequence[str] = ("train",),
 ) -> Competition:
-    """Read `SPLIT.csv` of every split asked for, `sample_submission.csv` where there is one, and find the images.
+    """Read `SPLIT.csv` of every split in `splits`, and `sample_submission.csv` if it exists; find the images.
 
-    The files may lie further down, as they do where a zip wraps them in a folder. Test examples carry no answer
-    even where test.csv has a column for it. Raises InputError where a required CSV file or a column is missing, and
-    for whatever `read_table` refuses.
+    The files may be in a subfolder, as in a zip that wraps them in one. Test examples have no answer even if test.csv
+    has a column for it. Raises InputError if a required CSV file or a column is missing, and for whatever `read_table`
+    refuses.
     """
     columns = columns or ColumnMap()
-    root = _root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
-    competition = Competition(root)
-    if origin := origin_of(root):
+    root = _find_root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
+    origin = origin_of(root)
+    if origin:
         columns = ColumnMap()
-        competition.imported.extend(origin["findings"])
     files = ImageFiles(root)
+    examples: dict[str, list[Example]] = {}
+    ambiguous: dict[str, list[str]] = {}
+    encodings: dict[str, str] = {}
+    sample_ids: list[str] = []
     for split in splits:
-        if not (root / f"{split}.csv").is_file():
-            continue
-        table = read_table(root / f"{split}.csv")
-        competition.encodings[f"{split}.csv"] = table.encoding
-        competition.image_folders[split] = files.folder_of(split)
-        getattr(competition, split).extend(_examples(table, columns, split, files, competition.ambiguous))
+        if (root / f"{split}.csv").is_file():
+            table = read_table(root / f"{split}.csv")
+            encodings[f"{split}.csv"] = table.encoding
+            examples[split] = _read_examples(table, columns, split, files, ambiguous)
     if (root / SAMPLE).is_file() and "test" in splits:
         table = read_table(root / SAMPLE)
-        competition.encodings[SAMPLE] = table.encoding
-        competition.sample_ids.extend(table.column(columns.question_id, "--question-id-column"))
-    return competition
+        encodings[SAMPLE] = table.encoding
+        sample_ids = table.column(columns.question_id, "--question-id-column")
+    return Competition(
+        root,
+        train=examples.get("train", []),
+        test=examples.get("test", []),
+        sample_ids=sample_ids,
+        ambiguous=ambiguous,
+        encodings=encodings,
+        image_folders={split: files.folder_of(split) for split in examples},
+        imported=origin.get("findings", []),
+    )
 
 
 def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
-    """Read only what is to be answered.
+    """Read only the test questions.
 
-    Raises InputError also where an id stands twice, which no submission could tell apart, or where two files could be
-    an image, as `train.prepare` does.
+    Like `train.prepare`, also raises InputError for a duplicate id, which no submission could distinguish, and for an
+    image id that two files fit.
     """
     competition = read_competition(folder, columns, splits=("test",), required=("test",))
-    twice = [name for name, count in Counter(e.question_id for e in competition.test).items() if count > 1]
+    twice = find_duplicates(example.question_id for example in competition.test)
     if twice:
         raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")
     for image_id, paths in competition.ambiguous.items():
@@ -88,30 +97,30 @@ def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
 
 
 def origin_of(root: Path) -> dict[str, Any]:
-    """What `vqa_core.data.formats` noted about a folder that it wrote; nothing of any other folder."""
-    noted = read_json(root / ORIGIN) if (root / ORIGIN).is_file() else None
-    return noted if isinstance(noted, dict) and {"made_from", "findings"} <= noted.keys() else {}
+    """The record that `vqa_core.data.formats` keeps of a folder that it wrote; empty for any other folder."""
+    record = read_json(root / ORIGIN) if (root / ORIGIN).is_file() else None
+    return record if isinstance(record, dict) and {"made_from", "findings"} <= record.keys() else {}
 
 
 def dataset_root(folder: Path) -> Path:
-    """Where a dataset's CSV files lie: `folder`, or the one folder in it that has a train.csv or a test.csv.
+    """The folder of a dataset's CSV files: `folder`, or the one folder in it with a train.csv or a test.csv.
 
-    Raises InputError where there is none, or more than one.
+    Raises InputError if there is none, or more than one.
     """
-    return _root(folder, (), ("train.csv", "test.csv"))
+    return _find_root(folder, (), ("train.csv", "test.csv"))
 
 
-def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
-    """`folder`, or the one folder in it that holds the required files (any wanted one, where none is required).
+def _find_root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
+    """`folder`, or the one folder in it with all required files (with any wanted one, if none is required).
 
-    A folder with nothing in it but one folder is passed over.
+    Enters a folder that contains nothing but another folder.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
 
     def holds(place: Path) -> bool:
-        found = [(place / name).is_file() for name in required or wanted]
-        return all(found) if required else any(found)
+        present = [(place / name).is_file() for name in required or wanted]
+        return all(present) if required else any(present)
 
     if holds(folder):
         return folder.resolve()
@@ -124,12 +133,12 @@ def _root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> Path:
             f"{folder} holds several datasets: {', '.join(map(str, inner))}. Name one of them with --data."
         )
     if len(names) == 1 and (folder / names[0]).is_dir():
-        return _root(folder / names[0], required, wanted)  # such as a zip's own folder within one named after it
+        return _find_root(folder / names[0], required, wanted)  # such as a zip's own folder in one named after it
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "nothing"
     raise InputError(f"{folder} does not hold {' and '.join(required) or ' or '.join(wanted)}; it holds {shown}.")
 
 
-def _examples(
+def _read_examples(
     table: Table, columns: ColumnMap, split: str, files: "ImageFiles", ambiguous: dict[str, list[str]]
 ) -> list[Example]:
     question_ids = table.column(columns.question_id, "--question-id-column")
@@ -141,10 +150,10 @@ def _examples(
     pictures = table.column(columns.image, "--image-column") if table.columns.count(columns.image) == 1 else image_ids
     paths: dict[tuple[str, str], str] = {}
     for image_id, picture in dict.fromkeys(zip(image_ids, pictures)):
-        found = files.find(split, picture) or files.find(split, image_id)
-        paths[image_id, picture] = found[0] if len(found) == 1 else ""
-        if len(found) > 1:
-            ambiguous[image_id] = found
+        matches = files.find(split, picture) or files.find(split, image_id)
+        paths[image_id, picture] = matches[0] if len(matches) == 1 else ""
+        if len(matches) > 1:
+            ambiguous[image_id] = matches
     return [
         Example(question_id, image_id, paths[image_id, picture], question, answer)
         for question_id, image_id, picture, question, answer in zip(
@@ -154,7 +163,7 @@ def _examples(
 
 
 class ImageFiles:
-    """The image files below a dataset folder, found by image id; each folder is listed once."""
+    """Finds image files below a dataset folder by image id; lists each folder once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -162,18 +171,18 @@ class ImageFiles:
         self._listed: dict[str, tuple[dict[str, list[str]], dict[str, list[str]]]] = {}
 
     def folder_of(self, split: str) -> str:
-        """The folder of a split's images, relative to the root: the first there is of the usual places."""
+        """The folder of a split's images, relative to the root: the first of the usual places that exists."""
         if split not in self._folders:
             usual = (f"image/{split}", f"images/{split}", split, "image", "images")
             self._folders[split] = next((name for name in usual if (self.root / name).is_dir()), ".")
         return self._folders[split]
 
     def find(self, split: str, image_id: str) -> list[str]:
-        """The files, relative to the root, that `image_id` may mean: none, one, or several that cannot be told apart.
+        """The files, relative to the root, that `image_id` may mean: none, one, or several.
 
-        A file of exactly that name wins; else the files of that stem with a known suffix in any case count, a known
-        suffix of `image_id` itself being passed over. An id may hold folders, below the root or the split's folder.
-        Names are compared in NFC, as macOS stores them decomposed. Nothing outside the root is ever found.
+        A file with exactly that name wins; else all files with that stem and a known suffix, in any case, match; a
+        known suffix of `image_id` itself is ignored. An id may contain folders, below the root or the split's folder.
+        Names are compared in NFC, as macOS stores them decomposed. Never finds a file outside the root.
         """
         path = PurePosixPath(unicodedata.normalize("NFC", image_id))
         if not path.name or path.is_absolute() or ".." in path.parts:
@@ -188,7 +197,7 @@ class ImageFiles:
         return []
 
     def _list(self, folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """Names of a folder's files by NFC name, and of those with a known suffix by NFC stem."""
+        """The names of a folder's files by NFC name, and of those with a known suffix by NFC stem."""
         if folder not in self._listed:
             exact: dict[str, list[str]] = {}
             stems: dict[str, list[str]] = {}

@@ -20,27 +20,27 @@ SPLITS = ("train", "test")
 
 
 def write_easy_vqa(folder: Path) -> None:
-    """Make `folder` the easy-VQA competition: three CSV files, `solution.csv` with the test answers, `image/SPLIT`.
+    """Write the easy-VQA competition to `folder`: three CSV files, `solution.csv` with the test answers, `image/SPLIT`.
 
-    Does nothing where it is complete, builds it anew where something is missing or cut short, and raises InputError
-    where the folder holds anything else or the `easy_vqa` package is not installed.
+    Does nothing if it is complete; rebuilds it if something is missing or truncated. Raises InputError if the folder
+    contains anything else, or if the `easy_vqa` package is not installed.
     """
-    data = _package_data()
-    tables = _tables(data)
+    data = package_data()
+    tables = _format_tables(data)
     images = {
         f"image/{split}/{_image_id(split, int(path.stem))}.png": path
         for split in SPLITS
-        for path in _images(data, split)
+        for path in _list_images(data, split)
     }
     expected = {name: len(text.encode()) for name, text in tables.items()}
     expected |= {name: path.stat().st_size for name, path in images.items()}
-    found = _sizes(folder)
-    if found == expected and all((folder / name).read_bytes() == text.encode() for name, text in tables.items()):
+    sizes = _list_sizes(folder)
+    if sizes == expected and all((folder / name).read_bytes() == text.encode() for name, text in tables.items()):
         return
-    foreign = sorted(found.keys() - expected.keys())
+    foreign = sorted(sizes.keys() - expected.keys())
     if foreign:
         raise InputError(
-            f"{folder} holds files that are not easy-VQA's, such as {foreign[0]}, and is left as it is. "
+            f"{folder} contains files that do not belong to easy-VQA, such as {foreign[0]}, and was not changed. "
             f"Name an empty or new folder with --data-dir."
         )
     with replaced_folder(folder) as building:
@@ -53,16 +53,17 @@ def write_easy_vqa(folder: Path) -> None:
 
 
 def train_examples() -> list[Example]:
-    """The training questions as the written folder has them; an InputError where the package is not installed."""
-    rows = enumerate(read_json(_package_data() / "train" / "questions.json"))
-    named = ((number, _image_id("train", image), question, answer) for number, (question, answer, image) in rows)
+    """The training questions as in the written folder. Raises InputError if the package is not installed."""
+    records = enumerate(read_json(package_data() / "train" / "questions.json"))
+    rows = ((number, _image_id("train", image), question, answer) for number, (question, answer, image) in records)
     return [
         Example(f"TRAIN_{number:05d}", image, f"image/train/{image}.png", question, answer)
-        for number, image, question, answer in named
+        for number, image, question, answer in rows
     ]
 
 
-def _package_data() -> Path:
+def package_data() -> Path:
+    """The folder of the installed package: SPLIT/questions.json and SPLIT/images."""
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
         raise InputError(
@@ -71,7 +72,7 @@ def _package_data() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def _images(data: Path, split: str) -> list[Path]:
+def _list_images(data: Path, split: str) -> list[Path]:
     paths = (data / split / "images").glob("*.png")
     return sorted((path for path in paths if path.stem.isdecimal()), key=lambda path: int(path.stem))
 
@@ -80,8 +81,8 @@ def _image_id(split: str, number: int) -> str:
     return f"{split}_{number:04d}"
 
 
-def _tables(data: Path) -> dict[str, str]:
-    """File name -> CSV text. Question ids count the rows of the package's questions.json, [question, answer, image]."""
+def _format_tables(data: Path) -> dict[str, str]:
+    """File name -> CSV text. Ids number the rows of the package's questions.json, [question, answer, image]."""
     tables: dict[str, str] = {}
     for split in SPLITS:
         rows = [
@@ -89,24 +90,24 @@ def _tables(data: Path) -> dict[str, str]:
             for number, (question, answer, image) in enumerate(read_json(data / split / "questions.json"))
         ]
         if split == "train":
-            tables["train.csv"] = _csv(("ID", "image_id", "question", "answer"), rows)
+            tables["train.csv"] = _format_csv(("ID", "image_id", "question", "answer"), rows)
             continue
-        tables["test.csv"] = _csv(("ID", "image_id", "question"), [row[:3] for row in rows])
-        tables["sample_submission.csv"] = _csv(("ID", "answer"), [(row[0], "") for row in rows])
-        tables["solution.csv"] = _csv(("ID", "answer"), [(row[0], row[3]) for row in rows])
+        tables["test.csv"] = _format_csv(("ID", "image_id", "question"), [row[:3] for row in rows])
+        tables["sample_submission.csv"] = _format_csv(("ID", "answer"), [(row[0], "") for row in rows])
+        tables["solution.csv"] = _format_csv(("ID", "answer"), [(row[0], row[3]) for row in rows])
     return tables
 
 
-def _csv(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def _format_csv(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Every file below `folder` by its relative path, with its size in bytes; empty where there is no folder."""
+def _list_sizes(folder: Path) -> dict[str, int]:
+    """The size in bytes of every file below `folder`, by relative path; empty if the folder does not exist."""
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; easy-VQA needs a folder. Name another with --data-dir.")
+        raise InputError(f"{folder} is a file; easy-VQA needs a folder. Name another path with --data-dir.")
     return {
         (Path(parent) / name).relative_to(folder).as_posix(): (Path(parent) / name).stat().st_size
         for parent, _, names in os.walk(folder)

@@ -1,4 +1,4 @@
-"""Findings: what is wrong or odd in a competition's data, each with its number of cases and the first of them."""
+"""Findings: what is wrong or odd in a competition's data, each with its number of cases and the first few."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from vqa_core.runs.examples import Example
 
 SEVERITIES = ("error", "warning", "note")
 SHOWN = 10
-"""How many cases a finding keeps; its sentence names three."""
+"""How many cases a finding keeps; its sentence lists three."""
 
 Repeated = dict[tuple[str, str], Counter[str]]
-"""(image, question) asked more than once -> how often each answer was given."""
+"""(image, question) that occurs more than once -> how often each answer was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something worth telling. Of the SEVERITIES an error lets nothing start; `count` is the number of cases."""
+    """One thing to report. `severity` is one of SEVERITIES, and an error stops `prepare`; `count` counts the cases."""
 
     severity: str
     code: str
@@ -26,26 +26,26 @@ class Finding:
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        named = [*self.examples[:3], *["..."] * (self.count > 3)]
-        return self.message + (f" ({', '.join(named)})" if self.examples else "")
+        cases = [*self.examples[:3], *["..."] * (self.count > 3)]
+        return self.message + (f" ({', '.join(cases)})" if self.examples else "")
 
 
 def find_all(competition: Competition, problems: Mapping[str, str], repeated: Repeated) -> tuple[Finding, ...]:
     """Every finding, worst first. `problems` is from `check_images`, `repeated` from `repeated_questions`."""
-    found = [
+    findings = [
         *(Finding(**case | {"examples": tuple(case["examples"])}) for case in competition.imported),
-        *_rows(competition),
-        *_images(competition, problems),
-        *_ids(competition),
-        *_texts(competition),
-        *_repeated(competition, repeated),
-        *_encodings(competition),
+        *_check_rows(competition),
+        *_check_images(competition, problems),
+        *_check_ids(competition),
+        *_check_texts(competition),
+        *_check_repeated(competition, repeated),
+        *_check_encodings(competition),
     ]
-    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def repeated_questions(examples: Sequence[Example]) -> Repeated:
-    """The questions put to one image more than once, word for word."""
+    """The questions that occur more than once for one image, word for word."""
     first: dict[tuple[str, str], str] = {}
     repeated: Repeated = {}
     for example in examples:
@@ -58,87 +58,92 @@ def repeated_questions(examples: Sequence[Example]) -> Repeated:
 
 
 def exact_match_ceiling(repeated: Repeated, rows: int) -> float:
-    """The share of `rows` that is right when every question gets the commonest of the answers given to it."""
+    """The best possible exact match: the share of `rows` that is right if every question gets its commonest answer."""
     lost = sum(answers.total() - max(answers.values()) for answers in repeated.values())
     return 1 - lost / rows if rows else 1.0
 
 
-def _finding(severity: str, code: str, cases: Sequence[str], noun: str, rest: str) -> list[Finding]:
-    """`12 NOUNs REST`, or nothing where there are no cases."""
+def _make_finding(severity: str, code: str, cases: Sequence[str], noun: str, rest: str) -> list[Finding]:
+    """A finding `12 NOUNs REST`, or none if there are no cases."""
     if not cases:
         return []
     message = f"{len(cases):,} {noun}{'s' if len(cases) > 1 else ''} {rest}"
     return [Finding(severity, code, message, len(cases), tuple(cases[:SHOWN]))]
 
 
-def _rows(competition: Competition) -> list[Finding]:
-    found = []
+def _check_rows(competition: Competition) -> list[Finding]:
+    findings = []
     for split, rows, severity in (("train", competition.train, "error"), ("test", competition.test, "warning")):
         if f"{split}.csv" in competition.encodings and not rows:
-            found.append(Finding(severity, f"no-{split}-rows", f"{split}.csv has a header and no rows below it", 1))
+            findings.append(Finding(severity, f"no-{split}-rows", f"{split}.csv has a header but no rows", 1))
     if "test.csv" not in competition.encodings:
-        found.append(Finding("note", "no-test-csv", "there is no test.csv, so there is nothing to submit", 1))
-    return found
+        findings.append(Finding("note", "no-test-csv", "there is no test.csv, so there is nothing to submit", 1))
+    return findings
 
 
-def _images(competition: Competition, problems: Mapping[str, str]) -> list[Finding]:
+def _check_images(competition: Competition, problems: Mapping[str, str]) -> list[Finding]:
     ambiguous = competition.ambiguous
     several = [" or ".join(files) for files in ambiguous.values()]
-    found = _finding("error", "ambiguous-images", several, "image id", "with more than one file; keep one for each")
+    rest = "with more than one file; keep one for each"
+    findings = _make_finding("error", "ambiguous-images", several, "image id", rest)
     for split, rows in (("train", competition.train), ("test", competition.test)):
         missing = [row.image_id for row in rows if not row.image and row.image_id not in ambiguous]
         broken = [row.image for row in rows if row.image in problems]
-        told = [f"{name} {problems[name]}" for name in dict.fromkeys(broken)]
-        lost = "the rows are left out" if split == "train" else "the questions get a fallback answer"
+        reasons = [f"{name} {problems[name]}" for name in dict.fromkeys(broken)]
+        effect = "the rows are left out" if split == "train" else "the questions get a fallback answer"
         noun = f"{split} image"
-        found += _finding(
-            "warning", f"missing-{split}-images", list(dict.fromkeys(missing)), noun, f"not found; {lost}"
+        findings += _make_finding(
+            "warning", f"missing-{split}-images", list(dict.fromkeys(missing)), noun, f"not found; {effect}"
         )
-        found += _finding("warning", f"broken-{split}-images", told, noun, f"that cannot be used; {lost}")
+        findings += _make_finding("warning", f"broken-{split}-images", reasons, noun, f"that cannot be used; {effect}")
         without = len(missing) + len(broken)
         if split == "train" and 2 * without > len(rows):
             folder = competition.root / competition.image_folders[split]
             message = (
-                f"{without:,} of {len(rows):,} rows of train.csv have no usable image; images were sought in {folder}"
+                f"{without:,} of {len(rows):,} rows of train.csv have no usable image; images were looked for in "
+                f"{folder}"
             )
-            found.append(Finding("error", "most-images-missing", message, without))
+            findings.append(Finding("error", "most-images-missing", message, without))
     shared = {row.image for row in competition.train if row.image} & {row.image for row in competition.test}
-    return found + _finding("note", "shared-images", sorted(shared), "image", "in both train and test")
+    return findings + _make_finding("note", "shared-images", sorted(shared), "image", "in both train and test")
 
 
-def _ids(competition: Competition) -> list[Finding]:
-    found: list[Finding] = []
+def _check_ids(competition: Competition) -> list[Finding]:
+    findings: list[Finding] = []
     for split, rows, severity in (("train", competition.train, "warning"), ("test", competition.test, "error")):
         counts = Counter(row.question_id for row in rows)
         without = [f"row {number}" for number, row in enumerate(rows, start=1) if not row.question_id]
         twice = [question_id for question_id, count in counts.items() if count > 1 and question_id]
-        found += _finding(severity, f"empty-{split}-ids", without, "row", f"of {split}.csv without an id")
-        found += _finding(severity, f"duplicate-{split}-ids", twice, "id", f"more than once in {split}.csv")
+        findings += _make_finding(severity, f"empty-{split}-ids", without, "row", f"of {split}.csv without an id")
+        findings += _make_finding(severity, f"duplicate-{split}-ids", twice, "id", f"more than once in {split}.csv")
     if competition.sample_ids:
         asked, sample = {row.question_id for row in competition.test}, set(competition.sample_ids)
         unasked = [question_id for question_id in competition.sample_ids if question_id not in asked]
         unlisted = [row.question_id for row in competition.test if row.question_id not in sample]
-        rest = f"of {SAMPLE} that test.csv lacks, so no submission can be complete"
-        found += _finding("warning", "sample-ids-not-in-test", unasked, "id", rest)
-        found += _finding("warning", "test-ids-not-in-sample", unlisted, "id", f"of test.csv that {SAMPLE} lacks")
-    return found
+        rest = f"of {SAMPLE} missing from test.csv, so no submission can be complete"
+        findings += _make_finding("warning", "sample-ids-not-in-test", unasked, "id", rest)
+        findings += _make_finding(
+            "warning", "test-ids-not-in-sample", unlisted, "id", f"of test.csv missing from {SAMPLE}"
+        )
+    return findings
 
 
-def _texts(competition: Competition) -> list[Finding]:
-    found: list[Finding] = []
+def _check_texts(competition: Competition) -> list[Finding]:
+    findings: list[Finding] = []
     for split, rows in (("train", competition.train), ("test", competition.test)):
         without = [row.question_id for row in rows if not row.question.strip()]
-        found += _finding("warning", f"empty-{split}-questions", without, "question", f"of {split}.csv without text")
+        rest = f"of {split}.csv without text"
+        findings += _make_finding("warning", f"empty-{split}-questions", without, "question", rest)
     empty = [row.question_id for row in competition.train if not (row.answer or "").strip()]
     answers = dict.fromkeys(row.answer for row in competition.train if (row.answer or "").strip())
     spaced = [repr(answer) for answer in answers if answer and answer != answer.strip()]
-    found += _finding("warning", "empty-answers", empty, "row", "of train.csv without an answer, left out")
-    return found + _finding(
-        "note", "spaces-round-answers", spaced, "distinct answer", "with white space at an end, kept"
+    findings += _make_finding("warning", "empty-answers", empty, "row", "of train.csv without an answer, left out")
+    return findings + _make_finding(
+        "note", "spaces-round-answers", spaced, "distinct answer", "with leading or trailing white space, kept"
     )
 
 
-def _repeated(competition: Competition, repeated: Repeated) -> list[Finding]:
+def _check_repeated(competition: Competition, repeated: Repeated) -> list[Finding]:
     alike, otherwise = [], []
     for (image, question), answers in repeated.items():
         if len(answers) == 1:
@@ -146,11 +151,13 @@ def _repeated(competition: Competition, repeated: Repeated) -> list[Finding]:
         else:
             otherwise.append(f"{question!r} of {image}: {' / '.join(map(repr, answers))}")
     ceiling = exact_match_ceiling(repeated, len(competition.train))
-    rest = f"answered in two ways or more for one image, so exact match cannot pass {ceiling:.2%} on such data"
-    found = _finding("warning", "conflicting-answers", otherwise, "question", rest)
-    return found + _finding("note", "repeated-questions", alike, "question", "asked again of one image, answered alike")
+    rest = f"with different answers for one image, so exact match cannot exceed {ceiling:.2%} on such data"
+    findings = _make_finding("warning", "conflicting-answers", otherwise, "question", rest)
+    return findings + _make_finding(
+        "note", "repeated-questions", alike, "question", "repeated for one image with the same answer"
+    )
 
 
-def _encodings(competition: Competition) -> list[Finding]:
+def _check_encodings(competition: Competition) -> list[Finding]:
     other = [f"{name}: {encoding}" for name, encoding in competition.encodings.items() if encoding != "utf-8"]
-    return _finding("note", "encodings", other, "CSV file", "in another encoding than plain UTF-8")
+    return _make_finding("note", "encodings", other, "CSV file", "not encoded as plain UTF-8")

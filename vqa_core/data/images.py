@@ -1,6 +1,6 @@
-"""The one image decoder: any picture of an allowed format becomes 8-bit RGB, upright, on white; or an ImageError.
+"""The image decoder: turns any picture of an allowed format into 8-bit RGB, upright, on white, or raises ImageError.
 
-What the bytes are decides, never the file's suffix. No picture is decoded before its header passed the pixel limit.
+The bytes decide the format, never the file's suffix. The header must pass the pixel limit before anything is decoded.
 """
 
 import io
@@ -18,10 +18,10 @@ from vqa_core.progress import metered
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 PIXEL_LIMIT = 50_000_000
-"""Most pixels (width x height) a picture may have: a 20 KB file can claim 169 million, and 500 MB of RGB."""
+"""Maximum of width x height: a 20 KB file can declare 169 million pixels, which are 500 MB of RGB."""
 
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {  # EXIF 2.3, tag Orientation: what turns each value into 1
+_UPRIGHT = {  # EXIF 2.3, tag Orientation: the turn that makes each value 1
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -32,9 +32,9 @@ _UPRIGHT = {  # EXIF 2.3, tag Orientation: what turns each value into 1
 }
 _ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # last bytes of a whole file, but for a little padding
 _TAIL = 32
-_PART = 1024  # pixels of a side of the parts in which samples are computed with
+_PART = 1024  # side in pixels of the parts that samples are processed in
 
-# Ours is the stricter limit, and it refuses where Pillow's default only warns.
+# Our limit is stricter, and an error where Pillow's default only warns.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -47,36 +47,36 @@ class ImageError(InputError):
 
 
 def open_image(source: Path | bytes, *, pixel_limit: int = PIXEL_LIMIT, side: int | None = None) -> Image.Image:
-    """Decode the first frame of `source`, a file or the bytes of one, to an upright RGB image of 8 bits a channel.
+    """Decode the first frame of `source`, a file or the bytes of one, to an upright RGB image of 8 bits per channel.
 
-    With `side` a JPEG may come at a half, a quarter or an eighth of its size, the longer side of at least `side`
-    pixels: a thumbnail needs no more, and takes a fraction of the time.
+    With `side`, a JPEG may be decoded at a half, a quarter or an eighth of its size, with a longer side of at least
+    `side` pixels: enough for a thumbnail, in a fraction of the time.
 
-    Transparency is put on white. 16-bit samples are divided by 257, floating point is scaled as `_scale` says.
-    Raises ImageError for a missing, foreign, oversized, damaged or truncated picture.
+    Transparency is put on white. 16-bit samples are divided by 257, floating point is scaled as in `_scale`. Raises
+    ImageError for a missing, foreign, oversized, damaged or truncated picture.
     """
     name = str(source) if isinstance(source, Path) else "The picture"
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-            _limit(name, image, pixel_limit)
+            _check_size(name, image, pixel_limit)
             if side:
                 width, height = (max(1, length * side // max(image.size)) for length in image.size)
                 image.draft(None, (width, height))
             image.load()
-            return _upright(_to_rgb(image), _orientation(image))
+            return _turn_upright(_to_rgb(image), _read_orientation(image))
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged files, struct.error among them
-        raise ImageError(name, _clause(error)) from error
+        raise ImageError(name, _describe(error)) from error
 
 
 def check_image(path: Path, how: str = "header", *, pixel_limit: int = PIXEL_LIMIT) -> str | None:
-    """What is wrong with an image file, as a clause such as "is cut short"; None where nothing is.
+    """The problem of an image file, as a clause such as "is cut short"; None if there is none.
 
-    `how` is "header" (format, pixel limit and, for PNG and JPEG, whether the end is there) or "full" (decode it).
+    `how` is "header" (format, pixel limit and, for PNG and JPEG, the end of the file) or "full" (decode it).
     """
     try:
-        if how == "full" or not _header_is_sound(path, pixel_limit):
+        if how == "full" or not _header_is_valid(path, pixel_limit):
             open_image(path, pixel_limit=pixel_limit)
     except ImageError as error:
         return error.problem
@@ -84,33 +84,33 @@ def check_image(path: Path, how: str = "header", *, pixel_limit: int = PIXEL_LIM
 
 
 def check_images(root: Path, names: Sequence[str], how: str = "header") -> dict[str, str]:
-    """Check the files `names` below `root`, telling of the progress; those with something wrong, and what.
+    """Check the files `names` below `root`, showing the progress; return the problem of each file that has one.
 
-    `how` is as in `check_image`, or "none", which finds nothing wrong with any.
+    `how` is as in `check_image`, or "none", which checks nothing.
     """
     if how == "none":
         return {}
-    # Decoding and reading let go of Python's lock, so threads do; a header takes less time than a process would cost.
+    # Decoding and reading release the GIL, so threads suffice; a header is read faster than a process starts.
     with ThreadPool(os.cpu_count()) as pool:
         problems = pool.imap(lambda name: check_image(root / name, how), names, chunksize=64)
-        told = metered(problems, "Checking images", len(names), "images")
-        return {name: problem for problem, name in zip(told, names) if problem}
+        counted = metered(problems, "Checking images", len(names), "images")
+        return {name: problem for problem, name in zip(counted, names) if problem}
 
 
 def image_hash(path: Path) -> str:
-    """Hex SHA-256 of the file's bytes: two names of one picture share it."""
+    """Hex SHA-256 of the file's bytes, the same for copies of one picture."""
     return sha256_of(path)
 
 
-def _header_is_sound(path: Path, pixel_limit: int) -> bool:
-    """Whether header and end look right; False leaves the verdict to decoding.
+def _header_is_valid(path: Path, pixel_limit: int) -> bool:
+    """Whether header and end of the file are right; if not, only decoding can tell.
 
-    Raises ImageError where the header settles the matter.
+    Raises ImageError if the header alone shows a problem.
     """
     try:
         with path.open("rb") as file:
             with Image.open(file, formats=FORMATS) as image:
-                _limit(str(path), image, pixel_limit)
+                _check_size(str(path), image, pixel_limit)
                 end = _ENDS.get(image.format or "", b"")
             file.seek(0, io.SEEK_END)
             file.seek(max(0, file.tell() - _TAIL))
@@ -118,16 +118,16 @@ def _header_is_sound(path: Path, pixel_limit: int) -> bool:
     except ImageError:
         raise
     except Exception as error:  # as in open_image
-        raise ImageError(str(path), _clause(error)) from error
+        raise ImageError(str(path), _describe(error)) from error
 
 
-def _limit(name: str, image: Image.Image, pixel_limit: int) -> None:
+def _check_size(name: str, image: Image.Image, pixel_limit: int) -> None:
     width, height = image.size
     if width * height > pixel_limit:
         raise ImageError(name, f"has {width} x {height} pixels, more than the {pixel_limit:,} allowed")
 
 
-def _clause(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "does not exist"
     if isinstance(error, PermissionError | IsADirectoryError):
@@ -141,15 +141,15 @@ def _clause(error: Exception) -> str:
     return f"is damaged ({type(error).__name__}: {error})"
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or the EXIF block is damaged: the pixels are worth having anyway."""
+def _read_orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 if it is missing or the EXIF block is damaged, since the pixels are still good."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:
         return 1
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
+def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     turn = _UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
 
@@ -157,18 +157,18 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     deep = image.mode == "F" or image.mode.startswith("I")
     if not (deep or image.has_transparency_data):
-        # A copy even of RGB, so that what is returned no longer hangs on the open file.
+        # A copy even of RGB, so that the result does not depend on the open file.
         return image.convert("RGB") if image.mode != "RGB" else image.copy()
     scale = _scale(image) if deep else (0.0, 1.0)
     rgb = Image.new("RGB", image.size)
-    for box in _boxes(image):  # all at once would take several copies of up to 8 bytes a sample
+    for box in _boxes(image):  # all at once would take several copies of up to 8 bytes per sample
         part = image.crop(box)
         rgb.paste(_to_8_bit(part, *scale) if deep else _on_white(part), box)
     return rgb
 
 
 def _boxes(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-    """Squares of at most _PART pixels a side that cover a picture."""
+    """Squares with sides of at most _PART pixels that cover a picture."""
     for top in range(0, image.height, _PART):
         for left in range(0, image.width, _PART):
             yield left, top, min(left + _PART, image.width), min(top + _PART, image.height)
@@ -180,11 +180,11 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _scale(image: Image.Image) -> tuple[float, float]:
-    """The samples of a grey picture of modes I;16, I or F that become 0 and 255.
+    """The sample values of a grey picture in mode I;16, I or F that become 0 and 255.
 
-    Pillow's own conversion would clip nearly all of them to white or black. Integers of 0 to 65535 are divided by 257.
-    Floats of 0 to 1 are multiplied by 255 and floats of 0 to 255 kept. Anything else is stretched from its smallest to
-    its largest finite value.
+    Pillow's own conversion would clip nearly all samples to white or black. Integers from 0 to 65535 are divided by
+    257. Floats from 0 to 1 are multiplied by 255, floats from 0 to 255 stay. Anything else is stretched from its
+    smallest to its largest finite value.
     """
     if image.mode.startswith("I;16"):
         return 0.0, 65535.0
@@ -194,7 +194,7 @@ def _scale(image: Image.Image) -> tuple[float, float]:
         finite = values[np.isfinite(values)]
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    if low > high:  # none is finite
+    if low > high:  # no sample is finite
         low = high = 0.0
     if image.mode != "F" and low >= 0 and high <= 65535:
         return 0.0, 65535.0
@@ -204,7 +204,7 @@ def _scale(image: Image.Image) -> tuple[float, float]:
 
 
 def _to_8_bit(image: Image.Image, low: float, high: float) -> Image.Image:
-    """Grey of modes I;16, I or F to 8 bits, `low` to black and `high` to white; NaN becomes black."""
+    """Convert grey in mode I;16, I or F to 8 bits, `low` to black and `high` to white; NaN becomes black."""
     values = np.nan_to_num(_samples(image), nan=low, posinf=high, neginf=low)
     scaled = (values - low) * (255.0 / max(high - low, 1e-12))
     return Image.fromarray(np.round(scaled).clip(0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""A decoded picture -> the square of normalised pixels a vision tower sees."""
+"""PixelTransform: from a decoded picture to the square of normalised pixels that a vision tower sees."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,9 @@ from vqa_core.files import InputError
 class PixelTransform:
     """Resize (bicubic), crop or pad to `side` x `side`, scale to 0..1, normalise by `mean` and `std`.
 
-    `square` equals CLIPImageProcessor (shortest side to `side`, centre crop) and `pad` LLaVA-1.5's expand2square
-    followed by it; a test compares both with transformers. `stretch` keeps the whole picture and not its aspect ratio.
+    Aspect `square` equals CLIPImageProcessor (shortest side to `side`, centre crop), and `pad` LLaVA-1.5's
+    expand2square followed by it; a test compares both with transformers. `stretch` keeps the whole picture but not its
+    aspect ratio.
     """
 
     side: int
@@ -31,7 +32,7 @@ class PixelTransform:
             image = _expand_to_square(image, self.mean)
         width, height = image.size
         short = min(width, height)
-        # int(), as in transformers: the longer side is cut off, not rounded
+        # int(), as in transformers: the longer side is truncated, not rounded
         size = (int(self.side * width / short), int(self.side * height / short))
         if size != image.size:
             image = image.resize(size, Image.Resampling.BICUBIC)
@@ -39,7 +40,7 @@ class PixelTransform:
         return image.crop((left, top, left + self.side, top + self.side))
 
     def kept(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """The part of a picture of (width, height) that the model sees: left, top, right, bottom in its pixels."""
+        """The box of a picture of size (width, height) that the model sees: left, top, right, bottom in pixels."""
         width, height = size
         if self.aspect != "square":
             return 0, 0, width, height
@@ -54,7 +55,7 @@ class PixelTransform:
 
     @classmethod
     def from_preprocessor(cls, config: dict[str, Any], side: int, aspect: str) -> "PixelTransform":
-        """Take mean and std from a Hugging Face preprocessor_config.json; an InputError if it has none."""
+        """Take mean and std from a Hugging Face preprocessor_config.json. Raises InputError if it has none."""
         try:
             mean, std = tuple(config["image_mean"]), tuple(config["image_std"])
         except KeyError as error:

@@ -1,4 +1,4 @@
-"""Preparing a run: a competition's data is read, examined, split by image and written in every form the stages read."""
+"""Prepare a run: read a competition's data, examine it, split it by image, and write it as the stages read it."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -9,8 +9,9 @@ from pathlib import Path
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import SOLUTION, Competition, read_competition
 from vqa_core.data.formats.conversations import write_conversations, write_questions
+from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.images import check_images
-from vqa_core.data.report import DataReport, examine, seen, usable
+from vqa_core.data.report import DataReport, examine, usable, with_image
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError, sha256_of, stamp_of, write_json
 from vqa_core.runs.examples import ColumnMap, Example, split_by_image, write_examples
@@ -41,7 +42,7 @@ class Splits:
 
 
 def column_map(settings: DataSettings) -> ColumnMap:
-    """The ColumnMap that the settings name."""
+    """The ColumnMap of the settings."""
     return ColumnMap(
         question_id=settings.question_id_column,
         image_id=settings.image_id_column,
@@ -52,7 +53,7 @@ def column_map(settings: DataSettings) -> ColumnMap:
 
 
 def column_settings(columns: ColumnMap) -> dict[str, str]:
-    """The settings that name `columns`; the inverse of `column_map`."""
+    """The settings for `columns`; the inverse of `column_map`."""
     return {f"{name}_column": column for name, column in asdict(columns).items()}
 
 
@@ -62,29 +63,48 @@ def prepare(
     settings: DataSettings,
     *,
     data_dir: Path | None = None,
-    tell: Callable[[DataReport], None] = lambda report: None,
+    on_report: Callable[[DataReport], None] = lambda _: None,
 ) -> Splits:
-    """Fill `run` from the data that `source` names; `data_dir` is as in `data_folder`.
+    """Prepare `run` from the data in `source`; `data_dir` is as in `data_folder`.
 
-    `tell` gets the report, written to the run by then, before anything else is. Raises InputError where the data
-    cannot be read, where the report has errors (a sentence each), and where the run was trained on other data. The
-    section `dataset` of the run's config.json is there only while all of the run's data files are of one making.
+    Writes the report to the run, then calls `on_report` with it, then writes everything else. Raises InputError if the
+    data cannot be read, if the report has errors (one sentence each), or if the run was trained on other data. The
+    run's config.json has a section `dataset` only while all of its data files come from the same data.
     """
     competition = read_competition(data_folder(source, data_dir), column_map(settings))
-    named = {example.image for example in (*competition.train, *competition.test) if example.image}
-    problems = check_images(competition.root, sorted(named), settings.verify_images)
+    images = {example.image for example in (*competition.train, *competition.test) if example.image}
+    problems = check_images(competition.root, sorted(images), settings.verify_images)
     report = examine(competition, problems)
     write_json(run.report, report.to_dict())
-    tell(report)
+    on_report(report)
     if report.errors:
         raise InputError("\n".join(f"{error}." for error in report.errors))
     rows = usable(competition.train, problems)
     if not rows:
-        raise InputError(f"{competition.root} has no row to train on: none has both a usable image and an answer.")
+        raise InputError(f"{competition.root} has no row to train on: no row has both a usable image and an answer.")
     splits = Splits(*split_by_image(rows, settings.val_fraction, settings.split_seed), competition.test)
-    unanswered = [row for row in seen(competition.train, problems) if not (row.answer or "").strip()]
+    unanswered = [row for row in with_image(competition.train, problems) if not (row.answer or "").strip()]
     _write(run, splits, unanswered, settings, competition, source)
     return splits
+
+
+def prepare_sources(
+    run: RunDir,
+    sources: Sources,
+    settings: DataSettings,
+    *,
+    data_dir: Path | None = None,
+    on_report: Callable[[DataReport], None] = lambda _: None,
+) -> Splits:
+    """`prepare` from any data: several sources, or one in another format, become a competition folder first."""
+    source = sources.data[0]
+    if sources.test_data or len(sources.data) > 1 or is_foreign(source):
+        folder = import_data(sources, data_dir)
+        settings = DataSettings(**settings.to_dict() | column_settings(ColumnMap()))  # those of an imported folder
+        return prepare(run, str(folder), settings, on_report=on_report)
+    if sources.images or sources.test_images:
+        raise InputError(f"--images is for JSON files; the images of {source} are found in it by their ids.")
+    return prepare(run, source, settings, data_dir=data_dir, on_report=on_report)
 
 
 def _write(
@@ -96,7 +116,7 @@ def _write(
     source: str,
 ) -> None:
     fingerprint = splits.fingerprint
-    _keep_from_mixing(run, fingerprint)
+    _refuse_other_data(run, fingerprint)
     write_examples(run.train, splits.train)
     write_examples(run.val, splits.val)
     write_examples(run.test, splits.test)
@@ -117,9 +137,9 @@ def _write(
 
 
 def tables_of(root: Path) -> dict[str, str]:
-    """Hex SHA-256 of each table that a run is prepared from: cheaper than the fingerprint to see a change."""
-    found = (root / name for name in TABLES)
-    return {path.name: _sha256(path, *stamp_of(path)) for path in found if path.is_file()}
+    """Hex SHA-256 of each table that a run is prepared from: a cheaper way to detect changes than the fingerprint."""
+    paths = (root / name for name in TABLES)
+    return {path.name: _sha256(path, *stamp_of(path)) for path in paths if path.is_file()}
 
 
 @lru_cache(maxsize=16)
@@ -127,20 +147,20 @@ def _sha256(path: Path, _changed: int, _size: int) -> str:
     return sha256_of(path)
 
 
-def _keep_from_mixing(run: RunDir, fingerprint: str) -> None:
-    """Refuse to put other data under what was made from the run's data; else declare the old data void."""
+def _refuse_other_data(run: RunDir, fingerprint: str) -> None:
+    """Raise InputError if the run has results from other data; else drop the section of data to be replaced."""
     section = run.read_config().get("dataset", {}) if run.config.is_file() else {}
     if section.get("fingerprint", fingerprint) == fingerprint:
         return
     made = [path for path in (run.checkpoints, run.model, run.predictions("test").parent) if path.exists()]
     if made:
         raise InputError(
-            f"{run.root} was used with other data, or another split of it: {made[0].name}/ comes from that. "
+            f"{run.root} was used with other data, or with another split of it: {made[0].name}/ comes from that. "
             f"Prepare into another --run, or remove {', '.join(map(str, made))}."
         )
     run.drop_section("dataset")
 
 
 def count_images(examples: Iterable[Example]) -> int:
-    """The number of different images."""
+    """The number of distinct images."""
     return len({example.image or example.image_id for example in examples})

@@ -1,4 +1,4 @@
-"""AnswerPrior: what can be answered without looking at the picture, from the training answers alone."""
+"""AnswerPrior: answers questions without looking at the picture, from the training answers alone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ from vqa_core.runs.examples import Example
 
 
 class AnswerPrior:
-    """The commonest training answer to a question: the question-only baseline, and the fallback for a broken image.
+    """The most common training answer to a question: the question-only baseline, and the fallback for a broken image.
 
-    Taken from the training questions with this very text, else from those of its type, else from all. Of answers
-    equally common, the one seen first. `answers` counts all training answers.
+    Counts the answers to training questions with the same text, else to those of the same type, else to all. Of
+    equally common answers, the first seen wins. `answers` counts all training answers.
     """
 
     def __init__(self, train: Iterable[Example]) -> None:

@@ -1,47 +1,46 @@
-"""Reference answers kept apart from the questions: a solution.csv, or a VQA annotation file with ten answers each."""
+"""Reference answers in files of their own: a solution.csv, or a VQA annotation file with ten answers per question."""
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.tables import read_table
-from vqa_core.files import InputError, named, read_json
+from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
 
 ANNOTATIONS = "annotations.json"
-"""In a data folder that `vqa_core.data.formats` wrote: all answers of the questions that came with several."""
+"""All answers to questions with several, in a data folder that `vqa_core.data.formats` wrote."""
 
 
 def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, list[str]]:
-    """The one answer of each question id in a CSV file, as it stands there.
+    """The one answer to each question id in a CSV file, unchanged.
 
-    Raises InputError for a missing column or an id that stands twice.
+    Raises InputError for a missing column or a duplicate id.
     """
     columns = columns or ColumnMap()
     table = read_table(path)
     ids = table.column(columns.question_id, "--question-id-column")
     answers = table.column(columns.answer, "--answer-column")
-    twice = [question_id for question_id, count in Counter(ids).items() if count > 1]
+    twice = find_duplicates(ids)
     if twice:
-        raise InputError(f"{path}: {len(twice)} ids stand more than once: {named(twice)}.")
+        raise InputError(f"{path}: {len(twice)} ids occur more than once: {named(twice)}.")
     return {question_id: [answer] for question_id, answer in zip(ids, answers)}
 
 
 def read_annotations(path: Path) -> dict[str, list[str]]:
-    """The answers of each question id in a VQA annotation file.
+    """The answers to each question id in a VQA annotation file.
 
-    The format is VQAv2's, {"annotations": [{"question_id": 1, "answers": [{"answer": "yes"}, ...]}, ...]}; answers as
-    plain texts do too. Ids become text.
+    The format is VQAv2's, {"annotations": [{"question_id": 1, "answers": [{"answer": "yes"}, ...]}, ...]}; answers may
+    also be plain texts. Ids become text.
     """
     return parse_annotations(read_json(path), path)
 
 
 def parse_annotations(content: Any, path: Path) -> dict[str, list[str]]:
-    """`read_annotations` of a file that is read already; `path` is its name in errors."""
+    """`read_annotations` for the content of a file that is already read; `path` names it in errors."""
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise InputError(f'{path} is not a VQA annotation file: it has no list under "annotations".')
     found: dict[str, list[str]] = {}
@@ -53,33 +52,31 @@ def parse_annotations(content: Any, path: Path) -> dict[str, list[str]]:
                 f"{path}, annotation {number}: expected a question_id and a list of answers, found {str(item)[:80]}."
             ) from None
         if question_id in found:
-            raise InputError(f"{path}: question id {question_id!r} stands more than once (annotation {number}).")
+            raise InputError(f"{path}: question id {question_id!r} occurs more than once (annotation {number}).")
         found[question_id] = answers
     return found
 
 
 def own_annotations(run: RunDir) -> dict[str, list[str]] | None:
-    """All answers of the questions that came with several, where the run's data folder has them; else None."""
+    """All answers to questions with several, if the run's data folder has them; else None."""
     path = run.data_root() / ANNOTATIONS
     return read_annotations(path) if path.is_file() else None
 
 
 def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--answers`, `--annotations` and the flags that name the columns of the former."""
+    """Add `--answers`, `--annotations` and the flags that name the columns of the former."""
     known = parser.add_mutually_exclusive_group()
+    known.add_argument("--answers", type=Path, metavar="FILE", help="CSV file with the right answer to each question")
     known.add_argument(
-        "--answers", type=Path, metavar="FILE", help="CSV file with the right answer to each question id"
-    )
-    known.add_argument(
-        "--annotations", type=Path, metavar="FILE", help="VQA annotation file (JSON), ten answers to each question id"
+        "--annotations", type=Path, metavar="FILE", help="VQA annotation file (JSON), with ten answers to each question"
     )
     add_arguments(parser, DataSettings, only=("question_id_column", "answer_column"))
 
 
 def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]] | None:
-    """The references that the flags of `add_reference_arguments` point to; None if they point to none.
+    """The references that the flags of `add_reference_arguments` name; None if they name none.
 
-    Columns not named by a flag are named as in the run's config.
+    Columns without a flag have their names in the run's config.
     """
     if args.annotations:
         return read_annotations(args.annotations)

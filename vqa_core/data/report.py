@@ -1,4 +1,4 @@
-"""DataReport: what a competition's data is like and what is wrong with it, before anything long is started."""
+"""DataReport: what a competition's data is like and what is wrong with it, known before anything long starts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ TOP_ANSWERS = 20
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """Facts of each split and of the training answers, as `examine` gathers them, and the findings, worst first."""
+    """Facts about each split and about the training answers, collected by `examine`, and the findings, worst first."""
 
     root: str
     splits: dict[str, dict[str, Any]]
@@ -26,7 +26,7 @@ class DataReport:
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that let nothing start."""
+        """The findings that stop `prepare`."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
     def to_dict(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class DataReport:
         return asdict(self)
 
     def text(self) -> str:
-        """The report for a terminal: a column a split, the answers, a line a finding."""
+        """The report for a terminal: one column per split, the answers, one line per finding."""
         parts = [f"Data of {self.root}", tabulate(_split_rows(self.splits, self.encodings))]
         if self.answers["rows"]:
             parts.append(_answer_lines(self.answers))
@@ -43,17 +43,17 @@ class DataReport:
 
 
 def usable(examples: Iterable[Example], problems: Mapping[str, str]) -> list[Example]:
-    """The examples one can train on: their image was found and has nothing wrong, and their answer is not empty."""
-    return [example for example in seen(examples, problems) if (example.answer or "").strip()]
+    """The examples to train on: their image was found and has no problem, and their answer is not empty."""
+    return [example for example in with_image(examples, problems) if (example.answer or "").strip()]
 
 
-def seen(examples: Iterable[Example], problems: Mapping[str, str]) -> list[Example]:
-    """The examples whose image was found and has nothing wrong."""
+def with_image(examples: Iterable[Example], problems: Mapping[str, str]) -> list[Example]:
+    """The examples whose image was found and has no problem."""
     return [example for example in examples if example.image and example.image not in problems]
 
 
 def examine(competition: Competition, problems: Mapping[str, str]) -> DataReport:
-    """The report on `competition`; `problems` says what is wrong with which image file, from `check_images`."""
+    """The report on `competition`; `problems` maps image files to what is wrong with them, from `check_images`."""
     repeated = repeated_questions(competition.train)
     splits = {"train": competition.train, "test": competition.test}
     return DataReport(
@@ -120,7 +120,7 @@ def _split_rows(splits: Mapping[str, Mapping[str, Any]], encodings: Mapping[str,
         numbers("  missing", "missing"),
         numbers("  broken", "broken"),
         ["  suffixes", *suffixes],
-        ["questions an image", *(f"{split['questions_per_image']['mean']:.2f}" for split in facts)],
+        ["questions per image", *(f"{split['questions_per_image']['mean']:.2f}" for split in facts)],
         ["  at most", *(f"{split['questions_per_image']['max']:,}" for split in facts)],
         ["encoding", *(encodings[f"{split}.csv"] for split in splits)],
     ]
@@ -130,7 +130,7 @@ def _answer_lines(answers: Mapping[str, Any]) -> str:
     shares = [f"{answer!r} {count / answers['rows']:.1%}" for answer, count in list(answers["top"].items())[:6]]
     most = max(map(int, answers["words"]))
     return (
-        f"Answers: {answers['distinct']:,} distinct, {answers['only_once']:,} of them seen once; "
+        f"Answers: {answers['distinct']:,} distinct, {answers['only_once']:,} of them occur once; "
         f"{answers['mean_words']:.2f} words on average, at most {most}.\n"
-        f"Commonest: {', '.join(shares)}."
+        f"Most common: {', '.join(shares)}."
     )

@@ -21,12 +21,11 @@ def data_folder(
     columns: ColumnMap | None = None,
     to_answer: bool = False,
 ) -> Path:
-    """The competition folder that `source` stands for, written or unpacked where it has to be.
+    """The competition folder that `source` stands for; write or unpack it first if necessary.
 
-    `easy-vqa` is written to `data_dir` (default `data/easy-vqa`), a zip is unpacked to it (default: beside the zip),
-    what `vqa_core.data.formats.importing` reads is turned into it (default as in `import_data`): with `images` and
-    `columns`, and with all of it to be answered rather than trained on, as told. Raises InputError for what cannot be
-    read.
+    Writes `easy-vqa` to `data_dir` (default `data/easy-vqa`), unpacks a zip to it (default: beside the zip), or imports
+    another format to it (`import_data`, with its default), with `images` and `columns`; `to_answer` imports test
+    questions instead of training data. Raises InputError if the source cannot be read.
     """
     if source == EASY_VQA:
         folder = data_dir or Path("data") / EASY_VQA
@@ -42,13 +41,12 @@ def data_folder(
         raise InputError(f"--data {source} does not exist. Name a folder, a zip, or {EASY_VQA}.")
     if path.suffix.lower() != ".zip" and not is_zipfile(path):
         raise InputError(
-            f"--data {source} is neither a folder nor a zip, and no JSON or parquet file. Name the folder that it lies "
-            "in."
+            f"--data {source} is not a folder, a zip, or a JSON or parquet file. Name the folder that it is in."
         )
     with Meter("Unpacking", "B") as meter:
         folder = extract_zip(path, data_dir, progress=meter.at)
     if is_foreign(str(folder)):
         raise InputError(
-            f"{source} holds no train.csv and test.csv, but data of another form: --data {folder} reads it."
+            f"{source} has no train.csv or test.csv, but data in another format. Read it with --data {folder}."
         )
     return folder

@@ -1,4 +1,4 @@
-"""CSV files as they are: every field is text, nothing is guessed, nothing repaired; the encoding is found and told."""
+"""Read CSV files as they are: every field is text, nothing is guessed or repaired; the encoding is detected."""
 
 import csv
 import difflib
@@ -14,7 +14,7 @@ _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "u
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A CSV file: `columns` are its header, `rows` the records below it, each as long as the header.
+    """A CSV file: `columns` is its header, `rows` are the records below it, each as long as the header.
 
     `encoding` is one of utf-8, utf-8-sig (with a byte-order mark), cp949, utf-16-le, utf-16-be.
     """
@@ -25,9 +25,9 @@ class Table:
     rows: list[list[str]]
 
     def column(self, name: str, flag: str = "") -> list[str]:
-        """The fields of the column `name`, in row order; `flag` is what sets that name on the command line.
+        """The fields of the column `name`, in row order; `flag` is the command-line flag that sets that name.
 
-        Raises InputError, listing the columns there are, where none or more than one has that name.
+        Raises InputError, with the names of all columns, if no column or more than one has that name.
         """
         change = f" Name the right one with {flag}." if flag else ""
         if self.columns.count(name) > 1:
@@ -44,7 +44,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a comma-separated file with a header line, quoted as RFC 4180 has it; fully blank lines are passed over.
+    """Read a comma-separated file with a header line and quotes as in RFC 4180; skip blank lines.
 
     Raises InputError for a missing or empty file, an unknown encoding, another separator, a row that is longer or
     shorter than the header, and a quote that is never closed.
@@ -55,13 +55,13 @@ def read_table(path: Path) -> Table:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
     text, encoding = decode(data, str(path))
     if not text.strip():
-        raise InputError(f"{path} is empty; a header line with the columns' names was expected.")
+        raise InputError(f"{path} is empty; expected a header line with the names of the columns.")
     # newline="" leaves line ends inside quotes as they are.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     del data, text
     rows: list[list[str]] = []
     columns: tuple[str, ...] = ()
-    known: dict[str, str] = {}  # one string for each distinct text: answers and image ids come many times over
+    known: dict[str, str] = {}  # one string per distinct text: answers and image ids repeat many times
     try:
         for row in reader:
             if not row:
@@ -73,7 +73,7 @@ def read_table(path: Path) -> Table:
             if len(row) != len(columns):
                 raise InputError(
                     f"{path}, row {len(rows) + 1} (line {reader.line_num}): fields: {len(row)}, in the header: "
-                    f"{len(columns)}. A comma inside a field needs the field in double quotes."
+                    f"{len(columns)}. Put a field with a comma in it in double quotes."
                 )
             rows.append([known.setdefault(field, field) for field in row])
     except csv.Error as error:
@@ -85,9 +85,9 @@ def read_table(path: Path) -> Table:
 
 
 def decode(data: bytes, name: str = "The text") -> tuple[str, str]:
-    """Text and encoding of `data`: a byte-order mark decides, then zero bytes (UTF-16), then UTF-8, then CP949.
+    """Text and encoding of `data`: tries a byte-order mark, then zero bytes (UTF-16), then UTF-8, then CP949.
 
-    Raises InputError where none fits; other one-byte encodings cannot be told apart and are not guessed.
+    Raises InputError if none fits; other one-byte encodings look alike and are not guessed.
     """
     for mark, encoding in _BOMS.items():
         if data.startswith(mark):
@@ -113,13 +113,16 @@ def _decode_as(data: bytes, encoding: str, name: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"{name} begins as {encoding} and then is not ({error.reason}). Save it as UTF-8.") from None
+        raise InputError(
+            f"{name} looks like {encoding} at its start but cannot be decoded as such ({error.reason}). Save it as "
+            "UTF-8."
+        ) from None
 
 
 def _is_korean(text: str) -> bool:
-    """Whether most non-ASCII characters are of KS X 1001, the everyday part of CP949.
+    """Whether most non-ASCII characters are in KS X 1001, the everyday part of CP949.
 
-    Western one-byte text, such as Latin-1, can pass for CP949 and then turns into its rare syllables.
+    Western one-byte text, such as Latin-1, can decode as CP949, but then gives its rare syllables.
     """
     counts = {character: count for character, count in Counter(text).items() if not character.isascii()}
     everyday = sum(count for character, count in counts.items() if _is_everyday(character))
@@ -128,7 +131,7 @@ def _is_korean(text: str) -> bool:
 
 def _is_everyday(character: str) -> bool:
     try:
-        return len(character.encode("euc_kr")) == 2  # Python spells other syllables with eight bytes
+        return len(character.encode("euc_kr")) == 2  # Python writes other syllables as eight bytes
     except UnicodeEncodeError:
         return False
 

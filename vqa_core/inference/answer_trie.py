@@ -1,4 +1,4 @@
-"""AnswerTrie: the answers that may be given, as token ids in flat tensors that live on the model's device."""
+"""AnswerTrie: the allowed answers as a tree of token ids, held in flat tensors on the model's device."""
 
 from collections.abc import Iterable
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class AnswerTrie:
-    """States and their allowed next tokens. State 0 is the empty answer; every answer ends with the end token.
+    """States and the tokens that may follow. State 0 is the empty answer; every answer ends with the end token.
 
-    The children of state s stand at `tokens[starts[s] : starts[s] + counts[s]]`, and `children` says where each leads.
-    `depth` is the number of tokens of the longest answer, its end included; `answers` counts the different answers.
+    The tokens allowed in state s are `tokens[starts[s] : starts[s] + counts[s]]`; `children` holds the states that they
+    lead to. `depth` is the number of tokens of the longest answer, its end included; `answers` counts the answers.
     """
 
     def __init__(self, answers: Iterable[list[int]], end_id: int, device: torch.device) -> None:

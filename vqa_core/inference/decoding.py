@@ -1,43 +1,52 @@
-"""Shared-prefix generation: prefill packed rows once, then decode one token a question with one KV copy an image.
+"""The shared way of answering: the questions about a picture branch off one prefix, and are decoded together.
 
-The next step of a row is a block of one token for each of its unfinished questions. The same segment mask that keeps
-questions apart in the prefill keeps them apart here, so the cache is never expanded question by question.
+Packed rows are prefilled once; then each step decodes one token per question, with one copy of the KV cache per
+picture. A step of a row is a block of one token for each of its unfinished questions. The segment mask that keeps
+questions apart in the prefill keeps them apart here too, so the cache is never expanded question by question.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from vqa_core.inference.answer_trie import AnswerTrie
+from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Work, encode
 from vqa_core.model.collator import collate
-from vqa_core.model.packing import PADDING_SEGMENT, PackedRow, shared_prefix_mask
+from vqa_core.model.packing import PADDING_SEGMENT, Branch, PackedRow, pack_onto, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.runs.examples import Example
 
 
-@dataclass(slots=True)
-class Work:
-    """Counted work, to be held against the formulas of docs/benchmarks.md. Padding is counted apart."""
+@torch.inference_mode()
+def answer_packed(
+    vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work
+) -> list[list[Generated]]:
+    """One packed row per picture; all rows of the batch are decoded together."""
+    with vlm.autocast():
+        image_tokens = encode(vlm, pictures, work)
+        rows = _pack_batch(vlm, batch, pictures)
+        return generate_packed(vlm, rows, image_tokens, limits.longest, limits.trie, work)
 
-    encodes: int = 0
-    lm_tokens: int = 0
-    padding_tokens: int = 0
-    head_rows: int = 0
-    decode_tokens: int = 0
+
+def stream_answers(
+    vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work
+) -> Iterator[list[list[Generated]]]:
+    """What `answer_packed` returns, after each token; see `stream_packed`."""
+    rows = _pack_batch(vlm, batch, pictures)
+    yield from stream_packed(vlm, rows, encode(vlm, pictures, work), limits.longest, limits.trie, work)
 
 
-@dataclass(slots=True)
-class Generated:
-    """What was generated for one question: token ids without the end; the log probability includes the end.
+def pack_questions(vlm: AnyVlm, group: Sequence[Example], picture: Picture) -> PackedRow:
+    """The packed row of one picture's questions, without answers."""
+    branches = [Branch(vlm.prompt.branch_ids(example.question)[0], []) for example in group]
+    return pack_onto(vlm.prefix_of(picture), branches)
 
-    `ended` is False when `max_new_tokens` cut it off.
-    """
 
-    ids: list[int] = field(default_factory=list)
-    logprob: float = 0.0
-    ended: bool = False
+def _pack_batch(vlm: AnyVlm, batch: Batch, pictures: list[Picture]) -> list[PackedRow]:
+    return [pack_questions(vlm, group, picture) for group, picture in zip(batch.groups, pictures, strict=True)]
 
 
 def generate_packed(
@@ -55,7 +64,7 @@ def generate_packed(
         image_tokens: the image tokens of all rows in order, (B, N, D) or (sum of N, D).
         max_new_tokens: longest answer, its end included.
         trie: the only answers allowed, or None for free generation.
-        work: counts what is done.
+        work: where the work is counted.
 
     Returns:
         For each row the generations of its branches, in order.
@@ -73,14 +82,16 @@ def stream_packed(
     trie: AnswerTrie | None = None,
     work: Work | None = None,
 ) -> Iterator[list[list[Generated]]]:
-    """What `generate_packed` returns, after each token: the same objects each time, which grow.
+    """What `generate_packed` returns, yielded after each token: the same objects each time, which grow.
 
     The steps may be taken in different threads.
     """
     work = work if work is not None else Work()
     batch = {name: value.to(vlm.device) for name, value in collate(rows, vlm.pad_id).items()}
     segments = batch["segment_ids"]  # (B, T), grows to (B, K) with the cache
-    cache = DynamicCache()  # of all tokens: the mask says what is seen, and a window of tokens is none of rows
+    cache = (
+        DynamicCache()
+    )  # of every token: the mask says what is seen, and a sliding window would count other questions' tokens
 
     def forward(embeds: Tensor, queries: Tensor, positions: Tensor) -> Tensor:
         mask = shared_prefix_mask(queries, segments, vlm.attention, embeds.dtype)
@@ -100,7 +111,7 @@ def stream_packed(
     for row, answer in zip(owner, answers, strict=True):
         grouped[row].append(answer)
 
-    with vlm.autocast():  # never round a `yield`: it belongs to the thread
+    with vlm.autocast():  # never round a `yield`: autocast belongs to the thread
         hidden = forward(vlm.embed(batch["input_ids"], image_tokens), segments, batch["position_ids"])  # (B, T, D)
         hidden = hidden[torch.tensor(owner), torch.tensor(ends)]  # (R, D)
     active = list(range(len(owner)))

@@ -1,55 +1,44 @@
-"""Engine: questions in, predictions out. An image is encoded once, its prefix computed once, questions branch off."""
+"""Engine: questions in, predictions out. It plans batches, loads their pictures and has them answered in one way."""
 
 import logging
 import math
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from vqa_core.config import PredictSettings
 from vqa_core.data.images import image_hash, open_image
 from vqa_core.files import InputError
 from vqa_core.inference.answer_trie import AnswerTrie
-from vqa_core.inference.decoding import Generated, Work, generate_packed, stream_packed
+from vqa_core.inference.decoding import answer_packed, stream_answers
+from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Way, Work
+from vqa_core.inference.separate import answer_hf_batch, answer_hub_rows, answer_naive, answer_singly
 from vqa_core.model.capabilities import Sharing
-from vqa_core.model.packing import Branch, PackedRow, pack_onto
+from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.vlm import Vlm
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Coming, Prediction
+from vqa_core.runs.predictions import PartialAnswer, Prediction
 
 logger = logging.getLogger("vqa")
 
-Picture = Any
-"""What `AnyVlm.preprocess` gives; for a Vlm a (3, side, side) tensor."""
-Answering = Callable[["Engine", "Batch", list[Picture]], list[list[Generated]]]
 LOADERS = 4  # threads; reading and resizing a photograph takes 8 ms, asking a 7B model about it 12 ms on a fast GPU
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some images, each with some of its questions; one packed row an image."""
-
-    groups: list[list[Example]]
-
-    @property
-    def examples(self) -> list[Example]:
-        return [example for group in self.groups for example in group]
-
-    def halves(self) -> list["Batch"]:
-        """Two smaller batches of the same questions; none when there is a single question left."""
-        groups = self.groups
-        if len(groups) == 1:
-            (group,) = groups
-            if len(group) == 1:
-                return []
-            return [Batch([group[: len(group) // 2]]), Batch([group[len(group) // 2 :]])]
-        return [Batch(groups[: len(groups) // 2]), Batch(groups[len(groups) // 2 :])]
+def choose_way(vlm: AnyVlm, engine: str) -> Way:
+    """The way of answering that PredictSettings.engine names: `shared` shares what the model can, others nothing."""
+    if engine == "shared" and vlm.sharing is Sharing.PREFIX:
+        return partial(answer_packed, vlm)
+    if isinstance(vlm, HubModel):
+        return partial(answer_hub_rows, vlm, share_vision=engine == "shared" and vlm.sharing is Sharing.VISION)
+    if isinstance(vlm, Vlm):
+        ways = {"shared": answer_singly, "naive": answer_naive, "hf_batch": answer_hf_batch}
+        return partial(ways[engine], vlm)
+    raise TypeError(f"no way of answering is known for a {type(vlm).__name__}")
 
 
 class Engine:
@@ -61,7 +50,7 @@ class Engine:
         allowed_answers: the only answers that may be given (constrained decoding), or None.
         fallback: the answer to a question whose picture can't be read or that doesn't fit into memory.
 
-    In fp32 the answers don't depend on batch size, order, or which questions share an image.
+    In fp32 the answers don't depend on batch size, order, or which questions share a picture.
     """
 
     def __init__(
@@ -71,15 +60,18 @@ class Engine:
         data_root: Path,
         *,
         allowed_answers: Iterable[str] | None = None,
-        fallback: Callable[[str], str] = lambda question: "",
+        fallback: Callable[[str], str] = lambda _: "",
     ) -> None:
         self.vlm, self.settings, self.data_root, self.fallback = vlm, settings, data_root, fallback
         self.work = Work()
-        self.trie = None
         self._spelled: dict[tuple[int, ...], str] = {}  # decoding ids loses blanks round an answer
+        trie = None
         if allowed_answers is not None:
             self._spelled = {tuple(vlm.prompt.answer_ids(answer)): answer for answer in allowed_answers}
-            self.trie = AnswerTrie(map(list, self._spelled), vlm.prompt.end_id, vlm.device)
+            trie = AnswerTrie(map(list, self._spelled), vlm.prompt.end_id, vlm.device)
+        self.limits = Limits(trie, trie.depth if trie else settings.max_new_tokens)
+        self._answer = choose_way(vlm, settings.engine)
+        self._streams = settings.engine == "shared" and vlm.sharing is Sharing.PREFIX
         self._hashes: dict[str, str] = {}
 
     def generate(self, examples: Sequence[Example], done: Collection[str] = ()) -> Iterator[Prediction]:
@@ -90,40 +82,43 @@ class Engine:
         """
         todo = [batch for batch in self.plan(examples) if any(e.question_id not in done for e in batch.examples)]
         with ThreadPoolExecutor(max_workers=LOADERS) as loader:
-            for batch, pixels in _ahead(loader, self._load, todo):
-                for prediction in self._answer_all(batch, pixels):
+            for batch, loaded in _load_ahead(loader, self._load, todo):
+                for prediction in self._predict(batch, loaded):
                     if prediction.question_id not in done:
                         yield prediction
 
     def ask(self, image: Image.Image, questions: Sequence[str]) -> list[Prediction]:
         """Answer questions about one picture that is already decoded (RGB), in their order."""
-        group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-        generated = self._generate(Batch([group]), [self.vlm.preprocess(image)])[0]
-        return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
+        batch, pictures = self._batch_of(image, questions)
+        (generated,) = self._answer(batch, pictures, self.limits, self.work)
+        return self._predictions(batch.examples, generated)
 
-    def stream(self, image: Image.Image, questions: Sequence[str]) -> Generator[list[Coming], None, list[Prediction]]:
-        """What `ask` returns with the shared engine; before, the answers so far are yielded after each token.
+    def stream(
+        self, image: Image.Image, questions: Sequence[str]
+    ) -> Generator[list[PartialAnswer], None, list[Prediction]]:
+        """What `ask` returns; before that, the answers so far are yielded after each token.
 
         The last ones yielded are the answers returned, with their probabilities. The steps may be taken in different
-        threads.
+        threads. Questions that share no prefix are answered in a single step.
         """
-        group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-        picture = self.vlm.preprocess(image)
+        batch, pictures = self._batch_of(image, questions)
         generated: list[Generated] = []
-        for (generated,) in self._steps(group, picture):
+        for (generated,) in self._steps(batch, pictures):
             # the first bytes of a character that takes several are no text yet
             yield [(self.vlm.prompt.decode(answer.ids).rstrip("\ufffd"), None) for answer in generated]
-        predictions = [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
+        predictions = self._predictions(batch.examples, generated)
         yield [(prediction.answer, prediction.probability) for prediction in predictions]
         return predictions
 
-    def _steps(self, group: list[Example], picture: Picture) -> Iterator[list[list[Generated]]]:
-        """The generations after each token; all at once from a model whose questions share no prefix."""
-        if self.vlm.sharing is not Sharing.PREFIX:
-            yield self._generate_shared(Batch([group]), [picture])
-            return
-        rows, image_tokens = [self.row_of(group, picture)], self.encode([picture])
-        yield from stream_packed(self.vlm, rows, image_tokens, self.longest, self.trie, self.work)
+    def _batch_of(self, image: Image.Image, questions: Sequence[str]) -> tuple[Batch, list[Picture]]:
+        group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
+        return Batch([group]), [self.vlm.preprocess(image)]
+
+    def _steps(self, batch: Batch, pictures: list[Picture]) -> Iterator[list[list[Generated]]]:
+        if self._streams:
+            yield from stream_answers(self.vlm, batch, pictures, self.limits, self.work)
+        else:
+            yield self._answer(batch, pictures, self.limits, self.work)
 
     # -- planning ------------------------------------------------------------------------------------------------
 
@@ -131,7 +126,7 @@ class Engine:
         """Group by picture, whatever its name, put rows of like length together, cut into batches of questions."""
         groups: dict[str, list[Example]] = {}
         for example in examples:
-            groups.setdefault(self._identity(example), []).append(example)
+            groups.setdefault(self._identify(example), []).append(example)
         limit = self.settings.batch_questions
         rows = [group[start : start + limit] for group in groups.values() for start in range(0, len(group), limit)]
         rows.sort(key=lambda group: sum(len(example.question) for example in group))
@@ -145,8 +140,8 @@ class Engine:
             room -= len(row)
         return [Batch(groups) for groups in batches]
 
-    def _identity(self, example: Example) -> str:
-        """Hash of the picture's bytes; examples without a readable picture share one group a name."""
+    def _identify(self, example: Example) -> str:
+        """Hash of the picture's bytes; examples without a readable picture share one group per name."""
         if example.image not in self._hashes:
             try:
                 self._hashes[example.image] = image_hash(self.data_root / example.image) if example.image else ""
@@ -154,7 +149,7 @@ class Engine:
                 self._hashes[example.image] = ""
         return self._hashes[example.image] or f"unreadable {example.image or example.image_id}"
 
-    # -- answering -----------------------------------------------------------------------------------------------
+    # -- loading -------------------------------------------------------------------------------------------------
 
     def _load(self, group: Sequence[Example]) -> Picture | InputError:
         """The picture of some questions as the model takes it; or why there is none."""
@@ -165,88 +160,45 @@ class Engine:
         except (InputError, OSError) as error:
             return error if isinstance(error, InputError) else InputError(str(error))
 
-    def _answer_all(self, batch: Batch, pixels: list[Picture | InputError]) -> Iterator[Prediction]:
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def _predict(self, batch: Batch, loaded: list[Picture | InputError]) -> Iterator[Prediction]:
+        """Predictions of a batch; where its picture could not be loaded, a question gets the fallback."""
         readable = []
-        for group, picture in zip(batch.groups, pixels, strict=True):
+        for group, picture in zip(batch.groups, loaded, strict=True):
             if isinstance(picture, InputError):
                 yield from (self._failed(example, "bad_image", str(picture)) for example in group)
             else:
                 readable.append((group, picture))
         if readable:
-            yield from self._answer(Batch([group for group, _ in readable]), [picture for _, picture in readable])
+            groups, pictures = map(list, zip(*readable, strict=True))
+            yield from self._predict_or_halve(Batch(groups), pictures)
 
-    def _answer(self, batch: Batch, pixels: list[Picture]) -> Iterator[Prediction]:
-        """Predictions of a batch; when memory runs out, of its halves."""
+    def _predict_or_halve(self, batch: Batch, pictures: list[Picture]) -> Iterator[Prediction]:
+        """Predictions of a batch; where memory runs out, those of its halves."""
         try:
-            generated = self._generate(batch, pixels)
+            generated = self._answer(batch, pictures, self.limits, self.work)
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not _is_out_of_memory(error):
                 raise
             # the text only: the error itself would keep the batch's tensors alive
             failure = (str(error) or "out of memory").splitlines()[0]
         else:
             for group, answers in zip(batch.groups, generated, strict=True):
-                yield from (self._prediction(example, answer) for example, answer in zip(group, answers, strict=True))
+                yield from self._predictions(group, answers)
             return
-        halves = batch.halves()
+        halves = batch.halve(pictures)
         if not halves:
             yield self._failed(batch.examples[0], "oom", failure)
             return
         logger.warning("Out of memory with %d questions at once; going on with half as many.", len(batch.examples))
         if self.vlm.device.type == "cuda":
             torch.cuda.empty_cache()
-        by_group = {id(group[0]): picture for group, picture in zip(batch.groups, pixels, strict=True)}
-        last = pixels[0]
-        for half in halves:
-            yield from self._answer(half, [by_group.get(id(group[0]), last) for group in half.groups])
+        for half, of_half in halves:
+            yield from self._predict_or_halve(half, of_half)
 
-    def _generate(self, batch: Batch, pixels: list[Picture]) -> list[list[Generated]]:
-        if self.settings.engine != "shared":
-            if self.vlm.settings.base_model:
-                return self._generate_separately(batch, pixels, share_vision=False)
-            from vqa_core.inference.baselines import ENGINES
-
-            return ENGINES[self.settings.engine](self, batch, pixels)
-        return self._generate_shared(batch, pixels)
-
-    @torch.inference_mode()
-    def _generate_shared(self, batch: Batch, pixels: list[Picture]) -> list[list[Generated]]:
-        if self.vlm.sharing is not Sharing.PREFIX:
-            return self._generate_separately(batch, pixels, share_vision=self.vlm.sharing is Sharing.VISION)
-        with self.vlm.autocast():
-            image_tokens = self.encode(pixels)
-            rows = [self.row_of(group, picture) for group, picture in zip(batch.groups, pixels, strict=True)]
-            return generate_packed(self.vlm, rows, image_tokens, self.longest, self.trie, self.work)
-
-    def _generate_separately(self, batch: Batch, pixels: list[Picture], *, share_vision: bool) -> list[list[Generated]]:
-        if not self.vlm.settings.base_model:
-            from vqa_core.inference.baselines import answer_each
-
-            return answer_each(self, batch, pixels)
-        from vqa_core.inference.separate import answer_separately
-
-        return answer_separately(self, batch, pixels, share_vision=share_vision)
-
-    @torch.inference_mode()
-    def encode(self, pixels: Sequence[Picture]) -> Tensor:
-        """Pictures that were seen -> their image tokens, (B, N, D) or (sum of N, D)."""
-        self.work.encodes += len(pixels)
-        with self.vlm.autocast():
-            return self.vlm.encode_images(self.vlm.stacked(pixels))
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest answer that may be given, its end included."""
-        return self.trie.depth if self.trie else self.settings.max_new_tokens
-
-    def row_of(self, group: Sequence[Example], picture: Picture) -> PackedRow:
-        """The packed row of one picture's questions."""
-        branches = [Branch(self.vlm.prompt.branch_ids(example.question)[0], []) for example in group]
-        return pack_onto(self.vlm.prefix_of(picture), branches)
-
-    def text_of(self, ids: Sequence[int]) -> str:
-        """The answer that generated token ids spell."""
-        return self._spelled.get(tuple(ids)) or self.vlm.prompt.decode(list(ids))
+    def _predictions(self, group: Sequence[Example], generated: Sequence[Generated]) -> list[Prediction]:
+        return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
 
     def _prediction(self, example: Example, generated: Generated) -> Prediction:
         if not math.isfinite(generated.logprob):
@@ -262,22 +214,26 @@ class Engine:
     def _failed(self, example: Example, status: str, detail: str) -> Prediction:
         return Prediction(example.question_id, self.fallback(example.question), "", None, status, detail)
 
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The answer that generated token ids spell."""
+        return self._spelled.get(tuple(ids)) or self.vlm.prompt.decode(list(ids))
 
-def _out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
-
-def _ahead(
+def _load_ahead(
     loader: ThreadPoolExecutor, load: Callable[[list[Example]], Picture | InputError], batches: list[Batch]
 ) -> Iterator[tuple[Batch, list[Picture | InputError]]]:
-    """Yield each batch with its pictures, those of the next two being loaded meanwhile."""
+    """Yield each batch with its pictures, while those of the next two are loaded."""
 
     def start(batch: Batch) -> list[Future[Picture | InputError]]:
         return [loader.submit(load, group) for group in batch.groups]
 
     loading = [start(batch) for batch in batches[:2]]
     for index, batch in enumerate(batches):
-        pixels = [future.result() for future in loading.pop(0)]
+        loaded = [future.result() for future in loading.pop(0)]
         loading += [start(following) for following in batches[index + 2 : index + 3]]
-        yield batch, pixels
+        yield batch, loaded
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -1,7 +1,7 @@
-"""Several engines, a process or a machine each, through Ray Data: one record is one image with its questions.
+"""Several engines through Ray Data, each in a process of its own here or on another machine.
 
-Ray streams records to whichever engine is free, so uneven images balance out and a lost worker is started again.
-Without Ray, `Engine` does the same in this process.
+A record is some pictures with all their questions. Ray gives records to whichever engine is free, so uneven ones
+balance out, and starts a lost worker again. Without Ray, one Engine does the same in this process.
 """
 
 import json
@@ -16,17 +16,16 @@ import torch
 from vqa_core import ROOT
 from vqa_core.config import PredictSettings
 from vqa_core.files import InputError
+from vqa_core.inference.build import build_engine
 from vqa_core.runs.examples import Example, group_by_image
 from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
 
 
 class _Worker:
-    """One engine, made once where it runs."""
+    """One engine, built once in the process where it runs."""
 
     def __init__(self, root: str, settings: dict[str, Any], data_root: str) -> None:
-        from vqa_core.inference.predict import build_engine
-
         torch.set_num_threads(1)
         self.engine = build_engine(RunDir(Path(root)), PredictSettings(**settings), Path(data_root))
 
@@ -45,10 +44,10 @@ def generate_with_ray(
     examples: Sequence[Example],
     done: Collection[str] = (),
 ) -> Iterator[Prediction]:
-    """Yield a prediction for every example not in `done`, from `settings.ray_workers` engines, as they come.
+    """Yield a prediction for every example not in `done`, in the order in which `settings.ray_workers` engines answer.
 
-    Joins the cluster that RAY_ADDRESS names, which must see the run and the data at the same paths; else starts Ray on
-    this machine alone. Each engine has a GPU of its own where there are GPUs.
+    Joins the cluster that RAY_ADDRESS names, whose machines must see the run and the data at the same paths; else
+    starts Ray on this machine alone. Each engine has a GPU of its own where there are GPUs.
     """
     try:
         import ray
@@ -58,7 +57,7 @@ def generate_with_ray(
         ) from None
     records = [
         {"record": json.dumps([asdict(example) for example in group])}
-        for group in _records(examples, settings.batch_questions)
+        for group in _group_records(examples, settings.batch_questions)
         if any(example.question_id not in done for example in group)
     ]
     local = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -67,7 +66,7 @@ def generate_with_ray(
         log_to_driver=False,
         **local,
     )
-    ray.data.DataContext.get_current().enable_progress_bars = False  # predicting tells its own
+    ray.data.DataContext.get_current().enable_progress_bars = False  # predicting reports its own
     try:
         answered = ray.data.from_items(records, override_num_blocks=len(records)).map_batches(
             _Worker,
@@ -84,11 +83,11 @@ def generate_with_ray(
         ray.shutdown()
 
 
-def _records(examples: Sequence[Example], limit: int) -> list[list[Example]]:
-    """Images with all their questions, small ones together, in batches of about `limit` questions."""
-    batches: list[list[Example]] = [[]]
+def _group_records(examples: Sequence[Example], limit: int) -> list[list[Example]]:
+    """Images with all their questions, small ones together, in records of about `limit` questions."""
+    records: list[list[Example]] = [[]]
     for group in group_by_image(examples):
-        if batches[-1] and len(batches[-1]) + len(group) > limit:
-            batches.append([])
-        batches[-1] += group
-    return batches
+        if records[-1] and len(records[-1]) + len(group) > limit:
+            records.append([])
+        records[-1] += group
+    return records

@@ -1,0 +1,24 @@
+"""Models that can be asked and trained: from parts, or whole; packed rows and their mask; the model folder.
+
+Settings -> `build_any` or `load_model_folder` -> AnyVlm. A picture goes through `preprocess` and `encode_images`, its
+questions become one packed row; vqa_core.inference and vqa_core.training compute with both.
+
+protocol.py        AnyVlm: what inference and training need of a model
+build.py           build_any: a model from its settings
+vlm.py             Vlm: a LLaVA of parts, devices and number formats
+parts.py           the parts by name, loaded
+projectors.py      PROJECTORS: patch features to image tokens
+embedded.py        the embedded default parts, from two wheels
+loading.py         LoadOptions: revision, bits, whose code may run
+capabilities.py    what the questions about a picture share, by architecture
+packing.py         packed rows and their attention mask
+collator.py        packed rows to a padded batch
+attention.py       which attention backend computes
+stages.py          what a stage trains; LoRA put in and merged
+sharding.py        FSDP2: weights spread over processes
+folder.py          the weights of a model folder
+hub/               whole image-text models by folder or hub id
+
+May import all packages before it in docs/design.md, and torch. A new projector is a class and an entry in PROJECTORS, a
+new architecture of the hub a row in CAPABILITIES.
+"""

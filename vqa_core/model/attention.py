@@ -1,4 +1,4 @@
-"""Which attention backend computes: the one asked for, or the fastest that is exact."""
+"""Which attention backend computes: the one that `--attention` names, or the fastest that is exact."""
 
 import torch
 from transformers.utils import is_flash_attn_2_available

@@ -1,7 +1,7 @@
 """Capabilities: what the questions about one picture may share, for each architecture that transformers has.
 
 Every row was read in transformers 5.23 and is held to `generate` by tests/model/hub/test_hub_model.py. A LLaVA of parts
-shares the prefix where its language model bears that, else the encoding of the picture.
+shares the prefix where its language model can compute packed rows, else the encoding of the picture.
 """
 
 import logging
@@ -20,16 +20,18 @@ class Sharing(Enum):
     VISION = "vision"
     """The picture is encoded once; each question is a row of its own, with the picture's tokens before it."""
     NOTHING = "nothing"
-    """Each question is a call of the model's own `generate`: also with an architecture nobody looked at."""
+    """Each question is a call of the model's own `generate`, also for an architecture without a row here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What may be shared, and how.
+    """What questions may share, and how.
 
-    `mrope` is whether a token has three positions, a picture advancing them by its longer side, not by its tokens;
-    `chats` whether such models come with a chat template; `answer_token_type` what `token_type_ids` say of an answer's
-    tokens; `begins` whether `generate` itself takes a prompt's closing token away and puts its own first.
+    source: the file of transformers that says so.
+    mrope: whether a token has three positions, and a picture advances them by its longer side, not by its tokens.
+    chats: whether such models come with a chat template.
+    answer_token_type: the value of an answer's tokens in `token_type_ids`.
+    begins: whether `generate` itself drops a prompt's closing token and puts its own token first.
     """
 
     sharing: Sharing
@@ -123,7 +125,10 @@ ROOM = 1024  # tokens that a question and its answer never take: a window that l
 
 
 def capability_of(config: Any) -> Capability:
-    """The row of a model's config (a PreTrainedConfig), less what its language model does not bear; said in the log."""
+    """The row of a model's config (a PreTrainedConfig); without a shared prefix where its language model forbids that.
+
+    The log says why, and names an architecture that has no row.
+    """
     known = CAPABILITIES.get(config.model_type)
     if known is None:
         logger.warning(
@@ -131,20 +136,21 @@ def capability_of(config: Any) -> Capability:
             "its own, the picture encoded again for each.", config.model_type,
         )  # fmt: skip
         return Capability(Sharing.NOTHING, chats=False)
-    if known.sharing is Sharing.PREFIX and not _bears_packed_rows(config.model_type, config.get_text_config()):
+    if known.sharing is Sharing.PREFIX and not _can_pack_rows(config.model_type, config.get_text_config()):
         return replace(known, sharing=Sharing.VISION)
     return known
 
 
 def sharing_of_parts(text: Any, prefix_tokens: int) -> Sharing:
-    """What the questions share in a LLaVA of parts, from its language model's config; said in the log where not all.
+    """What the questions share in a LLaVA of parts, from its language model's config.
 
-    `prefix_tokens` are those before a question, the picture's among them.
+    The log says why where that is not the prefix. `prefix_tokens` is their number before a question, the picture's
+    among them.
     """
-    return Sharing.PREFIX if _bears_packed_rows("llava", text, prefix_tokens + ROOM) else Sharing.VISION
+    return Sharing.PREFIX if _can_pack_rows("llava", text, prefix_tokens + ROOM) else Sharing.VISION
 
 
-def _bears_packed_rows(kind: str, text: Any, longest: int | None = None) -> bool:
+def _can_pack_rows(kind: str, text: Any, longest: int | None = None) -> bool:
     reason = _obstacle(text, longest)
     if reason:
         logger.warning(
@@ -155,9 +161,9 @@ def _bears_packed_rows(kind: str, text: Any, longest: int | None = None) -> bool
 
 
 def _obstacle(text: Any, longest: int | None) -> str:
-    """What keeps a language model from packed rows, as a clause; "" for nothing.
+    """Why a language model can't compute packed rows, as a clause; "" where it can.
 
-    `longest` is the most tokens that a question has in its view; None where that depends on the picture.
+    `longest` is the most tokens that one question attends to; None where that depends on the picture.
     """
     if text.model_type not in _CAUSAL:
         return f"is of type {text.model_type!r}, which was never checked"

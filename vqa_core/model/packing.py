@@ -39,13 +39,13 @@ class Prefix:
 
     @property
     def following(self) -> int:
-        """The position of what comes next."""
+        """The position of the token behind the prefix."""
         return len(self.ids) if self.axes is None else max(map(max, self.axes)) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One question of a packed row. `answer` is what is learnt after `ids`, its end included; [] when asking."""
+    """One question of a packed row. `answer` are the ids to learn behind `ids`, the end included; [] when asking."""
 
     ids: list[int]
     answer: list[int]
@@ -129,7 +129,7 @@ def shared_prefix_mask(queries: Tensor, keys: Tensor, backend: str, dtype: torch
 
 
 def attention_mask(seen: Tensor, backend: str, dtype: torch.dtype) -> Tensor:
-    """What each query sees, (B, Q, K) booleans, as the (B, 1, Q, K) mask that `backend` takes."""
+    """(B, Q, K) booleans, what each query sees, as the (B, 1, Q, K) mask that `backend` takes."""
     check_backend(backend)
     mask = seen[:, None]
     if MASK_KIND[backend] == "bool":

@@ -1,6 +1,7 @@
 """The parts of a model, by name: `embedded`, the folder of a Hugging Face model, or a hub id.
 
-Every function raises InputError when the part can't be loaded; `options` says what is to be loaded of it, and how.
+Every function raises InputError when the part can't be loaded; `options` are its revision, its bits and trust in its
+code.
 """
 
 from collections.abc import Callable

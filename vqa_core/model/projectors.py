@@ -12,7 +12,7 @@ from vqa_core.files import InputError
 
 
 class Projector(Protocol):
-    """What a projector offers. B images, S = side * side patches, D_v tower size, N image tokens, D language size."""
+    """A projector's methods. B images, S = side * side patches, D_v tower size, N image tokens, D language size."""
 
     def num_tokens(self, side: int) -> int:
         """Image tokens N made from a `side` x `side` grid of patches."""
@@ -26,7 +26,7 @@ class Projector(Protocol):
 class LinearProjector(nn.Linear):
     """One linear layer, LLaVA 1.0's and the original team's. Keys `weight`, `bias` as in `mm_projector.bin`."""
 
-    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:
+    def __init__(self, vision_size: int, hidden_size: int, factor: int) -> None:  # noqa: ARG002
         super().__init__(vision_size, hidden_size)
 
     def num_tokens(self, side: int) -> int:
@@ -39,7 +39,7 @@ class MlpProjector(nn.Module):
     Keys `linear_1.weight` ... `linear_N.bias`; of two layers, those of transformers' LlavaMultiModalProjector.
     """
 
-    def __init__(self, vision_size: int, hidden_size: int, factor: int, layers: int = 2) -> None:
+    def __init__(self, vision_size: int, hidden_size: int, factor: int, layers: int = 2) -> None:  # noqa: ARG002
         super().__init__()
         self.layers = layers
         for number in range(1, layers + 1):
@@ -84,7 +84,7 @@ class PooledProjector(nn.Module):
         self.norm = nn.ModuleList(nn.LayerNorm(vision_size) for _ in range(2))
         self.mlp = nn.ModuleList(MlpProjector(vision_size, hidden_size, factor) for _ in range(2))
 
-    def num_tokens(self, side: int) -> int:
+    def num_tokens(self, side: int) -> int:  # noqa: ARG002
         return 2
 
     def forward(self, features: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ def is_mlp(kind: str) -> bool:
 
 
 def projector_class(kind: str) -> Callable[[int, int, int], nn.Module]:
-    """What makes a projector of this kind, `mlpNx_gelu` of any N among them; an InputError lists the known."""
+    """The constructor of a kind of projector, also of `mlpNx_gelu` for any N; an InputError lists the known kinds."""
     if kind in PROJECTORS:
         return PROJECTORS[kind]
     if match := _MLP.fullmatch(kind):

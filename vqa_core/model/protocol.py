@@ -1,4 +1,4 @@
-"""AnyVlm: what engine, decoding and training ask of a model; Vlm and HubModel both are one."""
+"""AnyVlm: what inference and training need of a model; Vlm and HubModel both are one."""
 
 import contextlib
 from collections.abc import Sequence
@@ -11,23 +11,7 @@ from torch import Tensor
 from vqa_core.config import ModelSettings
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.packing import Prefix
-
-
-class Prompt(Protocol):
-    """Token ids of a prompt: PromptEncoder, ChatPrompt and TextPrompt. `cuts` is whether questions may be shortened."""
-
-    cuts: bool
-    tokenizer: Any
-    end_id: int
-    prefix_ids: list[int]
-
-    def text(self, question: str) -> str: ...
-
-    def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]: ...
-
-    def answer_ids(self, answer: str) -> list[int]: ...
-
-    def decode(self, ids: list[int]) -> str: ...
+from vqa_core.prompts.prompt import Prompt
 
 
 class AnyVlm(Protocol):
@@ -47,7 +31,7 @@ class AnyVlm(Protocol):
     def vision_tower(self) -> Any: ...
 
     @property
-    def prompt(self) -> Any: ...
+    def prompt(self) -> Prompt: ...
 
     @property
     def settings(self) -> ModelSettings: ...
@@ -73,17 +57,23 @@ class AnyVlm(Protocol):
     @property
     def attention(self) -> str: ...
 
+    def with_prompt(self, settings: ModelSettings) -> "AnyVlm":
+        """The same model with the prompt style and the instruction of `settings`.
+
+        Raises InputError where a whole model can't be asked so.
+        """
+
     def preprocess(self, image: Image.Image) -> Any:
         """A picture as the model takes it, on the CPU."""
 
     def stacked(self, pictures: Sequence[Any], questions: Sequence[Sequence[str]] = ()) -> Any:
-        """Pictures that were seen -> what `encode_images` takes, and a training batch holds as `pixel_values`.
+        """Preprocessed pictures -> what `encode_images` takes, and a training batch holds as `pixel_values`.
 
         `questions` are those trained with each picture, for models whose processor takes them together.
         """
 
     def prefix_of(self, picture: Any) -> Prefix:
-        """What stands before the questions about a picture that was seen."""
+        """What stands before the questions about a preprocessed picture."""
 
     def encode_images(self, pixels: Any) -> Tensor:
         """All pictures' image tokens in order: (B, N, D), or (sum of N, D) where N differs."""

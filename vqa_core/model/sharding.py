@@ -1,7 +1,7 @@
 """FSDP2: spreading a module's weights over processes, and putting them together again.
 
-It is done here and not by accelerate, which leaves it out on the CPU without a word. What puts together takes ordinary
-weights, too. With spread ones it communicates, so every process has to call it.
+It is done here and not by accelerate, which skips it on the CPU without a word. `whole`, `assign` and `gathered` take
+ordinary weights, too. With spread ones they communicate, so every process has to call them.
 """
 
 from collections.abc import Collection, Iterator
@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def spread(module: nn.Module, units: Collection[str], device: torch.device) -> None:
-    """Spread all weights over the processes; modules of the classes named come together one at a time when they run."""
+    """Spread all weights over the processes; modules of the classes in `units` are gathered one by one."""
     mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
     for part in list(module.modules()):
         if type(part).__name__ in units:
@@ -46,7 +46,7 @@ def assign(parameter: Tensor, value: Tensor) -> None:
 
 @contextmanager
 def gathered(module: nn.Module) -> Iterator[None]:
-    """Every process holds all weights meanwhile, so that parts of `module` can be called on their own."""
+    """Every process holds all weights inside this context, so that parts of `module` can be called on their own."""
     parts = [part for part in module.modules() if isinstance(part, FSDPModule)]
     for part in parts:
         part.unshard()
@@ -65,7 +65,7 @@ def optimizer_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict
 
 
 def load_optimizer_state(module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Read what `optimizer_state` gave."""
+    """Load a state that `optimizer_state` returned."""
     set_optimizer_state_dict(module, optimizer, state, options=_FULL)
 
 

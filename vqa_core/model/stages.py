@@ -1,4 +1,4 @@
-"""What is trained: the parameters of a stage, LoRA put into a language model and merged again."""
+"""Stages of training: which parameters are trained; LoRA, injected into a language model and merged again."""
 
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,14 @@ def prepare_stage(vlm: AnyVlm, stage: Stage, seed: int = 0) -> None:
 def _inject_lora(vlm: AnyVlm, stage: Stage, seed: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    # within the language model of some; one that it shares with the embedding is no place for LoRA
+    # some language models hold their head; one that is tied to the embedding can't have LoRA
     heads = [part.get_output_embeddings() for part in vlm.model.modules() if hasattr(part, "get_output_embeddings")]
     linear = [
         name
         for name, part in vlm.language_model.named_modules()
         if isinstance(part, nn.Linear)
         and not any(part is head for head in heads)
-        and "Router" not in type(part).__name__  # what chooses experts gives two things: no LoRA can be added
+        and "Router" not in type(part).__name__  # a router of experts returns two tensors: no LoRA can be added
     ]
     leaves = {name.rsplit(".", 1)[-1] for name in linear}
     unknown = sorted(set(stage.lora_targets) - leaves)
@@ -61,7 +61,7 @@ def _inject_lora(vlm: AnyVlm, stage: Stage, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if (bits := load_in_of(vlm.language_model)) != "full":
-            # peft asks the module that it is given; transformers told the one with the head
+            # peft looks at the module that it gets; transformers marked the one with the head
             setattr(vlm.language_model, f"is_loaded_in_{bits}", True)
         inject_adapter_in_model(config, vlm.language_model)
     for name, parameter in vlm.language_model.named_parameters():

@@ -1,6 +1,6 @@
 """Vlm: a vision tower, a projector and a language model as one LLaVA; built from parts, or read from a model folder.
 
-The embedded parts are a default like any other: a Hugging Face folder or a hub id may stand in for either.
+The embedded parts are a default like any other: a Hugging Face folder or a hub id may replace either.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True)
 class Vlm:
-    """A model with all that is needed to ask it: prompt encoder and pixel transform.
+    """A model with what is needed to ask it: a prompt encoder and a pixel transform.
 
     N is `image_tokens`, the image tokens of one picture; `image_token_id` stands in their place in token ids and is
     never embedded. Shapes: B rows, T tokens, D hidden size, V vocabulary.
@@ -95,11 +95,11 @@ class Vlm:
         """One RGB picture -> (3, side, side) float32 on the CPU."""
         return self.pixels([image])[0]
 
-    def stacked(self, pictures: Sequence[Tensor], questions: Sequence[Sequence[str]] = ()) -> Tensor:
-        """Pictures that were seen -> what `encode_images` takes."""
+    def stacked(self, pictures: Sequence[Tensor], questions: Sequence[Sequence[str]] = ()) -> Tensor:  # noqa: ARG002
+        """Preprocessed pictures -> what `encode_images` takes."""
         return torch.stack(list(pictures))
 
-    def prefix_of(self, picture: Any) -> Prefix:
+    def prefix_of(self, picture: Any) -> Prefix:  # noqa: ARG002
         """What stands before the questions: the same for every picture."""
         return Prefix(self.prompt.prefix_ids + [self.image_token_id] * self.image_tokens)
 
@@ -179,7 +179,7 @@ def build_vlm(
 
     Raises InputError when a part can't be loaded or the parts don't fit.
     """
-    if attention != FLASH:  # which `choose_attention` gives for plain rows; packed ones refuse it when they come
+    if attention != FLASH:  # FlashAttention is for plain rows; packed ones refuse it later
         check_backend(attention)
     options = options or LoadOptions.of(settings)
     options.check(settings.vision_tower, settings.language_model)
@@ -267,7 +267,7 @@ def _has_class_token(tower: PreTrainedModel) -> bool:
 
 
 def _image_token_id(tokenizer: Any, vocab_size: int) -> int:
-    """An id that text never becomes: `<image>` if the vocabulary has it, else a special token prompts don't use.
+    """An id that no text has: `<image>` if the vocabulary has it, else a special token that prompts don't use.
 
     Padding's own only where there is no other: Vicuna pads with <unk>, and Vlm.pad_id then takes another id.
     """

@@ -1,6 +1,6 @@
-"""Which questions of which images make up each training batch: known, from the settings alone, before the first step.
+"""Plan all batches of a training before its first step: which questions of which images, from settings and lengths.
 
-The whole run is planned at once. That makes resuming exact (step k always sees the same batch) and ETA honest.
+So step k sees the same batch after a resume, and the time left is known.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,14 @@ import numpy as np
 
 from vqa_core.config import TrainSettings
 
-WINDOW = 32  # batches sorted by length together: short rows share a batch, yet batches stay random
+WINDOW = (
+    32  # batches' worth of rows sorted by length at a time: rows of a batch are about as long, and batches stay random
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """Questions `questions` (indices) of training row `row`: one packed row."""
+    """One packed row: the questions `questions` (indices) of training row `row`."""
 
     row: int
     questions: tuple[int, ...]
@@ -23,7 +25,7 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All batches of a run in order. `epochs` is how many passes over the images they make."""
+    """All batches of a training, in order. They make `epochs` passes over the images."""
 
     batches: list[list[PlannedRow]]
     epochs: float
@@ -33,18 +35,18 @@ class Plan:
         return sum(len(row.questions) for batch in self.batches for row in batch)
 
     def first(self, batches: int) -> "Plan":
-        """What the first `batches` of them are."""
+        """A plan of the first `batches` batches."""
         kept = self.batches[:batches]
         return Plan(kept, self.epochs * len(kept) / max(len(self.batches), 1))
 
 
 def plan_batches(lengths: Sequence[Sequence[int]], settings: TrainSettings, processes: int = 1) -> Plan:
-    """Plan `epochs` passes, or as many as `max_steps` takes.
+    """Plan `epochs` passes over the images, or as many as `max_steps` takes.
 
     Args:
-        lengths: for each training row (image) the number of tokens of each of its questions, answers included.
-        settings: batch size in questions, questions drawn per image and epoch, seed, length of the run.
-        processes: how many share a step; `max_steps` counts steps of all of them.
+        lengths: for each training row (image), the tokens of each of its questions, answers included.
+        settings: batch size in questions, questions drawn per image and epoch, seed, length of training.
+        processes: how many processes share a step; `max_steps` counts steps of all together.
 
     Batches hold at most `batch_questions` questions. An image with more is cut into several rows.
     """
@@ -83,19 +85,19 @@ def _plan_epoch(lengths: Sequence[Sequence[int]], settings: TrainSettings, epoch
 
 
 def _evened_out(batches: list[list[PlannedRow]], processes: int) -> list[list[PlannedRow]]:
-    """Cut batches in two until each process gets as many; else the last step would repeat some to fill up."""
+    """Halve large batches until every process gets as many; otherwise the last step would repeat some."""
     batches = list(batches)
     while len(batches) % processes:
         largest = max(range(len(batches)), key=lambda index: sum(len(row.questions) for row in batches[index]))
         halves = _halves(batches[largest])
         if not halves:
-            break  # a question a batch: there are fewer than processes
+            break  # one question per batch, and fewer than processes
         batches[largest : largest + 1] = halves
     return batches
 
 
 def _halves(batch: list[PlannedRow]) -> list[list[PlannedRow]]:
-    """A batch as two, between rows or, of a single row, between questions; nothing of a single question."""
+    """A batch cut in two, between rows, or between the questions of a single row; [] for a single question."""
     if len(batch) > 1:
         return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     (row,) = batch
@@ -104,7 +106,7 @@ def _halves(batch: list[PlannedRow]) -> list[list[PlannedRow]]:
 
 
 def _fill(rows: list[PlannedRow], limit: int) -> list[list[PlannedRow]]:
-    """Cut rows, in order, into batches of at most `limit` questions."""
+    """Put rows, in order, into batches of at most `limit` questions."""
     batches: list[list[PlannedRow]] = []
     room = 0
     for row in rows:

@@ -1,7 +1,7 @@
-"""What a training will take, before it starts: steps, questions, memory, time, and on what each figure rests.
+"""Estimates for a training before it starts: steps, questions, memory and time.
 
-Nothing is loaded: steps come from the plan that training itself makes, memory from the sizes of the parts, time from
-what earlier runs on this machine wrote into metrics.jsonl, or from what there is to multiply.
+No model is loaded. Steps come from the plan that training itself makes, memory from the sizes of the parts, time from
+the metrics.jsonl of earlier runs on this machine or else from the number of operations.
 """
 
 import statistics
@@ -17,20 +17,21 @@ from vqa_core.machine import Speed, prefers_bf16
 from vqa_core.planning.batches import plan_batches
 from vqa_core.planning.lengths import Lengths
 from vqa_core.planning.part_sizes import language_sizes, projector_sizes, tower_sizes
+from vqa_core.runs.metrics import seconds_per_step
 from vqa_core.runs.run_dir import RunDir
 
-PLANNED = 400_000  # rows of a plan; what is longer is planned for one epoch and multiplied
-LIBRARIES = (500_000_000, 900_000_000)  # bytes that Python, torch and transformers take with no model
-QUANTISED = {"8bit": 1.0, "4bit": 4.127 / 8}  # bytes a weight, QLoRA's constants of the constants included
-TYPICAL = 16.0  # tokens of a question with its answer
+PLANNED = 400_000  # the most rows of a plan; a longer training is planned for one epoch, and multiplied
+LIBRARIES = (500_000_000, 900_000_000)  # bytes of Python, torch and transformers without a model, from and to
+QUANTISED = {"8bit": 1.0, "4bit": 4.127 / 8}  # bytes per weight, with QLoRA's doubly quantised constants
+TYPICAL = 16.0  # tokens of a question with its answer, if the data are unknown
 ANSWER = 3  # tokens of an answer and its end
-REACHED = (1.0, 0.5, 0.2)  # of a processor's speed of matrix products in fp32: at best, likely, at worst
-REACHED_GPU = (0.6, 0.35, 0.15)  # of the speed in a GPU's datasheet; never measured here
+REACHED = (1.0, 0.5, 0.2)  # share of a processor's fp32 matrix speed that training reaches: at best, likely, at worst
+REACHED_GPU = (0.6, 0.35, 0.15)  # share of the speed in a GPU's datasheet; not measured here
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """How long a training is. `exact` is False where it rests on a guess at the questions' tokens."""
+    """The length of a training. `exact` is False if the questions' tokens are an estimate."""
 
     steps: int
     questions: int
@@ -40,9 +41,9 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of the machine, or of the GPU, that training takes; `low` to `high` in all.
+    """Bytes that training takes of the machine's memory, or of the GPU's: from `low` to `high` in total.
 
-    `parameters` of the model, `trained` of them. `activations` (low, high) grow with the batch.
+    The model has `parameters`, of which `trained` are trained. `activations` (low, high) grow with the batch.
     """
 
     parameters: int
@@ -62,10 +63,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the run `run` trained: seconds a question, lower quartile, median, upper quartile over `steps` steps.
+    """Seconds per question of the run `run`, as lower quartile, median and upper quartile over `steps` steps.
 
-    `validation` is the same of answering a validation question; zeros where none was measured. Where no run was
-    measured, `run` is empty, `steps` 0, and the seconds are the least, the likely and the most there may be.
+    `validation` is the same for answering a validation question; zeros if none was measured. If no run was measured,
+    `run` is empty, `steps` is 0, and the seconds are the least, the likely and the most.
     """
 
     run: str
@@ -76,10 +77,10 @@ class Pace:
 
 @lru_cache(maxsize=32)
 def estimate_steps(lengths: Lengths, settings: TrainSettings, *, exact_lengths: bool = False) -> Steps:
-    """The plan's steps on one process, as `vqa_core.training.finetune` counts them; `max_minutes` may end it sooner.
+    """The steps on one process, as `vqa_core.training.plan` counts them; `max_minutes` may end training sooner.
 
     Args:
-        exact_lengths: the lengths are tokens; else they are near enough to fill batches alike.
+        exact_lengths: the lengths are counts of tokens, not estimates good enough to fill batches equally.
     """
     whole = 1
     if not settings.max_steps and len(lengths) * settings.epochs > PLANNED and settings.epochs > 1:
@@ -95,14 +96,14 @@ def estimate_steps(lengths: Lengths, settings: TrainSettings, *, exact_lengths: 
 
 
 def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Lengths) -> Memory | None:
-    """Memory of training on one process; None where a part's size is not known.
+    """Memory of training on one process; None if the size of a part is unknown.
 
-    Weights: 2 bytes a frozen parameter in bf16, 4 in fp32, less in the layers with `load_in`; what is trained is fp32.
-    Gradient and AdamW's two moments are 12 bytes more a trained parameter. Activations, a token and layer of the
-    language model, D wide, M inside: from 6 D + 3 M numbers in the model's format to 12 D + 6 M in fp32 (`align`: 7 D +
-    3.5 M), with `gradient_checkpointing` D a layer and a layer or two in full; and the logits of the supervised tokens.
-    The factors hold for nine trainings of the embedded parts that were measured: `align`, `lora` and `full`, both
-    formats, 32 to 256 questions a batch.
+    Weights: 2 bytes per frozen parameter in bf16, 4 in fp32, less in the layers with `load_in`; trained ones are fp32.
+    Gradients and AdamW's two moments add 12 bytes per trained parameter. Activations, per token and layer of a language
+    model of width D and inner width M: from 6 D + 3 M numbers in the model's format to 12 D + 6 M in fp32 (`align`: 7 D
+    + 3.5 M); with `gradient_checkpointing` D per layer, and one or two layers in full. Then the logits of the
+    supervised tokens. The factors fit nine measured trainings of the embedded parts: `align`, `lora` and `full`, both
+    formats, 32 to 256 questions per batch.
     """
     if model.base_model:
         return None
@@ -130,7 +131,7 @@ def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Leng
     patches = (model.image_side_px // tower.patch) ** 2 + 1
     seen = round(questions / _mean_questions(lengths, settings)) * patches * tower.hidden * number
     logits = questions * language.vocabulary * 4
-    cast = trained * 2 if bf16 else 0  # autocast keeps a bf16 copy of what is trained
+    cast = trained * 2 if bf16 else 0  # autocast keeps a bf16 copy of the trained weights
     return Memory(
         parameters=frozen + trained,
         trained=trained,
@@ -141,13 +142,13 @@ def estimate_memory(model: ModelSettings, settings: TrainSettings, lengths: Leng
 
 
 def _mean_questions(lengths: Lengths, settings: TrainSettings) -> float:
-    """Questions a row of a batch; of unknown data, one."""
+    """Questions per row of a batch; one if the data are unknown."""
     most = min(settings.questions_per_image or settings.batch_questions, settings.batch_questions)
     return max(statistics.fmean(min(len(row), most) for row in lengths), 1.0) if lengths else 1.0
 
 
 def _batch(lengths: Lengths, settings: TrainSettings, image_tokens: int) -> tuple[int, int]:
-    """Tokens and questions of a full batch; of unknown data, with some TYPICAL tokens a question."""
+    """Tokens and questions of a full batch; TYPICAL tokens per question if the data are unknown."""
     questions = min(settings.batch_questions, sum(map(len, lengths)) or settings.batch_questions)
     text = statistics.fmean(length for row in lengths for length in row) if any(lengths) else TYPICAL
     rows = questions / _mean_questions(lengths, settings)
@@ -163,7 +164,7 @@ def measured_pace(runs: Iterable[RunDir], model: ModelSettings, settings: TrainS
             alike = _alike(config, model, settings)
             pace = _pace(run, config) if alike else None
         except (InputError, OSError, KeyError, TypeError, ValueError):
-            continue  # a run that can't be read tells nothing
+            continue  # a damaged run tells nothing
         if pace:
             return pace
     return None
@@ -187,14 +188,12 @@ def _pace(run: RunDir, config: dict[str, Any]) -> Pace | None:
         trained = read_json(run.model / "vqa.json")["trained"]
         questions = float(trained["questions"]) / float(trained["steps"])
     rows = list(read_json_lines(run.metrics))
-    seconds: list[float] = []
-    validation: list[float] = []
-    for before, after in pairwise(rows):
-        took = float(after["seconds"]) - float(before["seconds"])
-        if "eval_accuracy" in after and after["step"] == before["step"]:
-            validation.append(took / max(float(after["eval_questions"]), 1))
-        elif "loss" in after and "loss" in before and after["step"] > before["step"] and took > 0:
-            seconds.append(took / (after["step"] - before["step"]) / questions)
+    seconds = [of_step / questions for of_step in seconds_per_step(rows)]
+    validation = [
+        (after["seconds"] - before["seconds"]) / max(after["eval_questions"], 1)
+        for before, after in pairwise(rows)
+        if "eval_accuracy" in after and after["step"] == before["step"]
+    ]
     if len(seconds) < 2:
         return None
     return Pace(run.name, _quartiles(seconds), int(rows[-1]["step"]), _quartiles(validation or [0.0]))
@@ -211,13 +210,14 @@ def reached(speed: Speed) -> tuple[float, float, float]:
 
 
 def reckoned_pace(model: ModelSettings, settings: TrainSettings, lengths: Lengths, speed: Speed) -> Pace | None:
-    """The pace of a machine of this speed by what there is to multiply; None where a part's size is not known.
+    """The pace of a machine of this speed, by the number of operations; None if the size of a part is unknown.
 
-    Operations: 2 a parameter and token forwards, 2 backwards through a frozen layer and 4 through a trained one, 2 more
-    with `gradient_checkpointing` (arXiv:2001.08361, 2.1; attention over rows this short adds a few percent); the tower
-    forwards only, its patches once an image of a batch; the head for the tokens of answers alone. The share of the
-    machine's speed that this reaches is between those of `reached`: a processor's hold for the twelve trainings of
-    tests/planning/test_estimates.py. Answering a validation question is a pass forwards, and its tokens one by one.
+    Operations per parameter and token: 2 in the forward pass; 2 in the backward pass through a frozen layer and 4
+    through a trained one; 2 more with `gradient_checkpointing` (arXiv:2001.08361, 2.1; attention over such short rows
+    adds a few percent). The tower has a forward pass only, once per image of a batch; the head sees the tokens of
+    answers only. Training reaches a share of the machine's speed within the range of `reached`; a processor's range
+    fits the twelve trainings of tests/planning/test_estimates.py. A validation question takes a forward pass, then its
+    answer's tokens one by one.
     """
     tower, language = tower_sizes(model.vision_tower), language_sizes(model.language_model)
     projector = projector_sizes(model, tower, language.hidden) if tower and language else None
@@ -239,7 +239,7 @@ def reckoned_pace(model: ModelSettings, settings: TrainSettings, lengths: Length
 
 
 def estimate_seconds(steps: Steps, pace: Pace, settings: TrainSettings, val_questions: int) -> tuple[float, float]:
-    """How long training and its validations take at that pace, from lower to upper quartile; no longer than allowed."""
+    """Seconds of training with its validations, from lower to upper quartile of the pace; at most `max_minutes`."""
     asked = min(settings.eval_questions or val_questions, val_questions)
     times = (steps.steps // settings.eval_every if settings.eval_every else 0) + 1
     limit = settings.max_minutes * 60 or float("inf")

@@ -1,6 +1,6 @@
-"""Lengths: how many tokens the questions of each training row have, about, without a tokenizer.
+"""Lengths: about how many tokens the questions of each training row have, counted without a tokeniser.
 
-Those of a large file are read apart: what is kept of 360,000 rows is 8 MB, what reading them takes is 100 and more.
+Another process reads large files: the lengths of 360,000 rows take 8 MB, reading the rows takes over 100 MB.
 """
 
 import re
@@ -10,25 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
-from vqa_core.apart import apart
+from vqa_core.apart import run_apart
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import read_competition
 from vqa_core.data.index.index import SPLITS, open_index
 from vqa_core.data.prepare import column_map
 from vqa_core.data.report import usable
 from vqa_core.files import stamp_of
-from vqa_core.runs.examples import Example, held_out, iterate_examples, split_by_image
+from vqa_core.runs.examples import Example, choose_val_images, iterate_examples, split_by_image
 from vqa_core.runs.run_dir import RunDir
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
-_AROUND = 3  # tokens of a question beside its own and its answer's
+_AROUND = 3  # tokens around a question and its answer
 
 Lengths = tuple[tuple[int, ...], ...]
-"""Of each training row (image) the tokens of each of its questions."""
+"""For each training row (image), the tokens of each of its questions."""
 
 
 def lengths_of(examples: Iterable[Example]) -> Lengths:
-    """Rows as training has them, a word or sign counting as a token; a test says how far off that is."""
+    """The lengths of training rows, counting one token per word or sign; a test checks how far off that is."""
     groups: dict[str, list[int]] = {}
     for e in examples:
         groups.setdefault(e.image or e.image_id, []).append(_words(e.question) + _words(e.answer or "") + _AROUND)
@@ -36,38 +36,38 @@ def lengths_of(examples: Iterable[Example]) -> Lengths:
 
 
 def lengths_of_run(run: RunDir) -> Lengths:
-    """The rows of a prepared run; an InputError where there are none."""
+    """The lengths of a prepared run; an InputError if the run is not prepared."""
     if not run.train.is_file():
-        run.examples("train")  # says so
+        run.examples("train")  # raises the error
     return _of_file(run.train, *stamp_of(run.train))
 
 
 def lengths_of_data(root: Path, settings: DataSettings) -> Lengths:
-    """The rows that preparing the competition folder `root` would give, if no image file turns out to be damaged."""
+    """The lengths that the competition folder `root` would have once prepared, if no image file is damaged."""
     return _of_data(root, settings, *stamp_of(root / "train.csv"))
 
 
 def lengths_of_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
-    """What `lengths_of_data` gives for the data and columns of the index at `path`, from the index alone.
+    """`lengths_of_data` for the data and columns of the index at `path`, read from the index alone.
 
-    Of two image ids that name the same file the index knows one, so a split may differ by such an image.
+    If two image ids name one file, the index has one of them, so the split may differ by that image.
     """
     return _of_index(path, val_fraction, split_seed, *stamp_of(path))
 
 
 @lru_cache(maxsize=8)
 def _of_file(path: Path, _changed: int, size: int) -> Lengths:
-    return apart(_read_file, path, size=size)
+    return run_apart(_read_file, path, size=size)
 
 
 @lru_cache(maxsize=4)
 def _of_data(root: Path, settings: DataSettings, _changed: int, size: int) -> Lengths:
-    return apart(_read_data, root, settings, size=size)
+    return run_apart(_read_data, root, settings, size=size)
 
 
 @lru_cache(maxsize=2)
 def _of_index(path: Path, val_fraction: float, split_seed: int, _changed: int, size: int) -> Lengths:
-    return apart(_read_index, path, val_fraction, split_seed, size=size)
+    return run_apart(_read_index, path, val_fraction, split_seed, size=size)
 
 
 def _read_file(path: Path) -> Lengths:
@@ -82,7 +82,7 @@ def _read_data(root: Path, settings: DataSettings) -> Lengths:
 
 def _read_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
     index = open_index(path)
-    words = np.zeros(index.texts + 1, dtype=np.int64)  # its end, number -1, is an answer that is not known
+    words = np.zeros(index.texts + 1, dtype=np.int64)  # the last, number -1, is for answers that are not known
     given = np.zeros(index.texts + 1, dtype=np.bool_)
     for number, text in index.each_text():
         words[number], given[number] = _words(text), bool(text.strip())
@@ -90,7 +90,7 @@ def _read_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
     image, answer = index.columns["image"], index.columns["answer"]
     kept = given[answer] & (index.columns["split"] == SPLITS.index("train"))
     kept &= np.isin(image, np.fromiter(ids, dtype=np.int64, count=len(ids)))
-    left_out = held_out({ids[number] for number in np.unique(image[kept]).tolist()}, val_fraction, split_seed)
+    left_out = choose_val_images({ids[number] for number in np.unique(image[kept]).tolist()}, val_fraction, split_seed)
     groups: dict[int, list[int]] = {}
     lengths = words[index.columns["question"][kept]] + words[answer[kept]] + _AROUND
     for number, length in zip(image[kept].tolist(), lengths.tolist()):

@@ -1,6 +1,7 @@
-"""How large the parts of a model are, from their config.json alone: nothing is loaded, nothing is asked of a hub.
+"""The sizes of a model's parts, from their config.json alone: no weights are loaded, no hub is asked.
 
-D_v tower size, D language size, r LoRA's rank. A part whose config.json is not on this machine has no size (None).
+D_v is the hidden size of the tower, D that of the language model, r the rank of LoRA. The size of a part is None if its
+config.json is not on this machine.
 """
 
 import json
@@ -18,12 +19,12 @@ EMBEDDED_TOWER = {"model_type": "dinov2", "hidden_size": 384, "num_hidden_layers
 EMBEDDED_LANGUAGE = {"model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536,
                      "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64, "vocab_size": 49_152,
                      "tie_word_embeddings": True}  # fmt: skip
-"""What the embedded parts' config.json say, known before they are built; a test compares."""
+"""The config.json of the embedded parts, known before they are built; a test compares."""
 
 
 @dataclass(frozen=True, slots=True)
 class TowerSizes:
-    """A vision tower of the ViT family (CLIP, DINOv2, SigLIP and their kin). `patch` is in pixels."""
+    """A vision tower of the ViT family (CLIP, DINOv2, SigLIP and similar). `image` and `patch` are sides in pixels."""
 
     kind: str
     hidden: int
@@ -34,18 +35,18 @@ class TowerSizes:
 
     @property
     def parameters(self) -> int:
-        """Exact for CLIP and DINOv2, within some percent for others."""
+        """Exact for CLIP and DINOv2, within a few percent for others."""
         d, m = self.hidden, self.inner
-        scales = 2 * d if self.kind == "dinov2" else 0  # one after each half of a layer
+        scales = 2 * d if self.kind == "dinov2" else 0  # one after attention, one after the MLP
         layer = 4 * (d * d + d) + (2 * d * m + m + d) + 4 * d + scales  # attention, MLP, two norms
         positions = (self.image // self.patch) ** 2 + 1
-        # class token and two norms (CLIP), or class token, mask token, the patches' bias and one norm (DINOv2)
+        # class token and two norms (CLIP), or class token, mask token, bias of the patches and one norm (DINOv2)
         return self.layers * layer + 5 * d + positions * d + 3 * self.patch**2 * d
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageSizes:
-    """A language model of Llama's kin. `queries` and `keys` are the widths of those projections, all heads together."""
+    """A language model like Llama. `queries` and `keys` are the widths of these projections, all heads together."""
 
     hidden: int
     layers: int
@@ -57,14 +58,14 @@ class LanguageSizes:
 
     @property
     def linear(self) -> dict[str, tuple[int, int]]:
-        """A layer's linear modules by name: (inputs, outputs)."""
+        """The linear modules of a layer by name: (inputs, outputs)."""
         d, m = self.hidden, self.inner
         return {"q_proj": (d, self.queries), "k_proj": (d, self.keys), "v_proj": (d, self.keys),
                 "o_proj": (self.queries, d), "gate_proj": (d, m), "up_proj": (d, m), "down_proj": (m, d)}  # fmt: skip
 
     @property
     def in_layers(self) -> int:
-        """Parameters of the linear modules of all layers, those that 4 and 8 bits are for."""
+        """Parameters of the linear modules of all layers: those that 4 and 8 bits quantise."""
         return self.layers * sum(inputs * outputs for inputs, outputs in self.linear.values())
 
     @property
@@ -73,14 +74,14 @@ class LanguageSizes:
         return self.in_layers + 2 * self.layers * self.hidden + self.hidden + head * (1 if self.tied else 2)
 
     def lora(self, rank: int, targets: Collection[str] = ()) -> int:
-        """Parameters of LoRA's two matrices on the named linear modules, on all of them where none is named."""
+        """Parameters of LoRA's two matrices on the linear modules `targets`, or on all of them if it is empty."""
         chosen = [shape for name, shape in self.linear.items() if not targets or name in targets]
         return self.layers * rank * sum(inputs + outputs for inputs, outputs in chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectorSizes:
-    """A projector: its parameters, and the image tokens N it makes of a picture."""
+    """A projector: its parameters, and the number of image tokens N per picture."""
 
     parameters: int
     image_tokens: int
@@ -99,11 +100,11 @@ def _pooled(inputs: int, d: int) -> int:
 
 
 PROJECTOR_KINDS = ("linear", "mlp2x_gelu", "pixel_shuffle_mlp", "pooled_mlp", "pooled_and_patches_mlp")
-"""The names of vqa_core.model.projectors.PROJECTORS, which loads torch; a test compares."""
+"""The names in vqa_core.model.projectors.PROJECTORS, whose import would load torch; a test compares."""
 
 
 def projector_sizes(settings: ModelSettings, tower: TowerSizes, hidden: int) -> ProjectorSizes | None:
-    """The projector between a tower and a language model of `hidden` size; None where the settings make none."""
+    """The projector between a tower and a language model of width `hidden`; None if the settings name none."""
     d_v, side, factor = tower.hidden, settings.image_side_px // tower.patch, settings.pixel_shuffle
     merged = (side // factor) ** 2
     parameters, tokens = {
@@ -120,7 +121,7 @@ def projector_sizes(settings: ModelSettings, tower: TowerSizes, hidden: int) -> 
 
 
 def tower_sizes(name: str) -> TowerSizes | None:
-    """The sizes of the tower that `--vision-tower` names; of a two-sided model such as CLIP its vision side's."""
+    """The sizes of the tower that `--vision-tower` names; of a two-tower model such as CLIP, of its vision tower."""
     config = _config(name, EMBEDDED_TOWER)
     config = config.get("vision_config") or config
     try:
@@ -154,7 +155,7 @@ def language_sizes(name: str) -> LanguageSizes | None:
 
 
 def _config(name: str, embedded: Mapping[str, Any]) -> dict[str, Any]:
-    """What the part's config.json says: the embedded one's, a folder's, or a hub id's that was fetched before."""
+    """The config.json of an embedded part, of a folder, or of a hub id that was downloaded before; else {}."""
     if name == "embedded":
         return dict(embedded)
     for path in (Path(name), *_fetched(name)):
@@ -168,7 +169,7 @@ def _config(name: str, embedded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fetched(hub_id: str) -> list[Path]:
-    """Folders where huggingface_hub keeps what it fetched of `org/name`, newest first."""
+    """The folders where huggingface_hub keeps downloads of `org/name`, newest first."""
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     try:

@@ -1,4 +1,4 @@
-"""PROMPT_STYLES: how a question and an answer become text round the image."""
+"""PROMPT_STYLES: the text around a picture, a question and an answer."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,17 +9,19 @@ from vqa_core.settings import shown
 
 IMAGE, QUESTION, ANSWER = PLACES = ("<image>", "<question>", "<answer>")
 REPLY = "<reply>"
-"""Where the learnt text begins, in the text of a style whose blanks before the answer do not say so."""
+"""Where the learnt text begins, in the text of a style in which that is not the blanks before the answer."""
 OWN_TEMPLATE = "template"
-"""The style that is the model's own chat template; chat_template.py and chat_prompt.py write it out."""
+"""The style that is the model's own chat template; chat_template.py writes it out."""
+OWN_STYLES = (OWN_TEMPLATE, ModelSettings.prompt_style)
+"""Styles that stand for a whole model's own prompt: `template`, or the default that nobody changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptStyle:
     """The fixed text of a prompt, in the order of its fields, with the picture, the question and the answer between.
 
-    `before_answer` and `after_answer` are the blanks round the answer, which are learnt and generated with it. `end`
-    closes it: the name of a token, or a text, whose first token is the one learnt and waited for; "" means the
+    `before_answer` and `after_answer` are the blanks around the answer, which are learnt and generated with it. `end`
+    closes the answer: the name of a token; or a text, whose first token is learnt and ends an answer; or "", the
     end-of-sequence token.
     """
 
@@ -33,10 +35,11 @@ class PromptStyle:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """The style that a text spells; an InputError where `<image>`, `<question>`, `<answer>` do not stand in it so.
+        """The style that a text spells out, with `<image>`, `<question>` and `<answer>` once each, in this order.
 
-        `<question>` may be left out, then nothing but blanks stands between the picture and the answer. What stands
-        behind a `<reply>` is learnt with the answer; without one the blanks before the answer are.
+        `<question>` may be left out; then only blanks stand between the picture and the answer. The text behind a
+        `<reply>` is learnt with the answer; without one the blanks before the answer are. Raises InputError for a text
+        of another form.
         """
         before_image, _, rest = text.partition(IMAGE)
         asked, _, closing = rest.partition(ANSWER)
@@ -67,11 +70,11 @@ class PromptStyle:
 
     @property
     def text(self) -> str:
-        """The text that spells the style."""
+        """The text that spells the style out."""
         question = QUESTION if self.shows_question else ""
         asked = f"{self.before_image}{IMAGE}{self.before_question}{question}{self.after_question}"
-        told = not asked.endswith(" ") and not self.before_answer.strip(" ")
-        return f"{asked}{'' if told else REPLY}{self.before_answer}{ANSWER}{self.after_answer}{self.end}"
+        clear = not asked.endswith(" ") and not self.before_answer.strip(" ")
+        return f"{asked}{'' if clear else REPLY}{self.before_answer}{ANSWER}{self.after_answer}{self.end}"
 
 
 _HUMAN, _USER = (
@@ -112,7 +115,7 @@ STYLE_NAMES = (*PROMPT_STYLES, OWN_TEMPLATE)
 
 
 def prompt_style(name: str) -> PromptStyle:
-    """The style of a name, or of a text that spells one; anything else is an InputError that lists the names."""
+    """The style of a name, or of a text that spells one out; an InputError for anything else lists the names."""
     if name in PROMPT_STYLES:
         return PROMPT_STYLES[name]
     if any(place in name for place in PLACES):
@@ -123,10 +126,19 @@ def prompt_style(name: str) -> PromptStyle:
     )
 
 
+def refuse_named_style(model: str, style: str) -> None:
+    """An InputError where a whole model is to be asked with one of our styles."""
+    if style in STYLE_NAMES:
+        raise InputError(
+            f"--prompt-style {style!r} is not for {model!r}: a whole model is asked with its own chat template, or "
+            "with a prompt that is spelled out, such as '<image>Question: <question> Answer: <answer>'. Leave it out."
+        )
+
+
 def changed_prompt(trained: ModelSettings, used: ModelSettings) -> str:
-    """What to tell where a model is used with another prompt than it was trained with; "" where it is the same."""
+    """The warning for a model that is used with another prompt than it was trained with; "" for the same prompt."""
     styles = trained.prompt_style, used.prompt_style
-    if used.base_model and trained.prompt_style in STYLE_NAMES:  # its own template, which was not written out
+    if used.base_model and trained.prompt_style in STYLE_NAMES:  # the model's own template, which is not stored as text
         styles = used.prompt_style, used.prompt_style
     texts = [PROMPT_STYLES[style].text if style in PROMPT_STYLES else style for style in styles]
     other = [f"the prompt style {shown(styles[0])}, not {shown(styles[1])}"] if texts[0] != texts[1] else []

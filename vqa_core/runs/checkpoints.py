@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: written under another name with a manifest, then renamed."""
+"""Atomic checkpoints: written under another name with a manifest of hashes, then renamed."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ MANIFEST = "manifest.json"
 
 
 def seal(folder: Path, target: Path) -> None:
-    """Write the manifest of a finished folder, flush its files to disk and rename it to `target`."""
+    """Write the manifest of a finished folder, flush its files to disk, and rename the folder to `target`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         with path.open("rb") as file:
@@ -30,7 +30,7 @@ def seal(folder: Path, target: Path) -> None:
 
 
 def problem_with(folder: Path) -> str | None:
-    """Why a checkpoint can't be trusted, as a clause; None when its manifest verifies."""
+    """Why a checkpoint can't be trusted, as a clause; None if its manifest verifies."""
     try:
         manifest = read_json(folder / MANIFEST)
     except ValueError:
@@ -46,12 +46,12 @@ def problem_with(folder: Path) -> str | None:
 
 def steps_below(folder: Path) -> list[tuple[int, Path]]:
     """(step, path) of every checkpoint-N below `folder`, oldest first."""
-    found = [(path.name.removeprefix("checkpoint-"), path) for path in folder.glob("checkpoint-*") if path.is_dir()]
-    return sorted((int(step), path) for step, path in found if step.isdigit())
+    folders = [(path.name.removeprefix("checkpoint-"), path) for path in folder.glob("checkpoint-*") if path.is_dir()]
+    return sorted((int(step), path) for step, path in folders if step.isdigit())
 
 
 def newest_valid(folder: Path) -> Path | None:
-    """The newest checkpoint whose manifest verifies; each newer one is named in the log with what is wrong with it."""
+    """The newest checkpoint whose manifest verifies; logs each newer one with its problem."""
     for _, path in reversed(steps_below(folder)):
         problem = problem_with(path)
         if problem is None:
@@ -61,7 +61,7 @@ def newest_valid(folder: Path) -> Path | None:
 
 
 def keep_only(folder: Path, steps: set[int]) -> None:
-    """Delete every checkpoint below `folder` whose step is not among `steps`, and what a crash left half-written."""
+    """Delete the checkpoints below `folder` whose step is not in `steps`, and half-written ones left by a crash."""
     for step, path in steps_below(folder):
         if step not in steps:
             shutil.rmtree(path, ignore_errors=True)

@@ -1,19 +1,19 @@
-"""Example: one question about one image. Reading, writing, splitting and grouping them."""
+"""Example, one question about one image: read, write, split and group examples."""
 
 import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vqa_core.files import InputError, read_json_lines, shared, write_json_lines
+from vqa_core.files import InputError, intern_texts, read_json_lines, write_json_lines
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One question about one image.
 
-    `image` is the picture's path relative to the dataset folder, with forward slashes; "" where no file was found.
-    Every field is text as it stood in the source: `none`, `NA` and `001` are answers and ids like any other.
+    `image` is the picture's path relative to the dataset folder, with forward slashes; "" if no file was found.
+    Every field is the source's text, unchanged: `none`, `NA` and `001` are answers and ids like any other.
     """
 
     question_id: str
@@ -25,7 +25,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """Which column of a competition's CSV files, or of a dataset, holds which field; `image` may be missing in CSV."""
+    """The columns of a competition's CSV files, or of a dataset, by field; CSV may lack the `image` column."""
 
     question_id: str = "ID"
     image_id: str = "image_id"
@@ -35,7 +35,7 @@ class ColumnMap:
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:
-    """Write one example a line as JSON; return how many."""
+    """Write one example per line as JSON; return the number of examples."""
     return write_json_lines(path, (asdict(example) for example in examples))
 
 
@@ -45,10 +45,10 @@ def read_examples(path: Path) -> list[Example]:
 
 
 def iterate_examples(path: Path) -> Iterator[Example]:
-    """What `read_examples` reads, one at a time."""
+    """Yield what `read_examples` reads, one example at a time."""
     try:
         for row in read_json_lines(path):
-            yield Example(**shared(row))
+            yield Example(**intern_texts(row))
     except TypeError as error:
         raise InputError(
             f"{path} does not hold examples ({error}). Write it again with `python -m train.prepare`."
@@ -56,18 +56,18 @@ def iterate_examples(path: Path) -> Iterator[Example]:
 
 
 def split_by_image(examples: Sequence[Example], val_fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Split into (train, val) so that no image has questions on both sides; the order of examples is kept.
+    """Split into (train, val) so that no image has questions in both; both keep the order of the examples.
 
-    Each side gets at least one image when `val_fraction` is above 0 and there are two images or more.
+    Each gets at least one image if `val_fraction` is above 0 and there are two images or more.
     """
-    left_out = held_out({example.image_id for example in examples}, val_fraction, seed)
-    train = [example for example in examples if example.image_id not in left_out]
-    val = [example for example in examples if example.image_id in left_out]
+    val_images = choose_val_images({example.image_id for example in examples}, val_fraction, seed)
+    train = [example for example in examples if example.image_id not in val_images]
+    val = [example for example in examples if example.image_id in val_images]
     return train, val
 
 
-def held_out(image_ids: Collection[str], val_fraction: float, seed: int) -> set[str]:
-    """The images, of those of the usable rows, that `split_by_image` puts on the side of `val`."""
+def choose_val_images(image_ids: Collection[str], val_fraction: float, seed: int) -> set[str]:
+    """Choose the images that `split_by_image` puts into val; `image_ids` are those of the usable rows."""
     shuffled = sorted(image_ids)
     random.Random(seed).shuffle(shuffled)
     count = round(len(shuffled) * val_fraction)
@@ -77,7 +77,7 @@ def held_out(image_ids: Collection[str], val_fraction: float, seed: int) -> set[
 
 
 def group_by_image(examples: Iterable[Example]) -> list[list[Example]]:
-    """Group examples that show the same image file, groups and members in order of first appearance."""
+    """Group examples by image file; groups and their members stay in order of first appearance."""
     groups: dict[str, list[Example]] = {}
     for example in examples:
         groups.setdefault(example.image or example.image_id, []).append(example)
@@ -85,7 +85,7 @@ def group_by_image(examples: Iterable[Example]) -> list[list[Example]]:
 
 
 def first_images(examples: Iterable[Example], questions: int) -> list[Example]:
-    """The first whole images that hold `questions` questions; all of them for 0."""
+    """The examples of the first images, whole, until there are `questions` of them; 0 takes all."""
     chosen: list[Example] = []
     for group in group_by_image(examples):
         if questions and len(chosen) >= questions:

@@ -1,4 +1,4 @@
-"""What a model folder says it is, read without torch; vqa_core/model/folder.py reads and writes its weights.
+"""The description of a model folder, read without torch; vqa_core/model/folder.py reads and writes its weights.
 
 model/trained.safetensors   projector, and LoRA matrices or the whole language model
 model/vqa.json              the parts, the prompt, the stage: enough to load it without the run
@@ -18,9 +18,9 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What `prepare_stage` made trainable; written to vqa.json so that loading can make the same modules.
+    """What `prepare_stage` made trainable; stored in vqa.json so that loading can build the same modules.
 
-    `base` is nothing at all: a whole model as it came.
+    The stage `base` trains nothing: a whole model as it was published.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Stage:
 
 
 def stage_of(settings: TrainSettings) -> Stage:
-    """The stage that a training's settings ask for."""
+    """The stage that the settings of a training ask for."""
     if settings.stage != "lora":
         return Stage(settings.stage)
     return Stage("lora", settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_targets)
@@ -39,7 +39,7 @@ def stage_of(settings: TrainSettings) -> Stage:
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """What a model folder says it is: the parts and the stage its weights belong to."""
+    """A model folder's description: the parts and the stage that its weights belong to."""
 
     folder: Path
     settings: ModelSettings
@@ -53,9 +53,9 @@ def is_llava_folder(folder: Path) -> bool:
 
 
 def is_llava_config(config: Any) -> bool:
-    """Whether a config.json is an original LLaVA's: the language model's keys are at its top, there are no parts.
+    """Whether a config.json is an original LLaVA's: it has the language model's keys at its top and no parts.
 
-    Hugging Face's LLaVA has the same `model_type`; its loader would take such a config for a default 7B model.
+    Hugging Face's LLaVA has the same `model_type`, and its loader would read such a config as a default 7B model.
     """
     if not isinstance(config, dict) or {"vision_config", "text_config"} & config.keys():
         return False
@@ -63,9 +63,9 @@ def is_llava_config(config: Any) -> bool:
 
 
 def describe_model_folder(folder: Path) -> ModelFolder:
-    """Read vqa.json, or what the run says of one of its checkpoints.
+    """Read vqa.json, or for a run's checkpoint the run's config.json.
 
-    An InputError if there is neither, or a vqa.json of another format.
+    Raises InputError if there is neither, or if vqa.json has another format.
     """
     run = RunDir(folder.absolute().parent.parent)
     if (folder / "manifest.json").is_file() and run.config.is_file():

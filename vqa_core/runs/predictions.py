@@ -1,9 +1,9 @@
 """Prediction, and the append-only `predictions/<split>.jsonl` that survives a kill.
 
-A line is written whole, by one `write` to a file opened for appending, before its answer counts as given. So whatever
-is killed and whenever, the file holds every acknowledged answer and at most one torn line, its last, which is dropped
-when the file is opened again. `finish` then puts the lines in the order of the questions: a run that was disturbed and
-one that was not end with the same bytes.
+One `write` to a file opened for appending writes whole lines, and only then do their answers count. So after a kill at
+any time, the file holds every acknowledged answer and at most one torn line, the last, which is dropped when the file
+is opened again. `finish` then sorts the lines into the order of the questions: an interrupted run and an uninterrupted
+one end with the same bytes.
 """
 
 import fcntl
@@ -11,28 +11,27 @@ import json
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vqa_core.files import InputError, named, read_json, shared, write_atomically, write_json
+from vqa_core.files import InputError, find_duplicates, intern_texts, named, read_json, write_atomically, write_json
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
 
-
-Coming = tuple[str, float | None]  # an answer while it is generated; its probability once it is whole
+PartialAnswer = tuple[str, float | None]
+"""The text of an answer so far, and its probability once it is whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer to one question.
 
-    `answer` is what is submitted, `generated` the raw text of the model, `probability` that of the generated tokens,
-    end token included. With a `status` other than `ok`, `answer` is a fallback and `detail` says what went wrong.
+    `answer` is submitted; `generated` is the model's raw text; `probability` is that of the generated tokens, including
+    the end token. With a `status` other than `ok`, `answer` is a fallback and `detail` says what went wrong.
     """
 
     question_id: str
@@ -55,7 +54,7 @@ class Prediction:
 
 
 class PredictionLog:
-    """The predictions file of one split, open for appending by one process at a time. Made by `open`.
+    """The predictions file of one split, open for appending in one process at a time. Create it with `open`.
 
     `done` holds the ids that have an answer.
     """
@@ -68,10 +67,10 @@ class PredictionLog:
 
     @classmethod
     def open(cls, path: Path, *, meta: Mapping[str, Any] | None = None, restart: bool = False) -> Self:
-        """Open or create the file, keep its whole lines and the first of several answers to one id.
+        """Open or create the file; keep its whole lines, and the first of several answers to one id.
 
-        `meta` says to which weights and settings the answers belong; it is kept beside the file and must agree with
-        what is there. `restart` moves an existing file and its meta away, to the suffix `.old`.
+        `meta` describes the weights and settings of the answers; it is stored beside the file and must agree with what
+        is stored there. `restart` renames an existing file and its meta to the suffix `.old`.
 
         Raises InputError if another process has the file open, a line is malformed, or `meta` differs.
         """
@@ -97,9 +96,9 @@ class PredictionLog:
         return dict(self._predictions)
 
     def append(self, predictions: Iterable[Prediction], *, sync: bool = False) -> int:
-        """Write predictions, a line each; on return they survive a SIGKILL, with `sync` also a power cut.
+        """Write predictions, one per line; on return they survive a SIGKILL, with `sync` also a power cut.
 
-        An id that has an answer keeps it. Returns how many were written. Raises InputError if the disk is full.
+        An id that has an answer keeps it. Returns the number written. Raises InputError if the disk is full.
         """
         if self._handle < 0:
             raise ValueError(f"{self.path} is closed")
@@ -119,25 +118,25 @@ class PredictionLog:
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be written: {error.strerror}. The {len(self.done)} answers in it are kept; "
-                "make room and give the same command again."
+                "make room and run the same command again."
             ) from error
         self._predictions.update(new)
         self.done.update(new)
         return len(new)
 
     def finish(self, order: Sequence[str]) -> None:
-        """Rewrite the file, a line for each id of `order`, atomically, and close the log.
+        """Rewrite the file atomically, one line for each id in `order`, and close the log.
 
-        Raises InputError if an id is missing, stands twice in `order`, or the file has an id that `order` has not.
+        Raises InputError if an id is missing, occurs twice in `order`, or is in the file but not in `order`.
         """
-        _same_ids(self.path, self.done, order)
+        _check_ids(self.path, self.done, order)
         data = b"".join(_line(self._predictions[question_id]) for question_id in order)
         if data != self.path.read_bytes():
             write_atomically(self.path, data)
         self.close()
 
     def close(self) -> None:
-        """Flush to disk and let go of the file; closing twice does no harm."""
+        """Flush to disk and close the file; closing twice does no harm."""
         if self._handle >= 0:
             os.fsync(self._handle)
             os.close(self._handle)
@@ -153,9 +152,9 @@ class PredictionLog:
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
-    """Read a predictions file by question id, in its order, changing nothing; a torn last line is left out."""
+    """Read a predictions file by question id, in its order, without changing it; skips a torn last line."""
     if not path.is_file():
-        raise InputError(f"{path} does not exist. Make it with `python -m eval.predict`.")
+        raise InputError(f"{path} does not exist. Write it with `python -m eval.predict`.")
     return _parse(path, path.read_bytes())[0]
 
 
@@ -174,7 +173,7 @@ def _line(prediction: Prediction) -> bytes:
     row = asdict(prediction)
     try:
         return (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it
+    except UnicodeEncodeError:  # half a surrogate pair can only be written as an escape
         return (json.dumps(row, allow_nan=False) + "\n").encode()
 
 
@@ -184,13 +183,13 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Prediction], int, bool]:
     end = 0
     for number, line, ended in _lines(data):
         try:
-            prediction = Prediction(**shared(json.loads(line)))
+            prediction = Prediction(**intern_texts(json.loads(line)))
         except (ValueError, TypeError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
             if not ended:
                 return predictions, end, True
             raise InputError(
-                f"{path}, line {number}: not a prediction ({error}). Take the line out, or use `--restart` to "
-                "throw the old answers away."
+                f"{path}, line {number}: not a prediction ({error}). Delete the line, or pass --restart to set the old "
+                "answers aside."
             ) from None
         predictions.setdefault(prediction.question_id, prediction)
         end += len(line) + ended
@@ -200,7 +199,7 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Prediction], int, bool]:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
-    """Number, bytes and whether ended by a line feed, of each line."""
+    """Each line's number, its bytes, and whether a line feed ends it."""
     *whole, last = data.split(b"\n")
     for number, line in enumerate(whole, start=1):
         yield number, line, True
@@ -209,7 +208,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
 
 
 def _open_locked(path: Path) -> int:
-    """A descriptor for appending to the file that `path` names now, locked against other processes."""
+    """Open the file now at `path` for appending, locked against other processes; return its descriptor."""
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
@@ -228,7 +227,7 @@ def _open_locked(path: Path) -> int:
 
 
 def _move_away(path: Path) -> None:
-    """Give the file and its meta the suffix `.old`, unless there is nothing in the file."""
+    """Rename the file and its meta to the suffix `.old`, unless the file is empty."""
     handle = _open_locked(path)
     try:
         if os.fstat(handle).st_size:
@@ -240,7 +239,7 @@ def _move_away(path: Path) -> None:
 
 
 def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> None:
-    """Keep `meta` beside the file; an InputError if answers are there that belong to another one."""
+    """Store `meta` beside the file. Raises InputError if the file has answers with a different one."""
     if meta is None:
         return
     now = json.loads(json.dumps(meta))
@@ -252,27 +251,28 @@ def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> N
             shown = "; ".join(f"{key} was {there.get(key)!r}, is {now.get(key)!r}" for key in differing[:4])
             more = f"; and {len(differing) - 4} more" if len(differing) > 4 else ""
             raise InputError(
-                f"{path} holds answers made otherwise: {shown}{more}. Pass --restart to throw the old answers away, "
+                f"{path} holds answers made differently: {shown}{more}. Pass --restart to set the old answers aside, "
                 "or use another run."
             )
     else:
         write_json(beside, now)
 
 
-def _same_ids(path: Path, done: set[str], order: Sequence[str]) -> None:
+def _check_ids(path: Path, done: set[str], order: Sequence[str]) -> None:
+    """Raise InputError unless `done` and `order` are the same ids, each once."""
     wanted = set(order)
     if len(wanted) < len(order):
-        twice = [item for item, count in Counter(order).items() if count > 1]
-        raise InputError(f"{named(twice)} stand more than once among the questions of {path}; ids must be unique.")
+        twice = find_duplicates(order)
+        raise InputError(f"{named(twice)} occur more than once among the questions of {path}; ids must be unique.")
     missing = [item for item in order if item not in done]
     if missing:
         raise InputError(
             f"{path} lacks {len(missing)} of {len(order)} answers, among them {named(missing)}. "
-            "Give the same `python -m eval.predict` again to add them."
+            "Run the same `python -m eval.predict` again to add them."
         )
     unknown = [item for item in done if item not in wanted]
     if unknown:
         raise InputError(
             f"{path} holds {len(unknown)} answers to other questions, among them {named(sorted(unknown))}. "
-            "Pass --restart to throw the old answers away, or use another run."
+            "Pass --restart to set the old answers aside, or use another run."
         )

@@ -1,4 +1,4 @@
-"""RunDir: the files of one run by name. Stages meet in these files, so any window or terminal shows the same."""
+"""RunDir: the files of one run by name. Stages meet only in these files, so every window and terminal sees the same."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from vqa_core.runs.examples import Example, read_examples
 
 @dataclass(frozen=True, slots=True)
 class RunDir:
-    """`runs/<name>/`, a value to pass along; nothing is created before something is written."""
+    """`runs/<name>/`, a value to pass around; creates nothing until something is written."""
 
     root: Path
 
@@ -21,7 +21,7 @@ class RunDir:
 
     @property
     def config(self) -> Path:
-        """Settings as resolved, a section a stage; enough to repeat the run."""
+        """The resolved settings, one section per stage; enough to repeat the run."""
         return self.root / "config.json"
 
     @property
@@ -43,12 +43,12 @@ class RunDir:
 
     @property
     def unanswered(self) -> Path:
-        """Training rows with an empty answer, of which nothing is learnt: kept to leave with an export."""
+        """Training rows with an empty answer: not trained on, but included in exports."""
         return self.root / "unanswered.jsonl"
 
     @property
     def rows(self) -> Path:
-        """The training rows, one an image, as `vqa_core.runs.training_rows` opens them."""
+        """The training rows, one per image; see `vqa_core.runs.training_rows`."""
         return self.root / "rows"
 
     @property
@@ -58,7 +58,7 @@ class RunDir:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line, appended while training."""
+        """One JSON object per line, appended during training."""
         return self.root / "metrics.jsonl"
 
     @property
@@ -71,7 +71,7 @@ class RunDir:
 
     @property
     def has_model(self) -> bool:
-        """Whether the run can be asked: its model folder is described and its weights are there."""
+        """Whether the run has a model to ask: a model folder with its description and its weights."""
         return (self.model / "vqa.json").is_file() and (self.model / "trained.safetensors").is_file()
 
     def predictions(self, split: str) -> Path:
@@ -88,12 +88,12 @@ class RunDir:
 
     @property
     def submissions(self) -> Path:
-        """Every submission that was ever written, as `vqa_core.submission.history` keeps them."""
+        """Every submission ever written; see `vqa_core.submission.history`."""
         return self.root / "submissions"
 
     @property
     def tags(self) -> Path:
-        """What people think of single questions, as `vqa_core.runs.tags` keeps it."""
+        """What people think of single questions; see `vqa_core.runs.tags`."""
         return self.root / "tags.json"
 
     @property
@@ -101,7 +101,7 @@ class RunDir:
         return self.root / "log.txt"
 
     def read_config(self) -> dict[str, Any]:
-        """The sections written so far; an InputError if no stage has written any, or if the file holds no sections."""
+        """The sections written so far. Raises InputError if no stage has written any, or the file is damaged."""
         if not self.config.is_file():
             raise InputError(
                 f"{self.root} is not a run: it has no config.json. Start one with "
@@ -110,27 +110,27 @@ class RunDir:
         config = read_json(self.config)
         if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
             raise InputError(
-                f"{self.config} is damaged: it is no JSON object whose values are objects. Move it away and "
-                f"prepare the run anew with `python -m train.prepare --data DIR --run {self.root}`."
+                f"{self.config} is damaged: it is not a JSON object whose values are objects. Move it away and "
+                f"prepare the run again with `python -m train.prepare --data DIR --run {self.root}`."
             )
         return config
 
     def write_section(self, section: str, values: dict[str, Any]) -> None:
-        """Put one stage's resolved settings into config.json, keeping the others'."""
+        """Write one stage's resolved settings to config.json; the other sections stay."""
         config = self.read_config() if self.config.is_file() else {}
         write_json(self.config, config | {section: values})
 
     def drop_section(self, section: str) -> None:
-        """Take a stage's section out of config.json: what it stands for is about to be rewritten."""
+        """Remove a stage's section from config.json, because the files it describes are about to be rewritten."""
         if self.config.is_file():
             write_json(self.config, {name: values for name, values in self.read_config().items() if name != section})
 
     def examples(self, split: str) -> list[Example]:
-        """The questions of `train`, `val` or `test`; an InputError if `train.prepare` has written none."""
+        """The examples of `train`, `val` or `test`. Raises InputError if `train.prepare` has written none."""
         path = self.root / f"{split}.jsonl"
         if not path.is_file():
             raise InputError(
-                f"{self.root} has no questions of the split {split!r}: {path.name} is not there. "
+                f"{self.root} has no questions of the split {split!r}: {path.name} is missing. "
                 f"Write it with `python -m train.prepare --data DIR --run {self.root}`."
             )
         return read_examples(path)
@@ -140,7 +140,7 @@ class RunDir:
         config = self.read_config()
         if "dataset" not in config:
             raise InputError(
-                f"{self.root} has no data: `train.prepare` was never run on it, or was stopped before its end. "
+                f"{self.root} has no data: `train.prepare` was never run on it, or was stopped before it finished. "
                 f"Run `python -m train.prepare --data DIR --run {self.root}`."
             )
         root = config["dataset"].get("root")
@@ -154,5 +154,5 @@ class RunDir:
 
 def list_runs(folder: Path) -> Iterator[RunDir]:
     """The runs below `folder`, newest first."""
-    found = [path.parent for path in folder.glob("*/config.json")]
-    yield from (RunDir(root) for root in sorted(found, key=lambda root: root.stat().st_mtime, reverse=True))
+    roots = [path.parent for path in folder.glob("*/config.json")]
+    yield from (RunDir(root) for root in sorted(roots, key=lambda root: root.stat().st_mtime, reverse=True))

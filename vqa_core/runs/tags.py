@@ -1,4 +1,4 @@
-"""Tags: what a person thinks of single questions, kept in the run's `tags.json`."""
+"""Tags: what a person thinks of single questions, stored in the run's `tags.json`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,8 @@ TAGS = ("wrong_label", "ambiguous", "bad_image", "model_error", "interesting")
 class Tags:
     """The tags of one run's questions.
 
-    `split` says whose ids are meant: those of train and val come from one table and are one, test's are apart, since a
-    competition may count both from 0.
+    `split` says which table the ids belong to: train and val share one, test has its own, since a competition may
+    number both from 0.
     """
 
     run: RunDir
@@ -22,49 +22,49 @@ class Tags:
 
     def read(self) -> dict[str, list[str]]:
         """The tags of every tagged question by id; a list is never empty."""
-        return dict(self._all().get(self._table, {}))
+        return dict(self._read_tables().get(self._table, {}))
 
     def toggle(self, question_id: str, tag: str) -> list[str]:
-        """Put the tag on the question, or take it off; returns the question's tags.
+        """Add the tag to the question, or remove it; return the question's tags.
 
-        Two windows may do so at once: each change is made under a lock to what is then in the file. Raises InputError
-        for a tag that is not one of TAGS.
+        Two windows may do so at once: each change reads and writes the file under a lock. Raises InputError for a tag
+        that is not in TAGS.
         """
         if tag not in TAGS:
             raise InputError(f"tag {tag!r} is not known; choose from {', '.join(TAGS)}.")
         with locked(self.run.root / ".tags.lock"):  # not the file itself, which every change replaces
-            everything = self._all()
-            mine = everything.setdefault(self._table, {})
-            had = mine.get(question_id, [])
-            now = [name for name in had if name != tag] if tag in had else sorted([*had, tag], key=_place)
-            mine.pop(question_id, None)
-            if now:
-                mine[question_id] = now
-            write_json(self.run.tags, everything)
-        return now
+            tables = self._read_tables()
+            table = tables.setdefault(self._table, {})
+            old = table.get(question_id, [])
+            new = [name for name in old if name != tag] if tag in old else sorted([*old, tag], key=_place)
+            table.pop(question_id, None)
+            if new:
+                table[question_id] = new
+            write_json(self.run.tags, tables)
+        return new
 
     @property
     def _table(self) -> str:
         return "test" if self.split == "test" else "train"
 
-    def _all(self) -> dict[str, dict[str, list[str]]]:
+    def _read_tables(self) -> dict[str, dict[str, list[str]]]:
         if not self.run.tags.is_file():
             return {}
         content = read_json(self.run.tags)
-        if not _sound(content):
+        if not _is_valid(content):
             raise InputError(
                 f'{self.run.tags} does not hold tags, {{"train": {{id: [tag]}}, "test": {{...}}}}. Correct it, or move '
-                "it away to start anew."
+                "it away to start over."
             )
         return dict(content)
 
 
 def _place(tag: str) -> int:
-    """A tag's place in TAGS; one that is no longer among them stays, at the end."""
+    """A tag's place in TAGS; a tag that TAGS no longer has comes last."""
     return TAGS.index(tag) if tag in TAGS else len(TAGS)
 
 
-def _sound(content: Any) -> bool:
+def _is_valid(content: Any) -> bool:
     return isinstance(content, dict) and all(
         isinstance(table, dict)
         and all(isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) for tags in table.values())

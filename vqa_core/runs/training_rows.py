@@ -1,4 +1,4 @@
-"""The table of training rows: a memory-mapped `datasets.Dataset`, one row an image with all its questions."""
+"""The table of training rows: a memory-mapped `datasets.Dataset`, one row per image with all its questions."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def write_rows(examples: Iterable[Example], folder: Path) -> int:
     """Write the examples, grouped by image, as a folder that `open_rows` opens; return the number of rows.
 
-    Columns: image (path relative to the dataset folder), image_id, and lists of one entry a question: question_ids,
-    questions, answers. The folder is replaced as a whole.
+    Columns: image (path relative to the dataset folder), image_id, and lists with one entry per question:
+    question_ids, questions, answers. The folder is replaced as a whole.
     """
     import datasets  # takes a second, and only this table needs it
 
-    datasets.disable_progress_bars()  # saving takes another
+    datasets.disable_progress_bars()  # saving draws one of its own
     texts = datasets.Value("string")
     columns = {"image": texts, "image_id": texts} | dict.fromkeys(
         ("question_ids", "questions", "answers"), datasets.List(texts)
@@ -42,7 +42,7 @@ def write_rows(examples: Iterable[Example], folder: Path) -> int:
 
 
 def open_rows(folder: Path) -> "datasets.Dataset":
-    """Open what `write_rows` wrote; nothing is read before it is asked for."""
+    """Open what `write_rows` wrote; rows are read on access."""
     if not (folder / "state.json").is_file():
         raise InputError(f"{folder} holds no training rows. Write them with `python -m train.prepare`.")
     import datasets

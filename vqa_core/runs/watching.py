@@ -1,7 +1,7 @@
-"""Watching a split being answered: how many answers there are and the newest of them, without reading them all.
+"""Watch a predictions file grow: the number of its answers and the newest ones, without reading it all.
 
-The file of predictions grows by whole lines while a command writes it; what is asked here costs little more at its
-hundred-thousandth line than at its first, so that a page may ask each second.
+A command appends whole lines to the file. Each call here costs little more at the hundred-thousandth line than at the
+first, so the page can call every second.
 """
 
 import json
@@ -19,17 +19,17 @@ TAIL_BYTES = 32_768
 
 
 def count_lines(path: Path) -> int:
-    """Whole lines in a file; 0 where it is not there."""
+    """The number of whole lines in a file; 0 if it is missing."""
     try:
-        return _count(path, *stamp_of(path))
+        return _count_lines(path, *stamp_of(path))
     except FileNotFoundError:
         return 0
 
 
 def newest_predictions(path: Path, count: int) -> list[Prediction]:
-    """The last `count` predictions of a file, newest first, as far as they lie in its last 32 KB.
+    """The last `count` predictions of a file, newest first, as far as its last 32 KB hold them.
 
-    Lines that are torn or no predictions are passed over: the file's own readers tell of those.
+    Skips lines that are torn or not predictions: `read_predictions` reports those.
     """
     try:
         with path.open("rb") as file:
@@ -38,35 +38,35 @@ def newest_predictions(path: Path, count: int) -> list[Prediction]:
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return []
-    found: list[Prediction] = []
+    newest: list[Prediction] = []
     for line in reversed(lines[1:] if start else lines):
-        if len(found) == count:
+        if len(newest) == count:
             break
         try:
-            found.append(Prediction(**json.loads(line)))
+            newest.append(Prediction(**json.loads(line)))
         except (ValueError, TypeError):
             continue
-    return found
+    return newest
 
 
 def examples_by_id(path: Path, question_ids: Iterable[str]) -> dict[str, Example]:
-    """The examples of these ids in a file of `write_examples`; ids that it has not are left out."""
+    """The examples of these ids in a file of `write_examples`, by id; without those that it lacks."""
     try:
         stamp = stamp_of(path)
-        found = {question_id: _example(path, *stamp, question_id) for question_id in question_ids}
+        examples = {question_id: _find_example(path, *stamp, question_id) for question_id in question_ids}
     except FileNotFoundError:
         return {}
-    return {question_id: example for question_id, example in found.items() if example is not None}
+    return {question_id: example for question_id, example in examples.items() if example is not None}
 
 
 @lru_cache(maxsize=64)
-def _count(path: Path, changed_ns: int, size: int) -> int:
+def _count_lines(path: Path, _changed_ns: int, _size: int) -> int:
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
 @lru_cache(maxsize=4096)
-def _example(path: Path, changed_ns: int, size: int, question_id: str) -> Example | None:
+def _find_example(path: Path, _changed_ns: int, _size: int, question_id: str) -> Example | None:
     text = json.dumps({"question_id": question_id}, ensure_ascii=False)[:-1] + ","
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -75,5 +75,5 @@ def _example(path: Path, changed_ns: int, size: int, question_id: str) -> Exampl
                 return None
             data.seek(start)
             return Example(**json.loads(data.readline()))
-    except (ValueError, TypeError):  # mmap has no empty files; a foreign line is no example
+    except (ValueError, TypeError):  # mmap refuses empty files; a foreign line is not an example
         return None

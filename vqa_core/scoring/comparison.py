@@ -1,4 +1,4 @@
-"""Comparison: two sets of answers to the same questions; which is better, and where they differ."""
+"""Compare two sets of answers to the same questions: which is better, and where they differ."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,12 @@ from typing import Any
 from vqa_core.answers import question_type
 from vqa_core.files import InputError, named
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
 from vqa_core.scoring.metrics import exact
 from vqa_core.scoring.score import References
+from vqa_core.settings import differing_settings
 from vqa_core.tabulate import tabulate
 
 MOST = 10  # lines of each list in the table
@@ -19,7 +21,7 @@ MOST = 10  # lines of each list in the table
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Exact match of two runs, question by question. `difference` is a - b, with the interval that respects images."""
+    """Exact match of two runs on the same questions. `difference` is a - b, with an interval that respects images."""
 
     both: int
     only_a: int
@@ -32,7 +34,7 @@ class Paired:
 
     @property
     def verdict(self) -> str:
-        """`a`, `b` or `tied`: tied where the interval of the difference includes 0."""
+        """`a`, `b`, or `tied` if the interval of the difference includes 0."""
         if self.difference.low > 0:
             return "a"
         return "b" if self.difference.high < 0 else "tied"
@@ -40,10 +42,10 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs between runs `a` and `b`; `paired` is None where the right answers are not known.
+    """What differs between runs `a` and `b`; `paired` is None if the right answers are not known.
 
-    `transitions` counts (answer of a, answer of b), the commonest first; `changed_types` and `types` count changed and
-    all questions by question type.
+    `transitions` counts (answer of a, answer of b), the most frequent first; `changed_types` and `types` count changed
+    questions and all questions by question type.
     """
 
     questions: int
@@ -55,17 +57,17 @@ class Comparison:
     paired: Paired | None
 
     def table(self, a: str = "a", b: str = "b") -> str:
-        """The comparison as text for a terminal, `a` and `b` the names of the runs."""
+        """The comparison as text for a terminal; `a` and `b` are the names of the runs."""
         blocks = [self._paired_text(self.paired, a, b)] if self.paired else []
         share = f" ({self.changed / self.questions:.1%})"
         blocks.append(f"answers that differ: {self.changed} of {self.questions}{share if self.changed else ''}")
         if self.changed:
             rows = [["question type", "differ", "of"]]
             rows += [[f"  {kind}", str(count), str(self.types[kind])] for kind, count in self.changed_types.items()]
-            blocks.append(_some(rows, "types"))
-            rows = [[f"commonest changes, {a} -> {b}", "questions"]]
+            blocks.append(_first_lines(rows, "types"))
+            rows = [[f"most frequent changes, {a} -> {b}", "questions"]]
             rows += [[f"  {old!r} -> {new!r}", str(count)] for (old, new), count in self.transitions.items()]
-            blocks.append(_some(rows, "changes"))
+            blocks.append(_first_lines(rows, "changes"))
         if self.settings:
             rows = [["settings that differ", a, b]]
             rows += [[f"  {name}", _shown(old), _shown(new)] for name, (old, new) in self.settings.items()]
@@ -94,6 +96,29 @@ class Comparison:
         return "\n".join([tabulate(rows), "", tabulate(match), p_value, conclusion])
 
 
+def compare_runs(a: RunDir, b: RunDir, split: str, *, references: References | None = None) -> Comparison:
+    """Compare the predictions of two runs for one split.
+
+    The right answers are `references`, or else those of the runs' own questions. Raises InputError unless both runs
+    have the same questions and an answer to each.
+    """
+    examples = a.examples(split)
+    unshared = {example.question_id for example in examples} ^ {example.question_id for example in b.examples(split)}
+    if unshared:
+        raise InputError(
+            f"the {split} questions of {a.root} and {b.root} are not the same; {len(unshared)} are in one only, "
+            f"such as {named(sorted(unshared))}. Prepare both with the same data, --val-fraction and --split-seed."
+        )
+    return compare(
+        examples,
+        read_predictions(a.predictions(split)),
+        read_predictions(b.predictions(split)),
+        references=references,
+        config_a=a.read_config(),
+        config_b=b.read_config(),
+    )
+
+
 def compare(
     examples: Sequence[Example],
     a: Mapping[str, Prediction],
@@ -105,8 +130,8 @@ def compare(
 ) -> Comparison:
     """Compare the answers of two runs to `examples`, by question id.
 
-    The right answers are `references`, or else those of the examples if all have one. Raises InputError unless both
-    runs have an answer to every question, or if `references` lack one.
+    The right answers are `references`, or else those of the examples if all have one. Raises InputError if a run lacks
+    the answer to a question, or if `references` lack one.
     """
     for name, predictions in (("first", a), ("second", b)):
         missing = [example.question_id for example in examples if example.question_id not in predictions]
@@ -126,17 +151,11 @@ def compare(
         types=dict(Counter(question_type(e.question) for e in examples)),
         transitions=dict(Counter((old, new) for _, old, new in changed).most_common()),
         settings=differing_settings(config_a or {}, config_b or {}),
-        paired=_paired(pairs, references),
+        paired=_compare_pairs(pairs, references),
     )
 
 
-def differing_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """`{"train.seed": (0, 1)}`: the leaves of two configs that differ; None stands for one that is not there."""
-    old, new = dict(_leaves(a)), dict(_leaves(b))
-    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
-
-
-def _paired(pairs: Sequence[tuple[Example, str, str]], references: References | None) -> Paired | None:
+def _compare_pairs(pairs: Sequence[tuple[Example, str, str]], references: References | None) -> Paired | None:
     if references is None:
         if any(example.answer is None for example, _, _ in pairs):
             return None
@@ -161,19 +180,11 @@ def _paired(pairs: Sequence[tuple[Example, str, str]], references: References | 
     )
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        found += _leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
-    return found
-
-
 def _shown(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _some(rows: list[list[str]], what: str) -> str:
-    """A table of the head and the first lines, and how many are left."""
-    left = len(rows) - 1 - MOST
-    return tabulate(rows[: MOST + 1]) + (f"\n  and {left} more {what}" if left > 0 else "")
+def _first_lines(rows: list[list[str]], noun: str) -> str:
+    """A table of the header and the first lines, and the number of further ones."""
+    more = len(rows) - 1 - MOST
+    return tabulate(rows[: MOST + 1]) + (f"\n  and {more} more {noun}" if more > 0 else "")

@@ -1,7 +1,7 @@
-"""How sure a number is: intervals that respect images, and paired tests.
+"""How sure a number is: confidence intervals that respect images, and paired tests.
 
-Questions about one picture are right or wrong together, so the picture is what is drawn anew, with all its questions
-(the cluster bootstrap); an interval over single questions would be too narrow.
+Questions about one picture are right or wrong together, so we resample pictures, each with all its questions (the
+cluster bootstrap). An interval from resampling single questions would be too narrow.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 2000
-CHUNK_DRAWS = 2_000_000  # numbers drawn that are held at once: bounds memory to some 50 MB
+CHUNK_DRAWS = 2_000_000  # random numbers in memory at once, some 50 MB
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its confidence interval; `n` questions about `images` images; `method` says how it was made."""
+    """A mean with its confidence interval, over `n` questions about `images` images; `method` names the method."""
 
     value: float
     low: float
@@ -52,11 +52,11 @@ def mean_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The mean of `values`, (n,), with an interval from resampling the images, (n,), that the values belong to.
+    """The mean of `values`, (n,), with an interval from resampling the `images`, (n,), that the values belong to.
 
-    Percentile bootstrap: as many images as there are, drawn with replacement, `resamples` times. Where all images have
-    the same mean, resampling shows no spread at all although the next image may differ; there, the interval reaches as
-    far as an exact binomial (Clopper-Pearson) bound on the share of images that may differ allows, within `bounds`.
+    Percentile bootstrap: draws as many images as there are, with replacement, `resamples` times. If all images have the
+    same mean, resampling shows no spread, although the next image may differ; then the interval extends as far as an
+    exact binomial (Clopper-Pearson) bound on the share of images that may differ allows, within `bounds`.
     """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.size == 0:
@@ -67,7 +67,7 @@ def mean_interval(
     mean = float(sums.sum() / counts.sum())
     tail = (1 - confidence) / 2
     if np.ptp(sums / counts) < 1e-12:
-        differing = 1 - tail ** (1 / counts.size)  # upper bound on a share of which 0 of `counts.size` were seen
+        differing = 1 - tail ** (1 / counts.size)  # upper bound on the share, having seen 0 of `counts.size`
         low = mean - differing * (mean - bounds[0])
         high = mean + differing * (bounds[1] - mean)
         method = "exact binomial on images"
@@ -80,27 +80,27 @@ def mean_interval(
 def paired_difference(
     a: Sequence[float] | Floats, b: Sequence[float] | Floats, images: Sequence[Any] | npt.NDArray[Any], **options: Any
 ) -> Interval:
-    """Mean of a - b over the same questions, the two resampled together; options as in `mean_interval`."""
+    """The mean of a - b over the same questions, resampled together; options as in `mean_interval`."""
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return mean_interval(difference, images, bounds=(-1.0, 1.0), **options)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Exact two-sided p-value of McNemar's test, from the questions that only one of the two answers rightly.
+    """Exact two-sided p-value of McNemar's test, from the numbers of questions that only one of the two gets right.
 
-    It takes questions as independent, which those about one image are not: `paired_difference` is the stricter judge.
+    It treats questions as independent, which questions about one image are not: `paired_difference` is stricter.
     """
-    from scipy.special import bdtr  # a fifth of the time and memory that scipy.stats takes
+    from scipy.special import bdtr  # takes a fifth of the time and memory of scipy.stats
 
-    # of a fair coin both tails are alike
+    # a fair coin has two equal tails
     return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def _resampled_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
     """Means of `resamples` draws with replacement of as many images as there are, (resamples,).
 
-    Images of the same sum and count cannot be told apart, so what is drawn is how often each such kind comes up, a
-    multinomial: right or wrong answers have some dozens of kinds where there are thousands of images.
+    Images with the same sum and count are interchangeable, so we draw how often each such kind occurs, a multinomial:
+    thousands of images with right or wrong answers have only some dozens of kinds.
     """
     random = np.random.default_rng(seed)
     kinds, sizes = np.unique(np.stack([sums, counts]), axis=1, return_counts=True)  # (2, kinds), (kinds,)

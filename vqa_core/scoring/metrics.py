@@ -1,9 +1,9 @@
-"""METRICS: how right one answer is, between 0 and 1, under the name to print beside the number.
+"""METRICS: how right one answer is, between 0 and 1, by the name to print beside the number.
 
 A metric takes the prediction and the reference answers of one question. The VQA metrics are those of the evaluation
-tool (GT-Vision-Lab/VQA, vqaEval.py): each reference in turn is left out, the prediction scores min(1, matches / 3)
-against the others, and the mean of these counts; so k matches of 10 score 0, 0.3, 0.6, 0.9, 1 from k = 0 on. With a
-single reference nothing is left to match, so these metrics refuse it rather than report 0.
+tool (GT-Vision-Lab/VQA, vqaEval.py): they leave out each reference in turn, score the prediction min(1, matches / 3)
+against the others, and take the mean; so k matches of 10 score 0, 0.3, 0.6, 0.9, 1 from k = 0 on. With a single
+reference nothing is left to match, so these metrics refuse it rather than report 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,18 @@ DEFAULT_NORMALISER = "plain"
 
 
 def exact(prediction: str, references: Sequence[str]) -> float:
-    """1 if the prediction is one of the references, character for character: what an exact-match server counts."""
+    """1 if the prediction is one of the references, character for character, as an exact-match server counts."""
     return float(prediction in references)
 
 
 def exact_normalised(prediction: str, references: Sequence[str], normaliser: str = DEFAULT_NORMALISER) -> float:
-    """`exact` after the same normaliser on both sides; a name in NORMALISERS, to be printed with the number."""
+    """`exact` after the same normaliser, a name in NORMALISERS, on both sides. Print its name with the number."""
     normalise = NORMALISERS[normaliser]
     return exact(normalise(prediction), [normalise(reference) for reference in references])
 
 
 def vqa_official_2021(prediction: str, references: Sequence[str]) -> float:
-    """VQA accuracy as the tool computes it since 2021-03-11: nothing is normalised where the references all agree."""
+    """VQA accuracy as the tool has computed it since 2021-03-11: no normalisation if all references agree."""
     references = [clean_spaces(reference) for reference in references]
     prediction = clean_spaces(prediction)
     if len(set(references)) > 1:
@@ -37,9 +37,9 @@ def vqa_official_2021(prediction: str, references: Sequence[str]) -> float:
 
 
 def vqa_official_pre2021(prediction: str, references: Sequence[str]) -> float:
-    """VQA accuracy as the tool computed it before: prediction always normalised, references in punctuation only.
+    """VQA accuracy as the tool computed it before: normalises the prediction fully, references only in punctuation.
 
-    So a reference `two` or `none` can't be matched, and neither can a unanimous `yes.`.
+    So no prediction can match a reference `two` or `none`, or a unanimous `yes.`.
     """
     if len(set(references)) > 1:
         references = [process_punctuation(reference) for reference in references]
@@ -47,16 +47,18 @@ def vqa_official_pre2021(prediction: str, references: Sequence[str]) -> float:
 
 
 def vqa_m4c(prediction: str, references: Sequence[str]) -> float:
-    """TextVQA accuracy as LLaVA's m4c_evaluator.py computes it: both sides always normalised, ten references."""
+    """TextVQA accuracy as LLaVA's m4c_evaluator.py computes it: always normalises both sides, needs ten references."""
     if len(references) != 10:
-        raise InputError(f"vqa_m4c needs exactly 10 reference answers a question, not {len(references)}. Use `exact`.")
+        raise InputError(
+            f"vqa_m4c needs exactly 10 reference answers per question, not {len(references)}. Use `exact`."
+        )
     return _leave_one_out(m4c(prediction), [m4c(reference) for reference in references])
 
 
 def anls(prediction: str, references: Sequence[str]) -> float:
-    """Normalised Levenshtein similarity of the nearest reference, 0 where below one half; case and ends ignored.
+    """Normalised Levenshtein similarity to the nearest reference, 0 if below one half; ignores case and outer spaces.
 
-    As in LLaVA's m4c_evaluator.py. Others take the length of the raw texts and so differ a little.
+    As in LLaVA's m4c_evaluator.py. Other implementations use the length of the raw texts and differ a little.
     """
     best = max(_similarity(prediction.lower().strip(), reference.lower().strip()) for reference in references)
     return best if best >= 0.5 else 0.0
@@ -73,12 +75,12 @@ METRICS: dict[str, Metric] = {
 
 
 def _leave_one_out(prediction: str, references: Sequence[str]) -> float:
-    """Mean over the references of min(1, matches among the others / 3); compared by place, not by content."""
+    """Mean over the references of min(1, matches among the others / 3); leaves references out by place, not content."""
     count = len(references)
     if count < 4:
         raise InputError(
             f"the VQA metric compares an answer with three others and leaves one out, so it needs at least 4 reference "
-            f"answers a question (10 as designed), not {count}: with 1 every score would be 0. Use `--metric exact`."
+            f"answers per question (10 as designed), not {count}: with 1 every score would be 0. Use `--metric exact`."
         )
     matches = list(references).count(prediction)
     if_matching_is_left_out = min(1.0, (matches - 1) / 3)
@@ -92,7 +94,7 @@ def _similarity(a: str, b: str) -> float:
 
 
 def _edit_distance(a: str, b: str) -> int:
-    """Levenshtein's: insertions, deletions and replacements of characters, a row of the table at a time."""
+    """Levenshtein distance: insertions, deletions and replacements of characters, row by row of the table."""
     row = list(range(len(b) + 1))
     for i, letter in enumerate(a, start=1):
         above_left, row[0] = row[0], i

@@ -1,4 +1,4 @@
-"""Score: how right the answers of one split are, in all and by slice, beside what guessing without the picture gets."""
+"""Score: how right the answers to one split are, overall and by slice, beside a baseline that guesses blindly."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,22 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqa_core.answers import NORMALISERS, answer_type, question_length, question_type
+from vqa_core.answers import NORMALISERS, answer_type, commonest, question_length, question_type
 from vqa_core.data.priors import AnswerPrior
-from vqa_core.files import InputError, named
+from vqa_core.data.references import own_annotations
+from vqa_core.files import InputError, find_duplicates, named, read_json, write_json
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
 from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS, Metric, exact_normalised
 from vqa_core.tabulate import tabulate
 
 References = Mapping[str, Sequence[str]]
-TABLE_ROWS = 15  # of each kind of slice; score.json has them all
+TABLE_ROWS = 15  # per kind of slice; score.json has all
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One set of questions: the metric's mean, and that of exact match after normalisation."""
+    """The score of one set of questions: the mean of the metric, and of exact match after normalisation."""
 
     score: Interval
     normalised: Interval
@@ -32,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of one split. `slices` has a row a question type, answer type and question length."""
+    """The score of one split. `slices` has a row per question type, answer type and question length."""
 
     split: str
     metric: str
@@ -74,9 +76,9 @@ class Score:
         for kind, rows in self.slices.items():
             block = [[kind.replace("_", " ")], *(_cells(f"  {name}", of) for name, of in rows.items())]
             if len(rows) > TABLE_ROWS:
-                block = [*block[: TABLE_ROWS + 1], [f"  and {len(rows) - TABLE_ROWS} rarer, in score.json"]]
+                block = [*block[: TABLE_ROWS + 1], [f"  and {len(rows) - TABLE_ROWS} rarer ones in score.json"]]
             blocks.append(block)
-        notes = [f"near misses, right after normalisation only: {len(self.near_misses)}"]
+        notes = [f"near misses, right only after normalisation: {len(self.near_misses)}"]
         notes += [f"  {miss['answer']!r} for {miss['reference']!r}" for miss in self.near_misses[:3]]
         failed = {status: count for status, count in self.statuses.items() if status != "ok"}
         if failed:
@@ -107,25 +109,25 @@ def score_predictions(
     normaliser: str = DEFAULT_NORMALISER,
     allow_partial: bool = False,
 ) -> Score:
-    """Score the answers to `examples`, whose own answers are the references unless `references`, by id, are given.
+    """Score the answers to `examples` against `references`, by id, or else against the examples' own answers.
 
-    `train` gives the question-only baseline; without it there is none. With `allow_partial` questions without an
-    answer are left out and counted. Raises InputError for a question without a prediction or a reference, an id that
-    stands twice, or data the metric is not made for.
+    The question-only baseline guesses from `train`; without it there is no baseline. `allow_partial` leaves out
+    questions without an answer, and counts them. Raises InputError for a question without a prediction or a reference,
+    for a duplicate id, and for references that the metric is not made for.
     """
     references = references if references is not None else known_answers(examples)
-    answered = _answered(examples, predictions, references, split, allow_partial)
-    measure = _measure(metric, normaliser)
+    answered = _check_ids(examples, predictions, references, split, allow_partial)
+    measure = _find_metric(metric, normaliser)
     near = partial(exact_normalised, normaliser=normaliser)
 
     given = [predictions[example.question_id].answer for example in answered]
     wanted = [references[example.question_id] for example in answered]
     _, images = np.unique([example.image or example.image_id for example in answered], return_inverse=True)
-    right, nearly = _values(measure, given, wanted), _values(near, given, wanted)
+    right, nearly = _score_all(measure, given, wanted), _score_all(near, given, wanted)
 
     train = list(train)
-    guesses = _values_of_guesses(AnswerPrior(train), answered, wanted, (measure, near)) if train else None
-    literal = _values(METRICS["exact"], given, wanted)
+    guesses = _score_guesses(AnswerPrior(train), answered, wanted, (measure, near)) if train else None
+    literal = _score_all(METRICS["exact"], given, wanted)
     return Score(
         split=split,
         metric=metric,
@@ -133,13 +135,13 @@ def score_predictions(
         overall=_row(right, nearly, images),
         slices={
             "question_types": _slices([question_type(example.question) for example in answered], right, nearly, images),
-            "answer_types": _slices([answer_type(_commonest(answers)) for answers in wanted], right, nearly, images),
+            "answer_types": _slices([answer_type(commonest(answers)) for answers in wanted], right, nearly, images),
             "question_lengths": _slices([question_length(e.question) for e in answered], right, nearly, images),
         },
         baseline=_row(*guesses, images) if guesses else None,
         gain=paired_difference(right, guesses[0], images) if guesses else None,
         near_misses=[
-            {"question_id": answered[i].question_id, "answer": given[i], "reference": _commonest(wanted[i])}
+            {"question_id": answered[i].question_id, "answer": given[i], "reference": commonest(wanted[i])}
             for i in np.flatnonzero(nearly > literal)
         ],
         statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
@@ -147,15 +149,46 @@ def score_predictions(
     )
 
 
+def score_run(
+    run: RunDir,
+    split: str,
+    *,
+    references: References | None = None,
+    metric: str = "exact",
+    normaliser: str = DEFAULT_NORMALISER,
+    allow_partial: bool = False,
+) -> Score:
+    """Score a run's predictions and write the score into its score.json, beside those of other splits.
+
+    Without `references`, a metric that needs several answers per question takes those in the run's data folder. Raises
+    InputError as `score_predictions` does.
+    """
+    if references is None and not metric.startswith("exact"):
+        references = own_annotations(run)
+    score = score_predictions(
+        run.examples(split),
+        read_predictions(run.predictions(split)),
+        train=run.examples("train") if run.train.is_file() else (),
+        references=references,
+        split=split,
+        metric=metric,
+        normaliser=normaliser,
+        allow_partial=allow_partial,
+    )
+    scores = read_json(run.score) if run.score.is_file() else {}
+    write_json(run.score, scores | {split: score.to_dict()})
+    return score
+
+
 def known_answers(examples: Iterable[Example]) -> dict[str, list[str]]:
-    """The one reference of each example, by question id; those without an answer are left out."""
+    """Question id -> the one reference of each example that has an answer."""
     return {example.question_id: [example.answer] for example in examples if example.answer is not None}
 
 
 Values = npt.NDArray[np.float64]
 
 
-def _measure(metric: str, normaliser: str) -> Metric:
+def _find_metric(metric: str, normaliser: str) -> Metric:
     if metric not in METRICS:
         raise InputError(f"metric {metric!r} is not known; choose from {', '.join(METRICS)}.")
     if normaliser not in NORMALISERS:
@@ -163,17 +196,17 @@ def _measure(metric: str, normaliser: str) -> Metric:
     return partial(exact_normalised, normaliser=normaliser) if metric == "exact_normalised" else METRICS[metric]
 
 
-def _answered(
+def _check_ids(
     examples: Sequence[Example],
     predictions: Mapping[str, Prediction],
     references: References,
     split: str,
     allow_partial: bool,
 ) -> list[Example]:
-    """The examples to score, after the joins by id are known to be sound."""
-    twice = [question_id for question_id, count in Counter(e.question_id for e in examples).items() if count > 1]
+    """The examples to score, after checking that ids, predictions and references fit together."""
+    twice = find_duplicates(example.question_id for example in examples)
     if twice:
-        raise InputError(f"{split}: {named(twice)} stand more than once among the questions; ids must be unique.")
+        raise InputError(f"{split}: {named(twice)} occur more than once among the questions; ids must be unique.")
     unknown = [example.question_id for example in examples if not references.get(example.question_id)]
     if unknown:
         raise InputError(
@@ -183,33 +216,27 @@ def _answered(
     missing = [example.question_id for example in examples if example.question_id not in predictions]
     if missing and not allow_partial:
         raise InputError(
-            f"{split}: no prediction for {len(missing)} of {len(examples)} questions: {named(missing)}. Go on with "
-            "`python -m eval.predict`, or pass --partial to score the answered ones."
+            f"{split}: no prediction for {len(missing)} of {len(examples)} questions: {named(missing)}. Continue with "
+            "`python -m eval.predict`, or pass --partial to score only those that have one."
         )
     answered = [example for example in examples if example.question_id in predictions]
     if not answered:
-        raise InputError(
-            f"{split}: there is nothing to score: {len(examples)} questions, {len(predictions)} predictions."
-        )
+        raise InputError(f"{split}: nothing to score: {len(examples)} questions, {len(predictions)} predictions.")
     return answered
 
 
-def _values(
+def _score_all(
     measure: Callable[[str, Sequence[str]], float], given: Sequence[str], wanted: Sequence[Sequence[str]]
 ) -> Values:
     return np.array([measure(answer, references) for answer, references in zip(given, wanted)])
 
 
-def _values_of_guesses(
+def _score_guesses(
     prior: AnswerPrior, examples: Sequence[Example], wanted: Sequence[Sequence[str]], measures: Sequence[Metric]
 ) -> tuple[Values, Values]:
     guesses = [prior.answer(example.question) for example in examples]
-    score, normalised = (_values(measure, guesses, wanted) for measure in measures)
+    score, normalised = (_score_all(measure, guesses, wanted) for measure in measures)
     return score, normalised
-
-
-def _commonest(answers: Sequence[str]) -> str:
-    return Counter(answers).most_common(1)[0][0]
 
 
 def _row(right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> Row:
@@ -218,7 +245,7 @@ def _row(right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> Row:
 
 
 def _slices(kinds: Sequence[str], right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> dict[str, Row]:
-    """A row for each kind, the commonest first."""
+    """A row per kind, the most frequent first."""
     labels = np.array(kinds)
     names = [name for name, _ in Counter(kinds).most_common()]
     members = {name: np.flatnonzero(labels == name) for name in names}

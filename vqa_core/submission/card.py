@@ -1,4 +1,4 @@
-"""The card beside a submission: what is needed to know later which data, weights and command made it."""
+"""The card beside a submission: records which data, weights and command made it."""
 
 import shlex
 import subprocess
@@ -33,11 +33,11 @@ def write_card(
     *,
     data_files: Iterable[Path],
     predictions: Mapping[str, Prediction],
-    predictions_file: Path,
     warnings: Sequence[str],
     command: Sequence[str],
 ) -> Path:
     """Write the card of the file `submission` beside it; return its path. Hashes are SHA-256 of whole files."""
+    predictions_file = run.predictions("test")
     meta = meta_path(predictions_file)
     scores = read_json(run.score) if run.score.is_file() else {}
     card: dict[str, Any] = {
@@ -68,23 +68,23 @@ def write_card(
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the workbench and the packages that shape an answer, as installed; nothing is imported."""
-    found = {"python": ".".join(map(str, sys.version_info[:3])), "vqa-workbench": vqa_core.__version__}
+    """Installed versions of Python, the workbench and the packages that influence answers, without importing them."""
+    installed = {"python": ".".join(map(str, sys.version_info[:3])), "vqa-workbench": vqa_core.__version__}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def git_commit() -> str | None:
-    """The commit of the workbench's own checkout, `-dirty` appended where files differ; None where there is none."""
+    """The commit of the workbench's own checkout, with `-dirty` if files differ from it; None outside a checkout."""
     if not (ROOT / ".git").exists():
         return None
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(git, capture_output=True, text=True, timeout=20, check=True)
+        output = subprocess.run(git, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return output.strip()

@@ -1,7 +1,7 @@
-"""Submissions: each one that a run has written, with its card, and the score that the competition's board gave it.
+"""Submissions: every one that a run has written, with its card and its score on the competition's leaderboard.
 
-`runs/<name>/submissions/<UTC time>-<start of SHA-256>.csv` lies beside `.card.json` and, once a person has told it,
-`.public.json`. A file with the same bytes is kept once.
+`runs/<name>/submissions/<UTC time>-<start of SHA-256>.csv` has a `.card.json` beside it and, once a person has entered
+the score, a `.public.json`. Files with the same bytes are kept once.
 """
 
 import re
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class KeptSubmission:
-    """One submission. `public_score` is the board's number as it was typed, "" where nobody has told it."""
+    """One submission. `public_score` is the leaderboard's number as a person typed it, "" if nobody has."""
 
     id: str
     path: Path
@@ -35,16 +35,16 @@ class KeptSubmission:
 
     @property
     def created(self) -> datetime:
-        return _moment(self.id)
+        return _parse_time(self.id)
 
 
 def writing(run: RunDir) -> AbstractContextManager[None]:
-    """One at a time writes the submission of a run, looks at it and keeps it; others wait."""
+    """A lock to hold while writing, checking and keeping the submission of a run; others wait."""
     return locked(run.root / ".submission.lock")
 
 
 def keep_submission(run: RunDir, submission: Path) -> KeptSubmission:
-    """Keep a copy of the file `submission` and of the card beside it; the copy there is, if one has the same bytes."""
+    """Keep a copy of the file `submission` and of its card; if a copy with the same bytes exists, return that."""
     digest = sha256_of(submission)
     for known in run.submissions.glob(f"*-{digest[:8]}.csv"):
         if sha256_of(known) == digest:
@@ -57,13 +57,13 @@ def keep_submission(run: RunDir, submission: Path) -> KeptSubmission:
 
 
 def list_submissions(run: RunDir) -> list[KeptSubmission]:
-    """The submissions of a run, newest first; an InputError where a card is no JSON object."""
-    return [_read(run, id) for id in _ids(run)]
+    """The submissions of a run, newest first. Raises InputError if a card is not a JSON object."""
+    return [_read(run, id) for id in _list_ids(run)]
 
 
 def submission_by_id(run: RunDir, id: str) -> KeptSubmission:
-    """One submission of a run; an InputError where `id` is none of its submissions'."""
-    ids = _ids(run)
+    """One submission of a run. Raises InputError if the run has no submission `id`."""
+    ids = _list_ids(run)
     if id not in ids:
         listed = f" It has {named(ids)}." if ids else " Write one with `python -m eval.submit`."
         raise InputError(f"run {run.name!r} has no submission {id!r}.{listed}")
@@ -71,35 +71,37 @@ def submission_by_id(run: RunDir, id: str) -> KeptSubmission:
 
 
 def set_public_score(run: RunDir, id: str, score: str) -> KeptSubmission:
-    """Note what the competition's board says of a submission; "" takes it back. The number is kept as it is typed.
+    """Store a submission's score on the competition's leaderboard, as typed; "" removes it.
 
-    Raises InputError where `score` is no decimal number or the run has no such submission.
+    Raises InputError if `score` is not a decimal number, or the run has no such submission.
     """
     kept, score = submission_by_id(run, id), score.strip()
     if score and not _NUMBER.fullmatch(score):
-        raise InputError(f"the public score {score!r} is no number. Type it as the board shows it, such as 0.9123.")
+        raise InputError(
+            f"the public score {score!r} is not a number. Enter it as the leaderboard shows it, such as 0.9123."
+        )
     if score:
-        write_json(_public(kept.path), {"public_score": score})
+        write_json(_public_path(kept.path), {"public_score": score})
     else:
-        _public(kept.path).unlink(missing_ok=True)
+        _public_path(kept.path).unlink(missing_ok=True)
     return _read(run, id)
 
 
 def difference(run: RunDir, a: str, b: str) -> Comparison:
-    """What differs between the submissions `a` and `b` of a run: answers by question type, and the settings.
+    """What differs between the submissions `a` and `b` of a run: answers by question type, and settings.
 
-    Weights count as settings: those that differ are named `weights.<file>`, with the start of their SHA-256.
-    Raises InputError where the two are not of the same questions, or those are no longer the run's.
+    Weights count as settings: files that differ appear as `weights.<file>`, with the start of their SHA-256. Raises
+    InputError if the two answer different questions, or questions that the run no longer has.
     """
     kept = submission_by_id(run, a), submission_by_id(run, b)
-    old, new = (_answers(item) for item in kept)
-    apart = sorted(old.keys() ^ new.keys())
-    if apart:
-        raise InputError(f"{a} and {b} do not answer the same questions: {named(apart)} are in one only.")
+    old, new = (_read_answers(item) for item in kept)
+    unpaired = sorted(old.keys() ^ new.keys())
+    if unpaired:
+        raise InputError(f"{a} and {b} do not answer the same questions: {named(unpaired)} are in one only.")
     examples = run.examples("test")
     gone = sorted(old.keys() - {example.question_id for example in examples})
     if gone:
-        raise InputError(f"{run.test} has no question {named(gone)}: the run was prepared anew since {a}.")
+        raise InputError(f"{run.test} has no question {named(gone)}: the run was prepared again after {a}.")
     return compare(
         [example for example in examples if example.question_id in old],
         old,
@@ -109,43 +111,42 @@ def difference(run: RunDir, a: str, b: str) -> Comparison:
     )
 
 
-def _ids(run: RunDir) -> list[str]:
-    """Newest first; what has no such name was not put there by `keep_submission`."""
-    found = [path.stem for path in run.submissions.glob("*.csv")]
-    return sorted(filter(_is_id, found), reverse=True)
+def _list_ids(run: RunDir) -> list[str]:
+    """The ids, newest first, without files that have other names than `keep_submission` gives."""
+    return sorted(filter(_is_id, (path.stem for path in run.submissions.glob("*.csv"))), reverse=True)
 
 
 def _is_id(text: str) -> bool:
     try:
-        _moment(text)
-    except ValueError:  # no date, such as the 99th of a month
+        _parse_time(text)
+    except ValueError:  # not a date, such as the 99th of a month
         return False
     return re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", text) is not None
 
 
-def _moment(id: str) -> datetime:
+def _parse_time(id: str) -> datetime:
     return datetime.strptime(id.partition("-")[0], TIME).replace(tzinfo=UTC)
 
 
 def _read(run: RunDir, id: str) -> KeptSubmission:
     path = run.submissions / f"{id}.csv"
-    card, public = (_object(file) for file in (card_path(path), _public(path)))
+    card, public = (_read_object(file) for file in (card_path(path), _public_path(path)))
     return KeptSubmission(id, path, card, str(public.get("public_score", "")))
 
 
-def _object(path: Path) -> dict[str, Any]:
-    """The JSON object of a file, {} where there is no such file."""
+def _read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; {} if the file is missing."""
     value = read_json(path) if path.is_file() else {}
     if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object. Move it away; the submission beside it stays.")
+        raise InputError(f"{path} is not a JSON object. Move it away; the submission beside it stays.")
     return value
 
 
-def _public(path: Path) -> Path:
+def _public_path(path: Path) -> Path:
     return path.with_suffix(".public.json")
 
 
-def _answers(kept: KeptSubmission) -> dict[str, Prediction]:
+def _read_answers(kept: KeptSubmission) -> dict[str, Prediction]:
     rows = read_table(kept.path).rows
     return {row[ID]: Prediction(row[ID], row[ANSWER], row[ANSWER], None) for row in rows}
 

@@ -1,4 +1,4 @@
-"""Results for other people's scorers: LLaVA's answers JSONL and VQAv2's result JSON, joined by id to the questions."""
+"""Write results for other scorers: LLaVA's answers JSONL and VQAv2's result JSON, joined to the questions by id."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,11 +25,11 @@ def write_run_results(
 ) -> dict[str, int]:
     """Write the answers to `examples`, in their order, as `kind`, one of RESULTS; return the fallbacks by status.
 
-    `model_id` is what LLaVA's format calls the model. Raises InputError for ids that are missing, unknown or stand
-    twice, as `build_submission` does.
+    `model_id` is the model's name in LLaVA's format. Raises InputError for missing, unknown or duplicate ids, as
+    `build_submission` does.
     """
-    asked = Table(Path("the questions"), "utf-8", ("question_id", "answer"), [[e.question_id, ""] for e in examples])
-    submission = build_submission(asked, predictions, allow_failed=allow_failed)
+    sample = Table(Path("the questions"), "utf-8", ("question_id", "answer"), [[e.question_id, ""] for e in examples])
+    submission = build_submission(sample, predictions, allow_failed=allow_failed)
     answers = {row[0]: row[1] for row in submission.rows}
     if kind == "llava":
         write_answers(path, examples, answers, model_id)

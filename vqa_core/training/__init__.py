@@ -1,0 +1,22 @@
+"""Rows become checkpoints and a model folder: the package behind `train.finetune`.
+
+In: a TrainingTask, which names a run, its training rows, its validation examples and the settings. It passes through
+four functions of finetune.py: the model is prepared, its batches are planned, the Trainer runs, the best weights are
+kept. Out: checkpoints/, metrics.jsonl and model/ in the run.
+
+arguments.py      the settings as arguments of transformers' Trainer
+control.py        TrainingControl: signals, the time limit, the last step
+data.py           training rows and planned batches become token ids and pixels
+finetune.py       the four steps of a training
+metric_log.py     metrics.jsonl and the lines of the log
+plan.py           every question measured, every batch planned
+prepare.py        the model built, its stage made trainable, a checkpoint found
+separate_loss.py  the losses of models that take one question per row
+task.py           TrainingTask: what a training is asked for
+trackers.py       wandb or trackio as a mirror of metrics.jsonl
+trainer.py        the loss of packed rows, and VqaTrainer
+validation.py     accuracy of generated answers while training
+
+May import: the ground, runs, data, prompts, planning, model, inference; torch and transformers. A new loss is a class
+beside those in separate_loss.py and a line in `loss_of`; a new tracker is a name in TrainSettings.report_to.
+"""

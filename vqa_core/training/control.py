@@ -1,4 +1,4 @@
-"""TrainingControl: what a training does besides its settings: it heeds signals, the time limit and its last step."""
+"""TrainingControl: when a training saves, validates and stops, besides the steps that its settings name."""
 
 import logging
 import signal
@@ -14,10 +14,10 @@ logger = logging.getLogger("vqa")
 
 
 class TrainingControl(TrainerCallback):  # type: ignore[misc]
-    """Saves and stops on SIGTERM or Ctrl-C, winds up at the time limit, validates and saves the last step.
+    """Saves and stops on SIGTERM or Ctrl-C; validates, saves and stops at the time limit and at the last step.
 
-    Every validated step becomes a checkpoint. Of several processes, one that is asked to stop stops them all.
-    `asked_to_stop` is known after each step.
+    Every validated step becomes a checkpoint. If one of several processes gets a signal, all of them stop.
+    `asked_to_stop` is up to date after each step.
     """
 
     def __init__(self, deadline: float | None, validates: bool) -> None:
@@ -30,7 +30,7 @@ class TrainingControl(TrainerCallback):  # type: ignore[misc]
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
                 self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # not in the main thread: whoever runs us there handles signals
+            except ValueError:  # in another thread than the main one, whose program handles signals
                 break
         return self
 
@@ -47,17 +47,17 @@ class TrainingControl(TrainerCallback):  # type: ignore[misc]
         self.asked_to_stop, late = _any_process(args.device, self._signalled, late)
         if late:
             logger.info("The time limit is reached at step %d of %d.", state.global_step, state.max_steps)
-        last = state.global_step >= state.max_steps  # it is finished then, asked to stop or not
+        last = state.global_step >= state.max_steps  # then training is finished, even if it was asked to stop
         control.should_evaluate |= self.validates and (last or (late and not self.asked_to_stop))
         control.should_save |= last or late or self.asked_to_stop
         control.should_training_stop |= late or self.asked_to_stop
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         control.should_save = True
 
 
 def _any_process(device: torch.device, *flags: bool) -> tuple[bool, ...]:
-    """Each flag, true when it is true in any process: they have to agree, or they would wait for each other."""
+    """The flags, each true if it is true in any process. Processes that disagreed would wait for each other."""
     if not distributed.is_initialized():
         return flags
     shared = torch.tensor([int(flag) for flag in flags], device=device)

@@ -1,4 +1,4 @@
-"""TrainingBatches: training rows and a plan -> ready batches, tokenised and packed as they are asked for."""
+"""TrainingBatches: training rows and a plan become batches of token ids and pixels, each when the Trainer needs it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from vqa_core.data.images import open_image
 from vqa_core.files import InputError, named
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
-from vqa_core.model.protocol import AnyVlm, Prompt
+from vqa_core.model.protocol import AnyVlm
 from vqa_core.planning.batches import PlannedRow
+from vqa_core.prompts.prompt import Prompt
 
 
 class TrainingRows(Protocol):
-    """What is needed of a table of training rows, one an image; `datasets.Dataset` and a plain list offer it."""
+    """A table of training rows, one per image: a `datasets.Dataset`, or a list."""
 
     def __len__(self) -> int: ...
 
@@ -27,7 +28,7 @@ class TrainingRows(Protocol):
 
 
 class BranchEncoder:
-    """(question, answer) -> Branch within the text budget; equal pairs are tokenised once."""
+    """(question, answer) -> Branch within the text budget. Equal pairs are tokenised once."""
 
     def __init__(self, prompt: Prompt, text_token_budget: int, *, boundaries: bool = False) -> None:
         # LLaVA 1.0 counted the prompt, the image as one token, its <im_start> and <im_end>, the answer and its end
@@ -37,38 +38,38 @@ class BranchEncoder:
         self.encode = lru_cache(maxsize=1 << 18)(self._encode)
 
     def _encode(self, question: str, answer: str) -> tuple[Branch, int]:
-        """The branch, and how many tokens of the question were cut. The answer is never cut."""
+        """The branch, and the number of tokens cut from the question. The answer is never cut."""
         answer_ids = [*self.prompt.answer_ids(answer), self.prompt.end_id]
         ids, cut = self.prompt.branch_ids(question, budget=self.budget - len(answer_ids))
         return Branch(ids, answer_ids), cut
 
     def fits(self, branch: Branch) -> bool:
-        """Whether a branch keeps to the budget: all that can be cut is the question, and a style may show none."""
+        """Whether a branch keeps within the budget. Only the question can be cut, and some styles do not show it."""
         return not branch.ids or len(branch.ids) + len(branch.answer) <= self.budget
 
 
 @dataclass(frozen=True, slots=True)
 class RowLengths:
-    """Tokens of every question of every row, and what the text budget did to them."""
+    """The tokens of every question of every row, and what the text budget cut."""
 
     lengths: list[list[int]]
     questions: int
     questions_cut: int
     tokens_cut: int
     answers_ended: int
-    """Answers that hold the token which ends one, as a line break does in some prompts: never given whole."""
+    """Answers that contain the token which ends an answer, such as a line break: never generated in full."""
 
 
 def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     """Tokenise every question once.
 
-    Raises InputError, with their number, for answers that become no token: such samples train nothing; and for those
-    that leave the prompt no room within the text budget.
+    Raises InputError for answers that become no token, from which nothing can be learnt, and for answers that leave no
+    room for the prompt within the text budget; it says how many there are.
     """
     lengths: list[list[int]] = []
     unsupervised: list[str] = []
     too_long: list[str] = []
-    needed = needed_by_answer = 0  # tokens of the longest of them
+    needed = needed_by_answer = 0  # tokens of the longest
     questions = questions_cut = tokens_cut = answers_ended = 0
     for index in range(len(rows)):
         row = rows[index]
@@ -111,7 +112,7 @@ def _questions(row: dict[str, object]) -> list[tuple[str, str, str]]:
 
 
 class TrainingBatches(Dataset[dict[str, Tensor]]):
-    """Item k is the k-th planned batch: `pixel_values`, of a Vlm (B, 3, side, side), and what `collate` gives."""
+    """Item k is the k-th planned batch: `pixel_values`, (B, 3, side, side) for a Vlm, and the tensors of `collate`."""
 
     def __init__(
         self,
@@ -141,11 +142,11 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
 
 
 def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The DataLoader's collator: an item is a batch already."""
+    """The collator of the DataLoader, whose items are batches already."""
     (batch,) = items
     return batch
 
 
 def supervised_tokens(batch: dict[str, Tensor]) -> Tensor:
-    """Number of tokens a batch teaches."""
+    """The number of tokens that a batch has a target for."""
     return torch.as_tensor((batch["targets"] >= 0).sum())

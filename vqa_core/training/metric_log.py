@@ -1,4 +1,4 @@
-"""MetricLog: metrics.jsonl, the lines people read, and the tracker, all from the same dictionaries."""
+"""MetricLog: writes each line of metrics to metrics.jsonl, to the log and to the tracker."""
 
 import json
 import logging
@@ -12,11 +12,11 @@ logger = logging.getLogger("vqa")
 
 
 class MetricLog:
-    """Takes a training's metrics.
+    """The metrics of one training.
 
     Args:
-        steps: of the whole training, which are `epochs` passes over the images.
-        after: the step that a resumed training goes on from; what is in the file beyond it will be written again.
+        steps: steps of the whole training, which makes `epochs` passes over the images.
+        after: the step that training continues from; lines of later steps are dropped, as they will be written again.
     """
 
     def __init__(self, run: RunDir, tracker: Tracker, steps: int, epochs: float, after: int) -> None:
@@ -27,7 +27,7 @@ class MetricLog:
         self._first: tuple[int, float] | None = None
 
     def write(self, step: int, seconds: float, values: dict[str, Any]) -> None:
-        """Add a line: `step`, `epoch`, the values, `seconds` of training so far, earlier parts included."""
+        """Add a line: `step`, `epoch`, the values, and `seconds` of training so far, before a resume included."""
         epoch = round(self.epochs * step / self.steps, 4)
         line = {"step": step, "epoch": epoch, **values, "seconds": round(self._seconds_before + seconds, 2)}
         with self.path.open("a", encoding="utf-8") as file:
@@ -39,6 +39,6 @@ class MetricLog:
         elif "loss" in line:
             self._first = self._first or (step, seconds)
             rate = (step - self._first[0]) / max(seconds - self._first[1], 1e-9)
-            eta = f", {rate:.3f} steps/s, {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
-            shown = f"loss {line['loss']:.4f}, rate {line['learning_rate']:.2e}{eta}"
-            logger.info("step %d of %d: %s", step, self.steps, shown)
+            left = f", {rate:.3f} steps/s, {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
+            shown = f"loss {line['loss']:.4f}, learning rate {line['learning_rate']:.2e}{left}"
+            logger.info("step %d of %d: %s", step, self.steps, shown)  # progress.py reads this line

@@ -1,4 +1,4 @@
-"""The losses of models whose questions can't share a prefix: each question is a row of its own."""
+"""The losses of models whose questions can't share a prefix, so that each question needs a row of its own."""
 
 import inspect
 from typing import Any
@@ -8,21 +8,22 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from vqa_core.model.capabilities import Sharing
-from vqa_core.model.hub.hub_model import HubModel, HubPicture
+from vqa_core.model.hub.hub_model import HubModel
+from vqa_core.model.hub.inputs import HubPicture
 from vqa_core.model.packing import FLASH, IGNORE_INDEX, PADDING_SEGMENT, PREFIX_SEGMENT
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.training.trainer import PackedLoss
 
 
 def loss_of(vlm: AnyVlm) -> PackedLoss:
-    """The module whose `forward` is the loss, by what the model's questions share."""
+    """The loss module for a model, chosen by what its questions can share."""
     if vlm.sharing is Sharing.PREFIX:
         return PackedLoss(vlm, plain=vlm.attention == FLASH)
     return SeparateRowsLoss(vlm) if isinstance(vlm, HubModel) else PlainRowsLoss(vlm)
 
 
 class PlainRowsLoss(PackedLoss):
-    """What PackedLoss computes of a Vlm, its packed rows taken apart; the pictures are encoded once."""
+    """The loss of PackedLoss for a Vlm, with packed rows split into one row per question. Pictures are encoded once."""
 
     def __init__(self, vlm: AnyVlm) -> None:
         super().__init__(vlm, plain=True)
@@ -30,7 +31,7 @@ class PlainRowsLoss(PackedLoss):
     def forward(
         self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
     ) -> dict[str, Tensor]:
-        """Sum of the cross entropies of all targets; arguments and result as PackedLoss has them."""
+        """Sum of the cross entropies of all targets; arguments and result are those of PackedLoss."""
         owner, at = _apart(segment_ids)
         padding = at < 0
 
@@ -48,9 +49,9 @@ class PlainRowsLoss(PackedLoss):
 
 
 def _apart(segments: Tensor) -> tuple[Tensor, Tensor]:
-    """Segments (B, T) of packed rows -> of each of R questions its row (R,) and the places of its tokens in it (R, S).
+    """Segments (B, T) of packed rows -> for R questions, the row of each (R,) and the places of its tokens (R, S).
 
-    The prefix comes first; -1 fills up.
+    The prefix comes first; -1 is padding.
     """
     owner, places = [], []
     for row, of_row in enumerate(segments):
@@ -61,22 +62,27 @@ def _apart(segments: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class SeparateRowsLoss(PackedLoss):
-    """What PackedLoss computes of a HubModel, a question at a time; the picture is encoded once where that is taken."""
+    """The loss of PackedLoss for a HubModel, one question at a time; the picture is encoded once if possible."""
 
     def __init__(self, vlm: HubModel) -> None:
-        nn.Module.__init__(self)  # no mask of ours: any attention backend does
+        nn.Module.__init__(self)  # no mask of ours, so any attention backend will do
         self.vlm = self.hub = vlm
         self.model = vlm.model
         self.keeps = "logits_to_keep" in inspect.signature(vlm.model.forward).parameters
 
     def few_logits(self, number: int) -> dict[str, int]:
-        """The argument for the last logits alone, where the model has it."""
+        """The argument that asks for the last logits only, if the model has it."""
         return {"logits_to_keep": number} if self.keeps else {}
 
     def forward(
-        self, pixel_values: Any, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
+        self,
+        pixel_values: Any,
+        input_ids: Tensor,
+        segment_ids: Tensor,
+        position_ids: Tensor,  # noqa: ARG002
+        targets: Tensor,
     ) -> dict[str, Tensor]:
-        """Sum of the cross entropies of all targets; arguments and result as PackedLoss has them."""
+        """Sum of the cross entropies of all targets; arguments and result are those of PackedLoss."""
         losses: list[Tensor] = []
         pictures: list[HubPicture] = pixel_values
         for row, picture in enumerate(pictures):
@@ -88,9 +94,9 @@ class SeparateRowsLoss(PackedLoss):
                 ids = input_ids[row, of_branch].tolist()[: len(wanted) - len(answer) + 1]
                 question = picture.questions[number - 1] if picture.questions else ""
                 with self.hub.autocast():
-                    inputs = self.hub.taught_inputs(picture, question, ids, answer.tolist(), outputs)
+                    inputs = self.hub.training_inputs(picture, question, ids, answer.tolist(), outputs)
                     logits = self.model(**inputs, use_cache=False, **self.few_logits(len(answer))).logits
-                # some models give the logits of all tokens, whatever is asked for
+                # some models return the logits of all tokens regardless
                 logits = logits[0, -len(answer) :]  # (A, V)
                 losses.append(nn.functional.cross_entropy(logits.float(), answer, reduction="sum"))
         return {"loss": sum(losses[1:], losses[0]), "tokens": (targets >= 0).sum()}

@@ -1,21 +1,22 @@
-"""Tracker: metrics to wandb or trackio, which speak the same API. A tracker that fails never stops a run."""
+"""Tracker: sends metrics to wandb or trackio, which have the same API. A tracker that fails never stops a run."""
 
 import importlib
 import logging
 import os
 from typing import Any
 
+from vqa_core.processes import is_first_process
 from vqa_core.runs.run_dir import RunDir
 
 logger = logging.getLogger("vqa")
 
 
 class Tracker:
-    """Mirrors metrics.jsonl, which stays the truth. `name` is `none`, `wandb` (offline without a key) or `trackio`."""
+    """A mirror of metrics.jsonl. `name` is `none`, `wandb` (offline without a key) or `trackio`."""
 
     def __init__(self, name: str, run: RunDir, config: dict[str, Any]) -> None:
         self._name, self._module = name, None
-        if name == "none" or int(os.environ.get("RANK", "0")):
+        if name == "none" or not is_first_process():
             return
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         if name == "wandb" and not os.environ.get("WANDB_API_KEY"):
@@ -39,7 +40,7 @@ class Tracker:
     def _try(self, act: Any) -> Any:
         try:
             return act()
-        except Exception as error:  # whatever a tracker raises: the run is worth more than its mirror
+        except Exception as error:  # whatever a tracker raises: the run matters more than its mirror
             logger.warning("%s failed (%s) and is left out; metrics.jsonl goes on.", self._name, error)
             self._module = None
             return None

@@ -1,4 +1,4 @@
-"""VqaTrainer: transformers.Trainer on packed rows."""
+"""The loss of packed rows, and VqaTrainer: transformers.Trainer for them."""
 
 import logging
 import shutil
@@ -28,11 +28,11 @@ logger = logging.getLogger("vqa")
 class PackedLoss(nn.Module):
     """A Vlm as one module whose `forward` is the loss, so that DDP and FSDP wrap all of it.
 
-    The head runs on supervised positions only: with a vocabulary of 49,152 it is a quarter of the small model's work.
+    The head runs on supervised positions only: with a vocabulary of 49,152 it is a quarter of a small model's work.
     """
 
     def __init__(self, vlm: AnyVlm, *, plain: bool = False) -> None:
-        """`plain`: no row holds several questions, so that FlashAttention is exact; a row that does is refused."""
+        """`plain`: no row has several questions, so FlashAttention is exact; a row that has several raises an error."""
         super().__init__()
         if not plain:
             check_backend(vlm.attention)
@@ -45,7 +45,7 @@ class PackedLoss(nn.Module):
         """Sum of the cross entropies of all targets.
 
         Args:
-            pixel_values: what `encode_images` takes, (B, 3, side, side) of a Vlm; row b shows image b.
+            pixel_values: as `encode_images` takes them, (B, 3, side, side) for a Vlm; row b shows image b.
             input_ids, segment_ids, targets: (B, T), position_ids (B, T) or (3, B, T), see vqa_core/model/packing.py.
 
         Returns:
@@ -57,7 +57,7 @@ class PackedLoss(nn.Module):
     def _summed(
         self, image_tokens: Tensor, input_ids: Tensor, segment_ids: Tensor, position_ids: Tensor, targets: Tensor
     ) -> dict[str, Tensor]:
-        """What `forward` returns, of pictures that are encoded."""
+        """What `forward` returns, for pictures that are encoded already."""
         vlm = self.vlm
         embeds = vlm.embed(input_ids, image_tokens)  # (B, T, D)
         if self.plain:
@@ -75,10 +75,10 @@ class PackedLoss(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the trainer asks of its surroundings and tells them.
+    """What VqaTrainer calls.
 
-    `validate` gives metrics with an `accuracy`; `log` takes a step, the seconds since the start and metrics; of
-    several processes one has it.
+    `validate` returns metrics, among them `accuracy`. `log` takes a step, the seconds since the start and metrics; only
+    the first of several processes has it.
     """
 
     validate: Callable[[], dict[str, float]] | None
@@ -94,15 +94,15 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.packed, self.settings, self.hooks = module, settings, hooks
         self.control: Any
         self.started = time.monotonic()
-        # `evaluate` below needs no data loader; the Trainer insists on being given one
+        # `evaluate` below needs no dataset, but the Trainer insists on one
         super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=only)
-        self.is_distributed_loading_by_transformers = is_spread(module)  # or it would be wrapped in DDP
+        self.is_distributed_loading_by_transformers = is_spread(module)  # else it would be wrapped in DDP
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step, see compute_loss
 
     # -- loss ----------------------------------------------------------------------------------------------------
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """The batches of one optimiser step and the number of tokens that all processes learn from them."""
+        """The batches of one optimiser step, and the number of their supervised tokens in all processes."""
         samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         tokens = torch.stack([supervised_tokens(batch) for batch in samples]).sum().to(device) if samples else None
         if tokens is not None and self.args.world_size > 1:
@@ -113,13 +113,13 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         outputs = model(**inputs)
-        # processes average their gradients, so each contributes its sum times their number
+        # gradients are averaged over processes, so each process scales its sum by their number
         loss = outputs["loss"] / num_items_in_batch * self.args.world_size
         return (loss, outputs) if return_outputs else loss
 
     @contextmanager
     def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
-        """Gradients of spread weights stay where they are until the step's last batch."""
+        """Leave the gradients of spread weights unreduced until the step's last batch."""
         self.packed.set_requires_gradient_sync(False)  # type: ignore[operator]
         try:
             yield
@@ -127,7 +127,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
             self.packed.set_requires_gradient_sync(True)  # type: ignore[operator]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with one rate for the projector and one for the language model; norms and biases don't decay."""
+        """AdamW with a learning rate each for projector and language model; norms and biases don't decay."""
         named = [(name, p) for name, p in (model or self.model).named_parameters() if p.requires_grad]
         language = self.settings.language_learning_rate or self.settings.learning_rate
         groups = []
@@ -143,7 +143,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     # -- validation and logging ----------------------------------------------------------------------------------
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Generate answers to validation questions, as a user would, instead of scoring given ones."""
+        """Generate answers to the validation questions, as a user would, rather than score the given ones."""
         assert self.hooks.validate is not None
         self.model.eval()
         with gathered(self.model):
@@ -153,13 +153,13 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        # the summary that Trainer logs at its end takes batches for samples
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
+        # not the summary at the end, which takes batches for samples
         if self.hooks.log and "train_runtime" not in logs:
             self.hooks.log(self.state.global_step, time.monotonic() - self.started, logs)
 
-    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Whether this step is the best so far. Of equally good ones the later is: it was trained for longer."""
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:  # noqa: ARG002
+        """Whether this step is the best so far. Of equal steps the later is better, as it was trained for longer."""
         accuracy = metrics["eval_accuracy"]
         if self.state.best_metric is not None and accuracy < self.state.best_metric:
             return False
@@ -169,7 +169,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write under another name, seal, rename; keep the last and the best."""
+        """Write under another name, seal and rename; keep only the last and the best checkpoint."""
         folder = Path(self.args.output_dir)
         writing = folder / f".writing-{self.state.global_step}"
         if self.is_world_process_zero() and writing.exists():
@@ -188,13 +188,13 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Trained weights only, whole even where FSDP2 spreads them: the frozen ones are where they came from."""
+        """Save the trained weights, gathered if FSDP2 spreads them. The frozen ones stay where they came from."""
         tensors = {name: whole(value) for name, value in trained_tensors(self.packed.vlm).items()}
         if self.args.should_save and output_dir is not None:
             Path(output_dir).mkdir(parents=True, exist_ok=True)
             save_file(tensors, Path(output_dir) / "trained.safetensors", metadata={"format": "pt"})
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:  # noqa: ARG002
         source = Path(resume_from_checkpoint) / "trained.safetensors"
         load_trained(self.packed.vlm, load_file(source), source)
 

@@ -59,7 +59,7 @@ def test_lists_of_answers_in_every_usual_shape_are_all_kept(pictures: list[str],
         assert read_annotations(folder / "annotations.json") == {"x": ["a", "b", "b"]}
 
 
-def test_rows_without_ids_are_numbered_and_lost_pictures_told(pictures: list[str], tmp_path: Path) -> None:
+def test_rows_without_ids_are_numbered_and_lost_pictures_reported(pictures: list[str], tmp_path: Path) -> None:
     rows = {"image": [*pictures, None, str(tmp_path / "gone.png")], "question": ["Q"] * 4, "answer": [0, 1, 1, 1]}
     source = save(tmp_path / "set", {"train": rows}, answer=datasets.ClassLabel(names=["no", "none"]))
     read = read_competition(import_data(Sources([source]), tmp_path / "out"))
@@ -68,13 +68,13 @@ def test_rows_without_ids_are_numbered_and_lost_pictures_told(pictures: list[str
     ]
     assert [bool(row.image) for row in read.train] == [True, True, False, False]
     assert [case["message"] for case in read.imported] == [
-        "rows without an id, called by split and row: 4",
+        "rows without an id, named by split and row number: 4",
         "rows without a picture: 1",
-        "rows whose picture cannot be read from where the dataset says it is: 1",
+        "rows whose picture cannot be read at the path that the dataset gives: 1",
     ]
 
 
-def test_lists_of_one_picture_are_that_picture_and_rows_with_several_are_told(
+def test_lists_of_one_picture_are_that_picture_and_rows_with_several_are_reported(
     pictures: list[str], tmp_path: Path
 ) -> None:
     lists = [pictures[:1], pictures, [], None]
@@ -86,7 +86,7 @@ def test_lists_of_one_picture_are_that_picture_and_rows_with_several_are_told(
         assert [row.question_id for row in read.train] == ["a", "c", "d"]
         assert (folder / read.train[0].image).read_bytes() == Path(pictures[0]).read_bytes()
         assert [case["message"] for case in read.imported] == [
-            "left out, kept in left_out.json: rows with several pictures, and every question here is about one: 1",
+            "left out, kept in left_out.json: rows with several pictures; a question here is about one: 1",
             "rows without a picture: 2",
         ]
         (kept,) = read_json(folder / "left_out.json")
@@ -113,7 +113,7 @@ def test_a_missing_column_or_split_or_dataset_is_named(pictures: list[str], tmp_
         (Sources([f"{source}#dev"]), "there is no split 'dev'; there are train"),
         (Sources([source]), "'True' is bool"),
         (Sources(["hub:no-such-org/no-such-set"]), "cannot be read as a dataset"),
-        (Sources(["hub:"]), "is no dataset"),
+        (Sources(["hub:"]), "is not a dataset"),
     ):
         with pytest.raises(InputError, match=message):
             import_data(sources, tmp_path / "out")

@@ -59,7 +59,7 @@ def nasty_examples(answered: bool = True) -> list[Example]:
     ]
 
 
-def told(folder: Path) -> dict[str, int]:
+def notes_of(folder: Path) -> dict[str, int]:
     """Each finding of the import by its sentence."""
     return {case["message"].rpartition(":")[0]: case["count"] for case in read_competition(folder).imported}
 
@@ -68,12 +68,12 @@ def texts(examples: list[Example]) -> list[tuple[str, str, str, str | None]]:
     return [(row.question_id, row.image_id, row.question, row.answer) for row in examples]
 
 
-def write_llava(folder: Path, train: list[Example], test: list[Example], pictures: Path) -> None:
+def write_llava(folder: Path, train: list[Example], test: list[Example], _pictures: Path) -> None:
     write_conversations(folder / "train.json", train)
     write_questions(folder / "test.jsonl", test)
 
 
-def write_vqa(folder: Path, train: list[Example], test: list[Example], pictures: Path) -> None:
+def write_vqa(folder: Path, train: list[Example], test: list[Example], _pictures: Path) -> None:
     write_vqav2(folder, "train", train, {})
     write_vqav2(folder, "test", test, {})
 
@@ -97,7 +97,9 @@ def test_ids_and_texts_come_through_every_format_to_the_letter(
     assert read.sample_ids == [row.question_id for row in test]
     for before, after in zip(train, read.train):
         assert (folder / after.image).read_bytes() == (pictures / before.image).read_bytes()
-    assert set(told(folder)) == ({TWICE} if write is write_llava else set())  # a question that has `<image>` as text
+    assert set(notes_of(folder)) == (
+        {TWICE} if write is write_llava else set()
+    )  # a question that has `<image>` as text
 
 
 @pytest.mark.parametrize("kind", EXPORTS)
@@ -146,7 +148,7 @@ def test_an_export_replaces_no_folder_of_other_things(pictures: Path, tmp_path: 
     run.write_section("dataset", {"root": str(pictures)})
     for path in (run.train, run.val, run.test):
         write_examples(path, nasty_examples())
-    with pytest.raises(InputError, match="holds sub, no earlier export"):
+    with pytest.raises(InputError, match="holds sub, which is no earlier export"):
         export_run(run, "llava", pictures)
     assert (pictures / "sub/0.png").is_file()
 
@@ -191,9 +193,7 @@ def test_of_ten_answers_the_commonest_is_trained_on_and_all_are_there_to_score_w
     assert (
         "warning: left out, kept in left_out.json: annotations of questions that are in no questions file: 1" in shown
     )
-    assert (
-        "warning: left out, kept in left_out.json: questions without an answer among those to train on: 1 (72)" in shown
-    )
+    assert "warning: left out, kept in left_out.json: training questions without an answer: 1 (72)" in shown
     kept = json.loads((tmp_path / "out/left_out.json").read_text())
     assert [case["record"]["question_id"] for case in kept] == ["99", "72"]
     with PredictionLog.open(run.predictions("train"), meta={}) as log:
@@ -235,7 +235,7 @@ def test_the_same_sources_are_imported_once_and_a_folder_of_others_is_left_alone
     assert (out / "train.csv").stat() == before
     write_conversations(tmp_path / "other.json", [Example("T", "0", "sub/0.png", "Q", "A")])
     for other, folder in ((tmp_path / "other.json", out), (source, pictures)):
-        with pytest.raises(InputError, match="was made from something else"):
+        with pytest.raises(InputError, match="was made from other sources"):
             import_data(Sources([str(other)], images=pictures), folder)
 
 
@@ -263,7 +263,7 @@ def test_a_source_json_of_someone_elses_is_no_import(pictures: Path, tmp_path: P
     (pictures / "source.json").write_text('{"camera": "mine"}')
     (pictures / "train.csv").write_text("key,image_id,question,answer\n1,sub/0.png,Q,A\n")
     assert read_competition(pictures, ColumnMap("key")).train[0].question_id == "1"
-    with pytest.raises(InputError, match="was made from something else"):
+    with pytest.raises(InputError, match="was made from other sources"):
         import_data(Sources([str(tmp_path / "output.json")], images=pictures), pictures)
 
 
@@ -287,12 +287,12 @@ def test_only_what_is_no_competition_folder_is_imported(pictures: Path, tmp_path
     ("name", "content", "message"),
     [
         ("a.json", "{}", "is neither LLaVA's list of conversations nor VQA"),
-        ("a.json", '{"annotations": []}', "has answers and no questions"),
+        ("a.json", '{"annotations": []}', "has answers but no questions"),
         ("a.json", '{"questions": [{"question_id": 1}]}', "question 0: expected question_id, image_id and question"),
         ("a.json", '[{"id": "0"}]', 'conversation 1: expected a list of turns under "conversations"'),
-        ("a.jsonl", '{"question_id": "0", "text": "Q"}\n', "Name it with --test-data"),
-        ("a.json", "[]", "a.json: there is no question in it"),
-        ("a.jsonl", "", "a.jsonl: there is no question in it"),
+        ("a.jsonl", '{"question_id": "0", "text": "Q"}\n', "Pass it with --test-data"),
+        ("a.json", "[]", "a.json: no question found"),
+        ("a.jsonl", "", "a.jsonl: no question found"),
         ("a.json", '[{"id": "0", "image": "gone/b.png", "conversations": '
          '[{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}]', "('gone/b.png').*--images"),
         ("a.json", '[{"id": "\\ud800", "image": "a.json", "conversations": '
@@ -309,7 +309,7 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_nothing_is_written(
 
 
 def test_images_are_a_folders_own_matter_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--images goes with JSON files"):
+    with pytest.raises(InputError, match="--images is for JSON files"):
         main(["--data", str(tmp_path), "--images", str(tmp_path), "--run", str(tmp_path / "run")])
     with pytest.raises(SystemExit):
         main(["--run", str(tmp_path / "run")])

@@ -1,4 +1,4 @@
-"""Conversations of any shape: `<image>` anywhere, several turns, no picture; what is changed or left out is told."""
+"""Conversations of any shape: `<image>` anywhere, several turns, no picture; changes and losses are reported."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.data.formats.test_importing import told
+from tests.data.formats.test_importing import notes_of
 from train.prepare import main
 from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.importing import Sources, import_data
@@ -39,7 +39,7 @@ CONVERSATIONS = [
 ]  # fmt: skip
 
 
-def test_conversations_of_any_shape_are_taken_apart_and_what_has_no_place_is_told_and_kept(
+def test_conversations_of_any_shape_are_split_and_what_fits_no_example_is_reported_and_kept(
     pictures: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mix.json").write_text(json.dumps(CONVERSATIONS))
@@ -52,7 +52,7 @@ def test_conversations_of_any_shape_are_taken_apart_and_what_has_no_place_is_tol
         Example("7", "sub/1.png", f"{linked}/1.png", " Q ", ""),
         Example("mix_3", "sub/2.png", f"{linked}/2.png", "Why?", "x"),
     ]
-    counts = told(folder)
+    counts = notes_of(folder)
     assert len(counts) == 10
     assert set(counts.values()) == {1}
     kept = json.loads((folder / "left_out.json").read_text())
@@ -81,23 +81,23 @@ def test_conversations_of_any_shape_are_taken_apart_and_what_has_no_place_is_tol
         (["What <image> is <image>?"], ["What  is <image>?"], {TWICE, MOVED}),
     ],
 )
-def test_image_may_stand_anywhere_and_is_told_where_it_is_not_in_front_once(
+def test_image_may_be_anywhere_and_is_reported_unless_it_is_in_front_once(
     turns: list[str], questions: list[str], notes: set[str], pictures: Path, tmp_path: Path
 ) -> None:
     spoken = [{"from": who, "value": text} for turn in turns for who, text in (("human", turn), ("gpt", "A"))]
     (tmp_path / "a.json").write_text(json.dumps([{"id": "a", "image": "sub/0.png", "conversations": spoken}]))
     folder = import_data(Sources([str(tmp_path / "a.json")], images=pictures), tmp_path / "out")
     assert [row.question for row in read_competition(folder).train] == questions
-    assert set(told(folder)) == notes
+    assert set(notes_of(folder)) == notes
 
 
 def test_what_is_left_out_is_counted_and_its_file_is_named_even_where_nothing_is_left(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.json").write_text(json.dumps([{"id": name, "conversations": [HUMAN, GPT]} for name in "abc"]))
     arguments = ["--data", str(tmp_path / "a.json"), "--data-dir", str(tmp_path / "out")]
-    with pytest.raises(InputError, match="has a header and no rows"):
+    with pytest.raises(InputError, match="has a header but no rows"):
         main([*arguments, "--run", str(tmp_path / "run")])
     shown = capsys.readouterr().out
     assert f"left out, kept in left_out.json: {NO_IMAGE}: 3 (a, b, c)" in shown
-    assert f"Records left out: 3. {tmp_path / 'out/left_out.json'} has them, each with the reason." in shown
+    assert f"Records left out: 3. They are in {tmp_path / 'out/left_out.json'}, each with the reason." in shown

@@ -53,7 +53,7 @@ def test_what_is_exported_and_read_again_is_what_it_was(
         main([*given, "--run", str(run.root), "--export", kind, "--export-to", str(export)])
         shown = capsys.readouterr()
         assert f"warning: {EMPTY} rows of train.csv without an answer, left out" in shown.out
-        assert f"Rows with an empty answer in it, which this run does not train on: {EMPTY}." in shown.err
+        assert f"The export includes {EMPTY} rows with an empty answer, which the run does not train on." in shown.err
         read = read_competition(run.data_root())
         assert facts(read.train) == facts(ROWS)
         assert facts(read.test) == sorted((row[0], row[1], row[2], "") for row in facts(ROWS))

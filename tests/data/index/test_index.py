@@ -115,9 +115,9 @@ def test_every_row_comes_back_as_it_stands_in_the_files_once(odd: Path, index: D
 
 
 LABELS: dict[str, Callable[[str, Example], str | None]] = {
-    "split": lambda split, row: split,
-    "type": lambda split, row: question_type(row.question),
-    "length": lambda split, row: question_length(row.question),
+    "split": lambda split, _row: split,
+    "type": lambda _split, row: question_type(row.question),
+    "length": lambda _split, row: question_length(row.question),
     "answer": known,
     "answer_type": lambda split, row: None if known(split, row) is None else answer_type(known(split, row) or ""),
 }
@@ -202,7 +202,7 @@ def test_a_finding_leads_to_as_many_rows_as_it_counts(odd: Path, index: DataInde
             assert len({int(index.columns["image"][row.row]) for row in rows}) == finding.count
 
 
-def test_an_index_that_cannot_be_made_leaves_the_old_one(odd: Path, tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_made_leaves_the_old_one(tmp_path: Path) -> None:
     folder = tiny_competition(tmp_path / "data", train_images=3, test_images=2)
     before = made(folder, tmp_path)
     (folder / "train.csv").write_text("nothing,here\n1,2\n")
@@ -233,7 +233,7 @@ def test_the_fingerprint_tells_changed_files_images_and_columns_apart(tmp_path: 
     assert len(set(marks)) == 4
 
 
-def test_a_file_that_is_no_index_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_index_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "index.sqlite").write_bytes(b"not SQLite at all, but long enough to be taken for something")
     with pytest.raises(InputError, match="not an index"):
         open_index(tmp_path / "index.sqlite")

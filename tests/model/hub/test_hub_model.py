@@ -15,7 +15,7 @@ from tests.support.tiny import ANSWERS, QUESTIONS, tiny_picture
 from tests.support.tiny_hub import KINDS, TEMPLATED, plain_inputs, tiny_hub
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.data.images import open_image
-from vqa_core.inference.beam_search import likeliest
+from vqa_core.inference.beam_search import find_likeliest
 from vqa_core.inference.decoding import generate_packed
 from vqa_core.inference.engine import Engine
 from vqa_core.model.capabilities import CAPABILITIES, Sharing
@@ -23,6 +23,8 @@ from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.runs.examples import Example
+
+pytestmark = pytest.mark.slow
 
 LONGEST = 6
 SIZES = [(50, 40), (40, 90), (64, 64), (33, 20)]
@@ -78,7 +80,7 @@ def test_every_row_of_the_table_has_its_test() -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_answers_are_those_of_plain_generate(kind: str, data_root: Path) -> None:
     model = hub(kind)
-    assert model.sharing == CAPABILITIES[kind].share
+    assert model.sharing == CAPABILITIES[kind].sharing
     engine = Engine(model, PredictSettings(max_new_tokens=LONGEST), data_root)
     expected = {
         example.question_id: engine.text_of(
@@ -140,7 +142,7 @@ def test_every_way_to_ask_gives_the_same_answers(kind: str, data_root: Path) -> 
         assert [one.answer for one in naive.ask(picture(1), QUESTIONS)] == answers
         if allowed:
             assert set(answers) <= set(ANSWERS)
-    found = likeliest(engine, picture(1), QUESTIONS, k=3)
+    found = find_likeliest(engine, picture(1), QUESTIONS, k=3)
     if model.sharing is Sharing.PREFIX:
         assert [candidates[0].answer for candidates in found] == answers
         assert [candidates[0].probability for candidates in found] == pytest.approx(
@@ -223,15 +225,21 @@ def test_the_tiles_of_a_picture_are_what_the_model_is_given(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_pictures_may_be_seen_in_several_threads(kind: str) -> None:
     model, pictures = hub(kind), [picture(number % 4) for number in range(24)]
-    alone = [model.preprocess(image).prefix for image in pictures[:4]]
+
+    def ids(image: Image.Image) -> list[list[int]]:
+        seen = model.preprocess(image)
+        inputs = model.question_inputs(seen, QUESTIONS[0])
+        return [seen.prefix.ids, *(inputs[name].tolist() for name in inputs if name.endswith("input_ids"))]
+
+    alone = [ids(image) for image in pictures[:4]]
     with ThreadPoolExecutor(8) as threads:
-        assert [seen.prefix for seen in threads.map(model.preprocess, pictures)] == alone * 6
+        assert list(threads.map(ids, pictures)) == alone * 6
 
 
 @pytest.mark.parametrize("kind", TEMPLATED)
 def test_a_row_s_inputs_are_those_that_the_processor_makes_of_the_whole_prompt(kind: str) -> None:
     model = hub(kind)
-    found = model.row_inputs(model.preprocess(picture(1)), model.prompt.branch_ids(QUESTIONS[0])[0])
+    found = model.question_inputs(model.preprocess(picture(1)), QUESTIONS[0])
     expected = plain_inputs(model.processor, picture(1), QUESTIONS[0])
     assert {name for name, value in expected.items() if isinstance(value, torch.Tensor)} == found.keys()
     for name, value in found.items():

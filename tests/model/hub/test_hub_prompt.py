@@ -11,9 +11,11 @@ from tests.support.tiny_hub import VICUNA, tiny_hub
 from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, read_json
-from vqa_core.inference.predict import build_engine
+from vqa_core.inference.build import build_engine
 from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.runs.run_dir import RunDir
+
+pytestmark = pytest.mark.slow
 
 TRAIN = [
     "--stage", "lora", "--lora-rank", "2", "--batch-questions", "8", "--max-steps", "2", "--save-every", "1",
@@ -37,7 +39,7 @@ def on_the(day: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock:
         @classmethod
         def now(cls) -> Any:
-            return type("Day", (), {"strftime": lambda self, form: day})()
+            return type("Day", (), {"strftime": lambda *_: day})()
 
     monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Clock)
 

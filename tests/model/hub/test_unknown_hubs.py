@@ -27,6 +27,8 @@ from vqa_core.model.packing import pack_onto
 from vqa_core.training.data import BranchEncoder
 from vqa_core.training.separate_loss import SeparateRowsLoss
 
+pytestmark = pytest.mark.slow
+
 KINDS = sorted(UNKNOWN_KINDS)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import gradio as gr
+import pytest
 from gradio.data_classes import ImageData
 from PIL import Image
 
@@ -17,8 +18,10 @@ from vqa_core import ROOT
 REFUSE = """
 import json, resource, sys, time
 from pathlib import Path
+
+import pytest
 from gradio.data_classes import ImageData
-from ui.ask.tab import uploaded
+from ui.ask.tab import upload_picture
 from ui.ask.picture_input import PictureInput
 from ui.components.words import Words
 from ui.workspace.workspace import Workspace
@@ -32,13 +35,14 @@ workspace, t = Workspace(Path(sys.argv[2])), Words("ko")
 before, started = peak(), time.process_time()
 path = picture.preprocess(ImageData(path=sys.argv[1], orig_name="bomb.png"))
 try:
-    uploaded(workspace, t, {}, path)
+    upload_picture(workspace, t, {}, path)
 except InputError as error:
     said = str(error)
 print(json.dumps({"seconds": time.process_time() - started, "bytes": peak() - before, "said": said}))
 """
 
 
+@pytest.mark.slow
 def test_a_small_file_of_169_million_pixels_is_refused_at_once_and_in_little_memory(tmp_path: Path) -> None:
     bomb = tmp_path / "한글 사진.png"
     Image.new("1", (13_000, 13_000)).save(bomb, optimize=True)

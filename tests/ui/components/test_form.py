@@ -46,15 +46,14 @@ def form(monkeypatch: pytest.MonkeyPatch) -> Form:
     return form
 
 
-def values(form: Form, **changes: Any) -> list[Any]:
+def values(form: Form, **changes: Any) -> dict[str, Any]:
     """What the components send when the form shows the defaults but for the changes."""
-    shown = form.shown({"toy": Toy()})
-    names = [str(component.elem_id).removeprefix("toy-").replace("-", "_") for component in form.components]
-    return [changes.get(name, value) for name, value in zip(names, shown, strict=True)]
+    return form.show({"toy": Toy()}) | {f"toy.{name}": value for name, value in changes.items()}
 
 
 def test_every_field_becomes_one_component_of_its_kind(form: Form) -> None:
-    kinds = {component.elem_id: type(component) for component in form.components}
+    kinds = {component.elem_id: type(component) for component in form.parts.values()}
+    assert all(component.elem_id == name.replace(".", "-").replace("_", "-") for name, component in form.parts.items())
     assert kinds == {
         "toy-kind": gr.Dropdown, "toy-limit": gr.Number, "toy-epochs": gr.Number, "toy-batch-size": gr.Number,
         "toy-layers": gr.Textbox, "toy-cheap": gr.Checkbox, "toy-note": gr.Dropdown,
@@ -63,7 +62,7 @@ def test_every_field_becomes_one_component_of_its_kind(form: Form) -> None:
 
 @pytest.mark.parametrize("toy", [Toy(), TOY], ids=["defaults", "changed"])
 def test_settings_come_back_from_the_form_as_they_went_in(form: Form, toy: Toy) -> None:
-    back = form.read(form.shown({"toy": toy}))["toy"]
+    back = form.read(form.show({"toy": toy}))["toy"]
     assert back == toy
     assert [type(getattr(back, item.name)) for item in fields(Toy)] == [
         type(getattr(toy, item.name)) for item in fields(Toy)
@@ -76,8 +75,8 @@ def test_every_real_section_comes_back_from_its_form() -> None:
         for section in SECTIONS:
             form.draw(section)
     defaults = {section: kind() for section, kind in SECTIONS.items()}
-    assert not [box for box in form.components if "trust" in str(box.elem_id)], "a page lets no stranger's code run"
-    assert form.read(form.shown(defaults)) == defaults
+    assert not [box for box in form.parts.values() if "trust" in str(box.elem_id)], "a page lets no stranger's code run"
+    assert form.read(form.show(defaults)) == defaults
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from ui.components.job_panel import draw, duration, facts, job_panel, stopped
-from ui.components.parts import Page
+from ui.components.job_panel import draw_job, duration, facts, job_panel, stop_job
+from ui.components.tab import Page
 from ui.components.wiring import Wiring
 from ui.components.words import FOLDER, LANGUAGES, Words
 from ui.jobs.jobs import Job, Jobs
@@ -88,38 +88,39 @@ def test_a_waiting_job_names_those_before_it(jobs: Jobs) -> None:
 
 def test_the_stop_button_is_there_while_there_is_something_to_stop(jobs: Jobs) -> None:
     job = jobs.start("train", "a", [("-c", "import time; time.sleep(60)")])
-    id, column, _, stop, commands, _, _ = draw(jobs, EN, job)
-    assert (id, column.visible, stop.visible, stop.interactive) == (job.id, True, True, True)
-    assert commands == "python -c 'import time; time.sleep(60)'"
-    button = stopped(jobs, EN, job.id)[3]
+    drawn = draw_job(jobs, EN, job)
+    button = drawn["job_stop"]
+    assert (drawn["job_id"], drawn["job"].visible, button.visible, button.interactive) == (job.id, True, True, True)
+    assert drawn["job_commands"] == "python -c 'import time; time.sleep(60)'"
+    button = stop_job(jobs, EN, job.id)["job_stop"]
     assert not (button.visible and button.interactive)
     while jobs.get(job.id).active:
         time.sleep(0.02)
-    assert not draw(jobs, EN, jobs.get(job.id))[3].visible
+    assert not draw_job(jobs, EN, jobs.get(job.id))["job_stop"].visible
     with pytest.raises(InputError):
-        stopped(jobs, EN, "nonsense")
+        stop_job(jobs, EN, "nonsense")
 
 
 def test_a_failure_opens_the_log(jobs: Jobs) -> None:
     job = jobs.start("train", "a", [("-c", "raise ValueError('왜냐하면')")])
     while jobs.get(job.id).active:
         time.sleep(0.02)
-    *_, box, log = draw(jobs, KO, jobs.get(job.id))
-    assert box.open
-    assert log.endswith("ValueError: 왜냐하면")
+    drawn = draw_job(jobs, KO, jobs.get(job.id))
+    assert drawn["job_log_box"].open
+    assert drawn["job_log"].endswith("ValueError: 왜냐하면")
 
 
 def test_no_job_is_nothing(jobs: Jobs) -> None:
-    id, column, status, *_ = draw(jobs, EN, None)
-    assert (id, column.visible, status) == ("", False, {})
+    drawn = draw_job(jobs, EN, None)
+    assert (drawn["job_id"], drawn["job"].visible, drawn["job_status"]) == ("", False, {})
 
 
-def test_a_panel_has_a_value_for_each_of_its_outputs(tmp_path: Path) -> None:
+def test_a_panel_draws_each_of_its_parts(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "runs", tmp_path / "data")
     with gr.Blocks(analytics_enabled=False) as blocks:
         panel = job_panel(Page(workspace, EN, Wiring(EN)), "train")
     job = workspace.jobs.start("train", "a", [("-c", "pass")])
-    assert len(panel.draw(None)) == len(panel.draw(job)) == len(panel.outputs)
+    assert panel.parts.checked(panel.draw(None)).keys() == panel.parts.checked(panel.draw(job)).keys()
     assert [event.api_visibility for event in blocks.fns.values()] == ["private"]
 
 
@@ -144,7 +145,7 @@ def test_both_languages_take_the_same_values() -> None:
 
 
 def test_an_expected_error_is_in_the_note_in_the_readers_language(jobs: Jobs) -> None:
-    said = "runs/a has no questions of the split 'val': val.jsonl is not there. "
+    said = "runs/a has no questions of the split 'val': val.jsonl is missing. "
     said += "Write it with `python -m train.prepare --data DIR --run runs/a`."
     job = jobs.start("train", "a", [("-c", f"import sys; print('error: an old one'); sys.exit({'error: ' + said!r})")])
     while (job := jobs.get(job.id)).active:
@@ -154,4 +155,4 @@ def test_an_expected_error_is_in_the_note_in_the_readers_language(jobs: Jobs) ->
     assert facts(jobs, EN, job)["note"] == said
     note = facts(jobs, KO, job)["note"]
     assert "runs/a" in note
-    assert "is not there" not in note
+    assert "is missing" not in note

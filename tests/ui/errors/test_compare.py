@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.answered import answered
-from ui.components.parts import View
+from ui.components.tab import View
 from ui.components.words import Words
 from ui.errors import tab as errors
 from ui.workspace.workspace import Workspace

@@ -10,15 +10,15 @@ import pytest
 from tests.support.answered import answered
 from tests.support.tiny import tiny_picture
 from tests.support.workspaces import easy_workspace
-from ui.ask.scene import subject_of
-from ui.components.parts import Page, View, moved
+from ui.ask.scene import find_subject
+from ui.components.tab import Page, View, change_view
 from ui.components.wiring import Wiring
 from ui.components.words import FOLDER, LANGUAGES, Words
 from ui.errors import tab as errors
 from ui.errors.moves import CHOICES, CLICKS, PICKS
 from ui.errors.panels import percent
 from ui.errors.scene import PAGE, read_scene
-from ui.predict.newest import newest_cells, picture_of
+from ui.predict.newest import find_picture, list_newest
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import answers_of
 from vqa_core.files import InputError, read_json, write_json
@@ -41,7 +41,7 @@ def draw(workspace: Workspace, view: View, t: Words = T) -> dict[str, Any]:
 
 
 def move(workspace: Workspace, view: View, change: Any, *values: Any) -> View:
-    return moved(view, **change(read_scene(workspace, T, view), *values))
+    return change_view(view, **change(read_scene(workspace, T, view), *values))
 
 
 def chosen_image(workspace: Workspace) -> str:
@@ -151,7 +151,7 @@ def test_tags_are_kept_in_the_run_shown_and_filtered_by(easy: Workspace) -> None
     assert buttons["ambiguous"].value == "2 Ambiguous ✓"
     found = draw(easy, FIRST | {"tag": "ambiguous"})["gallery"]
     assert [cell["key"] for cell in found["cells"]] == [view["sample"]]
-    view = move(easy, FIRST | {"tag": "ambiguous"}, tagged)  # it is lost from the gallery and stays in sight
+    view = move(easy, FIRST | {"tag": "ambiguous"}, tagged)  # it is lost from the gallery and stays in status
     drawn = draw(easy, view)
     assert drawn["gallery"]["cells"] == []
     assert drawn["facts"]["rows"]
@@ -171,7 +171,7 @@ def test_all_questions_about_the_picture_are_there_with_their_answers(easy: Work
 def test_the_link_to_ask_leads_to_the_picture(easy: Workspace) -> None:
     ask, explore = draw(easy, FIRST)["links"]["links"]
     view = {name: value for name, value in ask["view"].items() if name != "tab"}
-    subject = subject_of(easy, view)
+    subject = find_subject(easy, view)
     assert subject is not None
     assert subject.path == easy.run("first").data_root() / chosen_image(easy)
     assert explore["view"] == {"tab": "explore", "run": "first", "split": "test", "sample": ask["view"]["sample"]}
@@ -209,7 +209,7 @@ def test_near_misses_have_their_count_and_points_and_open_their_samples(tmp_path
 
 
 def test_the_review_csv_has_the_samples_found(easy: Workspace) -> None:
-    (path,) = errors.review(easy, T, FIRST)
+    path = errors.review(easy, T, FIRST)["file"]
     lines = Path(str(path)).read_text(encoding="utf-8-sig").splitlines()
     assert [line.partition(",")[0].strip('"') for line in lines[1:]] == [
         cell["key"] for cell in draw(easy, FIRST)["gallery"]["cells"]
@@ -275,10 +275,10 @@ def test_no_file_of_a_run_shows_a_picture_outside_its_dataset(name: str, tmp_pat
     drawn = draw(workspace, {"show": "all", "sample": "q0"})
     assert [cell["src"] for cell in drawn["gallery"]["cells"]] == [""]
     assert drawn["picture"] == {}
-    assert [cell["src"] for cell in newest_cells(workspace, T, run, "val")] == [""]
-    assert picture_of(workspace, T, run, "val", "q0") == {}
+    assert [cell["src"] for cell in list_newest(workspace, T, run, "val")] == [""]
+    assert find_picture(workspace, T, run, "val", "q0") == {}
     with pytest.raises(InputError, match="is gone"):
-        subject_of(workspace, {"of": "a", "split": "val", "sample": "q0"})
+        find_subject(workspace, {"of": "a", "split": "val", "sample": "q0"})
 
 
 def test_a_damaged_file_is_a_sentence_not_a_trace(tmp_path: Path) -> None:
@@ -306,14 +306,14 @@ def test_why_an_answer_is_not_the_model_s_is_said_in_the_reader_s_language(tmp_p
         assert facts[t("errors.status")] == text
 
 
-def test_the_tab_is_built_and_draws_a_value_for_each_output(easy: Workspace) -> None:
+def test_a_view_draws_every_part_of_the_tab(easy: Workspace) -> None:
     for language in LANGUAGES:
         t = Words(language)
         with gr.Blocks(analytics_enabled=False):
             tab = errors.build(Page(easy, t, Wiring(t)))
-        assert len(tab.show({})) == len(tab.outputs)
-        known = {*CHOICES, *CLICKS, *PICKS}
-        assert all(f"errors-{name.replace('_', '-')}" in {output.elem_id for output in tab.outputs} for name in known)
+        assert tab.parts.checked(tab.show({}))
+        for name in (*CHOICES, *CLICKS, *PICKS):
+            assert tab.parts[name].elem_id == f"errors-{name.replace('_', '-')}"
 
 
 def test_a_share_below_one_is_never_said_to_be_all() -> None:

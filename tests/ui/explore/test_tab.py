@@ -10,13 +10,13 @@ import gradio as gr
 import pytest
 
 from tests.support.tiny import tiny_competition, tiny_run
-from ui.components.parts import Page, View
+from ui.components.tab import Page, View
 from ui.components.wiring import Wiring
 from ui.components.words import LANGUAGES, Words
 from ui.explore import tab as explore
 from ui.explore.panel import draw_sample
 from ui.explore.scene import Scene, quoted, scene_of, unquoted
-from ui.workspace.datasets import Sight
+from ui.workspace.datasets import IndexStatus
 from ui.workspace.index_job import IndexState
 from ui.workspace.workspace import Workspace
 from vqa_core.data.index import selection as data_selection
@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         log.append(Prediction(e.question_id, "yes", "yes", 0.75) for e in val)
     Tags(workspace.run("one")).toggle(val[0].question_id, "ambiguous")
     deadline = time.monotonic() + 60
-    while any(workspace.datasets.preprocess(dataset).state for dataset in workspace.datasets.all()):
+    while any(workspace.datasets.update_index(dataset).state for dataset in workspace.datasets.all()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return workspace
@@ -61,24 +61,24 @@ def keys(drawn: dict[str, Any]) -> list[str]:
 
 def test_the_address_of_a_page_shows_the_same_page_again(workspace: Workspace) -> None:
     first = scene(workspace, run="one")
-    second = scene_of(workspace, T, explore.turned(1, first))
+    second = scene_of(workspace, T, explore.turn_page(1, first))
     assert second.view == {"run": "one", "data": first.view["data"], "page": "2"}
     again = explore.draw(workspace, T, scene_of(workspace, T, second.view))
     assert keys(again) == keys(explore.draw(workspace, T, second)) == [str(number) for number in range(24, 48)]
-    assert scene_of(workspace, T, explore.turned_to(second, 1e8)).page == 3
-    assert scene_of(workspace, T, explore.turned_to(second, None)).page == 1
+    assert scene_of(workspace, T, explore.turn_to(second, 1e8)).page == 3
+    assert scene_of(workspace, T, explore.turn_to(second, None)).page == 1
 
 
 def test_a_filter_is_set_by_one_click_and_taken_away_by_the_next(workspace: Workspace) -> None:
-    view = explore.toggled({"run": "one", "page": "2", "sample": "3"}, "split", "val")
+    view = explore.toggle_filter({"run": "one", "page": "2", "sample": "3"}, "split", "val")
     assert view == {"run": "one", "split": "val"}
     shown = drawn(workspace, **view)
     val = workspace.run("one").examples("val")
     assert len(keys(shown)) == len({example.image for example in val})
     [chosen] = [row for row in shown["split"]["value"]["rows"] if row["chosen"]]
     assert (chosen["key"], chosen["text"]) == ("val", f"{len(val):,}")
-    assert explore.toggled(view, "split", "val") == {"run": "one"}
-    assert explore.cleared(view | {"q": "x", "answer": "no"}) == {"run": "one"}
+    assert explore.toggle_filter(view, "split", "val") == {"run": "one"}
+    assert explore.clear_filters(view | {"q": "x", "answer": "no"}) == {"run": "one"}
     assert explore.with_run(view | {"tag": "ambiguous", "q": "is"}, "") == {"q": "is"}
 
 
@@ -126,7 +126,7 @@ def test_steps_go_from_sample_to_sample_of_the_filter_and_stop_at_its_ends(works
     for _ in wanted:
         assert here.image is not None
         walked.append(str(here.image.number))
-        here = scene_of(workspace, T, explore.beside(1, here))
+        here = scene_of(workspace, T, explore.step_to(1, here))
     assert walked == wanted
     assert here.view["sample"] == wanted[-1]
     assert not draw_sample(workspace, T, here)["next"].interactive
@@ -167,17 +167,18 @@ def test_every_column_that_a_dataset_may_name_has_a_field(tmp_path: Path) -> Non
     workspace = Workspace(tmp_path / "runs", tmp_path / "data")
     folder = tiny_competition(tmp_path / "odd", train_images=2, test_images=1)
     typed = [f" {field.name}" for field in fields(ColumnMap)]
-    view = explore.opened(workspace, {}, str(folder), *typed)
+    view = explore.open_data(workspace, {"path": str(folder), **dict(zip(explore.COLUMN_FIELDS, typed, strict=True))})
     assert asdict(workspace.datasets.get(view["data"]).columns) == {name.strip(): name for name in typed}
     with gr.Blocks(analytics_enabled=False):
-        parts = explore.layout(T)
-    assert [parts[name].placeholder for name in explore.FIELDS[1:]] == list(asdict(ColumnMap()).values())
+        parts = explore.lay_out(T, "explore")
+    placeholders = {name: parts[field].placeholder for field, name in explore.COLUMN_FIELDS.items()}
+    assert placeholders == asdict(ColumnMap())
 
 
 def test_what_went_wrong_unforeseen_says_where_its_log_is(workspace: Workspace) -> None:
     here = scene(workspace)
     assert here.dataset is not None
-    failed = replace(here, sight=Sight(None, IndexState("failed")))
+    failed = replace(here, status=IndexStatus(None, IndexState("failed")))
     text = explore.draw(workspace, T, failed)["status"]["value"]["text"]
     assert f"indexes/{here.dataset.key}/log.txt" in text
     assert (workspace.cache / "indexes" / here.dataset.key / "log.txt").is_file()
@@ -189,13 +190,13 @@ def test_without_a_dataset_there_is_one_button(tmp_path: Path) -> None:
     shown = drawn(workspace, sample="3")
     assert (shown["empty"].visible, shown["choice"].visible, shown["body"].visible) == (True, False, False)
     with pytest.raises(InputError):
-        explore.opened(workspace, {}, "", "", "", "", "")
-    view = explore.demo_opened(workspace, {})
+        explore.open_data(workspace, {"path": "", **dict.fromkeys(explore.COLUMN_FIELDS, "")})
+    view = explore.open_demo(workspace)
     shown = drawn(workspace, **view)
     assert shown["timer"].active
     assert not shown["body"].visible
     deadline = time.monotonic() + 120
-    while scene_of(workspace, T, view).sight.state:
+    while scene_of(workspace, T, view).status.state:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     shown = drawn(workspace, **view)
@@ -204,12 +205,9 @@ def test_without_a_dataset_there_is_one_button(tmp_path: Path) -> None:
     assert shown["findings"]["rows"] == []
 
 
-def test_every_part_that_is_drawn_has_a_place(workspace: Workspace) -> None:
-    with gr.Blocks(analytics_enabled=False):
-        page = Page(workspace, T, Wiring(T))
-        tab = explore.build(page)
-    view = {"run": "one", "sample": "TRAIN_00000"}
-    assert len(tab.show(view)) == len(tab.outputs)
-    names = explore.draw(workspace, T, scene_of(workspace, T, view)).keys()
-    with gr.Blocks(analytics_enabled=False):
-        assert names <= explore.layout(T).keys()
+def test_a_view_draws_every_part_of_the_tab(workspace: Workspace, tmp_path: Path) -> None:
+    for shown in (workspace, Workspace(tmp_path / "runs", tmp_path / "data")):
+        with gr.Blocks(analytics_enabled=False):
+            tab = explore.build(Page(shown, T, Wiring(T)))
+        for view in ({}, {"run": "one"}, {"run": "one", "sample": "TRAIN_00000"}):
+            assert tab.parts.checked(tab.show(view))

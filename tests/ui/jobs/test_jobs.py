@@ -21,6 +21,8 @@ from ui.jobs.processes import ProcessId
 from vqa_core import ROOT
 from vqa_core.files import InputError
 
+pytestmark = pytest.mark.slow
+
 WAIT_S = 30
 FOREVER = "import time\nwhile True: time.sleep(0.05)"
 NOTED = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).open('a').write(sys.argv[2] + '\\n')"
@@ -99,7 +101,7 @@ def test_a_killed_command_is_told_by_its_signal(jobs: Jobs) -> None:
     assert (ended(jobs, job).status, ended(jobs, job).exit_code) == ("failed", -signal.SIGKILL)
 
 
-def test_a_job_survives_sigkill_of_the_server_that_started_it(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_job_survives_sigkill_of_the_server_that_started_it(jobs: Jobs) -> None:
     """And of all its group, as a terminal that is closed ends it."""
     slow = "import time; print('begun', flush=True); time.sleep(1.5); print('finished')"
     code = (
@@ -371,7 +373,7 @@ def test_the_newest_finished_jobs_are_kept(tmp_path: Path) -> None:
     assert {job.id for job in jobs.list()} == set(jobs._over)
 
 
-def test_ids_follow_the_order_of_creation_whatever_the_clock_does(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_follow_the_order_of_creation_whatever_the_clock_does(jobs: Jobs) -> None:
     clock = iter([2e9, 1e9, 1e9, 3e9])
     names = []
     for _ in range(4):
@@ -380,7 +382,7 @@ def test_ids_follow_the_order_of_creation_whatever_the_clock_does(jobs: Jobs, mo
     assert names == sorted(set(names))
 
 
-def test_what_a_person_would_type_can_be_copied(jobs: Jobs) -> None:
+def test_what_a_person_would_type_can_be_copied() -> None:
     commands = [("-m", "train.prepare", "--data", "내 data.zip"), ("-m", "train.finetune", "--run", "runs/it's")]
     job = Job("id", "train", "a", tuple(commands), 0.0, "queued")
     assert (

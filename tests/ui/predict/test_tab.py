@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.processes import TIMEOUT_S, command
 from tests.support.workspaces import answered_run, easy_competition
-from ui.components.parts import Page, View
+from ui.components.tab import Page, View
 from ui.components.wiring import Wiring
 from ui.components.words import Words
 from ui.jobs.jobs import Job
@@ -41,6 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in run.submissions.iterdir():  # written long ago
         file.rename(file.with_name("20250101T000000Z-" + file.name.partition("-")[2]))
     write_json(run.model / "vqa.json", {})
+    (run.model / "trained.safetensors").touch()
     run.write_section("predict", PredictSettings(max_new_tokens=8).to_dict())
     return folder
 
@@ -57,17 +58,12 @@ def run(workspace: Workspace) -> RunDir:
 
 
 def drawing(workspace: Workspace, language: str = "en") -> Draw:
-    """What the tab shows for a view, by elem_id."""
+    """What the tab shows for a view, by part."""
     t = Words(language)
     with gr.Blocks(analytics_enabled=False):
         tab = predict.build(Page(workspace, t, Wiring(t)))
 
-    def draw(view: View) -> dict[str, Any]:
-        values = tab.show(view)
-        assert len(values) == len(tab.outputs)
-        return {item.elem_id: value for item, value in zip(tab.outputs, values) if getattr(item, "elem_id", None)}
-
-    return draw
+    return lambda view: tab.parts.checked(tab.show(view))
 
 
 def job(status: str, run: str = "mine", split: str = "test") -> Job:
@@ -87,20 +83,20 @@ def job(status: str, run: str = "mine", split: str = "test") -> Job:
 )
 def test_any_address_draws_a_run(workspace: Workspace, view: View, language: str) -> None:
     shown = drawing(workspace, language)(view)
-    assert shown["predict-run"].value == "mine"
-    assert shown["predict-split"].value == ("val" if view.get("split") == "val" else "test")
-    assert shown["predict-work"].visible is True
-    assert shown["predict-empty"].visible is False
+    assert shown["run"].value == "mine"
+    assert shown["split"].value == ("val" if view.get("split") == "val" else "test")
+    assert shown["work"].visible is True
+    assert shown["empty"].visible is False
 
 
 def test_without_a_run_one_button_starts_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path / "runs", tmp_path / "data")
     shown = drawing(workspace)({"run": "gone"})
-    assert shown["predict-empty"].visible is True
-    assert shown["predict-demo"].visible is True
-    assert shown["predict-work"].visible is False
-    assert shown["predict-submit"].visible is False
-    assert shown["predict-train"] == {"links": [{"text": T("predict.to_train_own"), "view": {"tab": "train"}}]}
+    assert shown["empty"].visible is True
+    assert shown["demo"].visible is True
+    assert shown["work"].visible is False
+    assert shown["submit"].visible is False
+    assert shown["train"] == {"links": [{"text": T("predict.to_train_own"), "view": {"tab": "train"}}]}
     started: list[Any] = []
     monkeypatch.setattr(workspace.jobs, "start", lambda *given: started.append(given))
     assert predicting.start_demo(workspace) == {"run": "demo", "split": "test"}
@@ -113,9 +109,9 @@ def test_without_a_run_one_button_starts_the_demo(tmp_path: Path, monkeypatch: p
 def test_a_run_without_a_model_leads_to_training_it(workspace: Workspace, run: RunDir) -> None:
     shutil.rmtree(run.model)
     shown = drawing(workspace)({"run": "mine"})
-    assert shown["predict-empty"].visible is True
-    assert shown["predict-demo"].visible is False
-    assert shown["predict-train"]["links"][0]["view"] == {"tab": "train", "run": "mine"}
+    assert shown["empty"].visible is True
+    assert shown["demo"].visible is False
+    assert shown["train"]["links"][0]["view"] == {"tab": "train", "run": "mine"}
     with pytest.raises(InputError, match="no trained model"):
         predicting.start_prediction(workspace, "mine", "test", PredictSettings())
 
@@ -123,11 +119,12 @@ def test_a_run_without_a_model_leads_to_training_it(workspace: Workspace, run: R
 def test_what_is_shown_is_what_is_started_and_keeps_the_runs_settings(
     workspace: Workspace, run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = drawing(workspace)({"run": "mine", "split": "val"})["predict-command"]
+    shown = drawing(workspace)({"run": "mine", "split": "val"})["command"]
     place = f"--run {run.root} --split val"
     expected = [f"python -m eval.predict {place} --max-new-tokens 8", f"python -m eval.score {place}"]
     assert shown.replace(" \\\n", " ").split(" && ") == expected
-    text, button = predict.changed(workspace, T, "mine", "val", 32, "train", True)
+    drawn = predict.draw_command(workspace, T, "mine", "val", 32, "train", True)
+    text, button = drawn["command"], drawn["start"]
     assert "--answers train --batch-questions 32 --max-new-tokens 8 --restart" in text
     assert (button.value, button.interactive) == (T("predict.start"), True)
     started: list[Any] = []
@@ -139,10 +136,10 @@ def test_what_is_shown_is_what_is_started_and_keeps_the_runs_settings(
 
 
 def test_test_questions_are_scored_where_the_dataset_has_their_answers(run: RunDir, made: Path) -> None:
-    commands = predicting.prediction_commands(run, "test", PredictSettings())
+    commands = predicting.build_prediction_commands(run, "test", PredictSettings())
     assert commands[1][-2:] == ("--answers", str(made / "data" / "solution.csv"))
     run.write_section("dataset", {"root": str(run.root)})
-    assert len(predicting.prediction_commands(run, "test", PredictSettings())) == 1
+    assert len(predicting.build_prediction_commands(run, "test", PredictSettings())) == 1
 
 
 @pytest.mark.parametrize("batch", [None, 0, 1.5, -3])
@@ -153,7 +150,7 @@ def test_a_batch_that_can_not_be_is_refused(run: RunDir, batch: float | None) ->
 
 def test_the_button_says_what_it_would_do(workspace: Workspace, run: RunDir) -> None:
     def button(restart: bool = False) -> tuple[Any, Any]:
-        drawn = predict.changed(workspace, T, "mine", "test", 128, "open", restart)[1]
+        drawn = predict.draw_command(workspace, T, "mine", "test", 128, "open", restart)["start"]
         return drawn.value, drawn.interactive
 
     assert button() == (T("predict.score"), True)
@@ -166,7 +163,7 @@ def test_the_button_says_what_it_would_do(workspace: Workspace, run: RunDir) -> 
 
 
 def test_while_a_job_runs_the_page_looks_each_second_and_starts_nothing(
-    workspace: Workspace, run: RunDir, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [job("running")]
     monkeypatch.setattr(workspace.jobs, "list", lambda: jobs)
@@ -174,16 +171,16 @@ def test_while_a_job_runs_the_page_looks_each_second_and_starts_nothing(
     draw = drawing(workspace)
     shown = draw({"run": "mine", "split": "test"})
     assert predict.is_live(workspace, {"run": "mine", "split": "test"})
-    assert shown["predict-start"].interactive is False
-    assert shown["predict-job"].visible is True
-    assert shown["predict-score"] == {"rows": []}
+    assert shown["start"].interactive is False
+    assert shown["job"].visible is True
+    assert shown["score"] == {"rows": []}
     assert not predict.is_live(workspace, {"run": "mine", "split": "val"})
     jobs[:] = [job("done")]
     shown = draw({"run": "mine", "split": "test"})
     assert not predict.is_live(workspace, {"run": "mine", "split": "test"})
-    assert shown["predict-start"].interactive is True
-    assert shown["predict-job"].visible is False
-    assert len(shown["predict-score"]["rows"]) == 2
+    assert shown["start"].interactive is True
+    assert shown["job"].visible is False
+    assert len(shown["score"]["rows"]) == 2
 
 
 def test_a_command_that_somebody_typed_is_followed_too(workspace: Workspace, run: RunDir) -> None:
@@ -197,14 +194,14 @@ def test_a_command_that_somebody_typed_is_followed_too(workspace: Workspace, run
 
 
 def test_the_score_stands_beside_the_baseline_with_n_and_interval(workspace: Workspace, run: RunDir) -> None:
-    score = drawing(workspace)({"run": "mine", "split": "val"})["predict-score"]
+    score = drawing(workspace)({"run": "mine", "split": "val"})["score"]
     n = len(run.examples("val"))
     assert f"n = {n}" in score["title"]
     model, baseline = score["rows"]
     assert model["low"] <= model["share"] <= model["high"]
     assert baseline["label"] == T("predict.baseline")
     write_json(run.score, {"val": {"metric": "exact", "overall": "nonsense", "baseline": None}})
-    assert drawing(workspace)({"run": "mine", "split": "val"})["predict-score"] == {"rows": []}
+    assert drawing(workspace)({"run": "mine", "split": "val"})["score"] == {"rows": []}
 
 
 def test_the_newest_answers_come_first_one_a_picture_with_right_and_wrong(workspace: Workspace, run: RunDir) -> None:
@@ -215,13 +212,13 @@ def test_the_newest_answers_come_first_one_a_picture_with_right_and_wrong(worksp
         for example in examples[:-1]:
             log.append([Prediction(example.question_id, str(example.answer), "", 0.5)])
         log.append([Prediction(examples[-1].question_id, "<b>x</b>", "", None)])
-    cells = newest.newest_cells(workspace, T, run, "val")
+    cells = newest.list_newest(workspace, T, run, "val")
     assert (cells[0]["key"], cells[0]["note"], cells[0]["mark"]) == (examples[-1].question_id, "<b>x</b>", "wrong")
     assert all(cell["mark"] == "right" and "50.0%" in cell["note"] for cell in cells[1:])
     assert len({cell["src"] for cell in cells}) == len(cells) > 1
-    chosen = newest.picture_of(workspace, T, run, "val", examples[-1].question_id)
+    chosen = newest.find_picture(workspace, T, run, "val", examples[-1].question_id)
     assert T("predict.right_answer", answer=examples[-1].answer) in chosen["caption"]
-    assert newest.picture_of(workspace, T, run, "val", "../x") == {}
+    assert newest.find_picture(workspace, T, run, "val", "../x") == {}
 
 
 def test_what_is_downloaded_is_what_the_command_writes(
@@ -230,20 +227,21 @@ def test_what_is_downloaded_is_what_the_command_writes(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     done = command("eval.submit", "--run", run.root, "--out", tmp_path / "by-hand.csv")
     assert done.returncode == 0
-    _, findings, button = submit.draw_ready(T, run)
+    drawn = submit.draw_ready(T, run)
     warnings = [line.removeprefix("warning: ") for line in done.stdout.splitlines() if line.startswith("warning: ")]
-    assert [row[0] for row in findings["rows"]] == warnings
-    assert button.interactive is True
+    assert [row[0] for row in drawn["findings"]["rows"]] == warnings
+    assert drawn["download"].interactive is True
     kept = submit.write_submission(run)
-    file = Path(submit.offered(kept.path))
+    file = Path(submit.offer_file(kept.path))
     assert file.name == "submission.csv"
     assert file.is_relative_to(tmp_path / "gradio")
     assert file.read_bytes() == (tmp_path / "by-hand.csv").read_bytes() == run.submission.read_bytes()
-    facts = drawing(workspace)({"run": "mine"})["predict-written"]["rows"]
+    facts = drawing(workspace)({"run": "mine"})["written"]["rows"]
     assert facts[0][1] == str(len(run.examples("test")))
     assert facts[1][1].startswith(kept.id.rpartition("-")[2])
 
 
+@pytest.mark.slow
 def test_two_who_download_at_once_get_the_same_bytes_one_after_the_other(run: RunDir) -> None:
     run.submission.unlink()
     with ThreadPool(2) as pool:
@@ -269,9 +267,9 @@ def test_missing_answers_are_counted_and_nothing_is_written(run: RunDir) -> None
     path = run.predictions("test")
     before = run.submission.read_bytes()
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
-    text, _, button = submit.draw_ready(T, run)
-    assert text.startswith("Not ready: 2 of ")
-    assert button.interactive is False
+    drawn = submit.draw_ready(T, run)
+    assert drawn["ready"].startswith("Not ready: 2 of ")
+    assert drawn["download"].interactive is False
     with pytest.raises(InputError, match=r"2 of the .* ids .* have no prediction"):
         submit.write_submission(run)
     assert run.submission.read_bytes() == before
@@ -280,23 +278,23 @@ def test_missing_answers_are_counted_and_nothing_is_written(run: RunDir) -> None
 def test_answers_to_other_questions_are_refused_in_the_commands_words(run: RunDir) -> None:
     with PredictionLog.open(run.predictions("test")) as log:
         log.append([Prediction("<i>other</i>", "yes", "yes", 1.0)])
-    text, findings, button = submit.draw_ready(T, run)
-    assert (text, button.interactive) == (T("submit.refused"), False)
-    assert "<i>other</i>" in findings["rows"][0][0]
+    drawn = submit.draw_ready(T, run)
+    assert (drawn["ready"], drawn["download"].interactive) == (T("submit.refused"), False)
+    assert "<i>other</i>" in drawn["findings"]["rows"][0][0]
 
 
 def test_failed_questions_can_be_submitted_empty_by_a_button_that_counts_them(
     workspace: Workspace, run: RunDir
 ) -> None:
-    assert drawing(workspace)({"run": "mine"})["predict-anyway"].visible is False
+    assert drawing(workspace)({"run": "mine"})["anyway"].visible is False
     path = run.predictions("test")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[:2] = [row | {"answer": "", "generated": "", "status": "bad_image"} for row in rows[:2]]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     shown = drawing(workspace)({"run": "mine"})
-    assert shown["predict-download"].interactive is False
-    assert shown["predict-anyway"].visible is True
-    assert shown["predict-anyway"].value == T("submit.anyway", failed=2)
+    assert shown["download"].interactive is False
+    assert shown["anyway"].visible is True
+    assert shown["anyway"].value == T("submit.anyway", failed=2)
     with pytest.raises(InputError, match="2 questions failed"):
         submit.write_submission(run)
     kept = submit.write_submission(run, allow_failed=True)
@@ -316,22 +314,22 @@ def test_two_submissions_are_set_against_each_other(workspace: Workspace, run: R
     second = submit.write_submission(run)
     set_public_score(run, first.id, "0.500")
     shown = drawing(workspace)({"run": "mine"})
-    table = shown["predict-past"]
+    table = shown["past"]
     assert table["keys"] == [second.id, first.id]
     assert [row[3] for row in table["rows"]] == ["–", "0.500"]
     flipped = sum(row["answer"] in flip for row in rows)
-    assert shown["predict-changed"].startswith(f"{flipped} of {len(rows)} answers changed")
-    moves = {row["label"]: int(row["text"]) for row in shown["predict-transitions"]["rows"]}
+    assert shown["changed"].startswith(f"{flipped} of {len(rows)} answers changed")
+    moves = {row["label"]: int(row["text"]) for row in shown["transitions"]["rows"]}
     assert moves.keys() == {"no → yes", "yes → no"}
     assert sum(moves.values()) == flipped
-    assert all(0 < row["share"] <= 1 for row in shown["predict-types"]["rows"])
-    assert ["predict.answers", "–", "train"] in shown["predict-settings"]["rows"]
+    assert all(0 < row["share"] <= 1 for row in shown["types"]["rows"])
+    assert ["predict.answers", "–", "train"] in shown["settings"]["rows"]
     older = drawing(workspace)({"run": "mine", "submission": first.id})
-    assert older["predict-public"] == "0.500"
-    assert older["predict-changed"] == ""
+    assert older["public"] == "0.500"
+    assert older["changed"] == ""
     named = drawing(workspace)({"run": "mine", "submission": first.id, "with": second.id})
-    assert named["predict-changed"] == shown["predict-changed"]
-    assert ["predict.answers", "train", "–"] in named["predict-settings"]["rows"]
+    assert named["changed"] == shown["changed"]
+    assert ["predict.answers", "train", "–"] in named["settings"]["rows"]
 
 
 def test_a_past_that_can_not_be_read_or_compared_is_said_and_the_tab_stays(workspace: Workspace, run: RunDir) -> None:
@@ -339,11 +337,11 @@ def test_a_past_that_can_not_be_read_or_compared_is_said_and_the_tab_stays(works
     shutil.copyfile(first.path, first.path.with_name("20990101T000000Z-00000000.csv"))
     run.test.write_text("")
     shown = drawing(workspace)({"run": "mine"})
-    assert "prepared anew" in shown["predict-settings"]["rows"][0][0]
+    assert "prepared again" in shown["settings"]["rows"][0][0]
     first.path.with_suffix(".card.json").write_text("[")
     shown = drawing(workspace)({"run": "mine"})
-    assert "is not valid JSON" in shown["predict-past"]["rows"][0][0]
-    assert shown["predict-one"].visible is False
+    assert "is not valid JSON" in shown["past"]["rows"][0][0]
+    assert shown["one"].visible is False
 
 
 @pytest.mark.parametrize("text", ['{"dataset": {}}', '{"dataset": null}', "[1]", '"x"', "null"])
@@ -355,9 +353,9 @@ def test_a_damaged_config_and_a_file_named_by_no_date_leave_the_tab(
     shutil.copyfile(kept.path, kept.path.with_name("20209901T000000Z-00000000.csv"))
     for split in ("val", "test"):
         shown = drawing(workspace, "ko")({"run": "mine", "split": split})
-        assert shown["predict-run"].value == "mine"
-    assert shown["predict-past"]["keys"] == [kept.id]
-    assert "손상" in shown["predict-findings"]["rows"][0][0]
+        assert shown["run"].value == "mine"
+    assert shown["past"]["keys"] == [kept.id]
+    assert "손상" in shown["findings"]["rows"][0][0]
 
 
 def test_a_long_list_says_how_many_are_left() -> None:

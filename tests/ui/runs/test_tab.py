@@ -8,15 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from tests.analysis.test_run_table import DATASET, SCORE, TRAIN, answer, made, questions
-from ui.components.parts import Page
+from ui.components.tab import Page
 from ui.components.wiring import Wiring
 from ui.components.words import LANGUAGES, Words
 from ui.jobs.jobs import Job
 from ui.runs import tab as runs
-from ui.runs.details import Details, details, status_text
+from ui.runs.details import draw_details, status_text
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.run_table import RunRow, pinned, read_rows
 from vqa_core.files import InputError, write_json
@@ -24,7 +25,6 @@ from vqa_core.progress import Progress
 
 KO, EN = Words("ko"), Words("en")
 PAYLOAD = "<img src=x onerror=alert(1)>[x](javascript:alert(2))"
-NAMES = ("search", "sort", "none", "some", "count", "table", "timer", "details")
 
 
 @pytest.fixture
@@ -41,9 +41,7 @@ def three(workspace: Workspace) -> Workspace:
 
 
 def drawn(workspace: Workspace, t: Words = EN, **view: str) -> dict[str, Any]:
-    values = runs.draw(workspace, t, view)
-    rest = dict(zip(Details.__dataclass_fields__, values[len(NAMES) :]))
-    return dict(zip(NAMES, values)) | rest
+    return runs.draw(workspace, t, view)
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -81,12 +79,11 @@ def test_any_view_draws(three: Workspace, view: dict[str, str]) -> None:
     assert all(len(row) == len(page["table"]["head"]) for row in page["table"]["rows"])
 
 
-def test_the_address_and_the_outputs_fit(workspace: Workspace) -> None:
-    import gradio as gr
-
+def test_a_view_draws_every_part_of_the_tab(three: Workspace) -> None:
     with gr.Blocks(analytics_enabled=False):
-        tab = runs.build(Page(workspace, EN, Wiring(EN)))
-    assert len(tab.show({})) == len(tab.outputs)
+        tab = runs.build(Page(three, EN, Wiring(EN)))
+    for view in ({}, {"run": "first"}):
+        assert tab.parts.checked(tab.show(view))
     assert tab.name == "runs"
 
 
@@ -104,11 +101,11 @@ def test_rows_are_found_by_every_word_and_ordered(three: Workspace) -> None:
 
 
 def test_moving_gives_the_view_and_all_but_what_is_being_typed(three: Workspace) -> None:
-    view, *values = runs.move(three, EN, {"q": "lora", "run": "first"}, run="third", sort=None)
-    assert view == {"q": "lora", "run": "third"}
-    assert len(values) == len(runs.draw(three, EN, view)) - 2
-    assert values[NAMES.index("table") - 2]["keys"] == drawn(three, q="lora")["table"]["keys"]
-    assert len(runs.toggle_pin(three, EN, view)) == len(values) + 1
+    moved = runs.move(three, EN, {"q": "lora", "run": "first"}, run="third", sort=None)
+    assert moved["view"] == {"q": "lora", "run": "third"}
+    assert moved.keys() - {"view"} == runs.draw(three, EN, moved["view"]).keys() - {"search", "sort"}
+    assert moved["table"]["keys"] == drawn(three, q="lora")["table"]["keys"]
+    assert runs.toggle_pin(three, EN, moved["view"]).keys() == moved.keys()
 
 
 def test_a_score_comes_with_interval_and_n(three: Workspace) -> None:
@@ -119,8 +116,7 @@ def test_a_score_comes_with_interval_and_n(three: Workspace) -> None:
 
 def test_a_pinned_baseline_gets_differences_and_claims_none_that_was_not_tested(three: Workspace) -> None:
     write_json(three.runs / "third" / "score.json", {"val": SCORE})
-    view, *_ = runs.toggle_pin(three, EN, {"run": "second"})
-    assert view == {"run": "second"}
+    assert runs.toggle_pin(three, EN, {"run": "second"})["view"] == {"run": "second"}
     assert pinned(three.runs) == "second"
     page = drawn(three, run="third")
     rows = dict(zip(page["table"]["keys"], page["table"]["rows"]))
@@ -182,7 +178,7 @@ def test_half_characters_and_endless_texts_can_be_sent_to_a_browser(workspace: W
         assert told.encode("utf-8")
         assert len(told) < 300_000
     for kind in ("csv", "json"):
-        assert Path(runs.download(workspace, EN, kind, {})[0]).read_text(encoding="utf-8-sig")
+        assert Path(runs.download(workspace, EN, kind, {})["file"]).read_text(encoding="utf-8-sig")
 
 
 def test_an_active_job_is_the_status_and_keeps_the_timer_on(three: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,13 +189,13 @@ def test_an_active_job_is_the_status_and_keeps_the_timer_on(three: Workspace, mo
     assert status_text(KO, row, Job("1", "predict", "first", (), 0.0, "queued")) == "대기 중 (예측 중)"
     assert status_text(KO, row, Job("1", "demo", "first", (), 0.0, "running", progress=progress)) == "데모 실행 중, 34%"
     assert not drawn(three)["timer"].active
-    monkeypatch.setattr(type(three.jobs), "list", lambda self: [job])
+    monkeypatch.setattr(type(three.jobs), "list", lambda _: [job])
     page = drawn(three, run="first")
     assert page["timer"].active
     assert ["Status", "training, 34%"] in page["facts"]["rows"]
     ticked = runs.tick(three, EN, {"run": "first"})
-    assert ticked[0] == page["table"]
-    assert ticked[2] == page["facts"]
+    assert ticked["table"] == page["table"]
+    assert ticked["facts"] == page["facts"]
 
 
 def test_a_job_s_ill_end_is_told_until_the_run_s_files_or_another_job_are_newer(
@@ -214,7 +210,7 @@ def test_a_job_s_ill_end_is_told_until_the_run_s_files_or_another_job_are_newer(
     assert status_text(KO, row, job) == "일부 학습됨 · 학습 중지됨"
     now = time.time()
     jobs = [Job("1", "train", "first", (), now, "failed", ended=now)]
-    monkeypatch.setattr(type(three.jobs), "list", lambda self: jobs)
+    monkeypatch.setattr(type(three.jobs), "list", lambda _: jobs)
     page = drawn(three, run="first")
     assert any("Training failed" in text for text in texts(page["table"]))
     assert any("Training failed" in text for text in texts(page["facts"]))
@@ -226,7 +222,8 @@ def test_a_job_s_ill_end_is_told_until_the_run_s_files_or_another_job_are_newer(
 def test_a_run_that_goes_while_it_is_shown_is_no_error(three: Workspace) -> None:
     (three.runs / "first" / "config.json").unlink()
     assert not drawn(three, run="first")["details"].visible
-    assert runs.tick(three, EN, {"run": "first"})[2:] == [{}, ""]
+    ticked = runs.tick(three, EN, {"run": "first"})
+    assert (ticked["facts"], ticked["log"]) == ({}, "")
 
 
 def test_the_table_is_saved_as_data_and_for_a_spreadsheet(
@@ -236,25 +233,24 @@ def test_the_table_is_saved_as_data_and_for_a_spreadsheet(
     (tmp_path / "files").mkdir()
     made(three.runs / "=cmd|calc", dataset=DATASET | {"source": "-1+1"})
     view = {"sort": "name"}
-    (plain,) = runs.download(three, EN, "json", view)
+    plain = runs.download(three, EN, "json", view)["file"]
     rows = json.loads(Path(plain).read_text(encoding="utf-8"))
     assert [row["run"] for row in rows] == ["=cmd|calc", "first", "second", "third"]
     assert rows[2]["validation_value"] == 0.5
-    (sheet,) = runs.download(three, EN, "csv", view)
+    sheet = runs.download(three, EN, "csv", view)["file"]
     data = Path(sheet).read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
     cells = list(csv.DictReader(data.decode("utf-8-sig").splitlines()))
     assert (cells[0]["run"], cells[0]["data"]) == ("'=cmd|calc", "'-1+1")
     assert cells[2]["validation_low"] == "0.4"
-    (empty,) = runs.download(three, EN, "csv", {"q": "nothing like it"})
+    empty = runs.download(three, EN, "csv", {"q": "nothing like it"})["file"]
     assert Path(empty).read_bytes() == b"\xef\xbb\xbf\r\n"
 
 
 def test_details_of_a_bare_run(workspace: Workspace) -> None:
     run = made(workspace.runs / "bare")
     row = read_rows(workspace.runs)[0]
-    values = details(workspace, KO, row, [row], "", None)
-    shown = dict(zip(Details.__dataclass_fields__, values))
+    shown = draw_details(workspace, KO, row, [row], "", None)
     assert shown["card"] == KO("runs.no_card")
     assert shown["log"] == ""
     assert [link["view"]["run"] for link in shown["links"]["links"]] == ["bare"] * 4

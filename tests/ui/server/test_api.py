@@ -185,7 +185,7 @@ def test_below_the_tools_there_is_no_page_and_no_upload(server: Server) -> None:
 
 
 def test_mcp_without_its_package_is_a_sentence(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tools.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(InputError, match=r"--mcp needs the package `mcp`"):
         tools.mount_tools(FastAPI(), workspace)
 

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from tests.support.browser import free_port
+from ui.components.parts import Drawn, Parts
 from ui.components.wiring import Wiring
 from ui.components.words import Words
 from ui.server.blocks import PageBlocks
@@ -29,35 +30,35 @@ from vqa_core.files import InputError
 CANARY = "canary-2d9e-/etc/secret"
 
 
-def fails(*_: Any) -> list[str]:
+def fails(*_: Any) -> Drawn:
     raise RuntimeError(CANARY)
 
 
-def fails_midway(*_: Any) -> Iterator[list[str]]:
-    yield ["first"]
+def fails_midway(*_: Any) -> Iterator[Drawn]:
+    yield {"out": "first"}
     raise RuntimeError(CANARY)
 
 
-def refuses(*_: Any) -> list[str]:
+def refuses(*_: Any) -> Drawn:
     raise InputError("there is no run 'x' in runs.")
 
 
-def answers_nonsense(*_: Any) -> list[Any]:
-    return [object()]
+def answers_nonsense(*_: Any) -> Drawn:
+    return {"whole": object()}
 
 
-def echoes(value: Any, *_: Any) -> list[str]:
-    return [str(value)]
+def echoes(value: Any, *_: Any) -> Drawn:
+    return {"out": str(value)}
 
 
 class Service:
     """A page of five fields in Korean, served from a thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         t = Words("ko")
         wire = Wiring(t)
         with PageBlocks(t, analytics_enabled=False) as blocks:
-            text, out = gr.Textbox(max_length=10), gr.Textbox()
+            text, out = gr.Textbox(max_length=10), Parts(out=gr.Textbox())
             fields = {
                 "text": text,
                 "image": gr.Image(type="filepath", image_mode=None),
@@ -66,13 +67,13 @@ class Service:
                 "number": gr.Number(),
                 "file": gr.File(),
             }
-            whole = gr.Image()
+            whole = Parts(whole=gr.Image())
             handlers = {"fails": fails, "fails_midway": fails_midway, "refuses": refuses}
             for name, handler in handlers.items():
-                wire(gr.Button(name).click, handler, [text], [out])
-            wire(gr.Button("nonsense").click, answers_nonsense, [text], [whole])
+                wire(gr.Button(name).click, handler, [text], out)
+            wire(gr.Button("nonsense").click, answers_nonsense, [text], whole)
             for field in fields.values():
-                wire(field.change, echoes, [field], [out])
+                wire(field.change, echoes, [field], out)
         blocks.queue(api_open=False)
         self.numbers = {name: number for number, name in enumerate([*handlers, "nonsense", *fields])}
         app = gr.mount_gradio_app(FastAPI(), blocks, "/", show_error=False, ssr_mode=False, max_file_size="30mb")
@@ -115,7 +116,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("uploads")
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    service = Service(folder)
+    service = Service()
     yield service
     service.server.should_exit = True
     if before is None:

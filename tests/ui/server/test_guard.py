@@ -21,7 +21,7 @@ from vqa_core import ROOT
 Reply = tuple[int, dict[str, str]]
 
 
-async def answers(scope: Any, receive: Any, send: Any) -> None:
+async def answers(_scope: Any, _receive: Any, send: Any) -> None:
     """What the guard stands before: says yes to everything and, as Gradio does, shares with any origin."""
     await send(
         {
@@ -193,6 +193,7 @@ def test_six_hundred_guesses_are_not_looked_at_and_cost_no_memory() -> None:
     assert len(guard.door._wrong) == ADDRESSES
 
 
+@pytest.mark.slow
 def test_a_guesser_who_names_another_address_each_time_is_one_guesser(tmp_path: Path, serve: Serve) -> None:
     server = serve(tmp_path / "runs", tmp_path / "data", env={"VQA_AUTH": "me:right"})
     statuses = []
@@ -205,7 +206,7 @@ def test_a_guesser_who_names_another_address_each_time_is_one_guesser(tmp_path: 
     assert statuses == [401] * WRONG_A_MINUTE + [429] * 5
 
 
-def test_the_address_of_an_ipv6_host_is_one_that_a_browser_can_open(tmp_path: Path) -> None:
+def test_the_address_of_an_ipv6_host_is_one_that_a_browser_can_open() -> None:
     probe = "import app; print(app._address('::1', 7860), app._address('localhost', 7860))"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.stdout.split() == ["http://[::1]:7860", "http://localhost:7860"], done.stderr
@@ -246,6 +247,7 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_sigterm_ends_the_page_as_ctrl_c_does(by: signal.Signals, tmp_path: Path, serve: Serve) -> None:
     server = serve(tmp_path / "runs", tmp_path / "data")
@@ -256,6 +258,7 @@ def test_sigterm_ends_the_page_as_ctrl_c_does(by: signal.Signals, tmp_path: Path
     assert not [path for path in uploads.iterdir() if path.is_dir()], "its uploads went with it"
 
 
+@pytest.mark.slow
 def test_the_password_reaches_no_child(tmp_path: Path, serve: Serve) -> None:
     server = serve(tmp_path / "runs", tmp_path / "data", env={"VQA_AUTH": "me:right"})
     assert server.answers()

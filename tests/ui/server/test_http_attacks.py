@@ -13,6 +13,8 @@ from tests.support import CORPUS
 from tests.support.browser import Server
 from tests.support.workspaces import easy_workspace
 
+pytestmark = pytest.mark.slow
+
 TRAVERSAL = CORPUS / "traversal.txt"
 CANARY = "canary-7c1f-must-not-be-seen"
 REFUSED = {400, 403, 404, 405, 413, 414, 415, 422}

@@ -111,7 +111,7 @@ def send(limit: UploadLimit, length: str | None, path: str = "/gradio_api/upload
 def test_the_route_refuses_in_the_reader_s_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "QUOTA", 1000)
 
-    async def yes(scope: Any, receive: Any, send: Any) -> None:
+    async def yes(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"kept"})
 
@@ -130,7 +130,7 @@ def test_uploads_under_way_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(uploads, "QUOTA", 1000)
     statuses = []
 
-    async def second(scope: Any, receive: Any, send: Any) -> None:
+    async def second(scope: Any, receive: Any, _send: Any) -> None:
         async def note(message: dict[str, Any]) -> None:
             statuses.append(message.get("status"))
 

@@ -12,23 +12,25 @@ import pytest
 
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_competition, tiny_parts
 from ui.components.form import Form
-from ui.components.parts import Page
+from ui.components.parts import Drawn
+from ui.components.tab import Page
 from ui.components.wiring import Wiring
 from ui.components.words import Words
-from ui.jobs.jobs import Job
 from ui.train import tab as train
 from ui.train import watch as train_watch
-from ui.train.curves import DRAWN, drawn, interval, read_curves, thinned
+from ui.train.choices import list_runs_to_show
+from ui.train.curves import DRAWN, draw_curves, interval, read_curves, thin
+from ui.train.layout import draw_form
 from ui.train.plan import (
     QUICK_DEMO,
-    checked_name,
-    default_name,
-    free_name,
-    presets,
-    sources,
+    check_name,
+    find_free_name,
+    list_presets,
+    list_sources,
+    make_default_name,
     start_quick_demo,
 )
-from ui.train.wish import DEFAULTS, about_preset, draw_plan, fill, loaded, saved_config, start_wish
+from ui.train.wish import DEFAULTS, Values, about_preset, draw_plan, load_config, save_config, show_preset, start_wish
 from ui.workspace.workspace import Workspace
 from vqa_core import machine
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config
@@ -56,7 +58,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
 @pytest.fixture(scope="module")
 def form() -> Form:
     with gr.Blocks(analytics_enabled=False):
-        return train._form(T)
+        return draw_form(T)
 
 
 def wait(done: Any, seconds: float = 240.0) -> None:
@@ -68,7 +70,7 @@ def wait(done: Any, seconds: float = 240.0) -> None:
 
 def toy(workspace: Workspace) -> str:
     """The key of the data `toy`."""
-    return next(key for key, source in sources(workspace).items() if source.name == "toy")
+    return next(key for key, source in list_sources(workspace).items() if source.name == "toy")
 
 
 def wish(
@@ -80,19 +82,22 @@ def wish(
     name: str = "a",
     way: str = "",
     **train: Any,
-) -> list[Any]:
+) -> Values:
     """What the form sends."""
     sections = {
         "data": DataSettings(val_fraction=train.pop("val_fraction", 0.05)),
         "model": ModelSettings(),
         "train": TrainSettings(**train),
     }
-    return [data or toy(workspace), preset, name, way, *form.shown(sections)]
+    return head(data or toy(workspace), preset, name, way) | form.show(sections)
 
 
-def plan(workspace: Workspace, form: Form, values: list[Any], t: Words = T) -> dict[str, Any]:
-    names = ("figures", "there", "ways", "other", "command", "go")
-    return dict(zip(names, draw_plan(workspace, t, form, values), strict=True))
+def head(data: str, preset: str, name: str, way: str = "") -> Drawn:
+    return {"view": {}, "data": data, "preset": preset, "name": name, "way": way}
+
+
+def plan(workspace: Workspace, form: Form, values: Values, t: Words = T) -> Drawn:
+    return draw_plan(workspace, t, form, values)
 
 
 def prepared(workspace: Workspace, name: str = "a", val_fraction: float = 0.05) -> RunDir:
@@ -114,45 +119,44 @@ def test_the_tab_is_built_in_both_languages(workspace: Workspace) -> None:
         with gr.Blocks(analytics_enabled=False):
             tab = train.build(Page(workspace, t, Wiring(t)))
             for view in ({}, {"run": "../../etc"}, {"run": "가", "preset": "nonsense"}, {"preset": "demo"}):
-                assert len(tab.show(view)) == len(tab.outputs)
+                assert tab.parts.checked(tab.show(view))
 
 
 def test_the_command_prepares_and_trains_with_what_differs_from_the_preset(workspace: Workspace, form: Form) -> None:
-    values = fill(workspace, T, form, [toy(workspace), "demo", "가-1", ""])[1 : 1 + len(form.components)]
+    wanted = head(toy(workspace), "demo", "가-1")
+    values = show_preset(workspace, form, wanted)
     sections = form.read(values)
-    assert sections["train"] == TrainSettings(**read_config(presets()["demo"])["train"])
-    drawn = plan(workspace, form, [toy(workspace), "demo", "가-1", "", *values])
+    assert sections["train"] == TrainSettings(**read_config(list_presets()["demo"])["train"])
+    drawn = plan(workspace, form, wanted | values)
     config = shlex.split(drawn["command"].splitlines()[1])
     assert drawn["command"].splitlines()[0] == "python -m train.prepare --data data/toy --run 'runs/가-1' && \\"
     assert config[:5] == ["python", "-m", "train.finetune", "--run", "runs/가-1"]
     assert config[5] == "--config"
-    assert Path(config[6]).samefile(presets()["demo"])
+    assert Path(config[6]).samefile(list_presets()["demo"])
     assert config[7:] == []
 
     sections["train"] = TrainSettings(**sections["train"].to_dict() | {"lora_rank": 4, "gradient_checkpointing": True})
     sections["data"] = DataSettings(val_fraction=0.2)
-    drawn = plan(workspace, form, [toy(workspace), "demo", "가-1", "", *form.shown(sections)])
+    drawn = plan(workspace, form, wanted | form.show(sections))
     assert "--val-fraction 0.2 &&" in drawn["command"]
     assert drawn["command"].endswith("demo.json --lora-rank 4 --gradient-checkpointing")
-    assert drawn["go"].interactive
+    assert drawn["start"].interactive
 
 
 def test_only_what_is_missing_is_started(workspace: Workspace, form: Form) -> None:
     prepared(workspace)
     drawn = plan(workspace, form, wish(workspace, form, lora_rank=2))
     assert drawn["command"] == "python -m train.finetune --run runs/a --lora-rank 2"
-    assert drawn["there"]["title"].startswith("a is already prepared with this data (")
+    assert drawn["there"]["title"].startswith("a is prepared with this data (")
 
 
 def test_a_trained_run_is_never_written_over_unasked(workspace: Workspace, form: Form) -> None:
     trained(workspace)
     drawn = plan(workspace, form, wish(workspace, form))
-    assert drawn["there"]["title"] == (
-        "a exists. It was trained with this data (data/toy); its latest checkpoint is at step 3."
-    )
-    assert [value for _, value in drawn["ways"].choices] == ["resume", "restart"]
-    assert (drawn["command"], drawn["go"].interactive) == ("", False)
-    assert drawn["other"].value == "Use the name a-2"
+    assert drawn["there"]["title"] == "a exists: it was trained with this data (data/toy), newest checkpoint at step 3."
+    assert [value for _, value in drawn["way"].choices] == ["resume", "restart"]
+    assert (drawn["command"], drawn["start"].interactive) == ("", False)
+    assert drawn["other_name"].value == "Use the name a-2"
     with pytest.raises(InputError, match="use another name such as a-2"):
         start_wish(workspace, T, form, wish(workspace, form))
     assert not workspace.jobs.list()
@@ -163,32 +167,27 @@ def test_a_trained_run_is_never_written_over_unasked(workspace: Workspace, form:
     assert again["command"] == "python -m train.finetune --run runs/a --lora-rank 2 --restart"
 
 
-def test_a_finished_run_offers_no_resuming(workspace: Workspace, form: Form) -> None:
-    trained(workspace, step=9, steps=9)
-    assert [value for _, value in plan(workspace, form, wish(workspace, form))["ways"].choices] == ["restart"]
-
-
 def test_a_model_without_checkpoints_is_not_written_over_either(workspace: Workspace, form: Form) -> None:
     prepared(workspace).model.mkdir()
     drawn = plan(workspace, form, wish(workspace, form))
     assert (
         drawn["there"]["title"]
-        == "a exists. It holds a model for this data (data/toy), and no checkpoint to resume from."
+        == "a exists: it holds a model for this data (data/toy), and no checkpoint to resume from."
     )
-    assert ([value for _, value in drawn["ways"].choices], drawn["command"]) == (["restart"], "")
+    assert ([value for _, value in drawn["way"].choices], drawn["command"]) == (["restart"], "")
 
 
 def test_other_data_are_put_under_an_untrained_run_only_when_asked(workspace: Workspace, form: Form) -> None:
     run = prepared(workspace, val_fraction=0.3)
     drawn = plan(workspace, form, wish(workspace, form))
     assert "other data or another split (data/toy)" in drawn["there"]["title"]
-    assert [value for _, value in drawn["ways"].choices] == ["anew"]
+    assert [value for _, value in drawn["way"].choices] == ["anew"]
     assert drawn["command"] == ""
     assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
     run.model.mkdir()
     drawn = plan(workspace, form, wish(workspace, form, way="anew"))
     assert drawn["there"]["title"].endswith("Choose another name.")
-    assert (drawn["ways"].choices, drawn["command"]) == ([], "")
+    assert (drawn["way"].choices, drawn["command"]) == ([], "")
 
 
 def test_a_folder_with_files_that_are_no_runs_is_not_free(workspace: Workspace, form: Form) -> None:
@@ -197,82 +196,68 @@ def test_a_folder_with_files_that_are_no_runs_is_not_free(workspace: Workspace, 
     assert plan(workspace, form, wish(workspace, form))["there"] == {}, "an empty folder is"
     (run.root / "notes.txt").write_text("mine", encoding="utf-8")
     drawn = plan(workspace, form, wish(workspace, form))
-    assert "files that no run has written" in drawn["there"]["title"]
-    assert ([way for _, way in drawn["ways"].choices], drawn["command"]) == (["anew"], "")
+    assert "files that are not a run's" in drawn["there"]["title"]
+    assert ([way for _, way in drawn["way"].choices], drawn["command"]) == (["anew"], "")
     assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
     write_json_lines(run.predictions("test"), [{}])
     assert plan(workspace, form, wish(workspace, form, way="anew"))["there"]["title"].endswith("Choose another name.")
 
 
-def test_data_that_changed_in_place_are_other_data(workspace: Workspace, form: Form) -> None:
-    prepared(workspace)
-    table = workspace.data / "toy" / "train.csv"
-    table.touch()
-    assert plan(workspace, form, wish(workspace, form))["there"]["title"].startswith(
-        "a is already prepared with this data"
-    )
-    table.write_bytes(table.read_bytes().rstrip().rpartition(b"\n")[0] + b"\n")
-    drawn = plan(workspace, form, wish(workspace, form))
-    assert "the data has changed since" in drawn["there"]["title"]
-    assert [way for _, way in drawn["ways"].choices] == ["anew"]
-
-
 def test_a_run_that_was_deleted_is_not_offered_and_the_quick_demo_is(workspace: Workspace) -> None:
     job = workspace.jobs.start("train", "gone", [("-c", "raise SystemExit(1)")])
-    assert ("gone", "gone") in train.run_choices(workspace, T, {}) or not workspace.jobs.get(job.id).active
+    assert ("gone", "gone") in list_runs_to_show(workspace, T, {}) or not workspace.jobs.get(job.id).active
     wait(lambda: not workspace.jobs.active())
-    assert train.run_choices(workspace, T, {}) == [("New run", "")]
-    assert ("gone", "gone") in train.run_choices(workspace, T, {"run": "gone"}), "it shows why it was not made"
+    assert list_runs_to_show(workspace, T, {}) == [("New run", "")]
+    assert ("gone", "gone") in list_runs_to_show(workspace, T, {"run": "gone"}), "it shows why it was not made"
     workspace.jobs.start("train", "gone", [("-c", "")])
     wait(lambda: not workspace.jobs.active())
-    assert train.run_choices(workspace, T, {"run": "gone"}) == [("New run", "")]
+    assert list_runs_to_show(workspace, T, {"run": "gone"}) == [("New run", "")]
     drawn = train.draw_head(workspace, T, {"run": "gone"})
-    assert drawn[1]["title"].startswith("There is no run")
-    assert drawn[2].visible
-    assert drawn[3].visible
+    assert drawn["lost"]["title"].startswith("There is no run")
+    assert drawn["new"].visible
+    assert drawn["empty"].visible
     prepared(workspace)  # not trained
-    assert train.draw_head(workspace, T, {})[3].visible
-    write_json(RunDir(workspace.runs / "a").model / "vqa.json", {})
-    assert not train.draw_head(workspace, T, {})[3].visible
+    assert train.draw_head(workspace, T, {})["empty"].visible
+    model = RunDir(workspace.runs / "a").model
+    write_json(model / "vqa.json", {})
+    (model / "trained.safetensors").touch()
+    assert not train.draw_head(workspace, T, {})["empty"].visible
 
 
 def test_a_run_that_a_job_works_on_is_left_alone(workspace: Workspace, form: Form) -> None:
     workspace.jobs.start("train", "a", [("-c", "import time; time.sleep(60)")])
     drawn = plan(workspace, form, wish(workspace, form))
-    assert drawn["there"]["title"].startswith("A job is running on a.")
-    with pytest.raises(InputError, match="A job is already running on a"):
+    assert drawn["there"]["title"].startswith("A job is working on a now")
+    with pytest.raises(InputError, match="A job is working on a already"):
         start_wish(workspace, T, form, wish(workspace, form))
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "/etc", ".page", "-x", "a b", "a\n", "a\0", "", "<b>", "x" * 65])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="can't be the name of a run"):
-        checked_name(T, name)
+    with pytest.raises(InputError, match="A run can't be called"):
+        check_name(T, name)
 
 
 @pytest.mark.parametrize("name", ["a", "가나다-2", "1.5_b", "x" * 64])
 def test_letters_of_any_script_make_a_name(name: str) -> None:
-    assert checked_name(T, name) == name
+    assert check_name(T, name) == name
 
 
 def test_a_free_name_is_nobodys(workspace: Workspace) -> None:
-    assert free_name(workspace, "a") == "a"
+    assert find_free_name(workspace, "a") == "a"
     (workspace.runs / "a").mkdir(parents=True)
     (workspace.runs / "a-2").mkdir()
-    assert free_name(workspace, "a") == free_name(workspace, "a-2") == "a-3"
-    assert default_name(workspace, "내 data/<b>", "demo") == "내-data-b-demo"
+    assert find_free_name(workspace, "a") == find_free_name(workspace, "a-2") == "a-3"
+    assert make_default_name(workspace, "내 data/<b>", "demo") == "내-data-b-demo"
 
 
 def test_a_wrong_value_is_a_sentence_in_place_and_nothing_can_start(workspace: Workspace, form: Form) -> None:
     for values in (wish(workspace, form, name="a/b"), wish(workspace, form, data="gone")):
         drawn = plan(workspace, form, values)
         assert drawn["there"]["mark"] == "wrong"
-        assert (drawn["command"], drawn["go"].interactive) == ("", False)
-    values = wish(workspace, form)
-    values[4:] = [
-        -1 if component.elem_id == "train-epochs" else value for component, value in zip(form.components, values[4:])
-    ]
-    assert "“Epochs” is -1.0; it must be at least 0." in plan(workspace, form, values)["there"]["title"]
+        assert (drawn["command"], drawn["start"].interactive) == ("", False)
+    values = {**wish(workspace, form), "train.epochs": -1}
+    assert "“Epochs” is -1.0; the least allowed is 0." in plan(workspace, form, values)["there"]["title"]
 
 
 def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> None:
@@ -280,23 +265,19 @@ def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> No
     assert rows["Steps"][0].startswith("about 1 (")
     assert "training questions about 13 images" in rows["Steps"][1]
     assert "GB" in rows["Memory"][0]
-    assert "157 M parameters, 554 k trainable" in rows["Memory"][1]
+    assert "157 M parameters, 554 k trained" in rows["Memory"][1]
     assert " to " in rows["Time"][0]
     assert "this machine multiplies matrices at " in rows["Time"][1]
     assert "20% to 100%" in rows["Time"][1]
     rows = {row[0]: row[1:] for row in plan(workspace, form, wish(workspace, form, data="easy-vqa"))["figures"]["rows"]}
-    assert rows["Steps"][1].startswith("Batches planned for 36,"), "of the package, before it is written"
+    assert rows["Steps"][1].startswith("The plan of batches for 36,"), "of the package, before it is written"
 
 
 @pytest.mark.parametrize(
     ("gpu", "known", "basis"),
     [
-        ("NVIDIA H200", True, "the datasheet of NVIDIA H200 says 989 TFLOP/s"),
-        (
-            "NVIDIA RTX A4000",
-            False,
-            "No run here has trained such a model yet; the time appears after the first steps.",
-        ),
+        ("NVIDIA H200", True, "NVIDIA H200 multiplies at 989 TFLOP/s by its datasheet"),
+        ("NVIDIA RTX A4000", False, "No run here trained such a model yet: the time shows after the first steps."),
     ],
 )
 def test_the_time_on_a_gpu_is_reckoned_where_its_speed_is_known(
@@ -311,11 +292,9 @@ def test_the_time_on_a_gpu_is_reckoned_where_its_speed_is_known(
 def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(
     workspace: Workspace, form: Form
 ) -> None:
-    values = wish(workspace, form)
-    at = 4 + [part.elem_id for part in form.components].index("train-question-column")
-    values[at] = "text"
+    values = {**wish(workspace, form), "data.question_column": "text"}
     drawn = plan(workspace, form, values, KO)
-    assert (drawn["command"], drawn["go"].interactive) == ("", False)
+    assert (drawn["command"], drawn["start"].interactive) == ("", False)
     title = drawn["there"]["title"]
     assert "'text'" in title
     assert "열" in title
@@ -325,10 +304,10 @@ def test_data_without_the_columns_named_are_not_started_on_and_korean_says_why(
     assert not workspace.jobs.list()
 
 
-def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form, tmp_path: Path) -> None:
-    values = wish(workspace, form, lora_rank=3, lora_targets=("q_proj",), learning_rate=1e-5)[4:]
-    file = saved_config(form, "a", values)
-    assert loaded(T, form, file) == values
+def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form) -> None:
+    values = wish(workspace, form, lora_rank=3, lora_targets=("q_proj",), learning_rate=1e-5)
+    file = save_config(form, "a", values)
+    assert load_config(T, form, file) == {name: values[name] for name in form.parts}
     settings = TrainSettings(**read_config(Path(file))["train"])
     assert (settings.lora_targets, settings.learning_rate) == (("q_proj",), 1e-5)
 
@@ -338,13 +317,13 @@ def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form, tmp
     [
         ('{"train": {"lerning_rate": 1}}', "no setting 'lerning_rate'. Did you mean 'learning_rate'"),
         ('{"trian": {}}', "odd.json: 'trian' is not a section"),
-        ('{"train": {"epochs": NaN}}', "must be a number"),
+        ('{"train": {"epochs": NaN}}', "takes a number"),
         ('{"train": {"epochs": "<b>"}}', "takes float, not '<b>'"),
         ("{", "odd.json is not valid JSON"),
-        ("[" * 100_000, "odd.json is too deeply nested"),
+        ("[" * 100_000, "odd.json is nested too deeply"),
         (
             '{"train": {"trust_remote_code": ["some/model"]}}',
-            "odd.json sets --trust-remote-code, which lets a model run its own Python code",
+            "odd.json sets --trust-remote-code, which the page does not",
         ),
     ],
 )
@@ -354,22 +333,22 @@ def test_a_file_that_is_no_config_is_a_sentence_without_the_servers_paths(
     file = tmp_path / "odd.json"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(InputError) as error:
-        loaded(T, form, str(file))
+        load_config(T, form, str(file))
     assert says in str(error.value)
     assert str(tmp_path) not in str(error.value)
 
 
 def test_every_preset_says_in_both_languages_what_it_is_for() -> None:
-    for name in (*presets(), DEFAULTS):
+    for name in (*list_presets(), DEFAULTS):
         assert about_preset(T, name)
         assert about_preset(KO, name) not in ("", about_preset(T, name))
     assert about_preset(T, "no_run") == ""
-    assert QUICK_DEMO[0] in presets()
+    assert QUICK_DEMO[0] in list_presets()
 
 
 def test_the_quick_demo_takes_easy_vqa_and_a_free_name(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    monkeypatch.setattr(type(workspace.jobs), "start", lambda self, *args: started.append(args))
+    monkeypatch.setattr(type(workspace.jobs), "start", lambda _, *args: started.append(args))
     (workspace.runs / "quick-demo").mkdir(parents=True)
     assert start_quick_demo(workspace, T) == "quick-demo-2"
     ((kind, run, (preparing, training)),) = started
@@ -378,12 +357,11 @@ def test_the_quick_demo_takes_easy_vqa_and_a_free_name(workspace: Workspace, mon
     assert training[training.index("--max-steps") + 1] == "30"
 
 
-def draw_watch(workspace: Workspace, name: str, known: str = "") -> dict[str, Any]:
-    job: Job | None = train_watch.last_job(workspace, name)
-    names = ("column", "standing", "resume", "onward", "loss", "rate", "accuracy", "stamp", "timer")
-    return dict(zip(names, train_watch.values(workspace, T, name, job, known), strict=True))
+def draw_watch(workspace: Workspace, name: str, known: str = "") -> Drawn:
+    return train_watch.draw_run(workspace, T, name, train_watch.last_job(workspace, name), known)
 
 
+@pytest.mark.slow
 def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     workspace: Workspace, form: Form, tmp_path: Path
 ) -> None:
@@ -392,9 +370,9 @@ def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     settings = TrainSettings(
         **TINY_TRAIN | {"max_steps": 400, "eval_every": 0, "eval_questions": 4, "save_every": 1000}
     )
-    shown = form.shown({"data": DataSettings(val_fraction=0.2), "model": model, "train": settings})
-    name = start_wish(workspace, T, form, [toy(workspace), DEFAULTS, "가", "", *shown])
-    assert train_watch.watched(workspace, {"run": name}) == "가"
+    shown = form.show({"data": DataSettings(val_fraction=0.2), "model": model, "train": settings})
+    name = start_wish(workspace, T, form, head(toy(workspace), DEFAULTS, "가") | shown)
+    assert train_watch.find_watched(workspace, {"run": name}) == "가"
     run = RunDir(workspace.runs / name)
     wait(lambda: read_curves(run).last_step >= 3)
     watch = draw_watch(workspace, name)
@@ -436,17 +414,17 @@ def test_a_run_that_was_trained_in_a_terminal_is_shown_too(workspace: Workspace)
 
 def test_a_prepared_run_is_about_to_be_trained_under_its_name_with_its_data(workspace: Workspace) -> None:
     prepared(workspace)
-    assert train_watch.watched(workspace, {"run": "a"}) == ""
+    assert train_watch.find_watched(workspace, {"run": "a"}) == ""
     drawn = train.draw_head(workspace, T, {"run": "a"})
-    assert drawn[4]["value"] == toy(workspace)
-    assert drawn[6] == "a"
+    assert drawn["data"]["value"] == toy(workspace)
+    assert drawn["name"] == "a"
 
 
 def test_a_run_that_is_not_there_is_said_to_be_missing(workspace: Workspace) -> None:
     drawn = train.draw_head(workspace, T, {"run": "gone", "preset": "../x"})
-    assert drawn[0].value == ""
-    assert drawn[1]["title"].startswith("There is no run “gone”.")
-    assert drawn[3].visible  # nor is there any other: the quick demo is offered
+    assert drawn["run"].value == ""
+    assert drawn["lost"]["title"].startswith("There is no run “gone”.")
+    assert drawn["empty"].visible  # nor is there any other: the quick demo is offered
     with pytest.raises(InputError):
         train_watch.resume(workspace, T, {"run": "../gone"})
 
@@ -455,13 +433,13 @@ def test_thousands_of_points_are_thinned_without_losing_a_spike() -> None:
     points = [(step, 1.0) for step in range(10_000)]
     points[5_003] = (5_003, 99.0)
     points[7_777] = (7_777, -3.0)
-    kept = thinned(points)
+    kept = thin(points)
     assert len(kept) <= DRAWN
     assert (5_003, 99.0) in kept
     assert (7_777, -3.0) in kept
     assert (kept[0], kept[-1]) == (points[0], points[-1])
     assert [step for step, _ in kept] == sorted(step for step, _ in kept)
-    assert thinned(points[:DRAWN]) == points[:DRAWN]
+    assert thin(points[:DRAWN]) == points[:DRAWN]
 
 
 def test_metrics_are_read_as_far_as_they_make_sense(tmp_path: Path) -> None:
@@ -478,11 +456,12 @@ def test_metrics_are_read_as_far_as_they_make_sense(tmp_path: Path) -> None:
     assert curves.loss == ((1, 2.5),)
     assert curves.rate == ((1, 0.001), (2, 0.002))
     assert (curves.accuracy, curves.questions, curves.lost) == (((2, 0.5),), (100,), (2,))
-    loss, _, accuracy = drawn(T, curves, 10)
-    assert "not finite: 1, first at step 2" in loss["note"]
-    assert accuracy["note"].startswith("Best: 50.0% at step 2 (n = 100; 95% interval 40.4% to 59.6%")
+    drawn = draw_curves(T, curves, 10)
+    accuracy = drawn["accuracy"]
+    assert "no finite number: 1, first at step 2" in drawn["loss"]["note"]
+    assert accuracy["note"].startswith("Best 50.0 % at step 2: n = 100, 95 % interval 40.4 % to 59.6 %")
     assert accuracy["y_max"] == 1
-    json.dumps(drawn(T, curves, 10), allow_nan=False)
+    json.dumps(drawn, allow_nan=False)
 
 
 def test_the_interval_of_an_accuracy_is_nearly_that_of_questions_drawn_anew() -> None:

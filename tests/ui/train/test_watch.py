@@ -51,14 +51,14 @@ def test_a_training_in_a_terminal_is_seen_after_a_job_that_failed(workspace: Wor
 
     dated(run.metrics, job.ended)  # the job's own work: it tells how it stands, and one may go on at once
     assert train_watch.last_job(workspace, "a") == job
-    _, standing, resume, *_, timer = train_watch.values(workspace, T, "a", job, "")
-    assert (standing, resume.visible, timer.active) == ({}, True, False)
+    drawn = train_watch.draw_run(workspace, T, "a", job, "")
+    assert (drawn["standing"], drawn["resume"].visible, drawn["timer"].active) == ({}, True, False)
 
     dated(run.metrics, job.ended + 10)  # the command was copied to a terminal
     assert train_watch.last_job(workspace, "a") is None
-    _, standing, resume, *_, timer = train_watch.values(workspace, T, "a", None, "")
-    assert standing["title"] == "a is being trained outside this page"
-    assert (resume.visible, timer.active) == (False, True)
+    drawn = train_watch.draw_run(workspace, T, "a", None, "")
+    assert drawn["standing"]["title"] == "a is being trained outside this page"
+    assert (drawn["resume"].visible, drawn["timer"].active) == (False, True)
     with pytest.raises(InputError, match="being trained outside"):
         train_watch.resume(workspace, T, {"run": "a"})
 

@@ -34,7 +34,7 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 def ready(datasets: Datasets, dataset: Dataset) -> None:
-    wait(lambda: datasets.preprocess(dataset).state is None)
+    wait(lambda: datasets.update_index(dataset).state is None)
 
 
 def job_of(workspace: Workspace, dataset: Dataset) -> IndexJob:
@@ -83,10 +83,10 @@ def test_columns_are_those_typed_else_those_of_the_newest_run(workspace: Workspa
         (folder / name).write_text(text.replace("question", "text", 1), encoding="utf-8")
     datasets = workspace.datasets
     dataset = datasets.open(str(folder))
-    wait(lambda: (datasets.preprocess(dataset).state or IndexState("")).stage == "failed")
-    assert "no column 'question'" in (datasets.preprocess(dataset).state or IndexState("")).error
+    wait(lambda: (datasets.update_index(dataset).state or IndexState("")).stage == "failed")
+    assert "no column 'question'" in (datasets.update_index(dataset).state or IndexState("")).error
     first = read_json(job_of(workspace, dataset).folder / "state.json")
-    datasets.preprocess(dataset)  # what failed is not tried again by looking at it
+    datasets.update_index(dataset)  # what failed is not tried again by looking at it
     assert read_json(job_of(workspace, dataset).folder / "state.json") == first
     dataset = datasets.open(str(folder), ColumnMap(question="text"))
     ready(datasets, dataset)
@@ -104,10 +104,10 @@ def test_data_that_changed_is_read_again_and_shown_as_it_was_meanwhile(workspace
     with pytest.raises(InputError, match="no image 3"):
         datasets.image_path(dataset.key, 3)
     tiny_competition(folder, train_images=5, test_images=1)
-    sight = datasets.preprocess(dataset)
-    assert sight.state is not None
-    assert sight.index is not None
-    assert sight.index.images == 3
+    status = datasets.update_index(dataset)
+    assert status.state is not None
+    assert status.index is not None
+    assert status.index.images == 3
     ready(datasets, dataset)
     assert datasets.index(dataset.key).images == 6
 
@@ -116,7 +116,7 @@ def test_a_killed_build_is_told_and_tried_again_when_asked(workspace: Workspace,
     tiny_competition(workspace.data / "mine", train_images=2, test_images=1)
     datasets = workspace.datasets
     dataset = datasets.all()[0]
-    datasets.preprocess(dataset)
+    datasets.update_index(dataset)
     job = job_of(workspace, dataset)
     wait(lambda: builder(job) > 0)
     assert job.building
@@ -124,9 +124,9 @@ def test_a_killed_build_is_told_and_tried_again_when_asked(workspace: Workspace,
     assert (job.state() or IndexState("")).mark != "another"
     os.kill(builder(job), signal.SIGKILL)
     wait(lambda: not job.building)
-    assert datasets.preprocess(dataset).state == IndexState("failed", mark=(job.state() or IndexState("")).mark)
+    assert datasets.update_index(dataset).state == IndexState("failed", mark=(job.state() or IndexState("")).mark)
     assert not job.index.exists()
-    datasets.preprocess(dataset, again=True)
+    datasets.update_index(dataset, again=True)
     ready(datasets, dataset)
 
 

@@ -27,6 +27,8 @@ from vqa_core.model.vlm import build_vlm
 from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 QUESTION = ["What colour is the shape?"]
 
 

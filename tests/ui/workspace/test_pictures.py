@@ -128,7 +128,7 @@ def test_a_pipe_is_no_picture_and_nobody_waits_for_it(tmp_path: Path, pictures: 
 def test_the_second_look_decodes_nothing(tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     path = photo(tmp_path / "a.png")
     kept = pictures.encoded(path, THUMB)
-    monkeypatch.setattr(module, "open_image", lambda path, **_: pytest.fail("decoded again"))
+    monkeypatch.setattr(module, "open_image", lambda _path, **_: pytest.fail("decoded again"))
     assert pictures.encoded(path, THUMB) == kept
 
 

@@ -1,4 +1,4 @@
-"""GpuBed: the model, the questions and the stopwatch that every step of `eval.benchmark gpu` shares."""
+"""GpuBed: the model, the questions and the stopwatch shared by all steps of `eval.benchmark gpu`."""
 
 import math
 import time
@@ -16,17 +16,16 @@ from vqa_core.benchmarks.random_models import random_vlm
 from vqa_core.benchmarks.report import Table
 from vqa_core.benchmarks.synthetic import make_questions
 from vqa_core.benchmarks.workloads import Questions, shape_of
-from vqa_core.config import PredictSettings
-from vqa_core.inference.engine import Engine
+from vqa_core.inference.decoding import pack_questions
 from vqa_core.model.packing import PackedRow
 from vqa_core.runs.examples import group_by_image
 
-MEAN = 3.4  # questions an image, as in Dacon's test set
+MEAN = 3.4  # questions per image, as in Dacon's test set
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of everything is measured: side of a matrix, tokens of a forward, images of an arm."""
+    """The sizes to measure: side of a matrix, tokens per forward, images per arm."""
 
     matmul: int
     prefill_tokens: tuple[int, ...]
@@ -53,8 +52,8 @@ SCALES = {
 
 
 @dataclass(slots=True)
-class Found:
-    """What a step found: numbers for programs, a table with a header row, and findings, a sentence each."""
+class StepFindings:
+    """The results of a step: numbers for programs, a table with a header row, and findings, one sentence each."""
 
     numbers: dict[str, Any] = field(default_factory=dict)
     table: Table = field(default_factory=list)
@@ -62,7 +61,7 @@ class Found:
 
 
 class GpuBed:
-    """A model of a named shape with random weights made on `device`, and questions made for it in `folder`."""
+    """A model of a named shape with random weights on `device`, and synthetic questions with pictures in `folder`."""
 
     def __init__(
         self, model: str, device: torch.device, dtype: torch.dtype, folder: Path, batch_questions: int
@@ -82,15 +81,14 @@ class GpuBed:
 
     def rows(self, images: int) -> list[PackedRow]:
         """The packed rows of the first images."""
-        engine = Engine(self.vlm, PredictSettings(), self.questions.root)
-        return [engine.row_of(group, None) for group in group_by_image(self.first(images).examples)]
+        return [pack_questions(self.vlm, group, None) for group in group_by_image(self.first(images).examples)]
 
     def noise(self, rows: int, tokens: int) -> Tensor:
-        """(rows, tokens, D) in place of embeddings."""
+        """(rows, tokens, D) random numbers in place of embeddings."""
         return torch.randn(rows, tokens, self.shape.width, device=self.device, dtype=self.vlm.dtype)
 
     def seconds(self, work: Callable[[], object], limit_s: float) -> float:
-        """Median of five times after one that doesn't count; of fewer, once `limit_s` is over."""
+        """The median of five times after a warm-up; of fewer, once `limit_s` is over."""
         times: list[float] = []
         until = time.perf_counter() + limit_s
         for number in range(6):

@@ -1,4 +1,4 @@
-"""`eval.benchmark gpu`: the 7B shape on a CUDA device, all in one run that ends in time, with what it found by then."""
+"""`eval.benchmark gpu`: measure the 7B shape on a CUDA device, in one run that ends on time with what it has."""
 
 import logging
 import signal
@@ -14,7 +14,7 @@ from vqa_core.benchmarks.asking import describe_model
 from vqa_core.benchmarks.devices import describe_device
 from vqa_core.benchmarks.gpu import arms as gpu_arms
 from vqa_core.benchmarks.gpu import parts as gpu_parts
-from vqa_core.benchmarks.gpu.bed import Found, GpuBed
+from vqa_core.benchmarks.gpu.bed import GpuBed, StepFindings
 from vqa_core.benchmarks.machine import describe_machine
 from vqa_core.benchmarks.report import Report
 from vqa_core.benchmarks.settings import GpuBench
@@ -23,8 +23,8 @@ from vqa_core.model.vlm import best_device, resolve_precision
 
 logger = logging.getLogger("vqa")
 
-Step = Callable[[GpuBed, float], Found]
-STEPS: dict[str, tuple[Step, float]] = {  # seconds that each may take of WHOLE_S; making the model has the rest
+Step = Callable[[GpuBed, float], StepFindings]
+STEPS: dict[str, tuple[Step, float]] = {  # seconds of WHOLE_S for each; building the model gets the rest
     "matmul": (gpu_parts.matmul, 5),
     "encode": (gpu_parts.encode, 10),
     "prefill": (gpu_parts.prefill, 50),
@@ -33,15 +33,15 @@ STEPS: dict[str, tuple[Step, float]] = {  # seconds that each may take of WHOLE_
     "answering": (gpu_arms.answering, 150),
     "training": (gpu_arms.training, 80),
 }
-WHOLE_S = 450  # beside loading Python's libraries: eight minutes in all
+WHOLE_S = 450  # plus loading Python's libraries: eight minutes in all
 
 
 class OutOfTime(Exception):
-    """The time that the whole may take is over."""
+    """The time limit is over."""
 
 
 def bench_gpu(settings: GpuBench) -> Iterator[Report]:
-    """Yield the report after each step. A step that fails is reported and the next one begun."""
+    """Yield the report after each step. A step that fails is reported, and the next one starts."""
     device = best_device()
     if settings.model == "7b" and device.type != "cuda":
         raise InputError(
@@ -53,16 +53,16 @@ def bench_gpu(settings: GpuBench) -> Iterator[Report]:
     report = Report("gpu", describe_machine() | describe_device(device, dtype), settings.to_dict())
     with tempfile.TemporaryDirectory(prefix="vqa-bench-") as folder:
         try:
-            with _ending(end):
+            with _time_limit(end):
                 bed = GpuBed(settings.model, device, dtype, Path(folder) / "images", settings.batch_questions)
-            made = time.monotonic() - started
-            report.numbers["model"] = {"name": settings.model, "seconds": made}
-            report.lines.append(f"{describe_model(settings.model, bed.vlm)}; made in {made:.1f} s")
+            seconds_to_build = time.monotonic() - started
+            report.numbers["model"] = {"name": settings.model, "seconds": seconds_to_build}
+            report.lines.append(f"{describe_model(settings.model, bed.vlm)}; made in {seconds_to_build:.1f} s")
             yield report
             for name, (step, seconds) in STEPS.items():
                 logger.info("%s ...", name)
-                with _ending(end):
-                    found = _try(name, step, bed, seconds * 60 * settings.minutes / WHOLE_S)
+                with _time_limit(end):
+                    found = _run_step(name, step, bed, seconds * 60 * settings.minutes / WHOLE_S)
                 report.numbers[name] = found.numbers
                 report.tables += [found.table] if found.table else []
                 report.lines += found.lines
@@ -72,22 +72,22 @@ def bench_gpu(settings: GpuBench) -> Iterator[Report]:
             yield report
 
 
-def _try(name: str, step: Step, bed: GpuBed, limit_s: float) -> Found:
+def _run_step(name: str, step: Step, bed: GpuBed, limit_s: float) -> StepFindings:
     try:
         return step(bed, limit_s)
-    except RuntimeError as error:  # out of memory among them, and work that was not as it should be
+    except RuntimeError as error:  # such as out of memory, or WrongWork
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Found({"failed": message}, lines=[f"{name} failed: {message}"])
+        return StepFindings({"failed": message}, lines=[f"{name} failed: {message}"])
 
 
 @contextmanager
-def _ending(end: float) -> Iterator[None]:
-    """Raise OutOfTime at the time `end`, whatever is being done then; in a main thread, which alone can be told so."""
+def _time_limit(end: float) -> Iterator[None]:
+    """Raise OutOfTime at the time `end`, by a signal; only in the main thread, which alone receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, stop)

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from vqa_core.benchmarks.devices import matmul_rate, peak_memory, reset_peak_memory
-from vqa_core.benchmarks.gpu.bed import Found, GpuBed
+from vqa_core.benchmarks.gpu.bed import GpuBed, StepFindings
 from vqa_core.benchmarks.report import share
 from vqa_core.benchmarks.workloads import workload_of
 from vqa_core.inference.decoding import generate_packed
@@ -15,31 +15,31 @@ from vqa_core.model.packing import shared_prefix_mask
 DECODE_STEPS = 8  # timed together
 
 
-def matmul(bed: GpuBed, limit_s: float) -> Found:
-    """The rate that all other steps are held against."""
+def matmul(bed: GpuBed, limit_s: float) -> StepFindings:
+    """Measure the rate that all other steps are compared with."""
     side = bed.scale.matmul
     bed.matmul_flops = matmul_rate(bed.device, bed.vlm.dtype, side, limit_s)
     line = f"matmul: {bed.matmul_flops / 1e12:.3g} TFLOP/s ({side} x {side})"
-    return Found({"flops": bed.matmul_flops, "side": side}, lines=[line])
+    return StepFindings({"flops": bed.matmul_flops, "side": side}, lines=[line])
 
 
 @torch.inference_mode()
-def encode(bed: GpuBed, limit_s: float) -> Found:
-    """Vision tower and projector on a batch of pictures."""
+def encode(bed: GpuBed, limit_s: float) -> StepFindings:
+    """Time vision tower and projector on a batch of pictures."""
     images, side = min(32, bed.images), bed.vlm.transform.side
     pixels = torch.randn(images, 3, side, side)
     seconds = bed.seconds(lambda: bed.vlm.encode_images(pixels), limit_s)
     rate = images / seconds
     part = rate * bed.shape.encode_flops / bed.matmul_flops
-    return Found(
+    return StepFindings(
         {"images": images, "seconds": seconds, "images_per_second": rate, "share_of_matmul": part},
         lines=[f"encode: {rate:,.0f} images/s, {share(part)} of the matmul rate"],
     )
 
 
-def prefill(bed: GpuBed, limit_s: float) -> Found:
-    """Packed rows through the language model, cache and first tokens included, at several batch sizes."""
-    found = Found({"batches": []}, [["prefill", "tokens", "padding", "ms", "tokens/s", "of matmul rate", "GB"]])
+def prefill(bed: GpuBed, limit_s: float) -> StepFindings:
+    """Time packed rows through the language model, including cache and first tokens, at several batch sizes."""
+    found = StepFindings({"batches": []}, [["prefill", "tokens", "padding", "ms", "tokens/s", "of matmul rate", "GB"]])
     rows = bed.rows(bed.images)
     longest = max(map(len, rows))
     for tokens in bed.scale.prefill_tokens:
@@ -62,8 +62,8 @@ def prefill(bed: GpuBed, limit_s: float) -> Found:
 
 
 @torch.inference_mode()
-def attention(bed: GpuBed, limit_s: float) -> Found:
-    """The same rows through the layers with the mask of packed rows, and as plain causal rows without one."""
+def attention(bed: GpuBed, limit_s: float) -> StepFindings:
+    """Time the same rows through the layers with the mask of packed rows, and as plain causal rows without a mask."""
     rows = bed.rows(max(1, bed.scale.prefill_tokens[1] // 400))
     length = min(map(len, rows))
     segments = torch.tensor([row.segment_ids[:length] for row in rows], device=bed.device)  # (B, T)
@@ -77,12 +77,12 @@ def attention(bed: GpuBed, limit_s: float) -> Found:
         f"attention: packed rows take {masked / plain - 1:+.1%} against plain causal ones of the same size "
         f"({len(rows)} x {length} tokens, {1000 * masked:.1f} and {1000 * plain:.1f} ms)"
     )
-    return Found({"rows": len(rows), "tokens": length, "masked_s": masked, "plain_s": plain}, lines=[line])
+    return StepFindings({"rows": len(rows), "tokens": length, "masked_s": masked, "plain_s": plain}, lines=[line])
 
 
-def decode(bed: GpuBed, limit_s: float) -> Found:
-    """A step of one token for every question, with one cache an image: nine tokens' time less one token's."""
-    found = Found({"batches": []}, [["decode", "questions", "ms a step", "tokens/s", "GB"]])
+def decode(bed: GpuBed, limit_s: float) -> StepFindings:
+    """Time a step of one token per question, with one cache per image: the time of nine tokens less that of one."""
+    found = StepFindings({"batches": []}, [["decode", "questions", "ms per step", "tokens/s", "GB"]])
     for images in bed.scale.decode_images:
         each = limit_s / len(bed.scale.decode_images) / 2
         rows, image_tokens = bed.rows(images), bed.noise(images, bed.vlm.image_tokens)

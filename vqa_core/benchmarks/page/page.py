@@ -1,7 +1,7 @@
-"""`eval.benchmark page`: the page on a dataset of Dacon's size, in a real browser, and its server's memory.
+"""`eval.benchmark page`: measure the page on a dataset of Dacon's size in a real browser, and its server's memory.
 
-The server is `python app.py` as a person starts it, the browser Chromium driven by Playwright. Times are taken in the
-browser, from the click or last key until what it asks for is drawn, the pictures in sight among it.
+The server is `python app.py` as a person starts it; the browser is Chromium, driven by Playwright. Times are taken in
+the browser, from the click or last key until the result is drawn, including the pictures in view.
 """
 
 import logging
@@ -16,7 +16,7 @@ import numpy as np
 
 from vqa_core.benchmarks.machine import describe_machine
 from vqa_core.benchmarks.page.runs import make_runs
-from vqa_core.benchmarks.page.server import FLAGS, PageServer, chromium
+from vqa_core.benchmarks.page.server import FLAGS, PageServer, find_chromium
 from vqa_core.benchmarks.page.visits import TURN, ask, poll, search, time_first_tab, tour, wait_for_index
 from vqa_core.benchmarks.report import Report
 from vqa_core.benchmarks.settings import PageBench
@@ -24,7 +24,7 @@ from vqa_core.benchmarks.synthetic import PAGE_SIZES, make_dacon
 
 logger = logging.getLogger("vqa")
 
-LIMITS = {  # what the figure is -> the most it may be, and how it is written
+LIMITS = {  # figure -> its limit and its unit
     "first tab drawn": (8.0, "s"),
     "next page, p95": (0.5, "s"),
     "search, p95": (0.4, "s"),
@@ -36,8 +36,8 @@ LIMITS = {  # what the figure is -> the most it may be, and how it is written
 
 
 def bench_page(settings: PageBench) -> Iterator[Report]:
-    """Yield the report as it grows. Raises InputError where Playwright or Chromium is missing."""
-    program = chromium()
+    """Yield the report as it grows. Raises InputError if Playwright or Chromium is missing."""
+    program = find_chromium()
     report = Report("page", describe_machine(), settings.to_dict())
     from playwright.sync_api import sync_playwright
 
@@ -63,26 +63,26 @@ def bench_page(settings: PageBench) -> Iterator[Report]:
             logger.info("Visiting every tab ...")
             report.numbers["memory without a model"] = {"explore": server.resident_bytes()} | tour(page, server)
             page.close()
-            yield _told(report, settings)
+            yield _fill(report, settings)
             logger.info("Polling a job from %d tabs for %g minutes ...", settings.tabs, settings.minutes)
             report.numbers["polled"] = poll(browser, server, settings)
-            yield _told(report, settings)
+            yield _fill(report, settings)
         report.numbers["first tab drawn"] = []
         for _ in range(settings.starts):
             with PageServer(folder / "runs", folder / "data") as server:
                 page = new_page()
                 report.numbers["first tab drawn"].append(time_first_tab(page, server))
                 page.close()
-        yield _told(report, settings)
+        yield _fill(report, settings)
         with PageServer(folder / "runs", folder / "data") as server:
             picture = next((folder / "data" / "dacon" / "image" / "test").glob("*.jpg"))
             report.numbers["answers"] = ask(new_page(), server, picture, settings.answers)
         browser.close()
-    yield _told(report, settings)
+    yield _fill(report, settings)
 
 
-def _told(report: Report, settings: PageBench) -> Report:
-    """Tables and lines from the numbers so far."""
+def _fill(report: Report, settings: PageBench) -> Report:
+    """Write the report's tables and lines from its numbers so far."""
     found = report.numbers
     images, questions = (round(sum(size[i] for size in PAGE_SIZES.values()) * settings.share) for i in (1, 0))
     figures = [  # name, measurements, median, figure
@@ -108,7 +108,7 @@ def _told(report: Report, settings: PageBench) -> Report:
     rows = []
     for name, count, median, figure in figures:
         limit, unit = LIMITS[name]
-        cells = [_written(value, unit) for value in (median, figure, limit)]
+        cells = [_format(value, unit) for value in (median, figure, limit)]
         rows.append([name, str(count), *cells, "yes" if figure <= limit else "no"])
     report.tables = [[header, *rows]]
     report.lines = [f"{row[0]}: {row[3]}, {'within' if row[5] == 'yes' else 'beyond'} {row[4]}" for row in rows]
@@ -118,7 +118,7 @@ def _told(report: Report, settings: PageBench) -> Report:
     if "polled" in found:
         polled = found["polled"]
         minutes, rate = polled["seconds"] / 60, polled["requests"] / polled["seconds"]
-        report.lines.append(f"{polled['tabs']} tabs polled for {minutes:g} minutes, {rate:.1f} requests a second")
+        report.lines.append(f"{polled['tabs']} tabs polled for {minutes:g} minutes, {rate:.1f} requests per second")
     if "answers" in found:
         first = found["answers"]["first"]
         report.lines.append(
@@ -131,7 +131,7 @@ def _percentile(values: Sequence[float], percent: float) -> float:
     return float(np.percentile(np.array(values), percent))
 
 
-def _written(value: float, unit: str) -> str:
+def _format(value: float, unit: str) -> str:
     if unit == "MB":
         return f"{value / 1e6:.0f} MB"
     return f"{100 * value:.1f} %" if unit == "%" else f"{value:.2f} s"

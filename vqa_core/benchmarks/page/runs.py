@@ -1,4 +1,4 @@
-"""Two runs of a made-up competition for `eval.benchmark page`, with a tenth held out and its questions answered."""
+"""Make two runs of a synthetic competition for `eval.benchmark page`: a tenth is held out, its questions answered."""
 
 import random
 import shutil
@@ -12,11 +12,11 @@ from vqa_core.runs.predictions import Prediction, PredictionLog
 from vqa_core.runs.run_dir import RunDir
 
 FIRST, SECOND = "first", "second"
-HELD_OUT, RIGHT = 0.1, 0.6  # of the training images; of the answers
+HELD_OUT, RIGHT = 0.1, 0.6  # shares of the training images and of the answers
 
 
 def make_runs(folder: Path, data: Path) -> None:
-    """Write the runs below `folder`. Raises CalledProcessError where `train.prepare` fails."""
+    """Write the runs below `folder`. Raises CalledProcessError if `train.prepare` fails."""
     first, second = folder / FIRST, folder / SECOND
     held_out = ["--val-fraction", str(HELD_OUT)]
     command = [sys.executable, "-m", "train.prepare", "--data", str(data), "--run", str(first), *held_out]
@@ -25,14 +25,14 @@ def make_runs(folder: Path, data: Path) -> None:
     examples = RunDir(first).examples("val")
     for seed, root in enumerate((first, second)):
         with PredictionLog.open(RunDir(root).predictions("val"), meta={"weights": root.name}) as log:
-            log.append(_predictions(examples, seed))
+            log.append(_make_predictions(examples, seed))
 
 
-def _predictions(examples: list[Example], seed: int) -> list[Prediction]:
-    """A right answer to a share of the questions, that of any other question to the rest."""
+def _make_predictions(examples: list[Example], seed: int) -> list[Prediction]:
+    """The right answer to a share RIGHT of the questions, and a random question's answer to the rest."""
     draw = random.Random(seed)
-    made = []
+    predictions = []
     for example in examples:
-        given = str((example if draw.random() < RIGHT else draw.choice(examples)).answer)
-        made.append(Prediction(example.question_id, given, given, round(draw.uniform(0.3, 1), 6)))
-    return made
+        answer = str((example if draw.random() < RIGHT else draw.choice(examples)).answer)
+        predictions.append(Prediction(example.question_id, answer, answer, round(draw.uniform(0.3, 1), 6)))
+    return predictions

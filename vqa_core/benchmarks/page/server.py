@@ -1,4 +1,4 @@
-"""What `eval.benchmark page` starts: `python app.py` as a person starts it, and Chromium."""
+"""Start the processes of `eval.benchmark page`: `python app.py`, as a person starts it, and Chromium."""
 
 import os
 import re
@@ -24,20 +24,20 @@ FLAGS = (
 )
 
 
-def chromium() -> str:
-    """The browser's program. Raises InputError where Playwright or Chromium is missing."""
+def find_chromium() -> str:
+    """The path of the browser. Raises InputError if Playwright or Chromium is missing."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("VQA_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    program = os.environ.get("VQA_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     try:
         import playwright  # noqa: F401
     except ImportError:
-        found = None
-    if not found:
+        program = None
+    if not program:
         raise InputError(
             "The page is measured in Chromium, driven by Playwright, and one of them is missing. Install them with "
             "`pip install playwright` and `apt-get install chromium`, or name the program in VQA_CHROMIUM."
         )
-    return found
+    return program
 
 
 class PageServer:
@@ -59,7 +59,7 @@ class PageServer:
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() - self.started > START_S:
                 self.process.kill()
-                raise RuntimeError("app.py does not start; its own messages stand above")
+                raise RuntimeError("app.py does not start; its messages are above")
             time.sleep(0.05)
         return self
 
@@ -80,7 +80,7 @@ class PageServer:
         return True
 
     def resident_bytes(self) -> int:
-        """Memory of the server's process; 0 where the system has no /proc."""
+        """Resident memory of the server's process; 0 on a system without /proc."""
         status = Path(f"/proc/{self.process.pid}/status")
-        found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text(encoding="utf-8")) if status.is_file() else None
-        return int(found[1]) * 1024 if found else 0
+        match = re.search(r"VmRSS:\s+(\d+) kB", status.read_text(encoding="utf-8")) if status.is_file() else None
+        return int(match[1]) * 1024 if match else 0

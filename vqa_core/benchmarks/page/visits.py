@@ -1,4 +1,4 @@
-"""What `eval.benchmark page` does in the browser and what it measures meanwhile."""
+"""The visits of `eval.benchmark page` in the browser, and their measurements."""
 
 import re
 import subprocess
@@ -15,10 +15,10 @@ from vqa_core.benchmarks.settings import PageBench
 from vqa_core.runs.run_dir import RunDir
 
 INDEX_S, ANSWER_S, VISIT_S = 900.0, 300.0, 120.0
-LETTER_MS = 100  # between two keys: 10 a second, a quick typist
+LETTER_MS = 100  # between two keys: 10 per second, a fast typist
 TERMS = ("color", "cat", "고양이", "how many", "clock", "무슨 색", "t-shirt", "answer 7", "left", "버스")
 QUESTIONS = ("what shape is in the image?", "is there a circle?", "what color is the shape?", "is there a red shape?")
-# A training as the page sees it: lines of progress and a file of metrics that grows, once a second.
+# A training as the page sees it: a line of progress and a line of metrics every second.
 WORK = """
 import json, pathlib, sys, time
 path, seconds = pathlib.Path(sys.argv[1]), int(sys.argv[2])
@@ -49,7 +49,7 @@ TURN = f"""async () => {{
     return (performance.now() - started) / 1000;
 }}"""
 TYPED = "() => document.addEventListener('input', () => { window.typed = performance.now(); }, { capture: true })"
-# The address may be written a frame before the pictures are put in place: only what stays is what was found.
+# The address may change a frame before the pictures do, so wait until nothing changes for some frames.
 FOUND = f"""async (term) => {{
     const drawn = {DRAWN};
     const cells = () => [...document.querySelectorAll('#explore-gallery .wb-cell')];
@@ -66,13 +66,13 @@ FOUND = f"""async (term) => {{
     return (since - window.typed) / 1000;
 }}"""
 PLANNED = "() => document.querySelector('#train-command textarea')?.value.includes('dacon')"
-# whole answers have a probability, those that still come have none; when the likeliest are drawn too, a model
+# a finished answer has a probability, one in progress has none; when the likeliest answers are drawn too, a model
 ROWS = "(count) => [...document.querySelectorAll('#ask-answers tbody tr')].filter((row) => row.cells[{0}].textContent)"
 ANSWERED, DONE = (f"{ROWS.format(cell)}.length >= count" for cell in (2, 3))
 
 
 def wait_for_index(page: Any, server: PageServer) -> float:
-    """Seconds from the first look at the dataset until its pictures are there."""
+    """Seconds from opening the dataset until its pictures are drawn."""
     started = time.monotonic()
     page.goto(f"{server.url}/?tab=explore")
     page.locator("#explore-gallery .wb-cell").first.wait_for(timeout=INDEX_S * 1000)
@@ -81,9 +81,9 @@ def wait_for_index(page: Any, server: PageServer) -> float:
 
 
 def search(page: Any, count: int) -> Iterator[float]:
-    """Seconds from a text's last key until what is found is drawn, the pictures in sight among it.
+    """Yield the seconds from a text's last key until its results are drawn, including the pictures in view.
 
-    Every letter starts a search, the next waits for it. Hangul, which no key makes here, is put in as by a paste.
+    Every letter starts a search, and the next one waits for it. Hangul, which has no keys here, is pasted.
     """
     page.evaluate(TYPED)
     terms = [*TERMS, *(term[:-1] for term in TERMS)]
@@ -99,7 +99,7 @@ def search(page: Any, count: int) -> Iterator[float]:
 
 
 def tour(page: Any, server: PageServer) -> dict[str, int]:
-    """Look at the tabs beside Explore and Ask; the server's memory after each, in bytes."""
+    """Visit the tabs other than Explore and Ask; return the server's memory in bytes after each."""
     return {name: visit(page, server) or server.resident_bytes() for name, visit in TOUR.items()}
 
 
@@ -112,8 +112,8 @@ def _train(page: Any, server: PageServer) -> None:
 
 
 def _errors(page: Any, server: PageServer) -> None:
-    for further in ("", "&by=answer&show=all", "&by=confidence&pair=differ"):
-        page.goto(f"{server.url}/?tab=errors&run={FIRST}&with={SECOND}&split=val{further}")
+    for query in ("", "&by=answer&show=all", "&by=confidence&pair=differ"):
+        page.goto(f"{server.url}/?tab=errors&run={FIRST}&with={SECOND}&split=val{query}")
         page.locator("#errors-pairs [data-key=differ]").wait_for(timeout=VISIT_S * 1000)
         page.locator("#errors-gallery .wb-cell").first.wait_for(timeout=VISIT_S * 1000)
 
@@ -140,7 +140,7 @@ TOUR: dict[str, Callable[[Any, PageServer], None]] = {
 
 
 def time_first_tab(page: Any, server: PageServer) -> float:
-    """Seconds from the server's start until the browser has drawn the tab that an address without one opens."""
+    """Seconds from the server's start until the browser has drawn the default tab."""
     page.goto(f"{server.url}/")
     page.locator("#explore-gallery .wb-cell").first.wait_for()
     page.wait_for_function(DRAWN)
@@ -148,7 +148,7 @@ def time_first_tab(page: Any, server: PageServer) -> float:
 
 
 def ask(page: Any, server: PageServer, picture: Path, count: int) -> dict[str, Any]:
-    """Seconds until the first answer, from the server's start and from the question, and those of further ones."""
+    """Seconds until the first answer, from the server's start and from the question, and until each further answer."""
     page.goto(f"{server.url}/?tab=ask")
     page.locator("#ask-examples .wb-cell").first.wait_for()  # the tab is drawn
     page.locator("#ask-picture input[type=file]").set_input_files(picture)
@@ -165,35 +165,35 @@ def ask(page: Any, server: PageServer, picture: Path, count: int) -> dict[str, A
         if number == 0:
             cold = time.monotonic() - server.started
         page.wait_for_function(DONE, arg=number + 1)
-        page.wait_for_timeout(500)  # a question asked while the page is busy with another is not taken
+        page.wait_for_timeout(500)  # the page ignores a question while it is busy with another
     return {"cold": cold, "first": seconds[0], "further": seconds[1:], "memory": server.resident_bytes()}
 
 
 def poll(browser: Any, server: PageServer, settings: PageBench) -> dict[str, Any]:
-    """The server's memory, sampled while tabs watch a training, and how often they asked."""
+    """The server's memory, sampled while tabs watch a training, and the number of their requests."""
     seconds = max(5, round(settings.minutes * 60))
     run = RunDir(server.runs / "polled")
     run.write_section("train", {"seed": 0})
     work = [WORK, str(run.metrics), str(seconds + 60)]
     subprocess.run([sys.executable, "-c", START_JOB, str(server.runs / ".page" / "jobs"), *work], cwd=ROOT, check=True)
     pages = [browser.new_page(locale="en-US") for _ in range(settings.tabs)]
-    asked = [0]
+    requests = [0]
 
     def count(request: Any) -> None:
-        asked[0] += "/gradio_api/" in request.url and request.method == "POST"
+        requests[0] += "/gradio_api/" in request.url and request.method == "POST"
 
     for page in pages:
         page.on("request", count)
         page.goto(f"{server.url}/?tab=train&run=polled")
         page.locator("#train-watch, #train-job").first.wait_for()
-    pages[0].wait_for_timeout(min(30, seconds / 4) * 1000)  # what is loaded once is no growth
-    asked[0] = 0
-    begun, samples = time.monotonic(), []
-    while time.monotonic() - begun < seconds:
+    pages[0].wait_for_timeout(min(30, seconds / 4) * 1000)  # loading something once is not growth
+    requests[0] = 0
+    start, samples = time.monotonic(), []
+    while time.monotonic() - start < seconds:
         samples.append(server.resident_bytes())
         pages[0].wait_for_timeout(1000)
     for page in pages:
         page.close()
-    if asked[0] < settings.tabs * seconds / 10:
-        raise RuntimeError(f"{settings.tabs} tabs asked {asked[0]} times in {seconds} s: they do not poll")
-    return {"memory": samples, "requests": asked[0], "seconds": seconds, "tabs": settings.tabs}
+    if requests[0] < settings.tabs * seconds / 10:
+        raise RuntimeError(f"{settings.tabs} tabs sent {requests[0]} requests in {seconds} s: they do not poll")
+    return {"memory": samples, "requests": requests[0], "seconds": seconds, "tabs": settings.tabs}

@@ -1,7 +1,7 @@
-"""A prepared run for other people's tools: parquet, LLaVA's JSON, or VQAv2's JSON, a file or two a split.
+"""Export a prepared run for other tools: parquet, LLaVA's JSON or VQAv2's JSON, one or two files per split.
 
-Parquet carries the pictures. The others name them by path relative to the run's data folder, which is what LLaVA's
-`--image_folder` and our `--images` are then to be.
+Parquet contains the pictures. The others name them by paths relative to the run's data folder: pass that folder as
+LLaVA's `--image_folder` or as our `--images`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,37 +20,39 @@ References = Mapping[str, list[str]]
 
 
 def export_run(run: RunDir, kind: str, folder: Path | None = None) -> tuple[Path, list[str]]:
-    """Write the run's splits as `kind`, one of EXPORTS, into `folder` (default `RUN/export/KIND`); name the files.
+    """Write the run's splits as `kind`, one of EXPORTS, to `folder` (default `RUN/export/KIND`).
 
-    Splits without questions are left out; test questions leave without answers. Rows with an empty answer, which the
-    run does not train on, leave with the other questions of their image. A `folder` that holds anything but an
-    earlier export is refused, as it is replaced as a whole.
+    Returns the folder and the names of its files. Leaves out splits without questions, and the answers to test
+    questions. Rows with an empty answer, which the run does not train on, go into the split of their image. The folder
+    is replaced as a whole: raises InputError if it holds anything but an earlier export.
     """
     folder = folder or run.root / "export" / kind
     root, references = run.data_root(), own_annotations(run) or {}
-    found = {split: run.examples(split) for split in ("train", "val", "test")}
-    held_out = {row.image_id for row in found["val"]}
+    splits = {split: run.examples(split) for split in ("train", "val", "test")}
+    held_out = {row.image_id for row in splits["val"]}
     for row in unanswered_of(run):
-        found["val" if row.image_id in held_out else "train"].append(row)
-    splits = {split: examples for split, examples in found.items() if examples}
+        splits["val" if row.image_id in held_out else "train"].append(row)
     names = {f"{split}{end}" for split in (*SPLITS, *SPLITS.values()) for end in _ENDS}
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    others = [name for name in held if name not in names]
+    existing = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in existing if name not in names]
     if others or folder.is_file():
-        raise InputError(f"{folder} holds {', '.join(others[:3]) or 'a file'}, no earlier export. Name another folder.")
+        raise InputError(
+            f"{folder} holds {', '.join(others[:3]) or 'a file'}, which is no earlier export. Name another folder."
+        )
     with replaced_folder(folder) as building:
         for split, examples in splits.items():
-            EXPORTS[kind](building, split, examples, root, references)
-        written = sorted(path.name for path in building.iterdir())
-    return folder, written
+            if examples:
+                EXPORTS[kind](building, split, examples, root, references)
+        files = sorted(path.name for path in building.iterdir())
+    return folder, files
 
 
 def unanswered_of(run: RunDir) -> list[Example]:
-    """The rows with an empty answer that `export_run` adds; none of a run that knows of none."""
+    """The rows with an empty answer, which `export_run` adds; none for a run without a file of them."""
     return read_examples(run.unanswered) if run.unanswered.is_file() else []
 
 
-SPLITS = {"train": "train", "val": "validation", "test": "test"}  # our name, and the one that `datasets` knows
+SPLITS = {"train": "train", "val": "validation", "test": "test"}  # our name -> the name in `datasets`
 _ENDS = (".json", ".jsonl", ".parquet", "_questions.json", "_annotations.json")
 
 
@@ -58,14 +60,14 @@ def _parquet(folder: Path, split: str, examples: Sequence[Example], root: Path, 
     write_parquet(folder / f"{SPLITS[split]}.parquet", examples, root, references)
 
 
-def _llava(folder: Path, split: str, examples: Sequence[Example], root: Path, references: References) -> None:
+def _llava(folder: Path, split: str, examples: Sequence[Example], _root: Path, _references: References) -> None:
     if split == "test":
         write_questions(folder / "test.jsonl", examples)
     else:
         write_conversations(folder / f"{split}.json", examples)
 
 
-def _vqav2(folder: Path, split: str, examples: Sequence[Example], root: Path, references: References) -> None:
+def _vqav2(folder: Path, split: str, examples: Sequence[Example], _root: Path, references: References) -> None:
     write_vqav2(folder, split, examples, references)
 
 

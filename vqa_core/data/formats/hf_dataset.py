@@ -1,7 +1,7 @@
-"""Rows of a `datasets` dataset, from disk or the hub, as questions; its pictures are written out as files.
+"""Read a `datasets` dataset, from disk or the hub, as questions, and write its pictures to files.
 
-`datasets` is imported where it is needed. Pictures are taken as the bytes that are stored, never decoded, and named by
-their hash: one that comes with every one of its questions becomes one file.
+Pictures are copied as stored, never decoded, and named by their hash: a picture that is repeated with each of its
+questions becomes one file.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from vqa_core.data.formats.split_data import SplitData, commonest
+from vqa_core.answers import commonest
+from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.images import FORMATS
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example
@@ -25,34 +26,34 @@ SOURCE = re.compile(
     r"(?:hub:(?P<hub>[^:@#]+)(?::(?P<config>[^@#]+))?(?:@(?P<revision>[^#]+))?|(?P<path>(?!hub:)[^#]+))(?:#(?P<split>.+))?"
 )
 """`hub:NAME[:CONFIG][@REVISION][#SPLIT]` or `PATH[#SPLIT]`."""
-ANSWERS = "answers"  # the column that VQAv2's copies on the hub, and our own exports, keep all answers in
-NUMBERED = "rows without an id, called by split and row"
-SEVERAL_PICTURES = "rows with several pictures, and every question here is about one"
-LOST = "rows whose picture cannot be read from where the dataset says it is"
+ANSWERS = "answers"  # column with all answers in copies of VQAv2 on the hub and in our own exports
+NUMBERED = "rows without an id, named by split and row number"
+SEVERAL_PICTURES = "rows with several pictures; a question here is about one"
+LOST = "rows whose picture cannot be read at the path that the dataset gives"
 UNPICTURED = "rows without a picture"
 
 
 def read_dataset(
-    source: str, columns: ColumnMap, pictures: Path, asked: Callable[[str], bool] = lambda split: False
+    source: str, columns: ColumnMap, pictures: Path, is_test: Callable[[str], bool] = lambda _: False
 ) -> Iterator[tuple[str, SplitData]]:
-    """Yield (name, questions) of each split that `source` names; pictures are written into the folder `pictures`.
+    """Yield (name, questions) of each split in `source`; write the pictures to the folder `pictures`.
 
-    A split that `asked` holds for is to be answered: it may lack the answer column.
+    A split whose name passes `is_test` is to be answered, and may lack the answer column.
 
-    A list in the answer column, or in a column `answers`, is all answers; the commonest is trained on where no other
-    column has the answer. None and NaN are no answer. Without a column of ids (the default `ID`, or `question_id`) rows
-    are numbered; without image ids pictures are called by their hash. A list in the image column may have one picture;
-    rows with several are left out. Raises InputError where the dataset or a column is not there, or a value is no text
-    or number.
+    A list in the answer column, or in a column `answers`, holds all answers; if no other column has the answer to train
+    on, it is the commonest of them. None and NaN are no answer. Without an id column (the default `ID`, or
+    `question_id`) rows are numbered; without image ids the hash of a picture is its id. A list in the image column may
+    hold one picture; rows with several are left out. Raises InputError if the dataset or a column is missing, or if a
+    value is neither text nor a number.
     """
     for split, rows in _open(source).items():
-        lacks = asked(split) and columns.answer not in rows.features
-        here = replace(columns, answer=ColumnMap().answer) if lacks else columns
-        yield split, _Rows(split, rows, here, pictures, _folder(source)).read()
+        unanswered = is_test(split) and columns.answer not in rows.features
+        known = replace(columns, answer=ColumnMap().answer) if unanswered else columns
+        yield split, _Rows(split, rows, known, pictures, _folder(source)).read()
 
 
 def is_dataset(source: str) -> bool:
-    """Whether `source` is a hub id or names a file or folder that `datasets` wrote."""
+    """Whether `source` is a hub id, or a file or folder that `datasets` wrote."""
     if source.startswith(HUB):
         return True
     path = _folder(source)
@@ -67,36 +68,36 @@ def _folder(source: str) -> Path:
 
 
 def _open(source: str) -> Mapping[str, Any]:
-    """The splits that are asked for, each an iterable of rows with `features`."""
+    """The splits that `source` names, each an iterable of rows with `features`."""
     import datasets  # takes a second
 
-    named = SOURCE.fullmatch(source)
-    if not named:
+    match = SOURCE.fullmatch(source)
+    if not match:
         raise InputError(
-            f"--data {source} is no dataset: expected hub:NAME[:CONFIG][@REVISION][#SPLIT] or PATH[#SPLIT]."
+            f"--data {source} is not a dataset: expected hub:NAME[:CONFIG][@REVISION][#SPLIT] or PATH[#SPLIT]."
         )
     path = _folder(source)
     try:
-        if named["hub"]:
-            found = datasets.load_dataset(named["hub"], named["config"], revision=named["revision"])
+        if match["hub"]:
+            loaded = datasets.load_dataset(match["hub"], match["config"], revision=match["revision"])
         elif path.suffix == ".parquet":
-            found = datasets.load_dataset("parquet", data_files={"train": str(path)}, streaming=True)
+            loaded = datasets.load_dataset("parquet", data_files={"train": str(path)}, streaming=True)
         elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-            found = datasets.load_from_disk(path)
+            loaded = datasets.load_from_disk(path)
         else:
-            found = datasets.load_dataset(str(path), streaming=True)  # no second copy in a cache
-    except Exception as error:  # the library's, the hub's and Arrow's own, of a dozen kinds
+            loaded = datasets.load_dataset(str(path), streaming=True)  # no second copy in a cache
+    except Exception as error:  # a dozen kinds, of the library, the hub and Arrow
         raise InputError(f"--data {source} cannot be read as a dataset: {_first_line(error)}.") from error
-    if not isinstance(found, dict):
-        found = {str(found.split or "train"): found}
-    split = named["split"]
-    if split and split not in found:
-        raise InputError(f"--data {source}: there is no split {split!r}; there are {', '.join(map(str, found))}.")
-    return {str(name): rows for name, rows in found.items() if split in (None, name)}
+    if not isinstance(loaded, dict):
+        loaded = {str(loaded.split or "train"): loaded}
+    split = match["split"]
+    if split and split not in loaded:
+        raise InputError(f"--data {source}: there is no split {split!r}; there are {', '.join(map(str, loaded))}.")
+    return {str(name): rows for name, rows in loaded.items() if split in (None, name)}
 
 
 class _Rows:
-    """The rows of one split."""
+    """Reads the rows of one split."""
 
     def __init__(self, split: str, rows: Any, columns: ColumnMap, pictures: Path, folder: Path) -> None:
         import datasets
@@ -104,11 +105,11 @@ class _Rows:
         self.split, self.pictures, self.folder, self.data = split, pictures, folder, SplitData()
         features = rows.features
         self.names = {
-            "question_id": self._column(features, columns.question_id, "--question-id-column", "ID", "question_id"),
-            "image_id": self._column(features, columns.image_id, "--image-id-column", "image_id"),
-            "image": self._column(features, columns.image, "--image-column"),
-            "question": self._column(features, columns.question, "--question-column"),
-            "answer": self._column(features, columns.answer, "--answer-column", "answer"),
+            "question_id": self._find(features, columns.question_id, "--question-id-column", "ID", "question_id"),
+            "image_id": self._find(features, columns.image_id, "--image-id-column", "image_id"),
+            "image": self._find(features, columns.image, "--image-column"),
+            "question": self._find(features, columns.question, "--question-column"),
+            "answer": self._find(features, columns.answer, "--answer-column", "answer"),
             "answers": ANSWERS if ANSWERS in features else "",
         }
         self.labels = getattr(features.get(self.names["answer"]), "names", None)  # a ClassLabel's
@@ -120,8 +121,8 @@ class _Rows:
             stored = features[image]
         self.rows = rows.cast_column(image, as_bytes) if isinstance(stored, datasets.Image) else rows
 
-    def _column(self, features: Any, name: str, flag: str, default: str = "", *others: str) -> str:
-        """The column called `name`; for the `default` name also one of the others, or "" where there is none."""
+    def _find(self, features: Any, name: str, flag: str, default: str = "", *others: str) -> str:
+        """The column called `name`; for the `default` name, one of the others also counts, and "" means none."""
         for known in (name, *(others if name == default else ())):
             if known in features:
                 return known
@@ -134,8 +135,8 @@ class _Rows:
 
     def read(self) -> SplitData:
         self.pictures.mkdir(parents=True, exist_ok=True)
-        shown = tqdm(self.rows, f"Reading {self.split}", unit=" rows", disable=None, leave=False)
-        for number, row in enumerate(shown):
+        rows = tqdm(self.rows, f"Reading {self.split}", unit=" rows", disable=None, leave=False)
+        for number, row in enumerate(rows):
             self._read(row, f"{self.split}_{number}")
         return self.data
 
@@ -148,17 +149,17 @@ class _Rows:
         answer = row.get(self.names["answer"])
         if self.labels and isinstance(answer, int):
             answer = self.labels[answer] if answer >= 0 else None  # -1 is a hidden label
-        elif isinstance(answer, list | dict) or _is_nothing(answer):
+        elif isinstance(answer, list | dict) or _is_missing(answer):
             answer = None
         chosen = None if answer is None else _as_text(answer, f"{default_id}, {self.names['answer']!r}")
         if answers and chosen is None:
             chosen = commonest(answers)
         question = self._text(row, "question", default_id) or ""
-        shown = row[self.names["image"]]
-        if isinstance(shown, list) and len(shown) > 1:
-            record = {"question_id": question_id, "pictures": len(shown), "question": question, "answer": chosen}
+        image = row[self.names["image"]]
+        if isinstance(image, list) and len(image) > 1:
+            record = {"question_id": question_id, "pictures": len(image), "question": question, "answer": chosen}
             return self.data.leave_out(SEVERAL_PICTURES, question_id, record)
-        picture, digest = self._picture(shown[0] if isinstance(shown, list) and shown else shown, question_id)
+        picture, digest = self._write_picture(image[0] if isinstance(image, list) and image else image, question_id)
         image_id = self._text(row, "image_id", default_id) if self.names["image_id"] else digest
         if answers:
             self.data.references[question_id] = answers
@@ -167,22 +168,22 @@ class _Rows:
 
     def _text(self, row: Mapping[str, Any], field: str, place: str) -> str | None:
         name = self.names[field]
-        return _as_text(row[name], f"{place}, {name!r}") if name and not _is_nothing(row[name]) else None
+        return _as_text(row[name], f"{place}, {name!r}") if name and not _is_missing(row[name]) else None
 
     def _answers(self, row: Mapping[str, Any], place: str) -> list[str]:
-        """All answers of a row: texts, VQA's objects with `answer`, or one object of lists."""
+        """All answers of a row: a list of texts, of VQA's objects with `answer`, or an object of lists."""
         for name in (self.names["answer"], self.names["answers"]):
             value = row.get(name)
             if isinstance(value, dict):
                 value = value.get("answer")
             if isinstance(value, list):
                 items = [item.get("answer") if isinstance(item, dict) else item for item in value]
-                return [_as_text(item, f"{place}, {name!r}") for item in items if not _is_nothing(item)]
+                return [_as_text(item, f"{place}, {name!r}") for item in items if not _is_missing(item)]
         return []
 
-    def _picture(self, value: Any, question_id: str) -> tuple[str, str]:
-        """Name and hash of the file a row's picture was written to; two empty texts where there is none."""
-        value = None if _is_nothing(value) or value == [] else value
+    def _write_picture(self, value: Any, question_id: str) -> tuple[str, str]:
+        """Write a row's picture to a file; return the file's name and hash, or two empty texts without a picture."""
+        value = None if _is_missing(value) or value == [] else value
         stored = value if isinstance(value, dict) else {"bytes": value} if isinstance(value, bytes) else {"path": value}
         data, path = stored.get("bytes"), stored.get("path")
         if data is None and path is None:
@@ -202,22 +203,22 @@ class _Rows:
 
 
 def _suffix(data: bytes) -> str:
-    """What the bytes are, as a file suffix; none for what Pillow does not know."""
+    """The file suffix for the format of the bytes; empty for formats that Pillow does not know."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{(image.format or '').lower()}")
-    except Exception:  # as in open_image: the data report says what is wrong with it
+    except Exception:  # as in open_image; the data report will say what is wrong with the picture
         return ""
 
 
-def _is_nothing(value: Any) -> bool:
-    """None, or the NaN that pandas puts where a cell is empty."""
+def _is_missing(value: Any) -> bool:
+    """Whether a value is None, or the NaN that pandas writes for an empty cell."""
     return value is None or value != value
 
 
 def _as_text(value: Any, place: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InputError(f"row {place}: {str(value)[:80]!r} is {type(value).__name__}; a text or number was expected.")
+        raise InputError(f"row {place}: {str(value)[:80]!r} is {type(value).__name__}; expected a text or a number.")
     return str(value)
 
 

@@ -1,9 +1,9 @@
-"""Other people's data, turned into a competition folder that every command and the page know how to read.
+"""Import data in other formats as a competition folder, which every command and the page can read.
 
-The folder has train.csv, test.csv, sample_submission.csv and, where answers are known, solution.csv, with the default
-column names and a column `image`; annotations.json with all answers of questions that came with several; left_out.json
-with the records no example can hold; source.json with what it was made from and what was said about it. Pictures named
-by JSON files stay where they are, behind a link; those inside a dataset are written out.
+The folder has train.csv, test.csv, sample_submission.csv and, if answers are known, solution.csv, with the default
+column names and a column `image`; annotations.json with all answers to questions with several; left_out.json with the
+records that fit no example; source.json with the sources and the findings. Pictures of JSON files stay where they are,
+behind a link; pictures inside a dataset are written to files.
 """
 
 import csv
@@ -26,16 +26,16 @@ from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import ColumnMap, Example
 
 LEFT_OUT = "left_out.json"
-UNANSWERED = "questions without an answer among those to train on"
+UNANSWERED = "training questions without an answer"
 _TEST = re.compile("(?<![a-z])test(?![a-z])")
 _JSON = (".json", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What to read: files, folders, hub ids to train on and to answer; columns of datasets; where pictures lie.
+    """What to read: files, folders or hub ids to train on and to answer; column names; folders of the pictures.
 
-    `images` is by default the folder of the first file, `test_images` as `images`.
+    `images` defaults to the folder of the first file, `test_images` to `images`.
     """
 
     data: Sequence[str]
@@ -45,7 +45,7 @@ class Sources:
     columns: ColumnMap = field(default_factory=ColumnMap)
 
     def record(self) -> dict[str, Any]:
-        """JSON-ready: the sources as named, and size and time of change of every file they stand for."""
+        """JSON-ready: the sources as given, and size and modification time of every file that they name."""
         places = {"images": self.images, "test_images": self.test_images}
         return {
             "data": list(self.data),
@@ -57,7 +57,7 @@ class Sources:
 
 
 def is_foreign(source: str) -> bool:
-    """Whether `source` is something that this module reads, rather than a competition folder or a zip of one."""
+    """Whether this module reads `source`, which then is no competition folder and no zip of one."""
     path = Path(source.partition("#")[0])
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
     if path.is_dir() and any(map(any, tables)):
@@ -66,21 +66,22 @@ def is_foreign(source: str) -> bool:
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
-    """Write the competition folder and return it: `data/NAME.imported`, or `NAME-asked` where all is asked.
+    """Write the competition folder and return it: by default `data/NAME.imported`, or `data/NAME-asked.imported`
+    without training data.
 
-    One of the same making is kept; one of the same sources, read otherwise or changed since, is made anew. Of a folder
-    or dataset in `data`, files or splits with the word `test` in their name are to be answered, all others to be
-    trained on. Answers in `test_data` become the solution. Raises InputError where a source cannot be read, and where
-    `folder` was made from something else or changed by hand.
+    Keeps an existing folder from the same sources in the same state; imports again if the sources, or how to read them,
+    have changed. In a folder or dataset in `data`, files or splits with the word `test` in their name are test
+    questions, and all others training data. Answers in `test_data` become the solution. Raises InputError if a source
+    cannot be read, or if `folder` was made from other sources or changed by hand.
     """
-    name = _name((*sources.data, *sources.test_data)[0])
+    name = _name_of((*sources.data, *sources.test_data)[0])
     folder = folder or Path("data") / (f"{name}.imported" if sources.data else f"{name}-asked.imported")
     made_from = sources.record()
     if folder.exists():
         origin = origin_of(folder)
         if origin.get("made_from") == made_from:
             return folder
-        _refuse_others(folder, origin, made_from)
+        _refuse_other_contents(folder, origin, made_from)
     with replaced_folder(folder) as building:
         train, test = _read(sources, building)
         if sources.data:
@@ -105,68 +106,70 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
 
 
 def columns_of_import(folder: Path) -> ColumnMap | None:
-    """The columns that the datasets in `folder` were read by; None of a folder that was not imported."""
+    """The column names of the datasets that `folder` was imported from; None if it was not imported."""
     origin = origin_of(folder)
     return ColumnMap(**origin["made_from"]["columns"]) if origin else None
 
 
-def _refuse_others(folder: Path, origin: dict[str, Any], made_from: dict[str, Any]) -> None:
-    """Raise InputError unless all that is in `folder` was written here, of the sources that `made_from` names."""
+def _refuse_other_contents(folder: Path, origin: dict[str, Any], made_from: dict[str, Any]) -> None:
+    """Raise InputError unless this module wrote everything in `folder`, from the sources in `made_from`."""
     sources = [origin.get("made_from", {}).get(key) for key in ("data", "test_data")]
     if "contents" not in origin or sources != [made_from["data"], made_from["test_data"]]:
-        raise InputError(f"{folder} exists and was made from something else. Remove it, or name another by --data-dir.")
+        raise InputError(
+            f"{folder} exists and was made from other sources. Remove it, or name another folder with --data-dir."
+        )
     if origin["contents"] != _contents(folder):
         raise InputError(
-            f"{folder} was changed by hand, and so was what it was made from. To use it as it is, read it with --data "
-            f"{folder}; to make it again, move it away."
+            f"{folder} was changed by hand, and its sources or options changed too. To use it as it is, read it with "
+            f"--data {folder}; to import again, move it away."
         )
 
 
 def _contents(folder: Path) -> dict[str, Any]:
-    """JSON-ready: what stands in `folder` beside ORIGIN, to tell whether anyone added or changed anything."""
+    """JSON-ready: the contents of `folder` without ORIGIN, to detect whether anyone added or changed anything."""
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != ORIGIN}
     pictures = sum(len(names) + len(folders) for _, folders, names in os.walk(folder / "image"))
     return {"files": files, "pictures": pictures}
 
 
 def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
-    found = {"train": SplitData(), "test": SplitData()}
-    images = sources.images or _beside(sources.data) or _beside(sources.test_data)
+    splits = {"train": SplitData(), "test": SplitData()}
+    images = sources.images or _folder_beside(sources.data) or _folder_beside(sources.test_data)
     folders = {"train": images, "test": sources.test_images or images}
     names = {"train": "linked", "test": "linked" if folders["test"] == images else "linked-test"}
-    for role, given in (("train", sources.data), ("test", sources.test_data)):
+    for role, of_role in (("train", sources.data), ("test", sources.test_data)):
         files: dict[str, list[Path]] = {"train": [], "test": []}
-        for source in given:
+        for source in of_role:
             if is_dataset(source):
-                asked = (lambda split: True) if role == "test" else _asked
-                for split, data in read_dataset(source, sources.columns, building / "image", asked):
-                    found["test" if asked(split) else "train"].add(_below("image", data))
+                is_test = (lambda _: True) if role == "test" else _is_test
+                for split, data in read_dataset(source, sources.columns, building / "image", is_test):
+                    splits["test" if is_test(split) else "train"].add(_prefix_images("image", data))
                 continue
             for path in _json_files(source):
-                to_answer = role == "test" or (Path(source).is_dir() and _asked(path.name.lower()))
+                to_answer = role == "test" or (Path(source).is_dir() and _is_test(path.name.lower()))
                 files["test" if to_answer else "train"].append(path)
-        for where, paths in files.items():
+        for name, paths in files.items():
             if paths:
-                place = folders[where]
-                assert place is not None  # there is a file, so there is one beside it
-                read = _read_files(paths, place, where)
-                _refuse_no_picture(read, place, "--test-images" if where == "test" and sources.data else "--images")
-                found[where].add(_below(f"image/{names[where]}", read))
-                _link(building / "image" / names[where], place)
-    unanswered = [row for row in found["train"].examples if row.answer is None]
-    for row in unanswered:
-        found["train"].leave_out(UNANSWERED, row.question_id, asdict(row))
-    found["train"].examples = [row for row in found["train"].examples if row.answer is not None]
-    return found["train"], found["test"]
+                folder = folders[name]
+                assert folder is not None  # there is a file, and so the folder that it is in
+                data = _read_files(paths, folder, name)
+                _refuse_no_picture(data, folder, "--test-images" if name == "test" and sources.data else "--images")
+                splits[name].add(_prefix_images(f"image/{names[name]}", data))
+                _link(building / "image" / names[name], folder)
+    train = splits["train"]
+    for row in [row for row in train.examples if row.answer is None]:
+        train.leave_out(UNANSWERED, row.question_id, asdict(row))
+    train.examples = [row for row in train.examples if row.answer is not None]
+    return train, splits["test"]
 
 
-def _asked(name: str) -> bool:
-    """Whether a split or file of that name is to be answered."""
+def _is_test(name: str) -> bool:
+    """Whether a split or file of that name holds test questions."""
     return _TEST.search(name) is not None
 
 
 def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
-    """What each file is, its content says: conversations, questions to answer, VQA questions or annotations."""
+    """Read each file by its content: conversations, questions to answer, VQA questions or annotations."""
     if not images.is_dir():
         raise InputError(f"--images {images} is not a folder. Name the folder that the images' paths are relative to.")
     data = SplitData()
@@ -178,7 +181,7 @@ def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
             if rows and "conversations" in rows[0]:
                 data.add(read_conversation_records(rows, str(path), images))
             elif rows and role == "train":
-                raise InputError(f"{path} holds questions without answers. Name it with --test-data.")
+                raise InputError(f"{path} holds questions without answers. Pass it with --test-data.")
             else:
                 data.add(read_question_records(rows, str(path), images))
             continue
@@ -192,25 +195,25 @@ def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
         else:
             raise InputError(f"{path} is neither LLaVA's list of conversations nor VQA questions nor VQA annotations.")
     if annotations and not questions:
-        raise InputError(f"{annotations[0]} has answers and no questions. Name the file of its questions too.")
+        raise InputError(f"{annotations[0]} has answers but no questions. Also name the file with its questions.")
     data.add(read_vqav2(questions, annotations, images))
     if not data.examples and not data.left_out:
-        raise InputError(f"{', '.join(map(str, paths[:3]))}: there is no question in it. Name a file that has some.")
+        raise InputError(f"{', '.join(map(str, paths[:3]))}: no question found. Name a file with questions.")
     return data
 
 
 def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
-    """Raise InputError where there are questions, and of all their pictures not one is below `images`."""
-    sought = [row.image or row.image_id for row in data.examples]
-    if sought and not any(row.image and (images / row.image).is_file() for row in data.examples):
+    """Raise InputError if there are questions, but none of their pictures is below `images`."""
+    wanted = [row.image or row.image_id for row in data.examples]
+    if wanted and not any(row.image and (images / row.image).is_file() for row in data.examples):
         raise InputError(
-            f"None of the images ({named(list(dict.fromkeys(sought)))}) is found in {images}. Name the folder that "
-            f"their paths are relative to with {flag}."
+            f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
+            f"paths are relative to with {flag}."
         )
 
 
-def _below(folder: str, data: SplitData) -> SplitData:
-    """The same data with image paths relative to the folder above `folder`."""
+def _prefix_images(folder: str, data: SplitData) -> SplitData:
+    """The same data with `folder` in front of the image paths."""
     data.examples = [
         Example(row.question_id, row.image_id, f"{folder}/{row.image}" if row.image else "", row.question, row.answer)
         for row in data.examples
@@ -230,28 +233,28 @@ def _json_files(source: str) -> list[Path]:
     if path.is_dir():
         if files := _json_of(path):
             return files
-        raise InputError(f"--data {source} cannot be read with other sources: it holds no JSON and no dataset.")
+        raise InputError(f"--data {source} cannot be read with other sources: it has no JSON files and no dataset.")
     if not path.is_file():
         raise InputError(f"--data {source} does not exist. Name a file, a folder, or a dataset of the hub as hub:NAME.")
     if path.suffix not in _JSON:
         raise InputError(
-            f"--data {source} cannot be read together with other sources: it is no JSON, JSONL or dataset."
+            f"--data {source} cannot be read together with other sources: it is not JSON, JSONL or a dataset."
         )
     return [path]
 
 
 def _json_of(folder: Path) -> list[Path]:
-    """The JSON files of a folder, hidden ones left out: a zip that was unpacked has one."""
+    """The JSON files of a folder, without hidden ones: an unpacked zip has such a marker."""
     return sorted(file for file in folder.iterdir() if file.suffix in _JSON and not file.name.startswith("."))
 
 
-def _beside(sources: Sequence[str]) -> Path | None:
-    """The folder of the first source that is a file or folder of JSON."""
+def _folder_beside(sources: Sequence[str]) -> Path | None:
+    """The folder with the first source that is a JSON file or a folder of them."""
     paths = (Path(source) for source in sources if not is_dataset(source))
     return next((path if path.is_dir() else path.parent for path in paths), None)
 
 
-def _name(source: str) -> str:
+def _name_of(source: str) -> str:
     """`hub:org/name:config#split` -> name-config, `a/train.json` -> train."""
     plain = re.split("[#@]", source.removeprefix(HUB))[0]
     return plain.rstrip("/").rpartition("/")[2].replace(":", "-") if source.startswith(HUB) else Path(plain).stem
@@ -281,10 +284,10 @@ def _write_table(path: Path, examples: Sequence[Example], *, answers: bool) -> N
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
-    """Every field in quotes, so that any text comes back as it was, white space and line ends included."""
+    """Write every field in quotes, so that any text is read back unchanged, including white space and line ends."""
     text = io.StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([columns, *rows])
-    try:  # a zero byte would be taken for UTF-16, but for the mark
+    try:  # without the byte-order mark, a zero byte would be taken for UTF-16
         write_atomically(path, text.getvalue().encode("utf-8-sig" if "\0" in text.getvalue() else "utf-8"))
     except UnicodeEncodeError as error:
         half = error.object[max(0, error.start - 40) : error.start]

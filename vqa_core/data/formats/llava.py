@@ -1,9 +1,9 @@
-"""LLaVA's training and question files from anyone: several turns, no image, `<image>` anywhere.
+"""Read LLaVA's training and question files from any source: with several turns, without an image, `<image>` anywhere.
 
-`vqa_core.data.formats.conversations` reads and writes our own, one question each. Here a conversation of several
-turns becomes several questions on its image, each asked without the turns before it: that is what LLaVA-1.5's own VQA
-data mean, where the questions of an image stand in one conversation only to save time. It is not what a dialogue
-means, so the number of such turns is told. Formats as LLaVA v1.0.2 reads them (`llava/train/train.py`).
+`vqa_core.data.formats.conversations` writes such files, with one question each. Here a conversation of several turns
+becomes several questions about its image, each without the turns before it. This is right for LLaVA-1.5's own VQA data,
+which put the questions about an image into one conversation only to save time. It is wrong for a dialogue, so the
+report counts such turns. Formats as LLaVA v1.0.2 reads them (`llava/train/train.py`).
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
 
-LATER = "later turns of a conversation, each now a question of its own that does not see the turns before it"
-MOVED = "`<image>` taken out of a question's midst or end: the picture always comes first, as in LLaVA"
-LATE = "`<image>` in a later turn, taken out: every question of a conversation is asked about its picture"
+LATER = "later turns of a conversation, each imported as a question of its own, without the turns before it"
+MOVED = "`<image>` removed from the middle or end of a question: the picture always comes first, as in LLaVA"
+LATE = "`<image>` removed from a later turn: every question of a conversation is about its picture"
 TWICE = "`<image>` more than once in a question: the first is the picture, the others stay as text"
-UNSHOWN = "conversations that name an image and never show it, asked about it all the same"
-BY_TAIL = "absolute image paths, sought by their end below the images folder"
-OPENED_BY_GPT = "conversations opened by gpt, whose first turn is dropped as LLaVA drops it"
+UNSHOWN = "conversations that name an image but have no `<image>`: their questions are about it all the same"
+BY_TAIL = "absolute image paths, looked up by their last parts below the images folder"
+OPENED_BY_GPT = "conversations that gpt starts: the first turn is dropped, as in LLaVA"
 NUMBERED = "conversations without an id, numbered"
-NO_IMAGE = "conversations without an image, and every question here is about one"
-SEVERAL_IMAGES = "conversations on several images"
+NO_IMAGE = "conversations without an image; a question here is about one"
+SEVERAL_IMAGES = "conversations about several images; a question here is about one"
 NO_TURNS = "conversations in which human and gpt do not take turns"
 
 
 def read_conversation_records(records: Sequence[Any], name: str, images: Path) -> SplitData:
-    """The questions of LLaVA's training records; `name` says where they come from, `images` is their folder.
+    """The questions of LLaVA's training records from the file `name`; `images` is the folder of their images.
 
-    The first question of a record has its id, the n-th `id#n`. Raises InputError for what is no conversation.
+    The first question of a record gets its id, the n-th `id#n`. Raises InputError for a record that is no conversation.
     """
     data, pictures = SplitData(), Pictures(images)
     for number, record in enumerate(records, start=1):
@@ -40,7 +40,7 @@ def read_conversation_records(records: Sequence[Any], name: str, images: Path) -
 
 
 def read_question_records(records: Sequence[Any], name: str, images: Path) -> SplitData:
-    """The questions of LLaVA's question JSONL. The id may be called `id`, as the Dacon team's script has it."""
+    """The questions of LLaVA's question JSONL. The id may also be called `id`, as in the Dacon team's script."""
     data, pictures = SplitData(), Pictures(images)
     for number, record in enumerate(records, start=1):
         place = f"{name}, line {number}"
@@ -54,14 +54,14 @@ def read_question_records(records: Sequence[Any], name: str, images: Path) -> Sp
 
 
 class Pictures:
-    """Paths of pictures as LLaVA's files name them, made relative to one folder."""
+    """Turns the picture paths in LLaVA's files into paths relative to one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._cut = 1  # how many leading parts the last absolute path lost; the next mostly loses as many
+        self._cut = 1  # how many leading parts to cut from an absolute path: tries the last number first
 
     def find(self, image: str, case: str, data: SplitData) -> str:
-        """A relative path as it stands; the longest end of an absolute one that is a file, else its last part."""
+        """A relative path unchanged; the longest tail of an absolute path that is a file, else its last part."""
         parts = PurePosixPath(image).parts
         if not image.startswith("/"):
             return image
@@ -109,7 +109,7 @@ def _read(record: Any, place: str, default_id: str, data: SplitData, pictures: P
 
 
 def _question(text: str, question_id: str, data: SplitData) -> str:
-    """The question without its `<image>`; in front it goes with its line end and nothing else changes."""
+    """The question without its `<image>`; at the front, the line end after it goes too, and nothing else changes."""
     if text.count(IMAGE_TOKEN) > 1:
         data.note(TWICE, question_id)
     if text.startswith(f"{IMAGE_TOKEN}\n"):
@@ -124,5 +124,5 @@ def _question(text: str, question_id: str, data: SplitData) -> str:
 def _text(record: dict[str, Any], key: str, place: str) -> str:
     value = record.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"{place}: {key!r} is {'missing' if key not in record else repr(value)}; a text was expected.")
+        raise InputError(f"{place}: {key!r} is {'missing' if key not in record else repr(value)}; expected a text.")
     return str(value)

@@ -1,8 +1,8 @@
-"""Parquet with the pictures inside, one row a question, for `datasets.load_dataset("parquet", ...)` and the hub.
+"""Write parquet with the pictures inside, one row per question, for `datasets.load_dataset("parquet", ...)` or the hub.
 
-The bytes travel in the file, not a path: a relative path in an Image column is opened from wherever the reader's
-process happens to stand, so it holds on no other machine. A picture that several questions of a row group show is
-stored once there: the column is dictionary-encoded, with a dictionary page that holds a whole row group.
+The file contains bytes, not paths: a relative path in an Image column is resolved in the reader's working directory,
+so it is wrong on any other machine. A row group stores a picture of several questions once: the column is
+dictionary-encoded, with a dictionary page that holds a whole row group.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,14 @@ from typing import Any
 from vqa_core.runs.examples import Example
 
 GROUP_ROWS, GROUP_BYTES = 1000, 64 << 20
-"""A row group, which a reader loads at once, ends after so many rows, or bytes of pictures with repeated ones."""
+"""A row group, which a reader loads at once, ends after so many rows, or bytes of pictures including repeated ones."""
 COLUMNS = ("question_id", "image_id", "image", "question", "answer", "answers")
 
 
 def write_parquet(path: Path, examples: Iterable[Example], root: Path, references: Mapping[str, list[str]]) -> int:
     """Write the columns COLUMNS and return the number of rows. `image` paths are relative to `root`.
 
-    `image` is null where there is no file, `answer` where it is not known; `answers` has all that are known.
+    `image` is null if there is no file, `answer` if it is not known; `answers` has all known answers.
     """
     import datasets
     import pyarrow
@@ -29,20 +29,20 @@ def write_parquet(path: Path, examples: Iterable[Example], root: Path, reference
     kinds = dict.fromkeys(COLUMNS, text) | {"image": datasets.Image(), "answers": datasets.List(text)}
     schema = datasets.Features(kinds).arrow_schema  # with the metadata that names the features
     rows: list[dict[str, Any]] = []
-    held = written = 0
+    buffered = written = 0
     with pyarrow.parquet.ParquetWriter(path, schema, dictionary_pagesize_limit=GROUP_BYTES) as file:
 
         def flush() -> None:
-            nonlocal held, written
+            nonlocal buffered, written
             file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
             written += len(rows)
-            held = 0
+            buffered = 0
             rows.clear()
 
         for example in examples:
             rows.append(_row(example, root, references))
-            held += len(rows[-1]["image"]["bytes"]) if rows[-1]["image"] else 0
-            if len(rows) >= GROUP_ROWS or held >= GROUP_BYTES:
+            buffered += len(rows[-1]["image"]["bytes"]) if rows[-1]["image"] else 0
+            if len(rows) >= GROUP_ROWS or buffered >= GROUP_BYTES:
                 flush()
         flush()
     return written
@@ -51,11 +51,11 @@ def write_parquet(path: Path, examples: Iterable[Example], root: Path, reference
 def _row(example: Example, root: Path, references: Mapping[str, list[str]]) -> dict[str, Any]:
     file = root / example.image
     known = [] if example.answer is None else references.get(example.question_id, [example.answer])
-    there = bool(example.image) and file.is_file()
+    has_file = bool(example.image) and file.is_file()
     return {
         "question_id": example.question_id,
         "image_id": example.image_id,
-        "image": {"bytes": file.read_bytes(), "path": PurePosixPath(example.image).name} if there else None,
+        "image": {"bytes": file.read_bytes(), "path": PurePosixPath(example.image).name} if has_file else None,
         "question": example.question,
         "answer": example.answer,
         "answers": known,

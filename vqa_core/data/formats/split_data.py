@@ -1,22 +1,20 @@
-"""SplitData: one split as a reader of another format found it, and what it could not take as it was."""
+"""SplitData: one split read from another format, with notes on what was changed or left out."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vqa_core.runs.examples import Example
 
 SHOWN = 10
-"""How many cases a note keeps, as a Finding does."""
+"""How many cases a note keeps, the same as a Finding."""
 
 
 @dataclass(slots=True)
 class SplitData:
-    """`examples` whose `image` is a path below the images folder, "" where there is none.
+    """The `examples` of a split; their `image` is a path below the images folder, "" if there is none.
 
-    `references` has all answers of the questions that came with several. `notes` maps (severity, sentence) to the ids
-    it holds for, `left_out` keeps the records that no example can hold, each with the reason.
+    `references` has all answers to questions with several. `notes` maps (severity, sentence) to the ids that it applies
+    to; `left_out` has the records that fit no example, each with the reason.
     """
 
     examples: list[Example] = field(default_factory=list)
@@ -25,16 +23,16 @@ class SplitData:
     left_out: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, sentence: str, case: str) -> None:
-        """Something was changed on the way in."""
+        """Note that something was changed in the import."""
         self.notes.setdefault(("note", sentence), []).append(case)
 
     def leave_out(self, why: str, case: str, record: Any) -> None:
-        """A record has no place in an example; it goes to left_out.json."""
+        """Put a record that fits no example into left_out.json."""
         self.notes.setdefault(("warning", f"left out, kept in left_out.json: {why}"), []).append(case)
         self.left_out.append({"why": why, "record": record})
 
     def add(self, other: "SplitData") -> None:
-        """Append what another source of the same split holds."""
+        """Append the data of another source of the same split."""
         self.examples += other.examples
         self.references |= other.references
         self.left_out += other.left_out
@@ -53,9 +51,3 @@ class SplitData:
             }
             for (severity, sentence), cases in self.notes.items()
         ]
-
-
-def commonest(answers: Sequence[str]) -> str:
-    """The answer given most often, of several the one given first; what is learnt where the source names none."""
-    counts = Counter(answers)
-    return max(counts, key=lambda answer: counts[answer])

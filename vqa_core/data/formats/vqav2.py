@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.answers import answer_type, question_type
+from vqa_core.answers import answer_type, commonest, question_type
 from vqa_core.data.competition import ImageFiles
-from vqa_core.data.formats.split_data import SplitData, commonest
+from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import parse_annotations
 from vqa_core.files import InputError, named, read_json, write_json
 from vqa_core.runs.examples import Example
@@ -25,8 +25,8 @@ Key = Callable[[str], int | str]
 def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: Path) -> SplitData:
     """The questions of the files, each with its `multiple_choice_answer`, or else the commonest of its answers.
 
-    All answers stay in `references`. Pictures are sought below `images` by the key `image`, by COCO's file names, by
-    the id. Raises InputError for a malformed file or an id that stands twice among the annotations.
+    All answers stay in `references`. Pictures are found below `images` by the key `image`, by COCO's file names, or by
+    the id. Raises InputError for a malformed file, or a duplicate id among the annotations.
     """
     data = SplitData()
     chosen: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: P
                     f"{path}, question {number}: expected question_id, image_id and question, found {str(item)[:80]}."
                 ) from None
             if not isinstance(question, str):
-                raise InputError(f"{path}, question {number}: the question is {question!r}; a text was expected.")
+                raise InputError(f"{path}, question {number}: the question is {question!r}; expected a text.")
             answers, answer = data.references.get(question_id), chosen.get(question_id)
             if not isinstance(answer, str):
                 answer = commonest(answers) if answers else None
@@ -64,10 +64,10 @@ def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: P
 
 
 def write_vqav2(folder: Path, split: str, examples: Sequence[Example], references: Mapping[str, list[str]]) -> None:
-    """Write `SPLIT_questions.json`, and `SPLIT_annotations.json` where answers are known.
+    """Write `SPLIT_questions.json`, and `SPLIT_annotations.json` if answers are known.
 
-    A question without an entry in `references` gets its one answer, which the VQA tool scores 0 whatever is
-    predicted: it leaves one reference out at a time. Ids are numbers where `as_numbers` allows.
+    A question without an entry in `references` gets its one answer. The VQA tool then scores 0 for any prediction,
+    since it leaves one reference out at a time. Ids are numbers if `as_numbers` allows.
     """
     key = as_numbers(example.question_id for example in examples)
     image_key = as_numbers(example.image_id for example in examples)
@@ -89,29 +89,15 @@ def write_vqav2(folder: Path, split: str, examples: Sequence[Example], reference
 
 
 def write_results(path: Path, answers: Mapping[str, str]) -> None:
-    """Write `[{"question_id", "answer"}, ...]`; ids are numbers where `as_numbers` allows."""
+    """Write `[{"question_id", "answer"}, ...]`; ids are numbers if `as_numbers` allows."""
     key = as_numbers(answers)
     write_json(path, [{"question_id": key(question_id), "answer": answer} for question_id, answer in answers.items()])
 
 
-def read_results(path: Path) -> dict[str, str]:
-    """Question id -> answer of a VQA result file; an id that comes twice is an InputError."""
-    found: dict[str, str] = {}
-    content = read_json(path)
-    for number, item in enumerate(content if isinstance(content, list) else [content]):
-        answer = item.get("answer") if isinstance(item, dict) else None
-        if not isinstance(answer, str) or "question_id" not in item:
-            raise InputError(f"{path}, result {number}: expected question_id and answer, found {str(item)[:80]}.")
-        if str(item["question_id"]) in found:
-            raise InputError(f"{path}: question id {item['question_id']!r} stands more than once (result {number}).")
-        found[str(item["question_id"])] = answer
-    return found
-
-
 def as_numbers(ids: Iterable[str]) -> Key:
-    """What to write an id as: `int`, as in VQAv2, if every one of `ids` is written as a number, else `str`.
+    """The type to write ids as: `int`, as in VQAv2, if all of `ids` are numbers, else `str`.
 
-    `001` is a text, and so then are all ids of its file: the tool compares ids by value and by type.
+    `001` is a text, and so are then all ids of its file: the tool compares ids by value and type.
     """
     return int if all(map(_NUMBER.fullmatch, ids)) else str
 
@@ -132,7 +118,7 @@ def _annotation(example: Example, answers: list[str] | None, key: Key, image_key
 
 
 def _coco_names(subtype: str) -> list[str]:
-    """What COCO calls picture 7 of `test-dev2015`: COCO_test2015_000000000007, and 000000000007 since 2017."""
+    """COCO's file names: for picture 7 of `test-dev2015` COCO_test2015_000000000007, and 000000000007 since 2017."""
     names = ["{:012d}"]
     return [f"COCO_{subtype.replace('-dev', '')}_{{:012d}}", *names] if subtype else names
 

@@ -1,4 +1,4 @@
-"""DataIndex: the rows, texts, files and findings of a dataset of any size, looked up by number, id or text.
+"""DataIndex: look up the rows, texts, files and findings of a dataset of any size by number, id or text.
 
 writer.py writes the file; selection.py filters, counts and pages.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vqa_core.answers import casefold
 from vqa_core.files import InputError
 
-SPLITS = ("train", "test")  # as the column `split` counts them
+SPLITS = ("train", "test")  # the labels of the column `split`
 TRIGRAM = 3  # characters
 
 Mask = NDArray[np.bool_]
@@ -28,7 +28,7 @@ Codes = NDArray[np.signedinteger[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A row of the index. `answer` is None where it is not known."""
+    """A row of the index. `answer` is None if it is not known."""
 
     row: int
     split: str
@@ -39,7 +39,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class IndexedImage:
-    """An image by its number in the index. `path` is relative to the dataset, "" where no file was found."""
+    """An image of the index. `path` is relative to the dataset, "" if no file was found."""
 
     number: int
     image_id: str
@@ -48,18 +48,17 @@ class IndexedImage:
 
 
 class DataIndex:
-    """The index at `path`, its arrays in memory; made by `open_index`.
+    """The index at `path`, with its arrays in memory. Create it with `open_index`.
 
     Attributes:
-        root: the dataset's folder, which the images' paths are relative to.
-        fingerprint: of the files that the index was made from.
-        report: the DataReport as `to_dict` gives it; None while the images are still being checked.
-        rows, images: how many questions and images there are.
-        columns: by name one number for each row, (rows,): `image` is ascending; `question` and `answer` are numbers of
-            texts; `split`, `type`, `length` and `answer_type` are places in their labels; -1 stands for what is not
-            known.
-        labels: by column, what its numbers stand for.
-        findings: by code of a finding of the report, which rows it is about, (rows,).
+        root: the dataset's folder; the images' paths are relative to it.
+        fingerprint: identifies the files that the index was built from.
+        report: the DataReport from `to_dict`; None while the images are still being checked.
+        rows, images: the numbers of questions and of images.
+        columns: name -> one number per row, (rows,): `image` is ascending; `question` and `answer` are numbers of
+            texts; `split`, `type`, `length` and `answer_type` are positions in their labels; -1 means unknown.
+        labels: column -> the labels of its numbers.
+        findings: code of a finding of the report -> mask of the rows that it is about, (rows,).
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +86,7 @@ class DataIndex:
         }
 
     def rows_of_image(self, number: int) -> range:
-        """The rows that ask about an image; an InputError if there is none of that number."""
+        """The rows of an image. Raises InputError if no image has that number."""
         if not 0 <= number < self.images:
             raise InputError(
                 f"This dataset has no image {number}; its images are numbered from 0 to {self.images - 1}."
@@ -95,26 +94,24 @@ class DataIndex:
         return range(*np.searchsorted(self.columns["image"], [number, number + 1]).tolist())
 
     def image(self, number: int) -> IndexedImage:
-        """An image with all its questions; an InputError if there is none of that number."""
+        """An image with all its questions. Raises InputError if no image has that number."""
         questions = self.questions(self.rows_of_image(number))
         [(image_id, path)] = self.files([number])
         return IndexedImage(number, image_id, path, tuple(questions))
 
     def files(self, numbers: Sequence[int]) -> list[tuple[str, str]]:
-        """Id and path of each of some images, as IndexedImage has them."""
+        """The id and the path of each of these images, as in IndexedImage."""
         with closing(self._connect()) as database:
-            found = {
-                number: (image_id, os.fsdecode(path))
-                for number, image_id, path in _in(database, "select number, id, path from images where number", numbers)
-            }
-        return [found[number] for number in numbers]
+            rows = _select_in(database, "select number, id, path from images where number", numbers)
+        files = {number: (image_id, os.fsdecode(path)) for number, image_id, path in rows}
+        return [files[number] for number in numbers]
 
     def questions(self, rows: Iterable[int]) -> list[Question]:
-        """The questions of some rows."""
+        """The questions of these rows."""
         wanted = list(rows)
         columns = [self.columns[name][wanted].tolist() for name in ("split", "question", "answer")]
         with closing(self._connect()) as database:
-            ids = dict(_in(database, "select number, id from questions where number", wanted))
+            ids = dict(_select_in(database, "select number, id from questions where number", wanted))
         texts = self.texts_of([*columns[1], *columns[2]])
         return [
             Question(row, SPLITS[split], ids[row], texts[question], texts.get(answer))
@@ -122,54 +119,57 @@ class DataIndex:
         ]
 
     def texts_of(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The questions or answers of some numbers; numbers that no text has are left out."""
+        """Number -> text of these questions or answers; without numbers that no text has."""
         with closing(self._connect()) as database:
-            return dict(_in(database, "select number, text from texts where number", numbers))
+            return dict(_select_in(database, "select number, text from texts where number", numbers))
 
     def each_text(self) -> Iterator[tuple[int, str]]:
-        """Number and text of every question and answer, one at a time."""
+        """Yield the number and the text of every question and answer."""
         with closing(self._connect()) as database:
             yield from database.execute("select number, text from texts")
 
     def each_image_with_a_file(self) -> Iterator[tuple[int, str]]:
-        """Number and id of every image of which a file was found, one at a time."""
+        """Yield the number and the id of every image with a file."""
         with closing(self._connect()) as database:
             yield from database.execute("select number, id from images where length(path) > 0 order by number")
 
     def number_of(self, text: str) -> int | None:
-        """The number of exactly this question or answer; None if nobody asks or gives it."""
+        """The number of exactly this question or answer; None if the dataset does not have it."""
         with closing(self._connect()) as database:
-            found = database.execute("select number from texts where text = ?", (_storable(text),)).fetchone()
-        return found[0] if found else None
+            row = database.execute("select number from texts where text = ?", (_make_storable(text),)).fetchone()
+        return row[0] if row else None
 
     def rows_of(self, question_ids: Iterable[str], *, test: bool = False) -> NDArray[np.int64]:
-        """The rows of some question ids of train.csv, or with `test` of test.csv; ascending, unknown ids left out."""
+        """The rows of these question ids of train.csv, or with `test` of test.csv, ascending; without unknown ids."""
         with closing(self._connect()) as database:
-            found = _in(database, "select number, id from questions where id", list(question_ids))
-        rows = np.sort(np.array([number for number, _ in found], dtype=np.int64))
-        kept: NDArray[np.int64] = rows[self.columns["split"][rows] == SPLITS.index("test" if test else "train")]
-        return kept
+            matches = _select_in(database, "select number, id from questions where id", list(question_ids))
+        rows = np.sort(np.array([number for number, _ in matches], dtype=np.int64))
+        of_split: NDArray[np.int64] = rows[self.columns["split"][rows] == SPLITS.index("test" if test else "train")]
+        return of_split
 
     def image_of(self, question_id: str, *, test: bool = False) -> int | None:
-        """The number of the image that a question of `rows_of` is about; None if there is no such question."""
+        """The number of the image that a question is about, or None if it is unknown; `test` is as in `rows_of`."""
         rows = self.rows_of([question_id], test=test)
         return int(self.columns["image"][rows[0]]) if len(rows) else None
 
     def rows_with(self, text: str) -> Mask:
-        """Which rows have `text` within the question or the answer, whatever its case, or are of that id, (rows,)."""
-        text = _storable(text)
-        sought = casefold(text)
-        found = np.zeros(self.texts + 1, dtype=np.bool_)  # its end, number -1, is the answer that is not known
+        """Mask of the rows with `text` in the question or answer, in any case, or with that question or image id.
+
+        Its shape is (rows,).
+        """
+        text = _make_storable(text)
+        folded = casefold(text)
+        matches = np.zeros(self.texts + 1, dtype=np.bool_)  # the last one, number -1, is the unknown answer
         with closing(self._connect()) as database:
-            if len(sought) >= TRIGRAM:
-                phrase = '"' + sought.replace('"', '""') + '"'
+            if len(folded) >= TRIGRAM:
+                phrase = '"' + folded.replace('"', '""') + '"'
                 hits = database.execute("select rowid from trigrams where trigrams match ?", (phrase,))
             else:
-                hits = database.execute("select number from folded where instr(text, ?)", (sought,))
-            found[np.fromiter((number for (number,) in hits), dtype=np.int64)] = True
+                hits = database.execute("select number from folded where instr(text, ?)", (folded,))
+            matches[np.fromiter((number for (number,) in hits), dtype=np.int64)] = True
             questions = database.execute("select number from questions where id = ?", (text,)).fetchall()
             images = database.execute("select number from images where id = ?", (text,)).fetchall()
-        rows: Mask = found[self.columns["question"]] | found[self.columns["answer"]]
+        rows: Mask = matches[self.columns["question"]] | matches[self.columns["answer"]]
         rows[[number for (number,) in questions]] = True
         for (number,) in images:
             rows[self.rows_of_image(number)] = True
@@ -180,27 +180,27 @@ class DataIndex:
 
 
 def open_index(path: Path) -> DataIndex:
-    """The index at `path`, kept in memory (some 20 bytes a row) until the file is replaced.
+    """The index at `path`, kept in memory (some 20 bytes per row) until the file is replaced.
 
-    Raises InputError where there is none, or the file is not one.
+    Raises InputError if the file is missing or is not an index.
     """
     try:
         stat = path.stat()
         return _open(path, stat.st_mtime_ns, stat.st_ino)
     except (OSError, sqlite3.Error, KeyError) as error:
-        raise InputError(f"{path} is not an index of a dataset ({error}). Remove it; it is made again.") from None
+        raise InputError(f"{path} is not an index of a dataset ({error}). Delete it; it will be rebuilt.") from None
 
 
 @lru_cache(maxsize=3)
-def _open(path: Path, mtime_ns: int, inode: int) -> DataIndex:
+def _open(path: Path, _mtime_ns: int, _inode: int) -> DataIndex:
     return DataIndex(path)
 
 
-def _in(database: sqlite3.Connection, select: str, values: Sequence[int] | Sequence[str]) -> list[Any]:
-    """The rows of `select ... in (values)`, however many values there are."""
+def _select_in(database: sqlite3.Connection, select: str, values: Sequence[int] | Sequence[str]) -> list[Any]:
+    """The rows of `select ... in (values)`, for any number of values."""
     return database.execute(f"{select} in (select value from json_each(?))", (json.dumps(values),)).fetchall()
 
 
-def _storable(text: str) -> str:
-    """SQLite stores no half of a surrogate pair, and so has none to be found."""
+def _make_storable(text: str) -> str:
+    """Replace halves of surrogate pairs, which SQLite cannot store."""
     return text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""RunLayer: what a run adds to the rows of its dataset: which it holds out, tags, and the answers it predicted."""
+"""RunLayer: what a run adds to the rows of its dataset: its validation split and its tags; and its predictions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ LAYER_SPLITS = (*SPLITS, VAL)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RunLayer:
-    """The rows of an index that a run holds out for validation, ascending, and by tag those that have it, (rows,)."""
+    """The rows of an index that a run holds out for validation, ascending, and tag -> mask of its rows, (rows,)."""
 
     val: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     tags: Mapping[str, Mask] = field(default_factory=dict)
 
     def splits(self, index: DataIndex) -> Codes:
-        """Each row's place in LAYER_SPLITS, (rows,)."""
+        """Each row's position in LAYER_SPLITS, (rows,)."""
         codes = index.columns["split"].copy()
         codes[self.val] = LAYER_SPLITS.index(VAL)
         return codes
@@ -46,46 +46,46 @@ NO_RUN = RunLayer()
 
 
 def layer_of(run: RunDir, index: DataIndex) -> RunLayer:
-    """What `run` adds to `index`, read again only when its files have changed.
+    """What `run` adds to `index`; reads the run's files again only when they have changed.
 
-    A run that holds nothing out, or was prepared from other data, adds nothing. Raises InputError where a file of the
-    run is malformed.
+    A run that holds nothing out, or was prepared from other data, adds nothing. Raises InputError if a file of the run
+    is malformed.
     """
     return _layer(run, index, stamp_of(run.val), stamp_of(run.tags))
 
 
 @lru_cache(maxsize=4)
-def _layer(run: RunDir, index: DataIndex, val: tuple[int, int], tags: tuple[int, int]) -> RunLayer:
+def _layer(run: RunDir, index: DataIndex, _val: tuple[int, int], _tags: tuple[int, int]) -> RunLayer:
     held_out = [str(row.get("question_id")) for row in read_json_lines(run.val)] if run.val.is_file() else []
-    tagged: dict[str, Mask] = {}
+    masks: dict[str, Mask] = {}
     for split in SPLITS:
         by_tag: dict[str, list[str]] = {}
         for question_id, names in Tags(run, split).read().items():
             for name in names:
                 by_tag.setdefault(name, []).append(question_id)
         for name, ids in by_tag.items():
-            rows = tagged.setdefault(name, np.zeros(index.rows, np.bool_))
-            rows[index.rows_of(ids, test=split == "test")] = True
-    order = [*TAGS, *(name for name in tagged if name not in TAGS)]
-    return RunLayer(index.rows_of(held_out), {name: tagged[name] for name in order if name in tagged})
+            mask = masks.setdefault(name, np.zeros(index.rows, np.bool_))
+            mask[index.rows_of(ids, test=split == "test")] = True
+    order = [*TAGS, *(name for name in masks if name not in TAGS)]
+    return RunLayer(index.rows_of(held_out), {name: masks[name] for name in order if name in masks})
 
 
 def find_predictions(path: Path, question_ids: Sequence[str]) -> dict[str, Prediction]:
-    """Of a predictions file only the answers to some questions: those there are, the first where there are several.
+    """The answers to some questions in a predictions file, if any; the first, if there are several.
 
-    Nothing is kept, so a file of any size and one that is being written are alike; without a file there are none.
+    Caches nothing, so the file may be of any size and still growing; a missing file has no answers.
     """
     data = path.read_bytes() if path.is_file() else b""
-    found: dict[str, Prediction] = {}
+    predictions: dict[str, Prediction] = {}
     for question_id in question_ids:
-        # as vqa_core.runs.predictions writes an id: at the head of its line, unescaped
+        # vqa_core.runs.predictions writes the id at the head of its line, unescaped
         head = f'{{"question_id": {json.dumps(question_id, ensure_ascii=False)}, '.encode("utf-8", "surrogatepass")
         start = data.find(head)
         end = data.find(b"\n", start)
         if start < 0 or end < 0:
-            continue  # not there, or its line is still being written
+            continue  # missing, or its line is still being written
         try:
-            found[question_id] = Prediction(**json.loads(data[start:end]))
+            predictions[question_id] = Prediction(**json.loads(data[start:end]))
         except (ValueError, TypeError):
             continue
-    return found
+    return predictions

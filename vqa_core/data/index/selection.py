@@ -1,6 +1,6 @@
-"""Selection: what of a dataset passes a filter, with the counts beside every filter, a page of images at a time.
+"""Selection: the images and questions that pass a filter, in pages, and the counts to show beside every filter.
 
-A filter is a mask over the rows of the index, so counting takes milliseconds whatever is chosen.
+A filter is a mask over the rows of the index, so counting takes milliseconds for any choice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +15,17 @@ from vqa_core.data.index.run_layer import LAYER_SPLITS, NO_RUN, RunLayer
 
 FACETS = ("split", "type", "answer_type", "answer", "length", "tag", "finding")
 PAGE = 24  # images
-SHOWN = 50  # of a facet's values; the one that is chosen is always among them
+SHOWN = 50  # values of a facet, plus the chosen one
 
 Counts = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to look for; None lets everything pass, and what the dataset does not have lets nothing pass.
+    """What to look for. None lets everything pass; a value that the dataset does not have lets nothing pass.
 
-    `text` is as in `DataIndex.rows_with`. The others are the FACETS: `type` is the question's, `length` a bucket of
-    its length, `finding` the code of a finding of the DataReport. `tag` and the split `val` are those of a run.
+    `text` is as in `DataIndex.rows_with`. The others are the FACETS: `type` and `length` (a bucket) are the question's,
+    `finding` is the code of a finding of the DataReport, `tag` and the split `val` belong to a run.
     """
 
     text: str = ""
@@ -44,12 +44,12 @@ class Selection:
 
     Attributes:
         images: numbers of the images with a question that passes, ascending, (images,).
-        first: the first question's row that passes, for each of them, (images,).
-        questions: how many questions pass.
-        counts: by facet its values, the most frequent first, each with the number of questions that have it and pass
-            all the *other* filters; at most SHOWN of them, and the one that is chosen.
-        more: by facet how many further values there are.
-        per_image: number of questions (passing or not) -> how many of the images have so many.
+        first: the first row that passes, for each of these images, (images,).
+        questions: the number of questions that pass.
+        counts: facet -> its values, the most frequent first, each with the number of questions that have it and pass
+            all the *other* filters; at most SHOWN of them, and the chosen one.
+        more: facet -> the number of further values.
+        per_image: number of questions of an image (passing or not) -> the number of such images.
     """
 
     images: NDArray[np.int32]
@@ -65,13 +65,13 @@ class Selection:
         return max(1, -(-len(self.images) // PAGE))
 
     def page(self, number: int) -> tuple[int, list[int], list[int]]:
-        """A page counted from 1, or the nearest there is: its number, its images, the first passing row of each."""
+        """Page `number`, from 1, or the nearest page: its number, its images, and the first passing row of each."""
         number = min(max(1, number), self.pages)
         part = slice(PAGE * (number - 1), PAGE * number)
         return number, self.images[part].tolist(), self.first[part].tolist()
 
     def position(self, image: int) -> int | None:
-        """The place of an image, from 0; None if it does not pass."""
+        """The position of an image, from 0; None if it does not pass."""
         place = int(np.searchsorted(self.images, image))
         return place if place < len(self.images) and self.images[place] == image else None
 
@@ -82,7 +82,7 @@ class Selection:
 
 
 def select(index: DataIndex, wanted: Filter, layer: RunLayer = NO_RUN) -> Selection:
-    """What of `index` passes `wanted`; the last few are kept."""
+    """The selection of `index` that passes `wanted`; caches the last few."""
     return _select(index, replace(wanted, text=wanted.text.strip()), layer)
 
 
@@ -95,8 +95,8 @@ def _select(index: DataIndex, wanted: Filter, layer: RunLayer) -> Selection:
         masks["text"] = _rows_with(index, wanted.text)
 
     def passing(*, but: str = "") -> Mask:
-        kept = [mask for name, mask in masks.items() if name != but]
-        return reduce(np.logical_and, kept, np.ones(index.rows, np.bool_))
+        others = [mask for name, mask in masks.items() if name != but]
+        return reduce(np.logical_and, others, np.ones(index.rows, np.bool_))
 
     everything = passing()
     rows = np.flatnonzero(everything)
@@ -139,7 +139,7 @@ def _facets(index: DataIndex, layer: RunLayer) -> dict[str, "_Coded | _Sets"]:
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """A facet of which each row has one value, known by its code, or -1 and none."""
+    """A facet with one value per row, stored as a code; -1 means none."""
 
     codes: Codes
     code_of: Callable[[str], int | None]
@@ -150,7 +150,7 @@ class _Coded:
         return np.zeros(len(self.codes), np.bool_) if code is None else self.codes == code
 
     def counts(self, rows: Mask, chosen: str | None) -> tuple[Counts, int]:
-        """The most frequent values, and how many further ones there are."""
+        """The most frequent values, and the number of further ones."""
         sizes = np.bincount(self.codes[rows].astype(np.int64) + 1)[1:]
         codes = [int(code) for code in np.argsort(-sizes, kind="stable")[:SHOWN] if sizes[code]]
         texts = self.texts_of(codes)
@@ -165,7 +165,7 @@ class _Coded:
 
 @dataclass(frozen=True, slots=True)
 class _Sets:
-    """A facet of which a row has any number of values."""
+    """A facet with any number of values per row."""
 
     rows_by_value: Mapping[str, Mask]
     rows: int
@@ -174,6 +174,6 @@ class _Sets:
         return self.rows_by_value.get(value, np.zeros(self.rows, np.bool_))
 
     def counts(self, rows: Mask, chosen: str | None) -> tuple[Counts, int]:
-        """All the values: there are few."""
+        """All values, since there are few."""
         sizes = {name: int(np.count_nonzero(which & rows)) for name, which in self.rows_by_value.items()}
         return [(name, size) for name, size in sizes.items() if size or name == chosen], 0

@@ -1,7 +1,7 @@
-"""Writing the index of a dataset that index.py reads: one SQLite file, put in place whole.
+"""Write the index of a dataset for index.py: one SQLite file, replaced as a whole.
 
-A text is stored once however often it is asked or given; a row is a handful of small integers, kept as one array a
-column. So counting, filtering and paging are array work of a few milliseconds, and SQLite holds what is looked up:
+The file stores every distinct question or answer once; a row is a handful of small integers, with one array per column.
+So counting, filtering and paging are array operations of a few milliseconds, and SQLite holds only what is looked up:
 texts with their trigrams, ids, files, the DataReport.
 """
 
@@ -31,12 +31,12 @@ from vqa_core.data.report import DataReport, examine
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example
 
-VERSION = 1  # of the form of the file
+VERSION = 1  # of the file format
 CHECKED_AT_ONCE = 2048  # images
-NONE = -1  # stands for an answer that is not known, and for its type
+NONE = -1  # code of an unknown answer, and of its type
 
 Progress = Callable[[str, int, int], None]
-"""Gets the stage (`read`, `index` or `check`) and how much of how much is done; 0 of 0 where that is not known."""
+"""Called with the stage (`read`, `index` or `check`), the number done and the total; 0 and 0 if they are not known."""
 
 SCHEMA = """
 create table facts (name text primary key, value text);
@@ -54,8 +54,8 @@ create virtual table trigrams using fts5 (
 
 
 def fingerprint(root: Path, columns: ColumnMap) -> str:
-    """Hex digest that changes when a file of the dataset does, by size and time, or a folder of images gets or loses
-    one; also with the columns' names and with the form of the index."""
+    """Hex digest that changes with the dataset's files (size or time), with the entries of its image folders, with the
+    column names, and with the format of the index."""
     names = [f"{split}.csv" for split in SPLITS] + [SAMPLE, SOLUTION]
     folders = [f"{base}/{split}" for base in ("image", "images") for split in SPLITS] + ["image", "images", *SPLITS]
     seen: list[Any] = [VERSION, str(root), *astuple(columns)]
@@ -68,18 +68,16 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def index_dataset(
-    root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda stage, done, total: None
-) -> None:
-    """Read the dataset at `root` and write its index to `path`: first its rows, then, its images checked, the report.
+def index_dataset(root: Path, columns: ColumnMap, path: Path, progress: Progress = lambda *_: None) -> None:
+    """Read the dataset at `root` and write its index to `path`: its rows, then, after checking images, the report.
 
-    The index can be read after the first step. Answers of the test questions are those of solution.csv, where there
-    is one. Raises InputError for what `read_competition` refuses; `path` then stays as it was.
+    The index can be read after the first step. The answers to test questions come from solution.csv, if it exists.
+    Raises InputError for what `read_competition` refuses; `path` then stays as it was.
     """
     mark = fingerprint(root, columns)
     progress("read", 0, 0)
     competition = read_competition(root, columns, required=())
-    order = write_index(competition, path, mark, _solution(root, columns), progress)
+    order = write_index(competition, path, mark, _read_solution(root, columns), progress)
     names = sorted({example.image for example in (*competition.train, *competition.test) if example.image})
     problems: dict[str, str] = {}
     for start in range(0, len(names), CHECKED_AT_ONCE):
@@ -93,30 +91,30 @@ def write_index(
     path: Path,
     mark: str,
     solution: Mapping[str, str] | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = lambda *_: None,
 ) -> NDArray[np.int64]:
     """Write the rows of train.csv and test.csv to a new index at `path`.
 
-    Rows are numbered by image, images in order of first appearance. Returns the order: which row of train.csv
-    followed by test.csv each row of the index is, (rows,).
+    Rows are numbered by image, images in order of first appearance. Returns the order: for each row of the index its
+    row in train.csv followed by test.csv, (rows,).
     """
     rows = [*zip(repeat(0), competition.train), *zip(repeat(1), competition.test)]
     numbers: dict[tuple[int, str], int] = {}
     images = [numbers.setdefault(_image_key(split, example), len(numbers)) for split, example in rows]
     order = np.argsort(np.array(images, dtype=np.int32), kind="stable")
-    with _replaced(path) as database:
+    with _replacing(path) as database:
         database.executescript(SCHEMA)
         texts: dict[str, int] = {}
         codes: dict[str, list[int]] = {"question": [], "answer": []}
-        for _, example in _told((rows[index] for index in order), len(rows), progress):
+        for _, example in _report_progress((rows[index] for index in order), len(rows), progress):
             codes["question"].append(texts.setdefault(example.question, len(texts)))
             answer = example.answer if example.answer is not None else (solution or {}).get(example.question_id)
             codes["answer"].append(NONE if answer is None else texts.setdefault(answer, len(texts)))
-        codes |= _kinds(database, list(texts), codes)
+        codes |= _classify(database, list(texts), codes)
         codes["image"] = [images[index] for index in order]
         codes["split"] = [rows[index][0] for index in order]
         for name, values in codes.items():
-            signed = np.min_scalar_type(-1 - max(values, default=0))  # holds NONE and the largest value
+            signed = np.min_scalar_type(-1 - max(values, default=0))  # fits NONE and the largest value
             array = np.array(values, dtype=signed)
             database.execute("insert into columns values (?, ?, ?)", (name, array.dtype.str, array.tobytes()))
         first = dict(zip(reversed(images), reversed(rows)))
@@ -133,79 +131,81 @@ def write_index(
         database.execute("insert into trigrams (trigrams) values ('rebuild')")
         database.execute("create index question_ids on questions (id)")
         database.execute("create index image_ids on images (id)")
-        _state(database, {"fingerprint": mark, "root": str(competition.root)})
+        _write_facts(database, {"fingerprint": mark, "root": str(competition.root)})
     return order
 
 
 def write_report(
     path: Path, report: DataReport, rows: Mapping[str, NDArray[np.bool_]], order: NDArray[np.int64]
 ) -> None:
-    """Add the report to the index at `path`, and for each finding the rows it is about, numbered as in the files."""
-    with _replaced(path, copied=True) as database:
-        _state(database, {"report": json.dumps(report.to_dict(), ensure_ascii=False)})
+    """Add the report to the index at `path`, and the masks of the findings' rows, given in the order of the files."""
+    with _replacing(path, copied=True) as database:
+        _write_facts(database, {"report": json.dumps(report.to_dict(), ensure_ascii=False)})
         database.executemany(
             "insert into findings values (?, ?)",
-            ((code, np.packbits(which[order]).tobytes()) for code, which in rows.items()),
+            ((code, np.packbits(mask[order]).tobytes()) for code, mask in rows.items()),
         )
 
 
 def _image_key(split: int, example: Example) -> tuple[int, str]:
-    """A file is one image, whichever split names it; of images without a file only the id is known."""
+    """What identifies an image: its file, in either split; without a file, its id in the split."""
     return (NONE, example.image) if example.image else (split, example.image_id)
 
 
-def _kinds(database: sqlite3.Connection, texts: list[str], codes: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """The codes of each row's question type, question length and answer type; their labels go into the database."""
-    found: dict[str, list[int]] = {}
+def _classify(database: sqlite3.Connection, texts: list[str], codes: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """The codes of each row's question type, question length and answer type; writes their labels to the database."""
+    classes: dict[str, list[int]] = {}
     for kind, column, label_of in (
         ("type", "question", question_type),
         ("length", "question", question_length),
         ("answer_type", "answer", answer_type),
     ):
         labels: dict[str, int] = {}
-        kinds = {
+        label_codes = {
             code: labels.setdefault(label_of(texts[code]), len(labels))
             for code in dict.fromkeys(codes[column])
             if code >= 0
         }
-        found[kind] = [kinds.get(code, NONE) for code in codes[column]]
+        classes[kind] = [label_codes.get(code, NONE) for code in codes[column]]
         database.executemany(
             "insert into labels values (?, ?, ?)", ((kind, code, label) for label, code in labels.items())
         )
-    return found
+    return classes
 
 
-def _solution(root: Path, columns: ColumnMap) -> dict[str, str]:
+def _read_solution(root: Path, columns: ColumnMap) -> dict[str, str]:
     try:
         return {name: answers[0] for name, answers in read_solution(root / SOLUTION, columns).items()}
     except InputError:
-        return {}  # not there, or not a solution: then test questions have no known answers
+        return {}  # without a valid solution.csv, the answers to test questions are unknown
 
 
-def _told(rows: Iterable[tuple[int, Example]], total: int, progress: Progress) -> Iterator[tuple[int, Example]]:
+def _report_progress(
+    rows: Iterable[tuple[int, Example]], total: int, progress: Progress
+) -> Iterator[tuple[int, Example]]:
     for done, row in enumerate(rows):
         if done % 20_000 == 0:
             progress("index", done, total)
         yield row
 
 
-def _state(database: sqlite3.Connection, facts: Mapping[str, str]) -> None:
+def _write_facts(database: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     database.executemany("insert or replace into facts values (?, ?)", facts.items())
 
 
 @contextmanager
-def _replaced(path: Path, *, copied: bool = False) -> Iterator[sqlite3.Connection]:
-    """A database that takes the place of `path` when the block ends well; with `copied` it begins as its copy."""
+def _replacing(path: Path, *, copied: bool = False) -> Iterator[sqlite3.Connection]:
+    """A new database that replaces `path` when the block ends without an error; with `copied` it starts as its copy."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a killed build: one process at a time builds an index
-        left.unlink()
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed build: only one process builds an index
+        leftover.unlink()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     try:
         if copied:
             shutil.copyfile(path, name)
         with closing(sqlite3.connect(name)) as database:
-            # a file that only counts once it is renamed needs no journal
+            # the file counts only once it is renamed, so it needs no journal
             database.execute("pragma journal_mode = off")
             database.execute("pragma synchronous = off")
             with database:

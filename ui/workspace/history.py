@@ -1,7 +1,7 @@
-"""Asked: the pictures that questions were asked about, and the answers, on disk: a reload shows the same.
+"""AnswerHistory: the pictures that questions were asked about, and the answers, on disk: a reload shows the same.
 
 <folder>/<id>/picture        the file as it came, where it was uploaded; the id is the start of its hash
-              answers.jsonl  one answer a line
+              answers.jsonl  one answer per line
               <hash>.webp    what a model's own processor made of it
 """
 
@@ -25,19 +25,19 @@ from vqa_core.data.images import image_hash
 from vqa_core.files import InputError, write_atomically
 
 GAP, SHEET = 8, 2048  # pixels between tiles, and of the longest side of all together
-KEPT, KEPT_BYTES = 200, 1 << 30  # pictures, and bytes of all; the one untouched for longest goes first
+KEPT, KEPT_BYTES = 200, 1 << 30  # pictures, and bytes in all; the least recently used goes first
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """One answer and how it came about; `asdict` makes it ready for JSON.
+class Answer:
+    """One answer and how it came about; `asdict` makes JSON of it.
 
     `probability` and those of `likeliest`, [{"answer", "probability"}, ...], are of token sequences, the end included.
     `seconds` is the time that all questions asked together took, without loading the model and without `likeliest`;
     `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
     PixelTransform, or where it has a processor of its own what was kept of its tiles; `asked` the time in seconds since
-    1970; `status` and `detail` are a Prediction's. `searched` is whether `likeliest` were looked for.
+    1970; `status` and `detail` are a Prediction's. `searched` is whether the likeliest answers were searched for.
     """
 
     question: str
@@ -54,7 +54,7 @@ class Answered:
     searched: bool = True
 
 
-class Asked:
+class AnswerHistory:
     """Keeps pictures and answers below `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +63,7 @@ class Asked:
 
     @contextlib.contextmanager
     def once(self, what: tuple[str, ...]) -> Iterator[bool]:
-        """Whether `what` may be asked now: a second click waits for the first one's answer and asks nothing."""
+        """Whether to ask `what` now: a second click waits for the answer to the first one and asks nothing."""
         mine = threading.Event()
         going = self._asking.setdefault(what, mine)
         if going is not mine:
@@ -85,24 +85,24 @@ class Asked:
         return key
 
     def picture(self, key: str) -> Path:
-        """The kept picture; an InputError where there is none of that id."""
+        """The picture of that id; an InputError where there is none."""
         path = self.folder / key / "picture"
         if not (_ID.fullmatch(key) and path.is_file()):
             raise InputError("This picture is not kept any more. Choose it again.")
         return path
 
-    def answers(self, key: str) -> list[Answered]:
-        """What was answered about the picture of that id, oldest first."""
+    def answers(self, key: str) -> list[Answer]:
+        """The answers about the picture of that id, oldest first."""
         path = self.folder / key / "answers.jsonl"
         if not path.is_file():
             return []
         found = []
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            with contextlib.suppress(ValueError, TypeError):  # cut short where a server was killed; or empty
-                found.append(Answered(**json.loads(line)))
+            with contextlib.suppress(ValueError, TypeError):  # cut short by a killed server, or empty
+                found.append(Answer(**json.loads(line)))
         return found
 
-    def add(self, key: str, answers: Iterable[Answered]) -> None:
+    def add(self, key: str, answers: Iterable[Answer]) -> None:
         """Write down answers about the picture of that id."""
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ class Asked:
         return {"seen": name, "tiles": len(tiles), "width": wide, "height": high}
 
     def seen(self, key: str, name: str) -> Path:
-        """Where `keep_seen` keeps what it named so."""
+        """The file that `keep_seen` has named."""
         return self.folder / key / f"{name}.webp"
 
     def forget(self, key: str) -> None:
@@ -139,7 +139,7 @@ class Asked:
 
     def _sweep(self, newest: str) -> None:
         folders = sorted(self.folder.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        folders.sort(key=lambda folder: folder.name != newest)  # it stays
+        folders.sort(key=lambda folder: folder.name != newest)  # the newest stays
         used = 0
         for place, folder in enumerate(folders):
             used += sum(file.stat().st_size for file in folder.iterdir())

@@ -1,0 +1,65 @@
+"""The engine of a run: its model as prediction loads it, the prompt it is asked with, the answers it may give."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from vqa_core.config import ModelSettings, PredictSettings
+from vqa_core.data.priors import AnswerPrior
+from vqa_core.files import InputError
+from vqa_core.inference.engine import Engine
+from vqa_core.model.attention import choose_attention
+from vqa_core.model.folder import load_model_folder
+from vqa_core.model.loading import LoadOptions
+from vqa_core.model.parts import load_tokenizer
+from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.vlm import best_device, resolve_precision
+from vqa_core.prompts.chat_template import written_out
+from vqa_core.prompts.styles import OWN_TEMPLATE, refuse_named_style
+from vqa_core.runs.run_dir import RunDir
+
+
+def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: AnyVlm | None = None) -> Engine:
+    """The engine for a run's model, with the answers and priors of its training examples.
+
+    `vlm` is the run's model where that is loaded already. Raises InputError where the settings ask for something that
+    the run or its model does not have.
+    """
+    vlm = vlm or load_model(run.model, settings)
+    prompt = choose_prompt(vlm.settings, settings)
+    if prompt != vlm.settings:
+        vlm = vlm.with_prompt(prompt)
+    train = run.examples("train") if run.train.is_file() else []
+    if not train and settings.answers == "train":
+        raise InputError(
+            f"--answers train needs {run.train}, the training answers. Run `python -m train.prepare` first."
+        )
+    prior = AnswerPrior(train) if train else None
+    return Engine(
+        vlm,
+        settings,
+        data_root,
+        allowed_answers=prior.answers if prior and settings.answers == "train" else None,
+        fallback=prior.answer if prior else lambda _: "",
+    )
+
+
+def load_model(folder: Path, settings: PredictSettings) -> AnyVlm:
+    """The model of a model folder on this process's device, with the precision and attention of the settings."""
+    device = best_device()
+    dtype = resolve_precision(settings.precision, device)
+    attention = choose_attention(settings.attention, plain=settings.engine != "shared", device=device, dtype=dtype)
+    return load_model_folder(folder, dtype=dtype, attention=attention, how=settings)
+
+
+def choose_prompt(trained: ModelSettings, settings: PredictSettings) -> ModelSettings:
+    """The model's settings with the prompt that prediction's settings name; where they name none, that of training."""
+    chosen = trained
+    if settings.prompt_style is not None and not (trained.base_model and settings.prompt_style == OWN_TEMPLATE):
+        if trained.base_model:
+            refuse_named_style(trained.base_model, settings.prompt_style)
+        chosen = replace(chosen, prompt_style=settings.prompt_style)
+    if settings.instruction is not None:
+        chosen = replace(chosen, instruction=settings.instruction)
+    if chosen.prompt_style == OWN_TEMPLATE and not chosen.base_model:
+        return written_out(chosen, load_tokenizer(chosen.language_model, LoadOptions.of(chosen)))
+    return chosen

@@ -1,0 +1,83 @@
+"""Submit a run: write its test answers in a scorer's format, checked by id, with a card beside the file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa_core.config import DataSettings, settings_of
+from vqa_core.data.competition import SAMPLE, read_test
+from vqa_core.data.prepare import TABLES, column_map
+from vqa_core.files import InputError
+from vqa_core.runs.predictions import read_predictions
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.submission.card import write_card
+from vqa_core.submission.history import keep_submission, writing
+from vqa_core.submission.results import RESULTS, write_run_results
+from vqa_core.submission.submission import submission_of, write_submission
+
+FORMATS = ("csv", *RESULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSubmission:
+    """A file of answers and its card. `reference` names what the ids were checked against."""
+
+    path: Path
+    card: Path
+    answers: int
+    reference: str
+    warnings: list[str]
+
+
+def submit(
+    run: RunDir,
+    kind: str,
+    *,
+    data: Path | None,
+    out: Path | None,
+    allow_failed: bool,
+    command: Sequence[str],
+) -> WrittenSubmission:
+    """Write the test answers of a run as `kind`, one of FORMATS, and keep a submission.csv among the run's submissions.
+
+    Args:
+        data: competition folder; by default the one that the run was prepared from.
+        out: file to write; by default one in the run.
+        allow_failed: submit failed questions with an empty answer.
+        command: the command to record in the card.
+
+    Raises InputError for missing, unknown or duplicate ids, and for a `data` or `out` that can't be used.
+    """
+    if kind == "csv":
+        return _submit_csv(run, data or run.data_root(), out or run.submission, allow_failed, command)
+    return _submit_results(run, kind, data, out or run.root / RESULTS[kind], allow_failed, command)
+
+
+def _submit_csv(run: RunDir, data: Path, out: Path, allow_failed: bool, command: Sequence[str]) -> WrittenSubmission:
+    if not data.is_dir():
+        raise InputError(f"{data} is not a folder. Pass the competition folder with --data.")
+    data_files = [data / name for name in (*TABLES, SAMPLE)]
+    if out.resolve() in [file.resolve() for file in data_files]:
+        raise InputError(f"--out {out} is one of the competition's own files; choose another name.")
+    predictions = read_predictions(run.predictions("test"))
+    submission, warnings = submission_of(run, data, predictions, allow_failed=allow_failed)
+    with writing(run):
+        write_submission(out, submission)
+        card = write_card(out, run, data_files=data_files, predictions=predictions, warnings=warnings, command=command)
+        keep_submission(run, out)
+    return WrittenSubmission(out, card, len(submission.rows), SAMPLE, warnings)
+
+
+def _submit_results(
+    run: RunDir, kind: str, data: Path | None, out: Path, allow_failed: bool, command: Sequence[str]
+) -> WrittenSubmission:
+    """Write a format that needs no sample: the ids are those of the test questions, of the run or of `data`."""
+    predictions = read_predictions(run.predictions("test"))
+    examples, table = run.examples("test"), run.test
+    if data:
+        competition = read_test(data, column_map(settings_of(DataSettings, run.read_config(), {})))
+        examples, table = competition.test, competition.root / "test.csv"
+    fallbacks = write_run_results(out, kind, examples, predictions, run.name, allow_failed=allow_failed)
+    warnings = [f"{count} answers are fallbacks: their status is {status!r}." for status, count in fallbacks.items()]
+    card = write_card(out, run, data_files=[table], predictions=predictions, warnings=warnings, command=command)
+    return WrittenSubmission(out, card, len(predictions), "the test questions", warnings)

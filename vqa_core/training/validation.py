@@ -1,0 +1,25 @@
+"""Validation while training: the model answers questions as it would for a user, and the right answers are counted."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vqa_core.config import PredictSettings, TrainSettings
+from vqa_core.inference.engine import Engine
+from vqa_core.model.packing import FLASH
+from vqa_core.model.protocol import AnyVlm
+from vqa_core.runs.examples import Example
+
+
+def validator(
+    vlm: AnyVlm, examples: Sequence[Example], data_root: Path, settings: TrainSettings
+) -> Callable[[], dict[str, float]]:
+    """A function that measures the `accuracy` of generated answers to `examples`, and the number of `questions`."""
+    kind = "hf_batch" if vlm.attention == FLASH else "shared"  # FlashAttention takes one question per row only
+    engine = Engine(vlm, PredictSettings(batch_questions=settings.batch_questions, engine=kind), data_root)
+
+    def validate() -> dict[str, float]:
+        answers = {prediction.question_id: prediction.answer for prediction in engine.generate(examples)}
+        right = sum(answers[example.question_id] == example.answer for example in examples)
+        return {"accuracy": right / len(examples), "questions": len(examples)}
+
+    return validate
