@@ -52,7 +52,7 @@ def test_findings_bars_and_the_pager_filter_and_turn(page: "Page", server: Serve
     expect(finding).to_be_visible(timeout=INDEXED_MS)
     ready(page)
     everything = found(page)
-    assert f"All {IMAGES + 4} pictures" in everything
+    assert f"All {IMAGES + 4} images" in everything
 
     page.click("#explore-page-next")
     ready(page)
@@ -69,7 +69,7 @@ def test_findings_bars_and_the_pager_filter_and_turn(page: "Page", server: Serve
     bar.click()
     ready(page)
     assert (place(page, "split"), place(page, "page")) == ("test", None)
-    assert found(page).startswith("4 pictures")
+    assert found(page).startswith("4 images")
     expect(bar).to_have_attribute("aria-pressed", "true")
     page.click("#explore-clear")
     ready(page)

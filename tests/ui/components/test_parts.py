@@ -72,10 +72,10 @@ def test_a_handler_that_draws_a_wrong_name_gives_the_reader_an_error(
         yield {"name": "a", "table": {}}
         yield {"name": "a"}
 
-    with pytest.raises(gr.Error, match="unexpected happened"):
+    with pytest.raises(gr.Error, match="Something went wrong"):
         handler_of(lambda: {"nmae": "a", "table": {}}, None, parts)()
     streamed = handler_of(grow, None, parts)()
     assert next(streamed) == {parts["name"]: "a", parts["table"]: {}}
-    with pytest.raises(gr.Error, match="unexpected happened"):
+    with pytest.raises(gr.Error, match="Something went wrong"):
         next(streamed)
     assert "drawn, but no part of the event: ['nmae']" in caplog.text

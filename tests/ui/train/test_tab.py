@@ -135,13 +135,15 @@ def test_only_what_is_missing_is_started(workspace: Workspace, form: Form) -> No
     prepared(workspace)
     drawn = plan(workspace, form, wish(workspace, form, lora_rank=2))
     assert drawn["command"] == "python -m train.finetune --run runs/a --lora-rank 2"
-    assert drawn["there"]["title"].startswith("a is prepared with this data (")
+    assert drawn["there"]["title"].startswith("a is already prepared with this data (")
 
 
 def test_a_trained_run_is_never_written_over_unasked(workspace: Workspace, form: Form) -> None:
     trained(workspace)
     drawn = plan(workspace, form, wish(workspace, form))
-    assert drawn["there"]["title"] == "a exists: it was trained with this data (data/toy), newest checkpoint at step 3."
+    assert drawn["there"]["title"] == (
+        "a exists. It was trained with this data (data/toy); its latest checkpoint is at step 3."
+    )
     assert [value for _, value in drawn["way"].choices] == ["resume", "restart"]
     assert (drawn["command"], drawn["start"].interactive) == ("", False)
     assert drawn["other_name"].value == "Use the name a-2"
@@ -160,7 +162,7 @@ def test_a_model_without_checkpoints_is_not_written_over_either(workspace: Works
     drawn = plan(workspace, form, wish(workspace, form))
     assert (
         drawn["there"]["title"]
-        == "a exists: it holds a model for this data (data/toy), and no checkpoint to resume from."
+        == "a exists. It holds a model for this data (data/toy), and no checkpoint to resume from."
     )
     assert ([value for _, value in drawn["way"].choices], drawn["command"]) == (["restart"], "")
 
@@ -184,7 +186,7 @@ def test_a_folder_with_files_that_are_no_runs_is_not_free(workspace: Workspace, 
     assert plan(workspace, form, wish(workspace, form))["there"] == {}, "an empty folder is"
     (run.root / "notes.txt").write_text("mine", encoding="utf-8")
     drawn = plan(workspace, form, wish(workspace, form))
-    assert "files that are not a run's" in drawn["there"]["title"]
+    assert "files that no run has written" in drawn["there"]["title"]
     assert ([way for _, way in drawn["way"].choices], drawn["command"]) == (["anew"], "")
     assert "train.prepare" in plan(workspace, form, wish(workspace, form, way="anew"))["command"]
     write_json_lines(run.predictions("test"), [{}])
@@ -215,14 +217,14 @@ def test_a_run_that_was_deleted_is_not_offered_and_the_quick_demo_is(workspace: 
 def test_a_run_that_a_job_works_on_is_left_alone(workspace: Workspace, form: Form) -> None:
     workspace.jobs.start("train", "a", [("-c", "import time; time.sleep(60)")])
     drawn = plan(workspace, form, wish(workspace, form))
-    assert drawn["there"]["title"].startswith("A job is working on a now")
-    with pytest.raises(InputError, match="A job is working on a already"):
+    assert drawn["there"]["title"].startswith("A job is running on a.")
+    with pytest.raises(InputError, match="A job is already running on a"):
         start_wish(workspace, T, form, wish(workspace, form))
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "/etc", ".page", "-x", "a b", "a\n", "a\0", "", "<b>", "x" * 65])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="A run can't be called"):
+    with pytest.raises(InputError, match="can't be the name of a run"):
         check_name(T, name)
 
 
@@ -245,7 +247,7 @@ def test_a_wrong_value_is_a_sentence_in_place_and_nothing_can_start(workspace: W
         assert drawn["there"]["mark"] == "wrong"
         assert (drawn["command"], drawn["start"].interactive) == ("", False)
     values = {**wish(workspace, form), "train.epochs": -1}
-    assert "“Epochs” is -1.0; the least allowed is 0." in plan(workspace, form, values)["there"]["title"]
+    assert "“Epochs” is -1.0; it must be at least 0." in plan(workspace, form, values)["there"]["title"]
 
 
 def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> None:
@@ -253,19 +255,23 @@ def test_estimates_say_what_they_rest_on(workspace: Workspace, form: Form) -> No
     assert rows["Steps"][0].startswith("about 1 (")
     assert "training questions about 13 images" in rows["Steps"][1]
     assert "GB" in rows["Memory"][0]
-    assert "157 M parameters, 554 k trained" in rows["Memory"][1]
+    assert "157 M parameters, 554 k trainable" in rows["Memory"][1]
     assert " to " in rows["Time"][0]
     assert "this machine multiplies matrices at " in rows["Time"][1]
     assert "20% to 100%" in rows["Time"][1]
     rows = {row[0]: row[1:] for row in plan(workspace, form, wish(workspace, form, data="easy-vqa"))["figures"]["rows"]}
-    assert rows["Steps"][1].startswith("The plan of batches for 36,"), "of the package, before it is written"
+    assert rows["Steps"][1].startswith("Batches planned for 36,"), "of the package, before it is written"
 
 
 @pytest.mark.parametrize(
     ("gpu", "known", "basis"),
     [
-        ("NVIDIA H200", True, "NVIDIA H200 multiplies at 989 TFLOP/s by its datasheet"),
-        ("NVIDIA RTX A4000", False, "No run here trained such a model yet: the time shows after the first steps."),
+        ("NVIDIA H200", True, "the datasheet of NVIDIA H200 says 989 TFLOP/s"),
+        (
+            "NVIDIA RTX A4000",
+            False,
+            "No run here has trained such a model yet; the time appears after the first steps.",
+        ),
     ],
 )
 def test_the_time_on_a_gpu_is_reckoned_where_its_speed_is_known(
@@ -305,13 +311,13 @@ def test_a_config_comes_back_from_its_file(workspace: Workspace, form: Form) -> 
     [
         ('{"train": {"lerning_rate": 1}}', "no setting 'lerning_rate'. Did you mean 'learning_rate'"),
         ('{"trian": {}}', "odd.json: 'trian' is not a section"),
-        ('{"train": {"epochs": NaN}}', "takes a number"),
+        ('{"train": {"epochs": NaN}}', "must be a number"),
         ('{"train": {"epochs": "<b>"}}', "takes float, not '<b>'"),
         ("{", "odd.json is not valid JSON"),
-        ("[" * 100_000, "odd.json is nested too deeply"),
+        ("[" * 100_000, "odd.json is too deeply nested"),
         (
             '{"train": {"trust_remote_code": ["some/model"]}}',
-            "odd.json sets --trust-remote-code, which the page does not",
+            "odd.json sets --trust-remote-code, which lets a model run its own Python code",
         ),
     ],
 )
@@ -446,8 +452,8 @@ def test_metrics_are_read_as_far_as_they_make_sense(tmp_path: Path) -> None:
     assert (curves.accuracy, curves.questions, curves.lost) == (((2, 0.5),), (100,), (2,))
     drawn = draw_curves(T, curves, 10)
     accuracy = drawn["accuracy"]
-    assert "no finite number: 1, first at step 2" in drawn["loss"]["note"]
-    assert accuracy["note"].startswith("Best 50.0 % at step 2: n = 100, 95 % interval 40.4 % to 59.6 %")
+    assert "not finite: 1, first at step 2" in drawn["loss"]["note"]
+    assert accuracy["note"].startswith("Best: 50.0% at step 2 (n = 100; 95% interval 40.4% to 59.6%")
     assert accuracy["y_max"] == 1
     json.dumps(drawn, allow_nan=False)
 
