@@ -65,7 +65,7 @@ def test_all_files_of_an_upload_count(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
 def test_parts_are_counted_however_the_body_comes(size: int) -> None:
     body = b'--bb\r\nContent-Disposition: form-data; name="files"\r\n\r\n---bb--b\r\n--bb\r\n\r\n--bb--\r\n'
-    count = uploads._lines_between(Headers({"content-type": "multipart/form-data; boundary=bb"}))
+    count = uploads._line_counter(Headers({"content-type": "multipart/form-data; boundary=bb"}))
     assert [count(body[at : at + size]) for at in range(0, len(body), size)][-1] == body.count(b"--bb")
 
 
