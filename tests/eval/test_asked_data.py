@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from eval import predict
-from tests.eval.test_predict import FLAGS, write_model
 from tests.support.tiny import tiny_parts
+from tests.support.trained import FLAGS, write_model
 from train import prepare
 from vqa_core.data.formats.conversations import write_questions
 from vqa_core.files import InputError

@@ -16,35 +16,18 @@ import torch
 
 from eval import predict, submit
 from tests.support.processes import TIMEOUT_S, forked, run_forked
-from tests.support.tiny import ANSWERS, TINY_MODEL, tiny_parts, tiny_run
-from vqa_core.config import ModelSettings
+from tests.support.tiny import ANSWERS, tiny_parts, tiny_run
+from tests.support.trained import FLAGS, write_model
 from vqa_core.data.priors import AnswerPrior
 from vqa_core.files import InputError, read_json
 from vqa_core.inference.adopt import adopt_model
-from vqa_core.model.folder import save_model_folder
 from vqa_core.model.protocol import AnyVlm
-from vqa_core.model.stages import prepare_stage, trained_tensors
-from vqa_core.model.vlm import build_vlm
-from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 
-FLAGS = ["--batch-questions", "7", "--max-new-tokens", "5", "--precision", "fp32"]
 KILLS = 10
-
-
-def write_model(folder: Path, parts: Path, seed: int = 0) -> None:
-    """A model folder with random weights."""
-    tower, language_model = parts / "tower", parts / "language-model"
-    vlm = build_vlm(ModelSettings(**TINY_MODEL, vision_tower=str(tower), language_model=str(language_model)))
-    stage = Stage("lora", lora_rank=2, lora_alpha=4.0)
-    prepare_stage(vlm, stage)
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in trained_tensors(vlm).values():
-        parameter.data += torch.randn(parameter.shape, generator=generator) * 0.1
-    save_model_folder(folder, vlm, stage, about={})
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.packed import IMAGES, packed_batch, randomise_lora
 from tests.support.tiny import TINY_MODEL, tiny_examples, tiny_parts, tiny_picture, tiny_vlm, write_pictures
-from tests.training.test_trainer import IMAGES, packed_batch, randomise_lora
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.inference.engine import Engine

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from eval.predict import main as predict
-from tests.convert.test_llava_checkpoint import llava_projector, write_llava
+from tests.support.llava_files import llava_projector, write_llava
 from tests.support.tiny import TINY_MODEL, tiny_parts, tiny_run
 from train.convert import main as convert
 from train.finetune import main as finetune

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.llava import read_conversation_records, read_question_records
 from vqa_core.files import read_json, read_json_lines
 from vqa_core.runs.examples import Example
@@ -33,3 +34,8 @@ def _by_id(pairs: list[tuple[str, str]]) -> dict[str, str]:
     found = dict(pairs)
     assert len(found) == len(pairs)
     return found
+
+
+def notes_of(folder: Path) -> dict[str, int]:
+    """Each finding of the import by its sentence."""
+    return {case["message"].rpartition(":")[0]: case["count"] for case in read_competition(folder).imported}

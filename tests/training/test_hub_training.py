@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from eval import predict
+from tests.support.plain_generate import ANSWERS_TAUGHT
 from tests.support.plain_hubs import PLAIN_KINDS
 from tests.support.tiny import QUESTIONS, losses, tiny_language_model, tiny_picture, tiny_run, tiny_tokenizer
 from tests.support.tiny_hub import KINDS, plain_inputs, tiny_hub
@@ -39,7 +40,6 @@ TRAIN = [
     "--stage", "lora", "--lora-rank", "4", "--batch-questions", "8", "--max-steps", "25", "--learning-rate", "1e-2",
     "--log-every", "1", "--save-every", "100", "--precision", "fp32", "--text-token-budget", "256",
 ]  # fmt: skip
-ANSWERS_TAUGHT = ("red", "dark blue", "3")
 PREDICT = ["--precision", "fp32", "--max-new-tokens", "4"]
 
 

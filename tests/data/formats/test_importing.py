@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from eval import score
+from tests.support.exported import notes_of
 from train.prepare import main
 from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.conversations import write_conversations, write_questions
@@ -57,11 +58,6 @@ def nasty_examples(answered: bool = True) -> list[Example]:
         )
         for number, text in enumerate(NASTY)
     ]
-
-
-def notes_of(folder: Path) -> dict[str, int]:
-    """Each finding of the import by its sentence."""
-    return {case["message"].rpartition(":")[0]: case["count"] for case in read_competition(folder).imported}
 
 
 def texts(examples: list[Example]) -> list[tuple[str, str, str, str | None]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.data.formats.test_importing import notes_of
+from tests.support.exported import notes_of
 from train.prepare import main
 from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.importing import Sources, import_data

@@ -9,11 +9,10 @@ import pytest
 import torch
 from transformers import Idefics2Model
 
-from tests.model.hub.test_hub_model import LONGEST, generated, picture
+from tests.support.plain_generate import ANSWERS_TAUGHT, LONGEST, generated, picture
 from tests.support.tiny import ANSWERS, QUESTIONS, losses, tiny_run
 from tests.support.tiny_hub import plain_inputs, tiny_hub
 from tests.support.unknown_hubs import UNKNOWN_KINDS
-from tests.training.test_hub_training import ANSWERS_TAUGHT
 from train import finetune
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from tests.analysis.test_run_table import DATASET, SCORE, TRAIN, answer, made, questions
+from tests.support.run_files import DATASET, SCORE, TRAIN, answer, made, questions
 from ui.components.tab import Page
 from ui.components.wiring import Wiring
 from ui.components.words import LANGUAGES, Words

@@ -17,10 +17,10 @@ from fastapi import FastAPI
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from tests.eval.test_predict import write_model
 from tests.support.browser import Server
 from tests.support.processes import command
 from tests.support.tiny import tiny_competition, tiny_parts, tiny_picture
+from tests.support.trained import write_model
 from ui.server import tools
 from ui.server.api import PUBLIC
 from ui.server.guard import TOOLS_LIMIT
