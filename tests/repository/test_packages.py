@@ -43,3 +43,10 @@ def test_a_package_introduces_each_of_its_files_and_packages(package: Path) -> N
 def test_names_are_read_from_the_beginnings_of_lines() -> None:
     text = "Rows.\n\nrows.py    one\nindex/     two\nrows.py\n  deeper.py  three\nin data.py, no\nmay/be no\n"
     assert named(text) == {"rows.py": 2, "index/": 1}
+
+
+def test_no_test_file_imports_another() -> None:
+    """What several share lies in tests/support or in a conftest."""
+    files = (ROOT / "tests").rglob("*.py")
+    importing = re.compile(r"^\s*from tests\.(?:\w+\.)*test_\w+ import", re.MULTILINE)
+    assert not [str(path) for path in files if importing.search(path.read_text(encoding="utf-8"))]

@@ -1,4 +1,4 @@
-"""Files written for LLaVA and for the VQA tool, read again: questions as an import reads them, answers by id."""
+"""Files written for LLaVA and for the VQA tool, read again by question or id; and what an import reports."""
 
 from pathlib import Path
 
