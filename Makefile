@@ -28,9 +28,11 @@ PEER_PIP := $(PEER_PY) -m pip --disable-pip-version-check
 PEER_LISTS := tests/parity/requirements.txt tests/parity/requirements-no-deps.txt
 PEER_READY := $(PEER)/.ready-$(shell { cat $(PEER_LISTS); echo '$(TORCH)'; } | git hash-object --stdin)
 
-# Tests of one file stay together, as they share models and servers; each process has one torch thread. Those of
-# tests/parity need LLaVA, and belong to another target.
-SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 10 --ignore tests/parity
+# One process more than there are cores, since tests wait for browsers and timers a third of their time; each has one
+# torch thread. Tests of one file stay together, as they share models and servers. Those of tests/parity need LLaVA, and
+# belong to another target.
+WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); [ $$cores -lt 7 ] && echo $$((cores + 1)) || echo 8)
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10 --ignore tests/parity
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
