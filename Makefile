@@ -19,7 +19,7 @@ DEV := $(VENV)/.dev-$(shell git hash-object --stdin < pyproject.toml)
 
 # The tests of the page drive the system's Chromium; fonts-nanum draws Hangul. Where neither is there nor can be
 # installed, those tests are skipped and say so.
-BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),,$(VENV)/.browser)
+BROWSER := $(if $(shell command -v chromium-headless-shell),,$(VENV)/.browser)
 
 # LLaVA itself, whose pins nothing current can share: llava-torch without its dependencies, those that it needs pinned.
 PEER := .venv-peer
@@ -28,11 +28,9 @@ PEER_PIP := $(PEER_PY) -m pip --disable-pip-version-check
 PEER_LISTS := tests/parity/requirements.txt tests/parity/requirements-no-deps.txt
 PEER_READY := $(PEER)/.ready-$(shell { cat $(PEER_LISTS); echo '$(TORCH)'; } | git hash-object --stdin)
 
-# One process more than there are cores, since tests wait for browsers and timers a third of their time; each has one
-# torch thread. Tests of one file stay together, as they share models and servers. Those of tests/parity need LLaVA, and
-# belong to another target.
-WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); [ $$cores -lt 7 ] && echo $$((cores + 1)) || echo 8)
-SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10 --ignore tests/parity
+# One process per core, each with one torch thread. Tests of one file stay together, as they share models and servers.
+# Those of tests/parity need LLaVA, and belong to another target.
+SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 10 --ignore tests/parity
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -104,9 +102,10 @@ $(RUN_TIME): | $(PY)
 
 $(VENV)/.browser: | $(RUN_TIME)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-		apt-get update && apt-get install -y --no-install-recommends chromium fonts-nanum; \
-	else \
-		echo "No Chromium here: the tests of the page will be skipped. Install it with: sudo apt-get install chromium fonts-nanum"; \
+		apt-get update && { apt-get install -y --no-install-recommends chromium-headless-shell fonts-nanum || \
+			apt-get install -y --no-install-recommends chromium fonts-nanum; }; \
+	elif ! command -v chromium > /dev/null && ! command -v chromium-browser > /dev/null && ! command -v google-chrome > /dev/null; then \
+		echo "No Chromium here: the tests of the page will be skipped. Install it with: sudo apt-get install chromium-headless-shell fonts-nanum"; \
 	fi
 
 $(DEV): | $(RUN_TIME)

@@ -44,10 +44,12 @@ from vqa_core import ROOT
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     # root in a container has no sandbox of its own
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-quic"),
+    # one renderer a page
+    *("--disable-site-isolation-trials", "--disable-features=IsolateOrigins,site-per-process"),
     # the browser's own calls home
     *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
     *("--disable-domain-reliability", "--no-pings"),
@@ -82,7 +84,7 @@ def chromium() -> str:
     found = os.environ.get("VQA_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
     if find_spec("playwright") is None:
         unavailable("Playwright is not installed; `make test` installs it.")
-    return found or unavailable("no Chromium; install one: apt-get install chromium fonts-nanum.")
+    return found or unavailable("no Chromium; install one: apt-get install chromium-headless-shell fonts-nanum.")
 
 
 class Server:
