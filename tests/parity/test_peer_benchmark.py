@@ -24,11 +24,11 @@ def test_both_sides_answer_alike_and_are_timed(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_differs_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer, "_ask", lambda _vlm, questions, _: {e.question_id: "?" for e in questions.examples})
+    monkeypatch.setattr(peer, "_answer", lambda _vlm, questions, _: {e.question_id: "?" for e in questions.examples})
     with pytest.raises(WrongWork, match=r"is answered .*'\?'"):
         main(["peer", *FEW, "--python", peer_python()])
 
 
 def test_without_llava_s_environment_it_says_what_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="`make parity` installs it"):
+    with pytest.raises(InputError, match="Install it with `make parity`"):
         main(["peer", "--python", str(tmp_path / "python")])
