@@ -13,8 +13,8 @@ HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.slow)
+        if item.path.is_relative_to(HERE) and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.slow(seconds=9))
 
 
 @pytest.fixture(scope="module")

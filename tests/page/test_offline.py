@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.browser import chromium, unavailable
 from tests.support.processes import environment
 from vqa_core import ROOT
@@ -20,6 +22,7 @@ def namespace() -> list[str]:
     return unavailable("no network namespace can be made here: neither root nor user namespaces.")
 
 
+@pytest.mark.slow(seconds=35)
 def test_every_tab_opens_and_a_question_is_answered_without_a_network(tmp_path: Path) -> None:
     chromium()
     env = environment()

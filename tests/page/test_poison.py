@@ -77,6 +77,7 @@ def assert_unharmed(page: "Page", where: str) -> None:
     assert not rendered, f"{where}: text became markup"
 
 
+@pytest.mark.slow(seconds=50)
 def test_poisoned_texts_pass_through_every_tab_as_texts(page: "Page", server: Server) -> None:
     forgive(page, *KNOWN)
     dialogs: list[str] = []

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.browser import Serve, open_tab, ready
 from tests.support.processes import command
 from tests.support.workspaces import easy_competition
@@ -23,6 +25,7 @@ WAIT_S = 180
 AT_ONCE = 8  # questions; so that there is something to watch
 
 
+@pytest.mark.slow(seconds=45)
 def test_a_prediction_is_watched_and_downloaded_and_equals_the_commands(
     tmp_path: Path, serve: Serve, page: "Page"
 ) -> None:

@@ -44,6 +44,7 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
             command.kill_group()
 
 
+@pytest.mark.slow(seconds=45)
 def test_a_training_survives_reload_and_a_killed_server(tmp_path: Path, serve: Serve, page: "Page", jobs: Jobs) -> None:
     from playwright.sync_api import expect
 

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.browser import Serve, open_tab, ready
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_competition, tiny_parts
 from ui.jobs.jobs import Jobs
@@ -57,6 +59,7 @@ def test_the_form_of_train_survives_a_reload(tmp_path: Path, serve: Serve, page:
     expect(page.locator("#train-epochs input")).not_to_have_value("many")
 
 
+@pytest.mark.slow(seconds=50)
 def test_a_training_is_stopped_resumed_and_its_folder_warned_of(tmp_path: Path, serve: Serve, page: "Page") -> None:
     from playwright.sync_api import expect
 

@@ -89,7 +89,7 @@ def smaller_easy_vqa(folder: Path) -> int:
     return len(questions)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=90)
 def test_the_five_commands_run_as_they_stand_and_end_with_a_submission(tmp_path: Path) -> None:
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     questions = smaller_easy_vqa(tmp_path / "packages")

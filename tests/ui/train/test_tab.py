@@ -355,7 +355,7 @@ def draw_watch(workspace: Workspace, name: str, known: str = "") -> Drawn:
     return train_watch.draw_run(workspace, T, name, train_watch.last_job(workspace, name), known)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     workspace: Workspace, form: Form, tmp_path: Path
 ) -> None:
