@@ -30,19 +30,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take longest first, so that no process is left with one of them at the end.
-
-    Those that need a browser alternate with those that compute: side by side, two browsers are in each other's way.
-    """
+    """Files that take longest first, so that no process is left with one of them at the end."""
     slow: Counter[Path] = Counter()
     for item in items:
         if mark := item.get_closest_marker("slow"):
             slow[item.path] += mark.kwargs.get("seconds", 3)
-    place: dict[Path, int] = {}
-    for browsing in (True, False):
-        files = [path for path, _ in slow.most_common() if (path.parent.name == "page") is browsing]
-        place |= {path: 2 * number + (not browsing) for number, path in enumerate(files)}
-    items[:] = sorted(items, key=lambda item: place.get(item.path, 2 * len(place)))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

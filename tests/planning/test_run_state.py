@@ -1,4 +1,4 @@
-"""What a run's folder holds for somebody who wants to train in it, told from its files alone."""
+"""What a run's folder holds for somebody who wants to train in it, read from its files alone."""
 
 import shutil
 from pathlib import Path

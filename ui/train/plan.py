@@ -22,7 +22,7 @@ CONFIGS = ROOT / "configs"
 KINDS = {"data": DataSettings, "model": ModelSettings, "train": TrainSettings}
 LONGEST_NAME = 64
 CHOICE_NEEDED = ("files", "other", "trained", "trained_other", "busy")
-"""Kinds of RunState that a start never overwrites unless it is told how."""
+"""Kinds of RunState that a start never overwrites unless a way is chosen."""
 QUICK_DEMO = ("demo-quick", {"max_steps": 30, "max_minutes": 6.0, "log_every": 1, "eval_every": 10,
                              "eval_questions": 200})  # fmt: skip
 """A preset and what is changed of it: under two minutes on two free cores, and six at most on busy ones."""

@@ -1,4 +1,4 @@
-"""The Trainer's arguments: what of our settings it takes care of, and what it is told to leave alone."""
+"""The Trainer's arguments: what of our settings it takes care of, and what it leaves alone."""
 
 from transformers import TrainingArguments
 
