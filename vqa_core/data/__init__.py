@@ -6,6 +6,7 @@ each split and the training rows.
 archives.py     unpacks a zip safely
 competition.py  CSV files and image folders become examples
 easy_vqa.py     the embedded dataset in the layout of a competition
+encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data
 images.py       the one image decoder
 pixels.py       a picture becomes the square that the vision tower sees

@@ -6,7 +6,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ def _describe(run: RunDir, examples: Sequence[Example], settings: PredictSetting
         prompt = {"prompt_style": used.prompt_style, "instruction": used.instruction}
     if used.base_model and used.prompt_style not in STYLE_NAMES:  # its template may later write another text
         prompt["prompt_style"] = used.prompt_style
-    questions = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
+    questions = hashlib.sha256(json.dumps([example.to_dict() for example in examples]).encode()).hexdigest()
     meta = {
         "weights": sha256_of(weights),
         "questions": questions,

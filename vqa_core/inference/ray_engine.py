@@ -32,7 +32,7 @@ class _Worker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         answers = []
         for record in batch["record"]:
-            examples = [Example(**row) for row in json.loads(record)]
+            examples = [Example.from_dict(row) for row in json.loads(record)]
             answers.append(json.dumps([asdict(prediction) for prediction in self.engine.generate(examples)]))
         return {"predictions": answers}
 
@@ -56,7 +56,7 @@ def generate_with_ray(
             "--ray-workers needs Ray: pip install 'ray[data]==2.60.0'. Or leave --ray-workers out."
         ) from None
     records = [
-        {"record": json.dumps([asdict(example) for example in group])}
+        {"record": json.dumps([example.to_dict() for example in group])}
         for group in _group_records(examples, settings.batch_questions)
         if any(example.question_id not in done for example in group)
     ]

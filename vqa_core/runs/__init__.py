@@ -5,6 +5,7 @@ predictions. A killed command leaves each file whole or absent; a file that grow
 which is dropped when the file is opened again. docs/formats.md describes every file.
 
 checkpoints.py    checkpoints with a manifest of hashes, whole or absent
+choices.py        which choice of a multiple-choice question an answer names
 examples.py       Example: one question about one image; reading, writing, splitting by image
 metrics.py        the seconds of a step, by metrics.jsonl
 model_folder.py   what a model folder says about itself, read without torch

@@ -1,11 +1,13 @@
 """Example, one question about one image: read, write, split and group examples."""
 
 import random
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vqa_core.files import InputError, intern_texts, read_json_lines, write_json_lines
+from vqa_core.runs.choices import TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,8 @@ class Example:
 
     `image` is the picture's path relative to the dataset folder, with forward slashes; "" if no file was found.
     Every field is the source's text, unchanged: `none`, `NA` and `001` are answers and ids like any other.
+    A multiple-choice question has its `choices`, and `answer_form` says how its answer names one of them
+    (`vqa_core.runs.choices`); the choices of an open question are empty.
     """
 
     question_id: str
@@ -21,6 +25,21 @@ class Example:
     image: str
     question: str
     answer: str | None = None
+    choices: tuple[str, ...] = ()
+    answer_form: str = TEXT
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; an open question without the two fields of multiple choice, as files had it before those."""
+        row = asdict(self)
+        if not self.choices:
+            del row["choices"], row["answer_form"]
+        return row
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Example":
+        """The inverse of `to_dict`. Raises TypeError for other fields."""
+        fields = dict(row)
+        return cls(**fields | {"choices": tuple(fields.get("choices", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +55,7 @@ class ColumnMap:
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:
     """Write one example per line as JSON; return the number of examples."""
-    return write_json_lines(path, (asdict(example) for example in examples))
+    return write_json_lines(path, (example.to_dict() for example in examples))
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -48,7 +67,7 @@ def iterate_examples(path: Path) -> Iterator[Example]:
     """Yield what `read_examples` reads, one example at a time."""
     try:
         for row in read_json_lines(path):
-            yield Example(**intern_texts(row))
+            yield Example.from_dict(intern_texts(row))
     except TypeError as error:
         raise InputError(
             f"{path} does not hold examples ({error}). Write it again with `python -m train.prepare`."

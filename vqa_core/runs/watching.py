@@ -74,6 +74,6 @@ def _find_example(path: Path, _changed_ns: int, _size: int, question_id: str) ->
             if start < 0:
                 return None
             data.seek(start)
-            return Example(**json.loads(data.readline()))
+            return Example.from_dict(json.loads(data.readline()))
     except (ValueError, TypeError):  # mmap refuses empty files; a foreign line is not an example
         return None

@@ -9,9 +9,10 @@ hf_dataset.py     `datasets` from disk or the hub, and parquet
 importing.py      any of these becomes a competition folder
 llava.py          LLaVA's files as other people write them
 parquet.py        a split as parquet with the pictures inside
+readers.py        which reader takes a JSON file
 split_data.py     SplitData: what a reader found, and what it had to leave out
 vqav2.py          VQAv2's questions, annotations and results
 
 May import: the ground, runs and vqa_core.data. A new format to read is a file whose reader returns SplitData, called in
-importing.py; a new one to write is a function in EXPORTS of exporting.py.
+readers.py; a new one to write is a function in EXPORTS of exporting.py.
 """

@@ -17,11 +17,10 @@ from typing import Any
 
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
-from vqa_core.data.formats.llava import read_conversation_records, read_question_records
+from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.formats.vqav2 import read_vqav2
 from vqa_core.data.references import ANNOTATIONS
-from vqa_core.files import InputError, named, read_json, read_json_lines, sha256_of, write_atomically, write_json
+from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import ColumnMap, Example
 
@@ -152,13 +151,13 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
             if paths:
                 folder = folders[name]
                 assert folder is not None  # there is a file, and so the folder that it is in
-                data = _read_files(paths, folder, name)
+                data = read_files(paths, folder, name)
                 _refuse_no_picture(data, folder, "--test-images" if name == "test" and sources.data else "--images")
                 splits[name].add(_prefix_images(f"image/{names[name]}", data))
                 _link(building / "image" / names[name], folder)
     train = splits["train"]
     for row in [row for row in train.examples if row.answer is None]:
-        train.leave_out(UNANSWERED, row.question_id, asdict(row))
+        train.leave_out(UNANSWERED, row.question_id, row.to_dict())
     train.examples = [row for row in train.examples if row.answer is not None]
     return train, splits["test"]
 
@@ -166,40 +165,6 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
 def _is_test(name: str) -> bool:
     """Whether a split or file of that name holds test questions."""
     return _TEST.search(name) is not None
-
-
-def _read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
-    """Read each file by its content: conversations, questions to answer, VQA questions or annotations."""
-    if not images.is_dir():
-        raise InputError(f"--images {images} is not a folder. Name the folder that the images' paths are relative to.")
-    data = SplitData()
-    questions: list[Path] = []
-    annotations: list[Path] = []
-    for path in paths:
-        if path.suffix == ".jsonl":
-            rows = list(read_json_lines(path))
-            if rows and "conversations" in rows[0]:
-                data.add(read_conversation_records(rows, str(path), images))
-            elif rows and role == "train":
-                raise InputError(f"{path} holds questions without answers. Pass it with --test-data.")
-            else:
-                data.add(read_question_records(rows, str(path), images))
-            continue
-        content = read_json(path)
-        if isinstance(content, list):
-            data.add(read_conversation_records(content, str(path), images))
-        elif isinstance(content, dict) and isinstance(content.get("questions"), list):
-            questions.append(path)
-        elif isinstance(content, dict) and isinstance(content.get("annotations"), list):
-            annotations.append(path)
-        else:
-            raise InputError(f"{path} is neither LLaVA's list of conversations nor VQA questions nor VQA annotations.")
-    if annotations and not questions:
-        raise InputError(f"{annotations[0]} has answers but no questions. Also name the file with its questions.")
-    data.add(read_vqav2(questions, annotations, images))
-    if not data.examples and not data.left_out:
-        raise InputError(f"{', '.join(map(str, paths[:3]))}: no question found. Name a file with questions.")
-    return data
 
 
 def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
