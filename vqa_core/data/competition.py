@@ -1,17 +1,21 @@
 """The competition folder: read its CSV files as Examples and find the image file of each."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vqa_core.data.image_files import ImageFiles
-from vqa_core.data.tables import Table, read_table
+from vqa_core.data.table_reader import TableFacts, TableReader
+from vqa_core.data.tables import read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap, Example
 
 SAMPLE, SOLUTION = "sample_submission.csv", "solution.csv"
+VAL_TABLES = ("val.csv", "validation.csv", "dev.csv")
+"""What a validation split of the competition's own may be called; the first that is there is read."""
+
 ORIGIN = "source.json"
 """Records the sources of a folder that `vqa_core.data.formats` wrote. Such a folder has the default column names."""
 
@@ -21,78 +25,104 @@ class Competition:
     """The contents of a competition folder. `root` is absolute; the examples' `image` paths are relative to it.
 
     A split that was not requested or does not exist is empty. `ambiguous` maps an image id to the two or more files
-    that it could mean. `encodings` maps each CSV file that was read to its encoding, `image_folders` each split to the
-    folder with its images, relative to `root`. `imported` holds the findings of an import from another format, as
-    fields of a Finding.
+    that it could mean. `image_folders` maps each split to the folder with its images, relative to `root`. By name of a
+    CSV file that was read, `encodings` has its encoding, `tables` what else there is to know of it, and `unused` the
+    columns that nothing is read from. `imported` holds the findings of an import from another format, as fields of a
+    Finding.
     """
 
     root: Path
     train: list[Example] = field(default_factory=list)
+    val: list[Example] = field(default_factory=list)
     test: list[Example] = field(default_factory=list)
     sample_ids: list[str] = field(default_factory=list)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
     image_folders: dict[str, str] = field(default_factory=dict)
     imported: list[dict[str, Any]] = field(default_factory=list)
+    tables: dict[str, TableFacts] = field(default_factory=dict)
+    unused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[str, list[Example]]:
+        """The examples of each table that was read, or may be empty, by split; `val` only if there is a table of it."""
+        own = {"val": self.val} if self.table_of("val") in self.encodings else {}
+        return {"train": self.train, **own, "test": self.test}
+
+    def table_of(self, split: str) -> str:
+        """The name of a split's CSV file."""
+        if split == "val":
+            return next((name for name in VAL_TABLES if name in self.encodings), VAL_TABLES[0])
+        return f"{split}.csv"
 
 
 def read_competition(
     folder: Path,
     columns: ColumnMap | None = None,
     *,
-    splits: Sequence[str] = ("train", "test"),
+    splits: Sequence[str] = ("train", "val", "test"),
     required: Sequence[str] = ("train",),
+    insist: Collection[str] | None = None,
 ) -> Competition:
-    """Read `SPLIT.csv` of every split in `splits`, and `sample_submission.csv` if it exists; find the images.
+    """Read the table of every split in `splits`, and `sample_submission.csv` if it exists; find the images.
 
     The files may be in a subfolder, as in a zip that wraps them in one. Test examples have no answer even if test.csv
-    has a column for it. Raises InputError if a required CSV file or a column is missing, and for whatever `read_table`
-    refuses.
+    has a column for it. A table without ids is numbered. `insist` are the fields of `columns` whose names at least one
+    file must have (default: those that differ from the default names). Raises InputError if a required CSV file or a
+    column is missing, if several columns fit alike, and for whatever `read_table` refuses.
     """
     columns = columns or ColumnMap()
-    root = _find_root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
+    root = _find_root(
+        folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits if split != "val"]
+    )
     origin = origin_of(root)
     if origin:
-        columns = ColumnMap()
-    files = ImageFiles(root)
+        columns, insist = ColumnMap(), ()
+    sample = read_table(root / SAMPLE) if (root / SAMPLE).is_file() and "test" in splits else None
+    reader = TableReader(ImageFiles(root), columns, sample)
     examples: dict[str, list[Example]] = {}
-    ambiguous: dict[str, list[str]] = {}
-    encodings: dict[str, str] = {}
-    sample_ids: list[str] = []
     for split in splits:
-        if (root / f"{split}.csv").is_file():
-            table = read_table(root / f"{split}.csv")
-            encodings[f"{split}.csv"] = table.encoding
-            examples[split] = _read_examples(table, columns, split, files, ambiguous)
-    if (root / SAMPLE).is_file() and "test" in splits:
-        table = read_table(root / SAMPLE)
-        encodings[SAMPLE] = table.encoding
-        sample_ids = table.column(columns.question_id, "--question-id-column")
+        names = VAL_TABLES if split == "val" else (f"{split}.csv",)
+        path = next((root / name for name in names if (root / name).is_file()), None)
+        if path:
+            examples[split] = reader.read_split(path, split)
+    sample_ids = reader.read_sample([example.question_id for example in examples.get("test", [])])
+    others = (SAMPLE, SOLUTION, "train.csv", *VAL_TABLES, "test.csv")
+    reader.refuse_unknown_names(_other_names(columns) if insist is None else insist, [root / name for name in others])
     return Competition(
         root,
         train=examples.get("train", []),
+        val=examples.get("val", []),
         test=examples.get("test", []),
         sample_ids=sample_ids,
-        ambiguous=ambiguous,
-        encodings=encodings,
-        image_folders={split: files.folder_of(split) for split in examples},
+        ambiguous=reader.ambiguous,
+        encodings={name: facts.encoding for name, facts in reader.facts.items() if facts.answers or name == SAMPLE},
+        image_folders={split: reader.files.folder_of(split) for split in examples},
         imported=origin.get("findings", []),
+        tables=reader.facts,
+        unused={name: facts.unused for name, facts in reader.facts.items() if facts.unused},
     )
 
 
-def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
+def read_test(folder: Path, columns: ColumnMap | None = None, *, insist: Collection[str] | None = None) -> Competition:
     """Read only the test questions.
 
     Like `train.prepare`, also raises InputError for a duplicate id, which no submission could distinguish, and for an
     image id that two files fit.
     """
-    competition = read_competition(folder, columns, splits=("test",), required=("test",))
+    competition = read_competition(folder, columns, splits=("test",), required=("test",), insist=insist)
     twice = find_duplicates(example.question_id for example in competition.test)
     if twice:
         raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")
     for image_id, paths in competition.ambiguous.items():
         raise InputError(f"Image {image_id!r} could be any of {', '.join(paths)}. Remove all but one.")
     return competition
+
+
+def _other_names(columns: ColumnMap) -> list[str]:
+    """The fields with other names than the default ones; without the picture's, whose column a CSV file may lack."""
+    default = asdict(ColumnMap())
+    return [name for name, column in asdict(columns).items() if name != "image" and column != default[name]]
 
 
 def origin_of(root: Path) -> dict[str, Any]:
@@ -135,27 +165,3 @@ def _find_root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> 
         return _find_root(folder / names[0], required, wanted)  # such as a zip's own folder in one named after it
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "nothing"
     raise InputError(f"{folder} does not hold {' and '.join(required) or ' or '.join(wanted)}; it holds {shown}.")
-
-
-def _read_examples(
-    table: Table, columns: ColumnMap, split: str, files: ImageFiles, ambiguous: dict[str, list[str]]
-) -> list[Example]:
-    question_ids = table.column(columns.question_id, "--question-id-column")
-    image_ids = table.column(columns.image_id, "--image-id-column")
-    questions = table.column(columns.question, "--question-column")
-    answers: Sequence[str | None] = [None] * len(questions)
-    if split == "train":
-        answers = table.column(columns.answer, "--answer-column")
-    pictures = table.column(columns.image, "--image-column") if table.columns.count(columns.image) == 1 else image_ids
-    paths: dict[tuple[str, str], str] = {}
-    for image_id, picture in dict.fromkeys(zip(image_ids, pictures)):
-        matches = files.find(split, picture) or files.find(split, image_id)
-        paths[image_id, picture] = matches[0] if len(matches) == 1 else ""
-        if len(matches) > 1:
-            ambiguous[image_id] = matches
-    return [
-        Example(question_id, image_id, paths[image_id, picture], question, answer)
-        for question_id, image_id, picture, question, answer in zip(
-            question_ids, image_ids, pictures, questions, answers
-        )
-    ]

@@ -4,6 +4,8 @@ import os
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+from vqa_core.data.image_folders import LINKED, possible_paths, usual_folders
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -13,33 +15,47 @@ class ImageFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders: dict[str, str] = {}
+        self._usual_folders: dict[str, list[str]] = {}
         self._listed: dict[str, tuple[dict[str, list[str]], dict[str, list[str]]]] = {}
 
     def folder_of(self, split: str) -> str:
-        """The folder of a split's images, relative to the root: the first of the usual places that exists."""
+        """The folder of a split's images, relative to the root: the first of the usual places with images in it, else
+        the first there is."""
         if split not in self._folders:
-            usual = (f"image/{split}", f"images/{split}", split, "image", "images")
-            self._folders[split] = next((name for name in usual if (self.root / name).is_dir()), ".")
+            usual = self._usual(split)
+            first = next((name for name in usual if self._list(name)[1]), "")
+            self._folders[split] = first or next(iter(usual), ".")
         return self._folders[split]
 
     def find(self, split: str, image_id: str) -> list[str]:
         """The files, relative to the root, that `image_id` may mean: none, one, or several.
 
         A file with exactly that name wins; else all files with that stem and a known suffix, in any case, match; a
-        known suffix of `image_id` itself is ignored. An id may contain folders, below the root or the split's folder.
-        Names are compared in NFC, as macOS stores them decomposed. Never finds a file outside the root.
+        known suffix of `image_id` itself is ignored. An id may contain folders, below the root or a folder of the
+        split, as any machine writes them (`possible_paths`). Names are compared in NFC, as macOS stores them
+        decomposed. Never finds a file outside the root.
         """
-        path = PurePosixPath(unicodedata.normalize("NFC", image_id))
-        if not path.name or path.is_absolute() or ".." in path.parts:
-            return []
-        usual = self.folder_of(split)
-        folders = [usual] if len(path.parts) == 1 else [str(path.parent), str(PurePosixPath(usual) / path.parent)]
-        for folder in folders:
-            exact, stems = self._list(folder)
-            names = exact.get(path.name) or stems.get(_stem(path.name), [])
-            if names:
-                return sorted((PurePosixPath(folder) / name).as_posix() for name in names)
+        for path in possible_paths(image_id):
+            for folder in self._places(split, path):
+                exact, stems = self._list(folder)
+                names = exact.get(path.name) or stems.get(_stem(path.name), [])
+                if names:
+                    return sorted((PurePosixPath(folder) / name).as_posix() for name in names)
         return []
+
+    def _places(self, split: str, path: PurePosixPath) -> list[str]:
+        """The folders to look for a path in."""
+        usual = self.folder_of(split)
+        if len(path.parts) == 1:
+            return [usual]
+        others = [str(PurePosixPath(name) / path.parent) for name in (usual, *self._usual(split))]
+        linked = usual.startswith(f"{LINKED}/")
+        return [*others[:linked], str(path.parent), *others[linked:]]
+
+    def _usual(self, split: str) -> list[str]:
+        if split not in self._usual_folders:
+            self._usual_folders[split] = usual_folders(self.root, split)
+        return self._usual_folders[split]
 
     def _list(self, folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """The names of a folder's files by NFC name, and of those with a known suffix by NFC stem."""

@@ -1,10 +1,11 @@
 """Prepare a run: read a competition's data, examine it, split it by image, and write it as the stages read it."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import SOLUTION, Competition, read_competition
@@ -55,6 +56,11 @@ def column_map(settings: DataSettings) -> ColumnMap:
 def column_settings(columns: ColumnMap) -> dict[str, str]:
     """The settings for `columns`; the inverse of `column_map`."""
     return {f"{name}_column": column for name, column in asdict(columns).items()}
+
+
+def typed_columns(flags: Mapping[str, Any]) -> list[str]:
+    """The fields whose columns a person named by flags, such as `answer` by `--answer-column`."""
+    return [name.removesuffix("_column") for name in column_settings(ColumnMap()) if name in flags]
 
 
 def prepare(

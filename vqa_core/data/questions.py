@@ -8,7 +8,7 @@ from typing import Any
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.competition import read_test
 from vqa_core.data.formats.importing import columns_of_import, is_foreign
-from vqa_core.data.prepare import column_map, column_settings
+from vqa_core.data.prepare import column_map, column_settings, typed_columns
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example
@@ -45,7 +45,7 @@ def read_questions(
         run.data_root() if not source else data_folder(source, data_dir, images=images, columns=columns, to_answer=True)
     )
     if source and split == "test":
-        competition = read_test(root, columns)
+        competition = read_test(root, columns, insist=typed_columns(flags))
         questions = Questions(competition.root, competition.test)
     else:
         questions = Questions(root, run.examples(split))

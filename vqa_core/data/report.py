@@ -55,12 +55,13 @@ def with_image(examples: Iterable[Example], problems: Mapping[str, str]) -> list
 def examine(competition: Competition, problems: Mapping[str, str]) -> DataReport:
     """The report on `competition`; `problems` maps image files to what is wrong with them, from `check_images`."""
     repeated = repeated_questions(competition.train)
-    splits = {"train": competition.train, "test": competition.test}
     return DataReport(
         root=str(competition.root),
         splits={
-            split: {"image_folder": folder} | _split_facts(splits[split], problems)
-            for split, folder in competition.image_folders.items()
+            split: {"table": competition.table_of(split), "image_folder": competition.image_folders[split]}
+            | _split_facts(rows, problems)
+            for split, rows in competition.splits.items()
+            if split in competition.image_folders
         },
         answers=_answer_facts(competition.train)
         | {"exact_match_ceiling": exact_match_ceiling(repeated, len(competition.train))},
@@ -122,7 +123,7 @@ def _split_rows(splits: Mapping[str, Mapping[str, Any]], encodings: Mapping[str,
         ["  suffixes", *suffixes],
         ["questions per image", *(f"{split['questions_per_image']['mean']:.2f}" for split in facts)],
         ["  at most", *(f"{split['questions_per_image']['max']:,}" for split in facts)],
-        ["encoding", *(encodings[f"{split}.csv"] for split in splits)],
+        ["encoding", *(encodings[split["table"]] for split in facts)],
     ]
 
 

@@ -30,7 +30,7 @@ def write_run_results(
     """
     sample = Table(Path("the questions"), "utf-8", ("question_id", "answer"), [[e.question_id, ""] for e in examples])
     submission = build_submission(sample, predictions, allow_failed=allow_failed)
-    answers = {row[0]: row[1] for row in submission.rows}
+    answers = dict(zip(submission.ids, submission.answers))
     if kind == "llava":
         write_answers(path, examples, answers, model_id)
     else:
