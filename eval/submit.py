@@ -24,6 +24,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="csv: submission.csv in the order of the sample; llava: answers JSONL; vqav2: result JSON (default csv)",
     )
     parser.add_argument("--allow-failed", action="store_true", help="submit failed questions with an empty answer")
+    parser.add_argument(
+        "--all-questions",
+        action="store_true",
+        help="add the questions that sample_submission.csv does not list, where it only shows what a submission is",
+    )
     add_arguments(parser, DataSettings, only=("question_id_column", "answer_column"))
     args = parser.parse_args(argv)
 
@@ -33,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         data=args.data,
         out=args.out,
         allow_failed=args.allow_failed,
+        all_questions=args.all_questions,
         flags=vars(args),
         command=["python", "-m", "eval.submit", *(sys.argv[1:] if argv is None else argv)],
     )

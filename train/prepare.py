@@ -33,14 +33,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "with #SPLIT for one split",
     )
     parser.add_argument("--test-data", nargs="+", default=[], metavar="SOURCE", help="test questions, in these formats")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="images of JSON files (default: beside the first)")
-    parser.add_argument("--test-images", type=Path, metavar="DIR", help="images of --test-data (default: as --images)")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder that image paths are relative to (default: that of the first JSON file; for a competition folder, "
+        "the usual places in it)",
+    )
+    parser.add_argument(
+        "--test-images", type=Path, metavar="DIR", help="the same for test questions (default: as --images)"
+    )
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where to write easy-vqa (default data/easy-vqa), to unpack a zip, or to write another format as a "
-        "competition folder (default data/NAME.imported)",
+        help="where to write easy-vqa (default data/easy-vqa), to unpack a zip, to write another format as a "
+        "competition folder (default data/NAME.imported), or for links to --images (default data/NAME.linked)",
     )
     parser.add_argument("--export", choices=tuple(EXPORTS), help="also write the run's splits in this format")
     parser.add_argument(

@@ -179,7 +179,7 @@ def test_a_sound_submission_has_no_warnings() -> None:
 def test_a_file_that_does_not_come_back_as_written_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "submission.csv"
     predictions = predict(["yes", "no"])
-    monkeypatch.setattr(submission_module, "_quote", lambda text: "No" if text == "no" else text)
+    monkeypatch.setattr(submission_module, "_quote", lambda text, _: "No" if text == "no" else text)
     with pytest.raises(InputError, match="first at 'T001'; it was removed"):
         write_submission(path, build_submission(sample(list(predictions)), predictions))
     assert not path.exists()

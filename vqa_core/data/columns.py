@@ -4,7 +4,7 @@ Each file is looked at by itself, so that one setting need not fit all of them. 
 then the same name, case, blanks, `_` and `-` aside; then the only column with one of the usual names.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 
 from vqa_core.data.column_names import KEYS, fields_named, key_of
@@ -52,17 +52,21 @@ class Found:
         return tuple(name for index, name in enumerate(self.table.columns) if index not in used and name.strip())
 
 
-def find_columns(table: Table, columns: ColumnMap, fields: Sequence[str]) -> Found:
-    """Find the columns of `fields` by name. Raises InputError, with their names, if several fit one field alike."""
+def find_columns(table: Table, columns: ColumnMap, fields: Sequence[str], *, to_write: bool = False) -> Found:
+    """Find the columns of `fields` by name.
+
+    Raises InputError, with their names, if several fit one field alike, unless they hold the same texts, so that it
+    does not matter which is read; it does for a column `to_write`.
+    """
     at: dict[str, int] = {}
     for field in fields:
-        index = _by_name(table, getattr(columns, field), field)
+        index = _by_name(table, getattr(columns, field), field, to_write)
         if index is not None:
             at[field] = index
     for field in fields:
         if field not in at and getattr(columns, field):
             taken = {index for other, index in at.items() if (field, other) != ("image_id", "image")}
-            index = _by_usual_name(table, field, taken)
+            index = _by_usual_name(table, field, taken, to_write)
             if index is not None:
                 at[field] = index
     return Found(table, columns, at)
@@ -87,7 +91,7 @@ def find_ids(table: Table, columns: ColumnMap, known: Collection[str]) -> int | 
     right name holds none of them and one other column holds them all. Raises InputError if several columns fit alike.
     """
     known = set(known)
-    fitting = [index for index in range(len(table.columns)) if known and known <= set(table.fields(index))]
+    fitting = [index for index in range(len(table.columns)) if known and _fits(set(table.fields(index)), known)]
     try:
         index = find_columns(table, columns, ("question_id",)).at.get("question_id")
     except InputError:
@@ -99,6 +103,11 @@ def find_ids(table: Table, columns: ColumnMap, known: Collection[str]) -> int | 
     if len(fitting) == 1 or _are_alike(table, fitting):
         return fitting[0]
     return index
+
+
+def _fits(texts: Set[str], known: Set[str]) -> bool:
+    """Whether a column of these texts has all ids that are known, or nothing but such ids, as a sample of few rows."""
+    return bool(texts) and (known <= texts or texts <= known)
 
 
 def find_sample_ids(table: Table, columns: ColumnMap, known: Collection[str] = ()) -> int:
@@ -121,7 +130,7 @@ def find_sample_answers(table: Table, columns: ColumnMap, ids: int) -> int | Non
     text in every row; never one that is called as ids, pictures or questions are. None if no column is left. Raises
     InputError if several fit alike.
     """
-    answers = find_columns(table, columns, ("answer",)).at.get("answer")
+    answers = find_columns(table, columns, ("answer",), to_write=True).at.get("answer")
     if answers is not None and answers != ids:
         return answers
     letters = {index for index, name in enumerate(table.columns) if key_of(name) in _LETTERS}
@@ -154,23 +163,23 @@ def lacks_answers(table: Table, columns: ColumnMap) -> InputError:
     )
 
 
-def _by_name(table: Table, name: str, field: str) -> int | None:
+def _by_name(table: Table, name: str, field: str, to_write: bool) -> int | None:
     """The column of exactly that name, else of the same name with case, blanks, `_` and `-` aside."""
     if not name:
         return None
     for same in (name.__eq__, lambda known: key_of(known) == key_of(name)):
         found = [index for index, known in enumerate(table.columns) if same(known)]
         if found:
-            return _only(table, found, field)
+            return _only(table, found, field, to_write)
     return None
 
 
-def _by_usual_name(table: Table, field: str, taken: Collection[int]) -> int | None:
+def _by_usual_name(table: Table, field: str, taken: Collection[int], to_write: bool) -> int | None:
     lines = KEYS[field]
     for keys in (*lines, _UNNAMED) if field == "question_id" else lines:
         found = [index for index, name in enumerate(table.columns) if key_of(name) in keys and index not in taken]
         if found and (keys not in _NUMBERS or _tells_apart(table, found[0])):
-            return found[0] if keys is _UNNAMED else _only(table, found, field)
+            return found[0] if keys is _UNNAMED else _only(table, found, field, to_write)
     return None
 
 
@@ -179,8 +188,8 @@ def _tells_apart(table: Table, index: int) -> bool:
     return len(set(table.fields(index))) == len(table.rows)
 
 
-def _only(table: Table, found: Sequence[int], field: str) -> int:
-    if len(found) > 1 and not _are_alike(table, found):
+def _only(table: Table, found: Sequence[int], field: str, to_write: bool) -> int:
+    if len(found) > 1 and (to_write or not _are_alike(table, found)):
         raise _several(table, found, field)
     return found[0]
 
@@ -193,9 +202,7 @@ def _are_alike(table: Table, indexes: Sequence[int]) -> bool:
 def _several(table: Table, indexes: Sequence[int], field: str) -> InputError:
     names = [table.columns[index] for index in indexes]
     if len(set(names)) == 1:
-        return InputError(
-            f"{table.path} has {len(names)} columns {names[0]!r}; keep one. Name the right one with {_flag(field)}."
-        )
+        return InputError(f"{table.path} has {len(names)} columns {names[0]!r}; keep one.")
     what = {"question_id": "question ids", "image_id": "image ids", "question": "questions", "answer": "answers"}
     return InputError(
         f"{table.path} has several columns that may hold the {what.get(field, 'images')}: "

@@ -24,22 +24,22 @@ ORIGIN = "source.json"
 class Competition:
     """The contents of a competition folder. `root` is absolute; the examples' `image` paths are relative to it.
 
-    A split that was not requested or does not exist is empty. `ambiguous` maps an image id to the two or more files
-    that it could mean. `image_folders` maps each split to the folder with its images, relative to `root`. By name of a
-    CSV file that was read, `encodings` has its encoding, `tables` what else there is to know of it, and `unused` the
-    columns that nothing is read from. `imported` holds the findings of an import from another format, as fields of a
-    Finding.
+    A split that was not requested or does not exist is empty; `val` is the source's own validation split. `ambiguous`
+    maps an image id to the two or more files that it could mean. `image_folders` maps each split to the folder with its
+    images, relative to `root`. By name of a CSV file that was read, `encodings` has its encoding, `tables` what else
+    there is to know of it, and `unused` the columns that nothing is read from. `imported` holds the findings of an
+    import from another format, as fields of a Finding.
     """
 
     root: Path
     train: list[Example] = field(default_factory=list)
-    val: list[Example] = field(default_factory=list)
     test: list[Example] = field(default_factory=list)
     sample_ids: list[str] = field(default_factory=list)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
     image_folders: dict[str, str] = field(default_factory=dict)
     imported: list[dict[str, Any]] = field(default_factory=list)
+    val: list[Example] = field(default_factory=list)
     tables: dict[str, TableFacts] = field(default_factory=dict)
     unused: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

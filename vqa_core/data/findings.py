@@ -105,7 +105,7 @@ def _check_images(competition: Competition, problems: Mapping[str, str]) -> list
         findings += _make_finding("warning", f"broken-{split}-images", reasons, noun, f"that cannot be used; {effect}")
         without = len(missing) + len(broken)
         if split == "train" and 2 * without > len(rows):
-            folder = competition.root / competition.image_folders[split]
+            folder = (competition.root / competition.image_folders[split]).resolve()
             message = (
                 f"{without:,} of {len(rows):,} rows of train.csv have no usable image; images were looked for in "
                 f"{folder}"

@@ -109,7 +109,7 @@ def prepare_sources(
         settings = DataSettings(**settings.to_dict() | column_settings(ColumnMap()))  # those of an imported folder
         return prepare(run, str(folder), settings, on_report=on_report)
     if sources.images or sources.test_images:
-        raise InputError(f"--images is for JSON files; the images of {source} are found in it by their ids.")
+        source = str(data_folder(source, data_dir, images=sources.images, test_images=sources.test_images))
     return prepare(run, source, settings, data_dir=data_dir, on_report=on_report)
 
 

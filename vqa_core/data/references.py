@@ -1,10 +1,12 @@
 """Reference answers in files of their own: a solution.csv, or a VQA annotation file with ten answers per question."""
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
+from vqa_core.data.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
 from vqa_core.data.tables import read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap
@@ -15,15 +17,21 @@ ANNOTATIONS = "annotations.json"
 """All answers to questions with several, in a data folder that `vqa_core.data.formats` wrote."""
 
 
-def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, list[str]]:
+def read_solution(path: Path, columns: ColumnMap | None = None, insist: Collection[str] = ()) -> dict[str, list[str]]:
     """The one answer to each question id in a CSV file, unchanged.
 
-    Raises InputError for a missing column or a duplicate id.
+    The columns are found as those of a sample submission; those of the fields in `insist` must have the names in
+    `columns`. Raises InputError for a missing column or a duplicate id.
     """
     columns = columns or ColumnMap()
     table = read_table(path)
-    ids = table.column(columns.question_id, "--question-id-column")
-    answers = table.column(columns.answer, "--answer-column")
+    for field in insist:
+        refuse_other_name(table, columns, field)
+    id_at = find_sample_ids(table, columns)
+    answer_at = find_sample_answers(table, columns, id_at)
+    if answer_at is None:
+        raise lacks_answers(table, columns)
+    ids, answers = table.fields(id_at), table.fields(answer_at)
     twice = find_duplicates(ids)
     if twice:
         raise InputError(f"{path}: {len(twice)} ids occur more than once: {named(twice)}.")
@@ -83,7 +91,9 @@ def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]]
     if not args.answers:
         return None
     data = settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, args)
-    return read_solution(args.answers, ColumnMap(question_id=data.question_id_column, answer=data.answer_column))
+    columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
+    typed = [field for field in ("question_id", "answer") if f"{field}_column" in vars(args)]
+    return read_solution(args.answers, columns, typed)
 
 
 def _text(answer: Any) -> str:

@@ -144,7 +144,7 @@ class _Source:
         return int(reader.line_num) + self.lines_before
 
     def _is_blank(self, row: Sequence[str]) -> bool:
-        """Whether the row that was just read has blank fields only, none of them in quotes, which are there on purpose."""
+        """Whether the row that was just read has blank fields only, none in quotes, which are there on purpose."""
         if any(map(str.strip, row)):
             return False
         end = self.text.tell()

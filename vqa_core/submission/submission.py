@@ -8,7 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class Submission:
 
     def _format(self, row: Sequence[str], special: re.Pattern[str], bare: tuple[int, ...]) -> str:
         """A line of the file; the fields at `bare` get no blank before them."""
-        fields = ['"' + text.replace('"', '""') + '"' if special.search(text) else text for text in row]
+        fields = [_quote(text, special) for text in row]
         if self.padded:
             fields = [f" {text}" if index and index not in bare else text for index, text in enumerate(fields)]
         return self.separator.join(fields) + "\n"
@@ -89,6 +89,8 @@ def build_submission(
 ) -> Submission:
     """Join predictions by id to the sample, in its order and with its columns; only the answers are other ones.
 
+    With `all_questions`, those that the sample does not list follow below, in the order of the predictions; a column
+    with one text in all of its rows gets that text there, too.
     `columns` names the columns of ids and answers, as `find_sample_ids` and `find_sample_answers` take it. Raises
     InputError if they cannot be found, for missing, unknown or duplicate ids, and, unless `allow_failed`, for questions
     whose prediction failed without a fallback answer.
@@ -180,20 +182,47 @@ def submission_of(
     flags: Mapping[str, Any] | None = None,
     *,
     allow_failed: bool = False,
+    all_questions: bool = False,
 ) -> tuple[Submission, list[str]]:
     """The submission of a run for the competition folder `data`, and the warnings of `diagnose`.
 
     The sample's columns have the names of the run's data, or those that the user passed as `flags` of DataSettings.
-    Compares the answers with those of the training and validation questions. Raises what `build_submission` raises.
+    With `all_questions`, those that the sample does not list follow below, in the order of the predictions. Compares
+    the answers with those of the training and validation questions. Raises what `build_submission` raises.
     """
     flags, sample = flags or {}, read_table(data / SAMPLE)
     columns = column_map(settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, flags))
     for field in ("question_id", "answer"):
         if f"{field}_column" in flags:
             refuse_other_name(sample, columns, field)
+    sample = _with_all_questions(sample, predictions, columns, added=all_questions)
     submission = build_submission(sample, predictions, columns, allow_failed=allow_failed)
     rows = (row for file in (run.train, run.val) if file.is_file() for row in read_json_lines(file))
     return submission, diagnose(submission, [row["answer"] for row in rows if row.get("answer") is not None])
+
+
+def _with_all_questions(
+    sample: Table, predictions: Mapping[str, Prediction], columns: ColumnMap, *, added: bool
+) -> Table:
+    """A sample that lists only some of the questions with a row for each of the others, if they are to be `added`.
+
+    A column with one text in all rows of the sample has it in the new ones, too. Raises InputError if the sample lists
+    only some, and the others are not to be added.
+    """
+    id_at = find_sample_ids(sample, columns, predictions.keys())
+    listed = set(sample.fields(id_at))
+    others = [question_id for question_id in predictions if question_id not in listed]
+    if not others or not listed <= predictions.keys():
+        return sample
+    if not added:
+        raise InputError(
+            f"{sample.path} lists {len(listed)} of the {len(predictions)} questions that have a prediction, without "
+            f"{named(others)}. If it only shows what a submission looks like, add the others with --all-questions; "
+            "if it belongs to other data, name its folder with --data."
+        )
+    texts = [set(sample.fields(index)) for index in range(len(sample.columns))]
+    common = [next(iter(known)) if len(known) == 1 else "" for known in texts]
+    return replace(sample, rows=[*sample.rows, *([*common[:id_at], other, *common[id_at + 1 :]] for other in others)])
 
 
 def write_submission(path: Path, submission: Submission) -> None:
@@ -208,6 +237,10 @@ def write_submission(path: Path, submission: Submission) -> None:
             + (f", first at {at!r}" if at else "")
             + "; it was removed. Is the disk damaged?"
         )
+
+
+def _quote(text: str, special: re.Pattern[str]) -> str:
+    return '"' + text.replace('"', '""') + '"' if special.search(text) else text
 
 
 def _is_writable(text: str) -> bool:

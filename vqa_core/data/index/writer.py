@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa_core.answers import answer_type, casefold, question_length, question_type
-from vqa_core.data.competition import SAMPLE, SOLUTION, Competition, read_competition
+from vqa_core.data.competition import SAMPLE, SOLUTION, VAL_TABLES, Competition, read_competition
+from vqa_core.data.image_folders import LINKED
 from vqa_core.data.images import check_images
 from vqa_core.data.index.finding_rows import finding_rows
 from vqa_core.data.index.index import SPLITS
@@ -56,8 +57,10 @@ create virtual table trigrams using fts5 (
 def fingerprint(root: Path, columns: ColumnMap) -> str:
     """Hex digest that changes with the dataset's files (size or time), with the entries of its image folders, with the
     column names, and with the format of the index."""
-    names = [f"{split}.csv" for split in SPLITS] + [SAMPLE, SOLUTION]
-    folders = [f"{base}/{split}" for base in ("image", "images") for split in SPLITS] + ["image", "images", *SPLITS]
+    names = [f"{split}.csv" for split in SPLITS] + [*VAL_TABLES, SAMPLE, SOLUTION]
+    bases = ("image", "images", LINKED)
+    folders = [f"{base}/{split}" for base in bases for split in SPLITS] + ["image", "images", *SPLITS]
+    folders += [name for split in SPLITS for name in (f"{split}_images", f"images_{split}", f"{split}/images")]
     seen: list[Any] = [VERSION, str(root), *astuple(columns)]
     for name in (*names, *folders):
         try:
