@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vqa_core.data.columns.table_reader import TableFacts, TableReader
 from vqa_core.data.image_files import ImageFiles
-from vqa_core.data.table_reader import TableFacts, TableReader
 from vqa_core.data.tables import read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap, Example

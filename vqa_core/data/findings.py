@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vqa_core.data.columns.ids import pairs_but_for_case, pairs_without_zeros, rounded_ids
+from vqa_core.data.columns.table_reader import NUMBERS
+from vqa_core.data.columns.table_reader import SAMPLE as OF_SAMPLE
 from vqa_core.data.competition import SAMPLE, Competition
-from vqa_core.data.ids import pairs_but_for_case, pairs_without_zeros, rounded_ids
-from vqa_core.data.table_reader import NUMBERS
-from vqa_core.data.table_reader import SAMPLE as OF_SAMPLE
 from vqa_core.files import named
 from vqa_core.runs.examples import Example
 
@@ -221,15 +221,13 @@ def _check_spreadsheet(competition: Competition) -> list[Finding]:
     ids = {competition.table_of(split): [row.question_id for row in rows] for split, rows in competition.splits.items()}
     findings: list[Finding] = []
     for name, texts in (ids | {SAMPLE: competition.sample_ids}).items():
-        rest = f"of {name} rounded by a spreadsheet, so that different ids may be alike now; get that file again"
-        findings += _make_finding("warning", "rounded-ids", rounded_ids(texts), "id", rest)
+        rounded = f"of {name} rounded by a spreadsheet, so that different ids may be alike now; get that file again"
+        findings += _make_finding("warning", "rounded-ids", rounded_ids(texts), "id", rounded)
     asked, listed = set(ids["test.csv"]), set(competition.sample_ids)
     unasked, unlisted = sorted(listed - asked), sorted(asked - listed)
     zeros = [f"{ours!r} for {theirs!r}" for ours, theirs in pairs_without_zeros(unasked, unlisted)]
-    rest = (
-        f"of {SAMPLE} with other leading zeros than in test.csv, as spreadsheets leave them; write them alike in both"
-    )
-    findings += _make_finding("warning", "zeros-of-ids", zeros, "id", rest)
+    as_numbers = f"of {SAMPLE} with other leading zeros than in test.csv, as spreadsheets leave them; write both alike"
+    findings += _make_finding("warning", "zeros-of-ids", zeros, "id", as_numbers)
     alike = [f"{ours!r} for {theirs!r}" for ours, theirs in pairs_but_for_case(unasked, unlisted)]
-    rest = f"of {SAMPLE} with other blanks or capitals than in test.csv; write them alike in both"
-    return findings + _make_finding("warning", "spelling-of-ids", alike, "id", rest)
+    as_texts = f"of {SAMPLE} with other blanks or capitals than in test.csv; write both alike"
+    return findings + _make_finding("warning", "spelling-of-ids", alike, "id", as_texts)

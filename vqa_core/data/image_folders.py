@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 
 LINKED = "linked"
-"""The folder of links to pictures that lie elsewhere, one a split; see `vqa_core.data.linking`."""
+"""The folder of links to pictures that lie elsewhere, one a split; see `vqa_core.data.formats.linking`."""
 
 SYNONYMS = {
     "train": ("train", "training", "학습", "훈련"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
-from vqa_core.data.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
+from vqa_core.data.columns.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
 from vqa_core.data.tables import read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap

@@ -6,7 +6,7 @@ from zipfile import is_zipfile
 from vqa_core.data.archives import extract_zip
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
-from vqa_core.data.linking import link_images
+from vqa_core.data.formats.linking import link_images
 from vqa_core.files import InputError
 from vqa_core.progress import Meter
 from vqa_core.runs.examples import ColumnMap

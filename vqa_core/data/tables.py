@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vqa_core.data.columns.separators import find_separator, stated_separator
 from vqa_core.data.encodings import decode
-from vqa_core.data.separators import find_separator, stated_separator
 from vqa_core.files import InputError
 
 

@@ -16,9 +16,9 @@ import pandas as pd
 
 from vqa_core.answers import plain
 from vqa_core.config import DataSettings, settings_of
-from vqa_core.data.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
+from vqa_core.data.columns.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
+from vqa_core.data.columns.ids import pairs_without_zeros, rounded_ids
 from vqa_core.data.competition import SAMPLE
-from vqa_core.data.ids import pairs_without_zeros, rounded_ids
 from vqa_core.data.prepare import column_map
 from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json_lines, write_atomically

@@ -7,7 +7,7 @@ then the same name, case, blanks, `_` and `-` aside; then the only column with o
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 
-from vqa_core.data.column_names import KEYS, fields_named, key_of
+from vqa_core.data.columns.column_names import KEYS, fields_named, key_of
 from vqa_core.data.tables import Table
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
@@ -203,10 +203,13 @@ def _several(table: Table, indexes: Sequence[int], field: str) -> InputError:
     names = [table.columns[index] for index in indexes]
     if len(set(names)) == 1:
         return InputError(f"{table.path} has {len(names)} columns {names[0]!r}; keep one.")
-    what = {"question_id": "question ids", "image_id": "image ids", "question": "questions", "answer": "answers"}
+    if field in ("question_id", "image_id"):
+        what = "question ids" if field == "question_id" else "image ids"
+    else:
+        what = "questions" if field == "question" else "answers" if field == "answer" else "images"
     return InputError(
-        f"{table.path} has several columns that may hold the {what.get(field, 'images')}: "
-        f"{', '.join(map(repr, names))}. Name the right one with {_flag(field)}."
+        f"{table.path} has several columns that may hold the {what}: {', '.join(map(repr, names))}. "
+        f"Name the right one with {_flag(field)}."
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vqa_core.data.column_names import fields_named, key_of
+from vqa_core.data.columns.column_names import fields_named, key_of
 
 
 @pytest.mark.parametrize(

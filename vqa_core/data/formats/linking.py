@@ -22,7 +22,7 @@ def link_images(folder: Path, images: Mapping[str, Path], to: Path) -> Path:
     root = dataset_root(folder)
     for place in images.values():
         if not place.is_dir():
-            raise InputError(f"{place} is not a folder. Name the folder of the images with --images.")
+            raise InputError(f"{place} is not a folder. Name the folder of the images with --images or --test-images.")
     links = {entry.name: root / entry.name for entry in os.scandir(root) if not entry.name.startswith(".")}
     known = links.pop(LINKED, None)  # the dataset is itself such a folder
     inner = {place.name: place.resolve() for place in sorted(known.iterdir())} if known else {}

@@ -8,7 +8,7 @@ import pytest
 from tests.support.tables import TEST, TRAIN, write_folder
 from train.prepare import main
 from vqa_core.data.competition import read_competition
-from vqa_core.data.linking import link_images
+from vqa_core.data.formats.linking import link_images
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError, read_json_lines
 

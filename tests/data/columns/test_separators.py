@@ -2,7 +2,7 @@
 
 import pytest
 
-from vqa_core.data.separators import find_separator, stated_separator
+from vqa_core.data.columns.separators import find_separator, stated_separator
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import csv
 import io
 import re
 
-from vqa_core.data.column_names import fields_named
+from vqa_core.data.columns.column_names import fields_named
 
 SEPARATORS = ",;\t|"
 _HEAD = 1 << 16  # characters that are looked at

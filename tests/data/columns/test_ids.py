@@ -1,6 +1,6 @@
 """What spreadsheets do to ids."""
 
-from vqa_core.data.ids import pairs_but_for_case, pairs_without_zeros, rounded_ids
+from vqa_core.data.columns.ids import pairs_but_for_case, pairs_without_zeros, rounded_ids
 
 
 def test_rounded_ids_are_named_with_their_row() -> None:

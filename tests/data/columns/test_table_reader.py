@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.tables import SAMPLE, TEST, TRAIN, write_folder
+from vqa_core.data.columns.table_reader import COLUMN, NUMBERS
+from vqa_core.data.columns.table_reader import SAMPLE as OF_SAMPLE
 from vqa_core.data.competition import Competition, read_competition, read_test
 from vqa_core.data.report import DataReport, examine
-from vqa_core.data.table_reader import COLUMN, NUMBERS
-from vqa_core.data.table_reader import SAMPLE as OF_SAMPLE
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.tables import table_of
-from vqa_core.data.columns import find_columns, find_ids, find_sample_answers, find_sample_ids, has_column
+from vqa_core.data.columns.columns import find_columns, find_ids, find_sample_answers, find_sample_ids, has_column
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vqa_core.data.columns import Found, find_columns, find_sample_answers, find_sample_ids, has_column
+from vqa_core.data.columns.columns import Found, find_columns, find_sample_answers, find_sample_ids, has_column
 from vqa_core.data.image_files import ImageFiles
 from vqa_core.data.image_folders import is_absolute
 from vqa_core.data.tables import Table, read_table
