@@ -141,7 +141,9 @@ class TableReader:
         paths: dict[tuple[str, str], str] = {}
         ends: dict[str, set[str]] = {}
         for image_id, picture in dict.fromkeys(wanted):
-            matches = self.files.find(split, picture) or self.files.find(split, image_id)
+            matches = self.files.find(split, picture)
+            if not matches and image_id != picture:
+                matches = self.files.find(split, image_id)
             paths[image_id, picture] = matches[0] if len(matches) == 1 else ""
             if len(matches) > 1:
                 self.ambiguous[image_id] = matches
