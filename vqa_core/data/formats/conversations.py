@@ -2,7 +2,7 @@
 
 Formats as LLaVA v1.0.2 reads and writes them (`llava/train/train.py`, `llava/eval/model_vqa.py`). LLaVA ignores the
 extra key `image_id`, which preserves an id that differs from the image's file name. A question with choices ends with
-them and is answered by letter, as in LLaVA-1.5's data; its extra keys `choices` and `answer_form` preserve the source's.
+them and is answered by letter, as in LLaVA-1.5's data; its keys `choices` and `answer_form` preserve the source's.
 """
 
 import hashlib
