@@ -32,7 +32,7 @@ def write_questions(path: Path, examples: Iterable[Example]) -> int:
     return write_json_lines(
         path,
         (
-            {"question_id": row.question_id, "image": row.image, "text": row.question, "image_id": row.image_id}
+            {"question_id": row.id_in_source, "image": row.image, "text": row.question, "image_id": row.image_id}
             for row in examples
         ),
     )
@@ -49,13 +49,13 @@ def write_answers(path: Path, examples: Iterable[Example], answers: Mapping[str,
         if example.question_id not in answers:
             raise InputError(f"{path} cannot be written: question {example.question_id!r} has no answer.")
         answer_id = hashlib.sha256(f"{model_id}\n{example.question_id}".encode()).hexdigest()[:22]
-        row = {"question_id": example.question_id, "prompt": example.question, "text": answers[example.question_id]}
+        row = {"question_id": example.id_in_source, "prompt": example.question, "text": answers[example.question_id]}
         rows.append(row | {"answer_id": answer_id, "model_id": model_id, "metadata": {}})
     return write_json_lines(path, rows)
 
 
 def _conversation(example: Example) -> dict[str, Any]:
-    record: dict[str, Any] = {"id": example.question_id}
+    record: dict[str, Any] = {"id": example.id_in_source}
     if example.image:
         record["image"] = example.image
     question = f"{IMAGE_TOKEN}\n{example.question}" if example.image else example.question
