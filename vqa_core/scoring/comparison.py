@@ -12,7 +12,7 @@ from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
 from vqa_core.scoring.metrics import exact
-from vqa_core.scoring.score import References
+from vqa_core.scoring.score import References, known_answers, with_reference
 from vqa_core.settings import differing_settings
 from vqa_core.tabulate import tabulate
 
@@ -21,7 +21,10 @@ MOST = 10  # lines of each list in the table
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Exact match of two runs on the same questions. `difference` is a - b, with an interval that respects images."""
+    """Exact match of two runs on the same questions. `difference` is a - b, with an interval that respects images.
+
+    `unreferenced` questions have no reference answer, and none of the other numbers counts them.
+    """
 
     both: int
     only_a: int
@@ -31,6 +34,7 @@ class Paired:
     b: Interval
     difference: Interval
     p_value: float
+    unreferenced: int = 0
 
     @property
     def verdict(self) -> str:
@@ -92,8 +96,12 @@ class Comparison:
         match = [["", "exact match", "95 % interval"]]
         match += [[name, f"{of.value:.4f}", of.span] for name, of in ((a, paired.a), (b, paired.b))]
         match.append([f"{a} - {b}", f"{difference.value:+.4f}", difference.signed_span])
-        p_value = f"exact McNemar p: {paired.p_value:.4g}"
-        return "\n".join([tabulate(rows), "", tabulate(match), p_value, conclusion])
+        lines = [tabulate(rows), "", tabulate(match), f"exact McNemar p: {paired.p_value:.4g}", conclusion]
+        if paired.unreferenced:
+            lines.append(
+                f"{paired.unreferenced} of {self.questions} questions have no reference answer and are not counted."
+            )
+        return "\n".join(lines)
 
 
 def compare_runs(a: RunDir, b: RunDir, split: str, *, references: References | None = None) -> Comparison:
@@ -130,8 +138,8 @@ def compare(
 ) -> Comparison:
     """Compare the answers of two runs to `examples`, by question id.
 
-    The right answers are `references`, or else those of the examples if all have one. Raises InputError if a run lacks
-    the answer to a question, or if `references` lack one.
+    The right answers are `references`, or else those of the examples; questions without one are not counted as right or
+    wrong. Raises InputError if a run lacks the answer to a question, or if `references` have none for any.
     """
     for name, predictions in (("first", a), ("second", b)):
         missing = [example.question_id for example in examples if example.question_id not in predictions]
@@ -156,16 +164,19 @@ def compare(
 
 
 def _compare_pairs(pairs: Sequence[tuple[Example, str, str]], references: References | None) -> Paired | None:
-    if references is None:
-        if any(example.answer is None for example, _, _ in pairs):
-            return None
-        references = {example.question_id: [str(example.answer)] for example, _, _ in pairs}
-    unknown = [example.question_id for example, _, _ in pairs if not references.get(example.question_id)]
-    if unknown:
+    examples = [example for example, _, _ in pairs]
+    known = known_answers(examples) if references is None else references
+    scored = {example.question_id for example in with_reference(examples, known)}
+    if not scored and references is None:
+        return None
+    if not scored:
+        unknown = [example.question_id for example in examples]
         raise InputError(f"no reference answer for {len(unknown)} of {len(pairs)} questions: {named(unknown)}.")
+    unreferenced = len(pairs) - len(scored)
+    pairs = [pair for pair in pairs if pair[0].question_id in scored]
     images = [example.image or example.image_id for example, _, _ in pairs]
-    a = [exact(old, references[example.question_id]) for example, old, _ in pairs]
-    b = [exact(new, references[example.question_id]) for example, _, new in pairs]
+    a = [exact(old, known[example.question_id]) for example, old, _ in pairs]
+    b = [exact(new, known[example.question_id]) for example, _, new in pairs]
     counts = Counter(zip(a, b))
     only_a, only_b = counts[1.0, 0.0], counts[0.0, 1.0]
     return Paired(
@@ -177,6 +188,7 @@ def _compare_pairs(pairs: Sequence[tuple[Example, str, str]], references: Refere
         b=mean_interval(b, images),
         difference=paired_difference(a, b, images),
         p_value=mcnemar(only_a, only_b),
+        unreferenced=unreferenced,
     )
 
 

@@ -34,7 +34,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of one split. `slices` has a row per question type, answer type and question length."""
+    """The score of one split. `slices` has a row per question type, answer type and question length.
+
+    Questions without a reference are not scored: `unreferenced` counts them, `missing` those without an answer yet.
+    """
 
     split: str
     metric: str
@@ -46,6 +49,7 @@ class Score:
     near_misses: list[dict[str, str]]
     statuses: dict[str, int]
     missing: int
+    unreferenced: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for score.json; every row is {metric: interval, "exact_normalised": interval}."""
@@ -58,6 +62,7 @@ class Score:
             "metric": self.metric,
             "normaliser": self.normaliser,
             "missing": self.missing,
+            **({"unreferenced": self.unreferenced} if self.unreferenced else {}),
             "statuses": self.statuses,
             "overall": row(self.overall),
             "baseline": row(self.baseline) if self.baseline else None,
@@ -87,15 +92,23 @@ class Score:
             )
         if not self.baseline:
             notes.append("no question-only baseline: the run has no training questions")
+        if self.unreferenced:
+            notes.append(f"{self.unreferenced} of {self.asked} questions have no reference answer and are not counted")
         if self.missing:
             notes.append(f"partial: {self.missing} questions have no answer yet and are not counted")
         return tabulate([head, *(line for block in blocks for line in block)]) + "\n" + "\n".join(notes)
 
+    @property
+    def asked(self) -> int:
+        """All questions of the split, scored or not."""
+        return self.overall.score.n + self.missing + self.unreferenced
+
     def headline(self) -> str:
-        """`exact match: 0.9953 (95 % interval 0.9938-0.9968, n 9673, test)`."""
+        """`exact match: 0.9953 (95 % interval 0.9938-0.9968, n 9673, test)`; `n 8 of 16` if some have no reference."""
         name = "exact match" if self.metric == "exact" else self.metric
         score = self.overall.score
-        return f"{name}: {score.value:.4f} (95 % interval {score.span}, n {score.n}, {self.split})"
+        count = f"{score.n} of {self.asked}" if self.unreferenced else str(score.n)
+        return f"{name}: {score.value:.4f} (95 % interval {score.span}, n {count}, {self.split})"
 
 
 def score_predictions(
@@ -111,12 +124,14 @@ def score_predictions(
 ) -> Score:
     """Score the answers to `examples` against `references`, by id, or else against the examples' own answers.
 
-    The question-only baseline guesses from `train`; without it there is no baseline. `allow_partial` leaves out
-    questions without an answer, and counts them. Raises InputError for a question without a prediction or a reference,
-    for a duplicate id, and for references that the metric is not made for.
+    Scored are the questions that have a reference; the others are counted. The question-only baseline guesses from
+    `train`; without it there is no baseline. `allow_partial` leaves out questions without an answer, and counts them.
+    Raises InputError if no question has a reference, for a question with one and without a prediction, for a duplicate
+    id, and for references that the metric is not made for.
     """
     references = references if references is not None else known_answers(examples)
-    answered = _check_ids(examples, predictions, references, split, allow_partial)
+    asked = with_reference(examples, references)
+    answered = _check_ids(examples, asked, predictions, split, allow_partial)
     measure = _find_metric(metric, normaliser)
     near = partial(exact_normalised, normaliser=normaliser)
 
@@ -145,7 +160,8 @@ def score_predictions(
             for i in np.flatnonzero(nearly > literal)
         ],
         statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
-        missing=len(examples) - len(answered),
+        missing=len(asked) - len(answered),
+        unreferenced=len(examples) - len(asked),
     )
 
 
@@ -181,8 +197,14 @@ def score_run(
 
 
 def known_answers(examples: Iterable[Example]) -> dict[str, list[str]]:
-    """Question id -> the one reference of each example that has an answer."""
-    return {example.question_id: [example.answer] for example in examples if example.answer is not None}
+    """Question id -> the one reference of each example that has an answer that is not blank."""
+    answered = ((example.question_id, example.answer) for example in examples)
+    return {question_id: [answer] for question_id, answer in answered if answer is not None and answer.strip()}
+
+
+def with_reference(examples: Sequence[Example], references: References) -> list[Example]:
+    """The examples that have a reference."""
+    return [example for example in examples if references.get(example.question_id)]
 
 
 Values = npt.NDArray[np.float64]
@@ -198,28 +220,28 @@ def _find_metric(metric: str, normaliser: str) -> Metric:
 
 def _check_ids(
     examples: Sequence[Example],
+    asked: Sequence[Example],
     predictions: Mapping[str, Prediction],
-    references: References,
     split: str,
     allow_partial: bool,
 ) -> list[Example]:
-    """The examples to score, after checking that ids, predictions and references fit together."""
+    """The examples to score: those of `asked`, which have a reference, that also have a prediction."""
     twice = find_duplicates(example.question_id for example in examples)
     if twice:
         raise InputError(f"{split}: {named(twice)} occur more than once among the questions; ids must be unique.")
-    unknown = [example.question_id for example in examples if not references.get(example.question_id)]
-    if unknown:
+    if examples and not asked:
+        unknown = [example.question_id for example in examples]
         raise InputError(
             f"{split}: no reference answer for {len(unknown)} of {len(examples)} questions: {named(unknown)}. "
             "Pass them with `--answers solution.csv`."
         )
-    missing = [example.question_id for example in examples if example.question_id not in predictions]
+    missing = [example.question_id for example in asked if example.question_id not in predictions]
     if missing and not allow_partial:
         raise InputError(
-            f"{split}: no prediction for {len(missing)} of {len(examples)} questions: {named(missing)}. Continue with "
+            f"{split}: no prediction for {len(missing)} of {len(asked)} questions: {named(missing)}. Continue with "
             "`python -m eval.predict`, or pass --partial to score only those that have one."
         )
-    answered = [example for example in examples if example.question_id in predictions]
+    answered = [example for example in asked if example.question_id in predictions]
     if not answered:
         raise InputError(f"{split}: nothing to score: {len(examples)} questions, {len(predictions)} predictions.")
     return answered
