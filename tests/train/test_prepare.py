@@ -247,7 +247,9 @@ def test_the_validation_split_of_the_data_is_the_runs_whole_and_never_trained_on
     assert [row.question_id for row in val] == [*(str(number) for number in range(27, 36)), "27#2"]
     assert val[0].image == "image/val/train_09.png"
     shown = capsys.readouterr()
-    assert re.search(r"note: \w+\.csv is the validation split, 10 rows: --val-fraction holds out no others\.", shown.out)
+    assert re.search(
+        r"note: \w+\.csv is the validation split, 10 rows: --val-fraction holds out no others\.", shown.out
+    )
     assert re.search(r"warning: 1 row of \w+\.csv without an answer, left out \(99\)", shown.out)
     assert (
         "warning: 3 rows of train.csv about exactly the same picture as a validation question (0, 1, 2)." in shown.out
