@@ -161,7 +161,7 @@ def _check_copies(competition: Competition, copies: Copies) -> list[Finding]:
         rest = f"of train.csv about exactly the same picture as a {word} question"
         findings += _make_finding("warning", f"{split}-images-in-train", rows, "row", rest)
     pairs = [f"{image} = {first}" for image, first in copied_images(competition.train, copies)]
-    together = "that copies another one under a new name; the split keeps such copies together"
+    together = "with the same content as another one; the split keeps them together"
     findings += _make_finding("note", "copied-train-images", pairs, "train image file", together)
     if not copies.by_pixels:
         message = (

@@ -97,7 +97,8 @@ def prepare(
     else:
         train_and_val = split_by_image(rows, settings.val_fraction, settings.split_seed, copies.first)
         splits = Splits(*train_and_val, competition.test)
-    unanswered = [row for row in with_image(competition.train, problems) if not (row.answer or "").strip()]
+    every = (*competition.train, *competition.val)
+    unanswered = [row for row in with_image(every, problems) if not (row.answer or "").strip()]
     _write(run, splits, unanswered, settings, competition, source)
     return splits
 

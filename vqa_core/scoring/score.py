@@ -197,14 +197,13 @@ def score_run(
 
 
 def known_answers(examples: Iterable[Example]) -> dict[str, list[str]]:
-    """Question id -> the one reference of each example that has an answer that is not blank."""
-    answered = ((example.question_id, example.answer) for example in examples)
-    return {question_id: [answer] for question_id, answer in answered if answer is not None and answer.strip()}
+    """Question id -> the one reference of each example that has an answer."""
+    return {example.question_id: [example.answer] for example in examples if example.answer is not None}
 
 
 def with_reference(examples: Sequence[Example], references: References) -> list[Example]:
-    """The examples that have a reference."""
-    return [example for example in examples if references.get(example.question_id)]
+    """The examples that have a reference: one that is blank is none."""
+    return [example for example in examples if any(map(str.strip, references.get(example.question_id, ())))]
 
 
 Values = npt.NDArray[np.float64]

@@ -34,7 +34,8 @@ class SplitData:
 
         `made_up` says that the source has no id for it.
         """
-        example = example.with_id(self._ids.add(example.question_id))
+        taken = example.question_id in self._ids
+        example = example.with_id(self._ids.add(example.id_in_source if taken else example.question_id))
         if answers:
             self.references[example.question_id] = list(answers)
         if made_up:
