@@ -86,7 +86,9 @@ def test_only_an_option_is_answered_in_the_form_of_the_source_and_the_probabilit
     assert {each.answer for each in open_answers.values()}.isdisjoint("ABCDEFGHIJ")  # it would rather say otherwise
     assert {len(example.choices) for example in EXAMPLES} == set(range(2, 11))
     assert {example.answer_form for example in EXAMPLES} == set(FORMS)
-    for example, prediction in zip(EXAMPLES, choose(vlm, data_root).values(), strict=True):
+    found = choose(vlm, data_root)
+    for example in EXAMPLES:
+        prediction = found[example.question_id]
         best = max(range(len(example.choices)), key=prediction.options.__getitem__)
         assert prediction.answer == write_choice(best, example.choices, example.answer_form)
         assert (prediction.status, prediction.detail) == ("ok", "")
@@ -203,7 +205,9 @@ def test_answers_of_training_do_not_keep_an_option_from_being_chosen(vlm: Vlm, d
 def test_the_fallback_is_an_option_too(vlm: Vlm, tmp_path: Path) -> None:
     examples = [replace(each, image="image/gone.png") for each in EXAMPLES]
     engine = Engine(vlm, PredictSettings(), tmp_path, fallback=lambda _: "B")
-    for example, prediction in zip(examples, engine.generate(examples), strict=True):
+    found = {each.question_id: each for each in engine.generate(examples)}
+    for example in examples:
+        prediction = found[example.question_id]
         named = find_choice(prediction.answer, example.choices, example.answer_form)
         assert named == (1 if example.answer_form in "Aa" else 0)
         assert (prediction.status, prediction.options) == ("bad_image", ())
