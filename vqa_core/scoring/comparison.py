@@ -10,6 +10,7 @@ from vqa_core.files import InputError, named
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.choices import LetterBias, compared_letters, letter_bias, references_as_asked
 from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
 from vqa_core.scoring.metrics import exact
 from vqa_core.scoring.score import References, known_answers, with_reference
@@ -49,7 +50,7 @@ class Comparison:
     """What differs between runs `a` and `b`; `paired` is None if the right answers are not known.
 
     `transitions` counts (answer of a, answer of b), the most frequent first; `changed_types` and `types` count changed
-    questions and all questions by question type.
+    questions and all questions by question type. `letters` are the letter biases of both where questions have choices.
     """
 
     questions: int
@@ -59,6 +60,7 @@ class Comparison:
     transitions: dict[tuple[str, str], int]
     settings: dict[str, tuple[Any, Any]]
     paired: Paired | None
+    letters: tuple[LetterBias, LetterBias] | None = None
 
     def table(self, a: str = "a", b: str = "b") -> str:
         """The comparison as text for a terminal; `a` and `b` are the names of the runs."""
@@ -72,6 +74,8 @@ class Comparison:
             rows = [[f"most frequent changes, {a} -> {b}", "questions"]]
             rows += [[f"  {old!r} -> {new!r}", str(count)] for (old, new), count in self.transitions.items()]
             blocks.append(_first_lines(rows, "changes"))
+        if self.letters:
+            blocks.append(tabulate(compared_letters(*self.letters, (a, b))))
         if self.settings:
             rows = [["settings that differ", a, b]]
             rows += [[f"  {name}", _shown(old), _shown(new)] for name, (old, new) in self.settings.items()]
@@ -160,6 +164,7 @@ def compare(
         transitions=dict(Counter((old, new) for _, old, new in changed).most_common()),
         settings=differing_settings(config_a or {}, config_b or {}),
         paired=_compare_pairs(pairs, references),
+        letters=_compare_letters(pairs, references),
     )
 
 
@@ -175,8 +180,9 @@ def _compare_pairs(pairs: Sequence[tuple[Example, str, str]], references: Refere
     unreferenced = len(pairs) - len(scored)
     pairs = [pair for pair in pairs if pair[0].question_id in scored]
     images = [example.image or example.image_id for example, _, _ in pairs]
-    a = [exact(old, known[example.question_id]) for example, old, _ in pairs]
-    b = [exact(new, known[example.question_id]) for example, _, new in pairs]
+    wanted = references_as_asked((example for example, _, _ in pairs), known)
+    a = [exact(old, answers) for (_, old, _), answers in zip(pairs, wanted)]
+    b = [exact(new, answers) for (_, _, new), answers in zip(pairs, wanted)]
     counts = Counter(zip(a, b))
     only_a, only_b = counts[1.0, 0.0], counts[0.0, 1.0]
     return Paired(
@@ -190,6 +196,21 @@ def _compare_pairs(pairs: Sequence[tuple[Example, str, str]], references: Refere
         p_value=mcnemar(only_a, only_b),
         unreferenced=unreferenced,
     )
+
+
+def _compare_letters(
+    pairs: Sequence[tuple[Example, str, str]], references: References | None
+) -> tuple[LetterBias, LetterBias] | None:
+    """The letter biases of both runs on the questions with choices and a reference; None if there are none."""
+    examples = [example for example, _, _ in pairs if example.choices]
+    known = known_answers(examples) if references is None else references
+    scored = with_reference(examples, known)
+    if not scored:
+        return None
+    given = {example.question_id: (old, new) for example, old, new in pairs}
+    wanted = references_as_asked(scored, known)
+    a, b = (letter_bias(scored, wanted, [given[row.question_id][side] for row in scored]) for side in (0, 1))
+    return a, b
 
 
 def _shown(value: Any) -> str:

@@ -16,6 +16,13 @@ from vqa_core.files import InputError, find_duplicates, named, read_json, write_
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.choices import (
+    ChoiceScore,
+    choice_slices,
+    references_as_asked,
+    score_choices,
+    text_of,
+)
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
 from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS, Metric, exact_normalised
 from vqa_core.tabulate import tabulate
@@ -36,6 +43,7 @@ class Row:
 class Score:
     """The score of one split. `slices` has a row per question type, answer type and question length.
 
+    Where questions have choices, also per number of choices and right letter, and `choices` has what is told of those.
     Questions without a reference are not scored: `unreferenced` counts them, `missing` those without an answer yet.
     """
 
@@ -50,6 +58,7 @@ class Score:
     statuses: dict[str, int]
     missing: int
     unreferenced: int = 0
+    choices: ChoiceScore | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for score.json; every row is {metric: interval, "exact_normalised": interval}."""
@@ -69,6 +78,7 @@ class Score:
             "gain": self.gain.to_dict() if self.gain else None,
             "near_misses": {"count": len(self.near_misses), "examples": self.near_misses[:20]},
             **{kind: {name: row(of) for name, of in rows.items()} for kind, rows in self.slices.items()},
+            **({"choices": self.choices.to_dict()} if self.choices else {}),
         }
 
     def table(self) -> str:
@@ -78,6 +88,8 @@ class Score:
         if self.baseline and self.gain:
             blocks[0].append(_cells("question-only baseline", self.baseline))
             blocks[0].append(["above the baseline", "", "", f"{self.gain.value:+.4f}", self.gain.signed_span, ""])
+        if self.choices:
+            blocks[0] += _guessing(self.choices)
         for kind, rows in self.slices.items():
             block = [[kind.replace("_", " ")], *(_cells(f"  {name}", of) for name, of in rows.items())]
             if len(rows) > TABLE_ROWS:
@@ -85,6 +97,8 @@ class Score:
             blocks.append(block)
         notes = [f"near misses, right only after normalisation: {len(self.near_misses)}"]
         notes += [f"  {miss['answer']!r} for {miss['reference']!r}" for miss in self.near_misses[:3]]
+        if self.choices:
+            notes.append(self.choices.bias.line())
         failed = {status: count for status, count in self.statuses.items() if status != "ok"}
         if failed:
             notes.append(
@@ -136,12 +150,13 @@ def score_predictions(
     near = partial(exact_normalised, normaliser=normaliser)
 
     given = [predictions[example.question_id].answer for example in answered]
-    wanted = [references[example.question_id] for example in answered]
+    wanted = references_as_asked(answered, references)
     _, images = np.unique([example.image or example.image_id for example in answered], return_inverse=True)
     right, nearly = _score_all(measure, given, wanted), _score_all(near, given, wanted)
 
     train = list(train)
     guesses = _score_guesses(AnswerPrior(train), answered, wanted, (measure, near)) if train else None
+    by_choice = choice_slices(answered, wanted) if any(example.choices for example in answered) else {}
     literal = _score_all(METRICS["exact"], given, wanted)
     return Score(
         split=split,
@@ -150,8 +165,12 @@ def score_predictions(
         overall=_row(right, nearly, images),
         slices={
             "question_types": _slices([question_type(example.question) for example in answered], right, nearly, images),
-            "answer_types": _slices([answer_type(commonest(answers)) for answers in wanted], right, nearly, images),
+            "answer_types": _slices(
+                [answer_type(text_of(e, commonest(answers))) for e, answers in zip(answered, wanted)],
+                *(right, nearly, images),
+            ),
             "question_lengths": _slices([question_length(e.question) for e in answered], right, nearly, images),
+            **{kind: _slices(names, right, nearly, images, by_name=True) for kind, names in by_choice.items()},
         },
         baseline=_row(*guesses, images) if guesses else None,
         gain=paired_difference(right, guesses[0], images) if guesses else None,
@@ -162,6 +181,7 @@ def score_predictions(
         statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
         missing=len(asked) - len(answered),
         unreferenced=len(examples) - len(asked),
+        choices=score_choices(answered, wanted, given, images, train),
     )
 
 
@@ -255,7 +275,7 @@ def _score_all(
 def _score_guesses(
     prior: AnswerPrior, examples: Sequence[Example], wanted: Sequence[Sequence[str]], measures: Sequence[Metric]
 ) -> tuple[Values, Values]:
-    guesses = [prior.answer(example.question) for example in examples]
+    guesses = [prior.guess(example) for example in examples]
     score, normalised = (_score_all(measure, guesses, wanted) for measure in measures)
     return score, normalised
 
@@ -265,12 +285,25 @@ def _row(right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> Row:
     return Row(score, score if np.array_equal(right, nearly) else mean_interval(nearly, images))
 
 
-def _slices(kinds: Sequence[str], right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> dict[str, Row]:
-    """A row per kind, the most frequent first."""
+def _slices(
+    kinds: Sequence[str], right: Values, nearly: Values, images: npt.NDArray[np.int64], *, by_name: bool = False
+) -> dict[str, Row]:
+    """A row per kind, the most frequent first, or in the order of their names."""
     labels = np.array(kinds)
     names = [name for name, _ in Counter(kinds).most_common()]
+    names = sorted(names, key=lambda name: (len(name), name)) if by_name else names
     members = {name: np.flatnonzero(labels == name) for name in names}
     return {name: _row(right[at], nearly[at], images[at]) for name, at in members.items()}
+
+
+def _guessing(choices: ChoiceScore) -> list[list[str]]:
+    """Lines of what guessing a choice would score."""
+    lines = [["chance", str(choices.questions), "", f"{choices.chance:.4f}", "", ""]]
+    if choices.commonest:
+        name, score = choices.commonest
+        cells = [str(score.n), str(score.images), f"{score.value:.4f}", score.span, ""]
+        lines.append([f"always the commonest letter ({name})", *cells])
+    return lines
 
 
 def _cells(name: str, row: Row) -> list[str]:
