@@ -7,8 +7,6 @@ competition.py  a competition folder: its files and its examples
 easy_vqa.py     the embedded dataset in the layout of a competition
 encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data
-image_files.py  the image file that an image id means
-image_folders.py  where the pictures of a split usually lie
 images.py       the one image decoder
 pixels.py       a picture becomes the square that the vision tower sees
 prepare.py      fills a run
@@ -18,9 +16,11 @@ references.py   known answers: solution.csv or VQA annotations
 report.py       DataReport: statistics and findings
 sources.py      what --data may name
 tables.py       CSV as text, with its encoding and separator detected
+choices/        multiple choice: which choices, named in which form
 columns/        which column of a table holds what
 formats/        data formats of other people, in and out
 index/          lookup in a dataset of any size, for the page
+pictures/       which file a table means, and which are copies
 
 May import: the ground and runs. A new check of the data is a function in findings.py, a new format goes to formats/.
 """

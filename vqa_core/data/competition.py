@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vqa_core.data.choices.forms import AUTO, OPEN
+from vqa_core.data.choices.tables import ChoiceTables
 from vqa_core.data.columns.table_reader import TableFacts, TableReader
-from vqa_core.data.image_files import ImageFiles
+from vqa_core.data.pictures.image_files import ImageFiles
 from vqa_core.data.tables import read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
-from vqa_core.runs.examples import ColumnMap, Example
+from vqa_core.runs.examples import ColumnMap, Example, number_repeats
 
 SAMPLE, SOLUTION = "sample_submission.csv", "solution.csv"
 VAL_TABLES = ("val.csv", "validation.csv", "dev.csv")
@@ -63,12 +65,14 @@ def read_competition(
     splits: Sequence[str] = ("train", "val", "test"),
     required: Sequence[str] = ("train",),
     insist: Collection[str] | None = None,
+    answer_form: str = AUTO,
 ) -> Competition:
     """Read the table of every split in `splits`, and `sample_submission.csv` if it exists; find the images.
 
     The files may be in a subfolder, as in a zip that wraps them in one. Test examples have no answer even if test.csv
     has a column for it. A table without ids is numbered. `insist` are the fields of `columns` whose names at least one
-    file must have (default: those that differ from the default names). Raises InputError if a required CSV file or a
+    file must have (default: those that differ from the default names). `answer_form` is how answers name a choice,
+    where there are choices (`settle_choices`). Raises InputError if a required CSV file or a
     column is missing, if several columns fit alike, and for whatever `read_table` refuses.
     """
     columns = columns or ColumnMap()
@@ -79,38 +83,50 @@ def read_competition(
     if origin:
         columns, insist = ColumnMap(), ()
     sample = read_table(root / SAMPLE) if (root / SAMPLE).is_file() and "test" in splits else None
-    reader = TableReader(ImageFiles(root), columns, sample)
+    choices = ChoiceTables(OPEN if origin else answer_form)
+    reader = TableReader(ImageFiles(root), columns, choices, sample, imported=bool(origin))
     examples: dict[str, list[Example]] = {}
     for split in splits:
         names = VAL_TABLES if split == "val" else (f"{split}.csv",)
         path = next((root / name for name in names if (root / name).is_file()), None)
-        if path:
-            examples[split] = reader.read_split(path, split)
-    sample_ids = reader.read_sample([example.question_id for example in examples.get("test", [])])
+        rows = reader.read_split(path, split) if path else None
+        if rows is not None:
+            examples[split] = rows
+    placeholders = reader.read_sample([example.question_id for example in examples.get("test", [])])
     others = (SAMPLE, SOLUTION, "train.csv", *VAL_TABLES, "test.csv")
     reader.refuse_unknown_names(_other_names(columns) if insist is None else insist, [root / name for name in others])
+    settled, findings = choices.settle(examples, sample=dict(placeholders), train=root / "train.csv", columns=columns)
+    train = number_repeats(settled.get("train", []))
     return Competition(
         root,
-        train=examples.get("train", []),
-        val=examples.get("val", []),
-        test=examples.get("test", []),
-        sample_ids=sample_ids,
+        train=train,
+        val=number_repeats(settled.get("val", []), {example.question_id for example in train}),
+        test=settled.get("test", []),
+        sample_ids=[question_id for question_id, _ in placeholders],
         ambiguous=reader.ambiguous,
         encodings={name: facts.encoding for name, facts in reader.facts.items() if facts.answers or name == SAMPLE},
         image_folders={split: reader.files.folder_of(split) for split in examples},
-        imported=origin.get("findings", []),
+        imported=[*origin.get("findings", []), *findings],
         tables=reader.facts,
-        unused={name: facts.unused for name, facts in reader.facts.items() if facts.unused},
+        unused=reader.unused(),
     )
 
 
-def read_test(folder: Path, columns: ColumnMap | None = None, *, insist: Collection[str] | None = None) -> Competition:
+def read_test(
+    folder: Path,
+    columns: ColumnMap | None = None,
+    *,
+    insist: Collection[str] | None = None,
+    answer_form: str = AUTO,
+) -> Competition:
     """Read only the test questions.
 
     Like `train.prepare`, also raises InputError for a duplicate id, which no submission could distinguish, and for an
     image id that two files fit.
     """
-    competition = read_competition(folder, columns, splits=("test",), required=("test",), insist=insist)
+    competition = read_competition(
+        folder, columns, splits=("test",), required=("test",), insist=insist, answer_form=answer_form
+    )
     twice = find_duplicates(example.question_id for example in competition.test)
     if twice:
         raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")

@@ -9,7 +9,7 @@ from typing import Any
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.competition import SAMPLE, read_test
 from vqa_core.data.prepare import TABLES, column_map, typed_columns
-from vqa_core.files import InputError
+from vqa_core.files import InputError, named
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.submission.card import write_card
@@ -72,6 +72,7 @@ def _submit_csv(
     data_files = [data / name for name in (*TABLES, SAMPLE)]
     if out.resolve() in [file.resolve() for file in data_files]:
         raise InputError(f"--out {out} is one of the competition's own files; choose another name.")
+    _refuse_repeated_ids(run, data)
     predictions = read_predictions(run.predictions("test"))
     submission, warnings = make(run, data, predictions)
     with writing(run):
@@ -89,6 +90,18 @@ def _submit_csv(
     return WrittenSubmission(out, card, len(submission.rows), SAMPLE, warnings)
 
 
+def _refuse_repeated_ids(run: RunDir, data: Path) -> None:
+    """Raise InputError if `data` has no sample because several of the run's test questions share an id."""
+    if (data / SAMPLE).is_file() or not run.test.is_file():
+        return
+    repeated = [row.id_in_source for row in run.examples("test") if row.source_id is not None]
+    if repeated:
+        raise InputError(
+            f"several test questions have the id {named(repeated)}, so a CSV file can't tell their answers apart. "
+            "Write --format llava, which has a line for each question, in their order."
+        )
+
+
 def _submit_results(
     run: RunDir,
     kind: str,
@@ -102,8 +115,10 @@ def _submit_results(
     predictions = read_predictions(run.predictions("test"))
     examples, table = run.examples("test"), run.test
     if data:
-        columns = column_map(settings_of(DataSettings, run.read_config(), flags))
-        competition = read_test(data, columns, insist=typed_columns(flags))
+        settings = settings_of(DataSettings, run.read_config(), flags)
+        competition = read_test(
+            data, column_map(settings), insist=typed_columns(flags), answer_form=settings.answer_form
+        )
         examples, table = competition.test, competition.root / "test.csv"
     fallbacks = write_run_results(out, kind, examples, predictions, run.name, allow_failed=allow_failed)
     warnings = [f"{count} answers are fallbacks: their status is {status!r}." for status, count in fallbacks.items()]

@@ -4,15 +4,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vqa_core.data.choices.tables import ChoiceTables, with_answer_key
 from vqa_core.data.columns.columns import Found, find_columns, find_sample_answers, find_sample_ids, has_column
-from vqa_core.data.image_files import ImageFiles
-from vqa_core.data.image_folders import is_absolute
+from vqa_core.data.pictures.image_files import ImageFiles
+from vqa_core.data.pictures.image_folders import is_absolute
 from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError, find_duplicates
 from vqa_core.runs.examples import ColumnMap, Example
 
 COLUMN, SAMPLE, NUMBERS = "column", "sample", "numbers"
 """Where ids come from: a column, the sample submission row by row, or the numbers of the rows."""
+
+SOURCE_ID = "source_id"
+"""Column of an imported folder's tables with the id in the source of a question that shares it with others."""
 
 FIELDS = ("question_id", "image_id", "question", "image")
 
@@ -38,46 +42,78 @@ class TableFacts:
 
 class TableReader:
     """Reads the tables of one folder. `facts` are those of the tables read so far, by name of the file; `ambiguous`
-    maps an image id to the files that it could mean."""
+    maps an image id to the files that it could mean.
 
-    def __init__(self, files: ImageFiles, columns: ColumnMap, sample: Table | None = None) -> None:
-        self.files, self.columns, self.sample = files, columns, sample
+    `choices` gets the choices in the tables. A folder that is `imported` may have a column SOURCE_ID.
+    """
+
+    def __init__(
+        self,
+        files: ImageFiles,
+        columns: ColumnMap,
+        choices: ChoiceTables,
+        sample: Table | None = None,
+        *,
+        imported: bool = False,
+    ) -> None:
+        self.files, self.columns, self.choices, self.sample, self.imported = files, columns, choices, sample, imported
         self.facts: dict[str, TableFacts] = {}
         self.ambiguous: dict[str, list[str]] = {}
         self._headers: list[Table] = []  # without rows
+        self._splits: dict[str, str] = {}  # by name of the file
 
-    def read_split(self, path: Path, split: str) -> list[Example]:
-        """Read the examples of a split from its table; none of validation questions without a column of answers.
+    def read_split(self, path: Path, split: str) -> list[Example] | None:
+        """Read the examples of a split from its table; None if it has no answers to validate with.
 
         Raises InputError if a column is missing, or if several may be it.
         """
         table = read_table(path)
-        found = find_columns(table, self.columns, FIELDS if split == "test" else (*FIELDS, "answer"))
+        named = self.columns if split == "test" else with_answer_key(table, self.columns)
+        found = find_columns(table, named, FIELDS if split == "test" else (*FIELDS, "answer"))
+        found = replace(found, columns=self.columns)
         if split == "test" and self.sample:
             found = self._find_ids_of_sample(found, self.sample)
         if split == "val" and "answer" not in found.at:
             self._note(table, found, answers=False)
-            return []
+            return None
         ids, source = self._ids(found, split)
         image_ids, questions = found.fields("image_id"), found.fields("question")
         answers: Sequence[str | None] = [None] * len(questions) if split == "test" else found.fields("answer")
         pictures = found.fields("image") if "image" in found.at else image_ids
         paths = self._find_images(split, zip(image_ids, pictures))
         self._note(table, found, ids=source)
-        return [
+        self._splits[path.name] = split
+        rows = [
             Example(question_id, image_id, paths[image_id, picture], question, answer)
             for question_id, image_id, picture, question, answer in zip(ids, image_ids, pictures, questions, answers)
         ]
+        if self.imported and SOURCE_ID in table.columns:
+            in_source = table.column(SOURCE_ID)
+            rows = [replace(row, source_id=name) if name else row for row, name in zip(rows, in_source)]
+        taken = {field: table.columns[index] for field, index in found.at.items()}
+        return self.choices.read(split, table, rows, tuple(taken.values()), taken.get("answer", ""))
 
-    def read_sample(self, asked: Collection[str]) -> list[str]:
-        """The ids of the sample submission, [] without one; `asked` are those of the test questions."""
+    def read_sample(self, asked: Collection[str]) -> list[tuple[str, str]]:
+        """The ids of the sample submission with the answers that it has for them, "" without a column of answers.
+
+        `asked` are the ids of the test questions. [] without a sample.
+        """
         if self.sample is None:
             return []
         ids = find_sample_ids(self.sample, self.columns, asked)
         answers = find_sample_answers(self.sample, self.columns, ids)
         at = {"question_id": ids} | ({} if answers is None else {"answer": answers})
         self._note(self.sample, Found(self.sample, self.columns, at), answers=answers is not None)
-        return self.sample.fields(ids)
+        return [(row[ids], "" if answers is None else row[answers]) for row in self.sample.rows]
+
+    def unused(self) -> dict[str, tuple[str, ...]]:
+        """By name of a table, the columns that neither fields nor choices are read from."""
+        found = {}
+        for name, facts in self.facts.items():
+            used = {*self.choices.columns.get(self._splits.get(name, ""), ()), *([SOURCE_ID] if self.imported else ())}
+            if columns := tuple(column for column in facts.unused if column not in used):
+                found[name] = columns
+        return found
 
     def refuse_unknown_names(self, fields: Iterable[str], others: Iterable[Path]) -> None:
         """Raise InputError if no table that was read has a column of the name in the settings, nor one of `others`."""

@@ -16,9 +16,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from vqa_core.answers import commonest
+from vqa_core.data.choices.reading import answer_key, choices_of_record, form_of_record, with_hint
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.images import FORMATS
 from vqa_core.files import InputError
+from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import ColumnMap, Example
 
 HUB = "hub:"
@@ -109,7 +111,7 @@ class _Rows:
             "image_id": self._find(features, columns.image_id, "--image-id-column", "image_id"),
             "image": self._find(features, columns.image, "--image-column"),
             "question": self._find(features, columns.question, "--question-column"),
-            "answer": self._find(features, columns.answer, "--answer-column", "answer"),
+            "answer": self._find(features, columns.answer, "--answer-column", "answer", answer_key(features)),
             "answers": ANSWERS if ANSWERS in features else "",
         }
         self.labels = getattr(features.get(self.names["answer"]), "names", None)  # a ClassLabel's
@@ -161,10 +163,11 @@ class _Rows:
             return self.data.leave_out(SEVERAL_PICTURES, question_id, record)
         picture, digest = self._write_picture(image[0] if isinstance(image, list) and image else image, question_id)
         image_id = self._text(row, "image_id", default_id) if self.names["image_id"] else digest
-        if answers:
-            self.data.references[question_id] = answers
-        self.data.examples.append(Example(question_id, image_id or "", picture, question, chosen))
-        return None
+        choices = choices_of_record(row)
+        question = with_hint(row, question) if choices else question
+        form = form_of_record(row) if choices else TEXT
+        example = Example(question_id, image_id or "", picture, question, chosen, choices, form)
+        return self.data.put(example, answers, made_up=not self.names["question_id"])
 
     def _text(self, row: Mapping[str, Any], field: str, place: str) -> str | None:
         name = self.names[field]

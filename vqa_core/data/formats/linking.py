@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vqa_core.data.competition import dataset_root
-from vqa_core.data.image_folders import LINKED
+from vqa_core.data.pictures.image_folders import LINKED
 from vqa_core.files import InputError
 from vqa_core.folders import replaced_folder
 

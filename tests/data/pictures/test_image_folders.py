@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vqa_core.data.competition import read_competition
-from vqa_core.data.image_folders import possible_paths, usual_folders
+from vqa_core.data.pictures.image_folders import possible_paths, usual_folders
 
 TABLE = "ID,image_id,question,answer\n0,a,q,x\n"
 

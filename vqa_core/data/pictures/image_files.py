@@ -4,7 +4,7 @@ import os
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from vqa_core.data.image_folders import LINKED, possible_paths, usual_folders
+from vqa_core.data.pictures.image_folders import LINKED, possible_paths, usual_folders
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
