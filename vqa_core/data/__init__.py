@@ -8,6 +8,7 @@ competition.py  CSV files and image folders become examples
 easy_vqa.py     the embedded dataset in the layout of a competition
 encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data
+image_files.py  the image file that an image id means
 images.py       the one image decoder
 pixels.py       a picture becomes the square that the vision tower sees
 prepare.py      fills a run

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.answers import answer_type, commonest, question_type
-from vqa_core.data.competition import ImageFiles
+from vqa_core.data.image_files import ImageFiles
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import parse_annotations
 from vqa_core.files import InputError, named, read_json, write_json
