@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.answers import answer_type, commonest, question_type
-from vqa_core.data.image_files import ImageFiles
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.image_files import ImageFiles
 from vqa_core.data.references import parse_annotations
 from vqa_core.files import InputError, named, read_json, write_json
 from vqa_core.runs.examples import Example
