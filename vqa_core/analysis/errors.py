@@ -264,7 +264,7 @@ def _read_references(run: RunDir, split: str, examples: list[Example], solution:
         known = {example.question_id: example.answer for example in examples}
     elif solution.is_file():
         data = settings_of(DataSettings, run.read_config(), {})
-        columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
+        columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column, encoding=data.encoding)
         known = {name: answers[0] for name, answers in read_solution(solution, columns).items()}
     else:
         return None

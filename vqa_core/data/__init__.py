@@ -10,6 +10,7 @@ encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data
 image_files.py  the image file that an image id means
 images.py       the one image decoder
+letters.py      how often the letters of a language are
 pixels.py       a picture becomes the square that the vision tower sees
 prepare.py      fills a run
 priors.py       answers without looking at the picture

@@ -21,9 +21,9 @@ class Competition:
     """The contents of a competition folder. `root` is absolute; the examples' `image` paths are relative to it.
 
     A split that was not requested or does not exist is empty. `ambiguous` maps an image id to the two or more files
-    that it could mean. `encodings` maps each CSV file that was read to its encoding, `image_folders` each split to the
-    folder with its images, relative to `root`. `imported` holds the findings of an import from another format, as
-    fields of a Finding.
+    that it could mean. `encodings` maps each CSV file that was read to its encoding, `samples` to a row with characters
+    outside ASCII, `image_folders` each split to the folder with its images, relative to `root`. `imported` holds the
+    findings of an import from another format, as fields of a Finding.
     """
 
     root: Path
@@ -32,6 +32,7 @@ class Competition:
     sample_ids: list[str] = field(default_factory=list)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, str] = field(default_factory=dict)
     image_folders: dict[str, str] = field(default_factory=dict)
     imported: list[dict[str, Any]] = field(default_factory=list)
 
@@ -58,15 +59,16 @@ def read_competition(
     examples: dict[str, list[Example]] = {}
     ambiguous: dict[str, list[str]] = {}
     encodings: dict[str, str] = {}
+    samples: dict[str, str] = {}
     sample_ids: list[str] = []
     for split in splits:
         if (root / f"{split}.csv").is_file():
-            table = read_table(root / f"{split}.csv")
-            encodings[f"{split}.csv"] = table.encoding
+            table = read_table(root / f"{split}.csv", encoding=columns.encoding)
+            encodings[f"{split}.csv"], samples[f"{split}.csv"] = table.encoding, table.sample()
             examples[split] = _read_examples(table, columns, split, files, ambiguous)
     if (root / SAMPLE).is_file() and "test" in splits:
-        table = read_table(root / SAMPLE)
-        encodings[SAMPLE] = table.encoding
+        table = read_table(root / SAMPLE, encoding=columns.encoding)
+        encodings[SAMPLE], samples[SAMPLE] = table.encoding, table.sample()
         sample_ids = table.column(columns.question_id, "--question-id-column")
     return Competition(
         root,
@@ -75,6 +77,7 @@ def read_competition(
         sample_ids=sample_ids,
         ambiguous=ambiguous,
         encodings=encodings,
+        samples=samples,
         image_folders={split: files.folder_of(split) for split in examples},
         imported=origin.get("findings", []),
     )

@@ -159,5 +159,11 @@ def _check_repeated(competition: Competition, repeated: Repeated) -> list[Findin
 
 
 def _check_encodings(competition: Competition) -> list[Finding]:
-    other = [f"{name}: {encoding}" for name, encoding in competition.encodings.items() if encoding != "utf-8"]
+    other = [
+        f"{name}: {encoding}, read as {competition.samples[name]!r}"
+        if competition.samples.get(name)
+        else f"{name}: {encoding}"
+        for name, encoding in competition.encodings.items()
+        if encoding != "utf-8"
+    ]
     return _make_finding("note", "encodings", other, "CSV file", "not encoded as plain UTF-8")

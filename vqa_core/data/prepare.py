@@ -49,12 +49,13 @@ def column_map(settings: DataSettings) -> ColumnMap:
         question=settings.question_column,
         answer=settings.answer_column,
         image=settings.image_column,
+        encoding=settings.encoding,
     )
 
 
 def column_settings(columns: ColumnMap) -> dict[str, str]:
     """The settings for `columns`; the inverse of `column_map`."""
-    return {f"{name}_column": column for name, column in asdict(columns).items()}
+    return {name if name == "encoding" else f"{name}_column": value for name, value in asdict(columns).items()}
 
 
 def prepare(

@@ -21,7 +21,7 @@ def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, lis
     Raises InputError for a missing column or a duplicate id.
     """
     columns = columns or ColumnMap()
-    table = read_table(path)
+    table = read_table(path, encoding=columns.encoding)
     ids = table.column(columns.question_id, "--question-id-column")
     answers = table.column(columns.answer, "--answer-column")
     twice = find_duplicates(ids)
@@ -70,7 +70,7 @@ def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
     known.add_argument(
         "--annotations", type=Path, metavar="FILE", help="VQA annotation file (JSON), with ten answers to each question"
     )
-    add_arguments(parser, DataSettings, only=("question_id_column", "answer_column"))
+    add_arguments(parser, DataSettings, only=("question_id_column", "answer_column", "encoding"))
 
 
 def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]] | None:
@@ -83,7 +83,8 @@ def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]]
     if not args.answers:
         return None
     data = settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, args)
-    return read_solution(args.answers, ColumnMap(question_id=data.question_id_column, answer=data.answer_column))
+    columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column, encoding=data.encoding)
+    return read_solution(args.answers, columns)
 
 
 def _text(answer: Any) -> str:

@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqa_core.data.encodings import decode
+from vqa_core.data.encodings import cut_line, decode
 from vqa_core.files import InputError
 
 
@@ -14,7 +14,7 @@ from vqa_core.files import InputError
 class Table:
     """A CSV file: `columns` is its header, `rows` are the records below it, each as long as the header.
 
-    `encoding` is one of utf-8, utf-8-sig (with a byte-order mark), cp949, utf-16-le, utf-16-be.
+    `encoding` is utf-8, utf-8-sig (with a byte-order mark) or another that `decode` tells.
     """
 
     path: Path
@@ -40,9 +40,16 @@ class Table:
         index = self.columns.index(name)
         return [row[index] for row in self.rows]
 
+    def sample(self) -> str:
+        """The first row with a character outside ASCII, as one line, cut to some length; "" if there is none."""
+        rows = (", ".join(row) for row in (*self.rows, self.columns))
+        return next((cut_line(row) for row in rows if not row.isascii()), "")
 
-def read_table(path: Path) -> Table:
+
+def read_table(path: Path, *, encoding: str = "") -> Table:
     """Read a comma-separated file with a header line and quotes as in RFC 4180; skip blank lines.
+
+    `encoding` is that of a file that is not UTF-8; "" detects it, as `decode` does.
 
     Raises InputError for a missing or empty file, an unknown encoding, another separator, a row that is longer or
     shorter than the header, and a quote that is never closed.
@@ -51,7 +58,7 @@ def read_table(path: Path) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    text, encoding = decode(data, str(path))
+    text, encoding = decode(data, str(path), encoding)
     if not text.strip():
         raise InputError(f"{path} is empty; expected a header line with the names of the columns.")
     # newline="" leaves line ends inside quotes as they are.

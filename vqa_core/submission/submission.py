@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from vqa_core.answers import plain
+from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json_lines, write_atomically
 from vqa_core.runs.predictions import Prediction
@@ -125,7 +126,8 @@ def submission_of(
 
     Compares the answers with those of the training and validation questions. Raises what `build_submission` raises.
     """
-    sample = read_table(data / "sample_submission.csv")
+    encoding = settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, {}).encoding
+    sample = read_table(data / "sample_submission.csv", encoding=encoding)
     submission = build_submission(sample, predictions, allow_failed=allow_failed)
     rows = (row for file in (run.train, run.val) if file.is_file() for row in read_json_lines(file))
     return submission, diagnose(submission, [row["answer"] for row in rows if row.get("answer") is not None])
