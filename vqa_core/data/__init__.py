@@ -9,6 +9,8 @@ easy_vqa.py     the embedded dataset in the layout of a competition
 encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data
 image_files.py  the image file that an image id means
+image_depth.py  samples of more than 8 bits become 8
+image_formats.py  formats of pictures and their suffixes
 images.py       the one image decoder
 letters.py      how often the letters of a language are
 pixels.py       a picture becomes the square that the vision tower sees

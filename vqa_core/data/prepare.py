@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import SOLUTION, Competition, read_competition
+from vqa_core.data.findings import find_unusual_images
 from vqa_core.data.formats.conversations import write_conversations, write_questions
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.images import check_images
@@ -74,7 +75,9 @@ def prepare(
     """
     competition = read_competition(data_folder(source, data_dir), column_map(settings))
     images = {example.image for example in (*competition.train, *competition.test) if example.image}
-    problems = check_images(competition.root, sorted(images), settings.verify_images)
+    checks = check_images(competition.root, sorted(images), settings.verify_images, settings.pixel_limit)
+    problems = checks.problems
+    competition.imported.extend(find_unusual_images(checks))
     report = examine(competition, problems)
     write_json(run.report, report.to_dict())
     on_report(report)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vqa_core.data.images import open_image
+from vqa_core.data.images import PIXEL_LIMIT, open_image
 from vqa_core.files import InputError, named
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
@@ -121,8 +121,11 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         vlm: AnyVlm,
         encoder: BranchEncoder,
         data_root: Path,
+        *,
+        pixel_limit: int = PIXEL_LIMIT,
     ) -> None:
         self.rows, self.plan, self.vlm, self.encoder, self.data_root = rows, plan, vlm, encoder, data_root
+        self.pixel_limit = pixel_limit
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -134,7 +137,7 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             row = self.rows[planned.row]
             questions = _questions(row)
             branches = [self.encoder.encode(*questions[number][1:])[0] for number in planned.questions]
-            picture = vlm.preprocess(open_image(self.data_root / str(row["image"])))
+            picture = vlm.preprocess(open_image(self.data_root / str(row["image"]), pixel_limit=self.pixel_limit))
             packed.append(pack_onto(vlm.prefix_of(picture), branches))
             pictures.append(picture)
             asked.append([questions[number][1] for number in planned.questions])

@@ -45,7 +45,7 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
         raise InputError("There is nothing to train: --epochs and --max-steps leave no batch.")
     _describe(task, model, lengths, plan, processes)
     return TrainingPlan(
-        TrainingBatches(task.rows, plan.batches, vlm, encoder, task.data_root),
+        TrainingBatches(task.rows, plan.batches, vlm, encoder, task.data_root, pixel_limit=task.pixel_limit),
         plan,
         settings.accumulate * processes,
         first_images(task.val, settings.eval_questions),

@@ -177,7 +177,7 @@ def test_the_first_row_of_an_image_is_one_that_passes(index: DataIndex) -> None:
 
 def test_a_finding_leads_to_as_many_rows_as_it_counts(odd: Path, index: DataIndex) -> None:
     competition = read_competition(odd)
-    report = examine(competition, check_images(competition.root, ["image/broken.png"]))
+    report = examine(competition, check_images(competition.root, ["image/broken.png"]).problems)
     assert index.report == json.loads(json.dumps(report.to_dict()))
     by_row = {"empty-answers", "empty-train-ids", "empty-train-questions"}
     codes = {finding.code: finding for finding in report.findings}
