@@ -7,6 +7,7 @@ archives.py     unpacks a zip safely
 competition.py  CSV files and image folders become examples
 easy_vqa.py     the embedded dataset in the layout of a competition
 encodings.py    the encoding of a text file, detected
+entry_names.py  names of a zip's entries in any encoding
 findings.py     what is wrong or odd in the data
 image_files.py  the image file that an image id means
 image_depth.py  samples of more than 8 bits become 8
