@@ -190,8 +190,9 @@ def submission_of(
     With `all_questions`, those that the sample does not list follow below, in the order of the predictions. Compares
     the answers with those of the training and validation questions. Raises what `build_submission` raises.
     """
-    flags, sample = flags or {}, read_table(data / SAMPLE)
+    flags = flags or {}
     columns = column_map(settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, flags))
+    sample = read_table(data / SAMPLE, encoding=columns.encoding)
     for field in ("question_id", "answer"):
         if f"{field}_column" in flags:
             refuse_other_name(sample, columns, field)

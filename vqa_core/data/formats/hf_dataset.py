@@ -5,20 +5,18 @@ questions becomes one file.
 """
 
 import hashlib
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
 from vqa_core.answers import commonest
 from vqa_core.data.choices.reading import answer_key, choices_of_record, form_of_record, with_hint
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.images import FORMATS
+from vqa_core.data.image_formats import suffix_of
 from vqa_core.files import InputError
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import ColumnMap, Example
@@ -199,19 +197,10 @@ class _Rows:
                 self.data.note(LOST, question_id)
                 return "", ""
         digest = hashlib.sha256(data).hexdigest()[:32]
-        name = digest + _suffix(data)
+        name = digest + suffix_of(data)
         if not (self.pictures / name).exists():
             (self.pictures / name).write_bytes(data)
         return name, digest
-
-
-def _suffix(data: bytes) -> str:
-    """The file suffix for the format of the bytes; empty for formats that Pillow does not know."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{(image.format or '').lower()}")
-    except Exception:  # as in open_image; the data report will say what is wrong with the picture
-        return ""
 
 
 def _is_missing(value: Any) -> bool:
