@@ -190,6 +190,15 @@ def test_how_far_images_are_checked_is_a_setting(folder: Path, tmp_path: Path) -
         splits = prepare(RunDir(tmp_path / how), str(folder), DataSettings(verify_images=how, val_fraction=0.0))
         kept[how] = len(splits.train)
     assert kept == {"none": 36, "header": 36, "full": 33}
+    codes = {
+        how: [one["code"] for one in json.loads((tmp_path / how / "data_report.json").read_text())["findings"]]
+        for how in kept
+    }
+    assert {how: "copies-by-bytes" in found for how, found in codes.items()} == {
+        "none": True,
+        "header": False,
+        "full": False,
+    }
 
 
 def copy_as_new_names(folder: Path) -> None:

@@ -186,8 +186,8 @@ def _check_copies(competition: Competition, copies: Copies) -> list[Finding]:
     findings += _make_finding("note", "copied-train-images", pairs, "train image file", together)
     if not copies.by_pixels:
         message = (
-            f"{copies.pictures:,} images were compared by their bytes, and only where their files end alike by their "
-            "pixels; --verify-images full compares all pixels"
+            f"{copies.pictures:,} images were compared by their bytes, and by their pixels at most where their files "
+            "end alike; --verify-images full compares all pixels"
         )
         findings.append(Finding("note", "copies-by-bytes", message, copies.pictures))
     return findings

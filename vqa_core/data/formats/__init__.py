@@ -7,10 +7,12 @@ conversations.py  LLaVA's conversation JSON, question and answer JSON lines, as 
 exporting.py      a prepared run becomes parquet, LLaVA's JSON or VQAv2's JSON
 hf_dataset.py     `datasets` from disk or the hub, and parquet
 importing.py      any of these becomes a competition folder
+joining.py        the questions of all sources as one, each with an id of its own
 linking.py        pictures that lie elsewhere, behind links
 llava.py          LLaVA's files as other people write them
 parquet.py        a split as parquet with the pictures inside
 readers.py        which reader takes a JSON file
+roles.py          which split a file belongs to by its name
 split_data.py     SplitData: what a reader found, and what it had to leave out
 vqav2.py          VQAv2's questions, annotations and results
 
