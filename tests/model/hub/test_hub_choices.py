@@ -81,7 +81,7 @@ def test_a_picture_is_encoded_once_for_all_options_and_orders_where_it_can_be(ki
     assert engine.work.encodes == 1
 
 
-@pytest.mark.parametrize("kind", ["paligemma", "florence2", "llava_next"])
+@pytest.mark.parametrize("kind", ["paligemma", "florence2", "gemma3"])
 def test_what_is_learnt_is_what_is_scored(kind: str, tmp_path: Path) -> None:
     """The loss of a shuffled question is the score of its right option, the options as they were shown."""
     model = hub(kind, choice_scoring="text")
