@@ -26,7 +26,10 @@ class DataSettings(Settings):
     """Data: how a competition folder is read and split."""
 
     val_fraction: float = setting(
-        0.05, "share of the training images held out for validation", minimum=0.0, maximum=0.9
+        0.05,
+        "share of the training images held out for validation where the data have no validation split",
+        minimum=0.0,
+        maximum=0.9,
     )
     split_seed: int = setting(0, "seed of the split by image", minimum=0)
     question_id_column: str = setting("ID", "CSV column with the question's id")

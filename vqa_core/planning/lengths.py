@@ -45,7 +45,10 @@ def lengths_of_run(run: RunDir) -> Lengths:
 
 
 def lengths_of_data(root: Path, settings: DataSettings) -> Lengths:
-    """The lengths that the competition folder `root` would have once prepared, if no image file is damaged."""
+    """The lengths that the competition folder `root` would have once prepared.
+
+    Images are not opened: damaged ones count, and copies under several names may be split otherwise.
+    """
     return _of_data(root, settings, *stamp_of(root / "train.csv"))
 
 
@@ -77,8 +80,12 @@ def _read_file(path: Path) -> Lengths:
 
 
 def _read_data(root: Path, settings: DataSettings) -> Lengths:
-    competition = read_competition(root, column_map(settings), splits=("train",), answer_form=settings.answer_form)
+    competition = read_competition(
+        root, column_map(settings), splits=("train", "val"), answer_form=settings.answer_form
+    )
     rows = usable(competition.train, {})
+    if usable(competition.val, {}):
+        return lengths_of(rows)
     return lengths_of(split_by_image(rows, settings.val_fraction, settings.split_seed)[0])
 
 
@@ -92,7 +99,9 @@ def _read_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
     image, answer = index.columns["image"], index.columns["answer"]
     kept = given[answer] & (index.columns["split"] == SPLITS.index("train"))
     kept &= np.isin(image, np.fromiter(ids, dtype=np.int64, count=len(ids)))
-    left_out = choose_val_images({ids[number] for number in np.unique(image[kept]).tolist()}, val_fraction, split_seed)
+    held_out = bool((index.columns["split"] == SPLITS.index("val")).any())  # by the source
+    image_ids = set() if held_out else {ids[number] for number in np.unique(image[kept]).tolist()}
+    left_out = choose_val_images(image_ids, val_fraction, split_seed)
     groups: dict[int, list[int]] = {}
     lengths = words[index.columns["question"][kept]] + words[answer[kept]] + _AROUND
     for number, length in zip(image[kept].tolist(), lengths.tolist()):

@@ -163,13 +163,11 @@ class _Rows:
             return self.data.leave_out(SEVERAL_PICTURES, question_id, record)
         picture, digest = self._write_picture(image[0] if isinstance(image, list) and image else image, question_id)
         image_id = self._text(row, "image_id", default_id) if self.names["image_id"] else digest
-        if answers:
-            self.data.references[question_id] = answers
         choices = choices_of_record(row)
         question = with_hint(row, question) if choices else question
         form = form_of_record(row) if choices else TEXT
-        self.data.examples.append(Example(question_id, image_id or "", picture, question, chosen, choices, form))
-        return None
+        example = Example(question_id, image_id or "", picture, question, chosen, choices, form)
+        return self.data.put(example, answers, made_up=not self.names["question_id"])
 
     def _text(self, row: Mapping[str, Any], field: str, place: str) -> str | None:
         name = self.names[field]

@@ -106,6 +106,8 @@ def _read(record: Any, place: str, default_id: str, data: SplitData, pictures: P
         answer = texts[at + 1] if at + 1 < len(texts) else None
         question = _question(texts[at], question_id, data)
         data.examples.append(read_choices(Example(question_id, image_id, picture, question, answer), record))
+        if record.get("id") is None:
+            data.made_up.add(question_id)
     return None
 
 
