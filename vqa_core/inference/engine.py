@@ -225,8 +225,8 @@ class Engine:
         return Prediction(example.question_id, text, text, probability, "ok", detail)
 
     def _chosen(self, example: Example, options: Sequence[float]) -> Prediction:
-        """The likeliest option, named as the example's source names options; of equal ones, the first."""
-        best = max(range(len(options)), key=options.__getitem__)
+        """The likeliest option with a text, named as the example's source names options; of equal ones, the first."""
+        best = max((at for at, text in enumerate(example.choices) if text), key=options.__getitem__)
         return Prediction(
             example.question_id,
             write_choice(best, example.choices, example.answer_form),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from vqa_core.config import ModelSettings
-from vqa_core.runs.choices import letter
+from vqa_core.runs.choices import letter, list_choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class ChoiceStyle:
         return self.scoring == "text_per_token"
 
     def lines(self, choices: Sequence[str]) -> str:
-        """The options as they follow the question, each on a line of its own."""
-        return "".join(f"\n{letter(index)}. {choice}" for index, choice in enumerate(choices))
+        """The options as they follow the question, each on a line of its own; a blank one only keeps its letter."""
+        return "".join(f"\n{line}" for line in list_choices(choices))
 
     def names(self, choices: Sequence[str]) -> list[str]:
         """What a model answers to choose each of the options: its letter, or its text."""

@@ -18,6 +18,7 @@ from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json_lines, write_atomically
 from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.submission.choices import in_form_of_sample, refuse_other_answers
 
 ID, ANSWER = 0, 1  # positions of the two columns; further ones are copied from the sample
 _NEEDS_QUOTES = re.compile('[",\r\n]')
@@ -123,12 +124,22 @@ def submission_of(
 ) -> tuple[Submission, list[str]]:
     """The submission of a run for the competition folder `data`, and the warnings of `diagnose`.
 
-    Compares the answers with those of the training and validation questions. Raises what `build_submission` raises.
+    Compares the answers with those of the training and validation questions. Raises what `build_submission` raises, and
+    InputError for an answer that is none of the choices of its question.
     """
     sample = read_table(data / "sample_submission.csv")
+    questions = run.examples("test") if run.test.is_file() else []
+    refuse_other_answers(questions, predictions)
+    filled = {row[ID]: row[ANSWER] for row in sample.rows if len(row) > ANSWER}
+    predictions, told = in_form_of_sample(questions, predictions, filled)
     submission = build_submission(sample, predictions, allow_failed=allow_failed)
     rows = (row for file in (run.train, run.val) if file.is_file() for row in read_json_lines(file))
-    return submission, diagnose(submission, [row["answer"] for row in rows if row.get("answer") is not None])
+    known = {row["answer"] for row in rows if row.get("answer") is not None and not row.get("choices")}
+    if known:  # the choices of a question are known without training
+        known |= {
+            predictions[row.question_id].answer for row in questions if row.choices and row.question_id in predictions
+        }
+    return submission, told + diagnose(submission, known)
 
 
 def write_submission(path: Path, submission: Submission) -> None:
