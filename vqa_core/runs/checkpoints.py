@@ -60,6 +60,14 @@ def newest_valid(folder: Path) -> Path | None:
     return None
 
 
+def set_aside(path: Path) -> Path:
+    """Rename `checkpoint-N`, so that nothing goes on from it, to `diverged-N`; return the new path."""
+    target = path.with_name(path.name.replace("checkpoint", "diverged"))
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(path, target)
+    return target
+
+
 def keep_only(folder: Path, steps: set[int]) -> None:
     """Delete the checkpoints below `folder` whose step is not in `steps`, and half-written ones left by a crash."""
     for step, path in steps_below(folder):

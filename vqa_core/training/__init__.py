@@ -7,6 +7,7 @@ kept. Out: checkpoints/, metrics.jsonl and model/ in the run.
 arguments.py      the settings as arguments of transformers' Trainer
 control.py        TrainingControl: signals, the time limit, the last step
 data.py           training rows and planned batches become token ids and pixels
+divergence.py     steps without finite numbers: not applied, and an end to too many
 finetune.py       the four steps of a training
 metric_log.py     metrics.jsonl and the lines of the log
 plan.py           every question measured, every batch planned
