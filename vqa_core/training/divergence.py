@@ -73,8 +73,8 @@ class StepHealth:
         what = (
             f"the weights are not finite numbers any more, {weights} among them"
             if weights
-            else f"the loss or its gradient was not a finite number at step {step} (in a row: {self.in_a_row}, gradient "
-            f"norm: {norm})"
+            else f"the loss or its gradient was not a finite number at step {step} (in a row: {self.in_a_row}, "
+            f"gradient norm: {norm})"
         )
         return InputError(
             f"The training diverged: {what}. The learning rate was {rate:.1e}. No model was written. Lower "
