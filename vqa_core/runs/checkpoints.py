@@ -10,6 +10,8 @@ from vqa_core.files import read_json, sha256_of, write_json
 logger = logging.getLogger("vqa")
 
 MANIFEST = "manifest.json"
+PLAN = "plan.json"
+"""In a checkpoint: what it was planned with, see vqa_core/training/resume.py."""
 
 
 def seal(folder: Path, target: Path) -> None:

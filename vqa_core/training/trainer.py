@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 
 from vqa_core.config import TrainSettings
-from vqa_core.files import InputError
+from vqa_core.files import InputError, write_json
 from vqa_core.model.packing import check_backend, plain_mask, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
 from vqa_core.model.stages import load_trained, not_finite, trained_tensors
-from vqa_core.runs.checkpoints import keep_only, seal, steps_below
+from vqa_core.runs.checkpoints import PLAN, keep_only, seal, steps_below
 from vqa_core.training.data import only, supervised_tokens
 from vqa_core.training.divergence import StepHealth, drop_unproven
 
@@ -80,11 +80,12 @@ class Hooks:
     """What VqaTrainer calls.
 
     `validate` returns metrics, among them `accuracy`. `log` takes a step, the seconds since the start and metrics; only
-    the first of several processes has it.
+    the first of several processes has it. `plan` describes, for a step, what its checkpoint was planned with.
     """
 
     validate: Callable[[], dict[str, float]] | None
     log: Callable[[int, float, dict[str, Any]], None] | None
+    plan: Callable[[int], dict[str, Any]]
 
 
 class VqaTrainer(Trainer):  # type: ignore[misc]
@@ -229,6 +230,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             step = self.state.global_step
+            write_json(writing / f"checkpoint-{step}" / PLAN, self.hooks.plan(step))
             seal(writing / f"checkpoint-{step}", folder / f"checkpoint-{step}")
             before = [earlier for earlier, _ in steps_below(folder) if earlier < step and not self._is_last()]
             keep_only(folder, {step, self.state.best_global_step or step, *before[-1:]})
@@ -271,8 +273,16 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if not is_spread(self.packed) or checkpoint is None:
             super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        load_optimizer_state(
-            self.model, self.optimizer, torch.load(Path(checkpoint) / "optimizer.pt", weights_only=True)
-        )
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+        else:
+            load_optimizer_state(
+                self.model, self.optimizer, torch.load(Path(checkpoint) / "optimizer.pt", weights_only=True)
+            )
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+        if checkpoint is not None:
+            self._follow_schedule()
+
+    def _follow_schedule(self) -> None:
+        """Give the next step the rate of this schedule: the optimiser was saved with that of the old length."""
+        schedule = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        for group, base, rate in zip(self.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+            group["lr"] = base * rate(schedule.last_epoch)
