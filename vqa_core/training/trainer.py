@@ -286,3 +286,4 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         schedule = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
         for group, base, rate in zip(self.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
             group["lr"] = base * rate(schedule.last_epoch)
+        schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]  # what is logged
