@@ -40,22 +40,26 @@ def check_plan(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> 
     if checkpoint is None:
         return
     record = read_json(checkpoint / PLAN) if (checkpoint / PLAN).is_file() else {}
-    ways, processes = ways_from(checkpoint), record.get("processes", process_count())
+    processes = record.get("processes", process_count())
     if processes != process_count():
         raise InputError(
             f"{checkpoint} was made by {processes} processes, and this is a training of {process_count()}: other "
-            f"questions would fall into its steps. Start {processes} with torchrun --nproc_per_node {processes}. {ways}"
+            f"questions would fall into its steps. Start {processes} with torchrun --nproc_per_node {processes}. "
+            f"{ways_from(checkpoint)}"
         )
     if record.get("data", _fingerprint(task)) != _fingerprint(task):
-        raise InputError(f"{checkpoint} was trained on other questions than {task.run.rows} holds now. {ways}")
+        raise InputError(
+            f"{checkpoint} was trained on other questions than {task.run.rows} holds now. {ways_from(checkpoint)}"
+        )
     if plan.steps < step:
         raise InputError(
-            f"{checkpoint} is at step {step} already, and --epochs and --max-steps plan {plan.steps} steps. {ways}"
+            f"{checkpoint} is at step {step} already, and --epochs and --max-steps plan {plan.steps} steps. "
+            f"{ways_from(checkpoint)}"
         )
     if record.get("batches", _digest(plan, step)) != _digest(plan, step):
         raise InputError(
             f"Other questions fell into the first {step} steps of {checkpoint} than fall into them now, with the same "
-            f"settings. Was it made by another version, or is its model another one? {ways}"
+            f"settings. Was it made by another version, or is its model another one? {ways_from(checkpoint)}"
         )
     planned = record.get("steps") or int(read_json(checkpoint / "trainer_state.json")["max_steps"])
     if planned != plan.steps:
