@@ -7,7 +7,6 @@ from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.planning.resolve import resolve_training
-from vqa_core.planning.run_state import discard_training
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
 
@@ -39,15 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     log_to(run.log)
     if chosen.warning:
         logger.warning("%s", chosen.warning)
-    if args.restart:
-        discard_training(run)
 
     from vqa_core.training.finetune import finetune  # torch is imported only once the settings are known to be good
     from vqa_core.training.task import TrainingTask
 
-    run.write_section("model", chosen.model.to_dict())
-    run.write_section("train", chosen.train.to_dict())
-    task = TrainingTask.of_run(run, chosen.model, chosen.train, resume=bool(args.resume))
+    task = TrainingTask.of_run(run, chosen.model, chosen.train, resume=bool(args.resume), restart=args.restart)
     if finetune(task).finished:
         logger.info("Next: python -m eval.predict --run %s --data %s --split test", run.root, task.data_root)
 

@@ -156,6 +156,13 @@ class TrainSettings(Settings):
     )
     weight_decay: float = setting(0.0, "AdamW's weight decay", minimum=0)
     max_grad_norm: float = setting(1.0, "clip gradients to this norm; 0 turns clipping off", minimum=0)
+    max_skipped_steps: int = setting(
+        5,
+        "end with an error after so many steps in a row whose loss or gradient is not a finite number; none of them is "
+        "applied",
+        unit="steps",
+        minimum=1,
+    )
     precision: str = setting(
         "auto",
         "`auto` is bf16 where the GPU or processor is fast in it, else fp32",

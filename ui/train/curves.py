@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ui.components.parts import Drawn
 from ui.components.words import Words
@@ -64,7 +65,7 @@ def _read(path: Path, _changed: int, _size: int) -> Curves:
     for line in lines:
         try:
             row = json.loads(line)
-            step, found = int(row["step"]), {name: float(row[name]) for name in values if name in row}
+            step, found = int(row["step"]), {name: _number(row[name]) for name in values if name in row}
             seconds = max(seconds, float(row.get("seconds", 0.0)))
             number = int(row.get("eval_questions", 0))
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -80,6 +81,11 @@ def _read(path: Path, _changed: int, _size: int) -> Curves:
         tuple(values["loss"]), tuple(values["learning_rate"]), tuple(values["eval_accuracy"]), tuple(questions),
         tuple(lost), seconds,
     )  # fmt: skip
+
+
+def _number(value: Any) -> float:
+    """A value of metrics.jsonl; null stands for a number that was not finite."""
+    return math.nan if value is None else float(value)
 
 
 def thin(points: Sequence[Point], most: int = DRAWN) -> list[Point]:

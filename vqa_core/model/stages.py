@@ -1,5 +1,6 @@
 """Stages of training: which parameters are trained; LoRA, injected into a language model and merged again."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,18 @@ def load_trained(vlm: AnyVlm, tensors: dict[str, Tensor], source: Path) -> None:
             raise InputError(
                 f"{source}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}."
             )
+    if spoilt := not_finite(tensors):
+        raise InputError(
+            f"{source} comes from a training that diverged: {spoilt} holds numbers that are not finite. Train again "
+            "with a lower --learning-rate."
+        )
+    for name, parameter in own.items():
         assign(parameter, tensors[name])
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of a tensor with a NaN or an infinity in it; None if all numbers are finite."""
+    return next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
 
 
 def merge_lora(language_model: nn.Module) -> None:

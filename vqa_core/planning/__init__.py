@@ -8,6 +8,7 @@ estimates.py   steps, memory and time of a training, each with its basis
 lengths.py     about how many tokens the questions of each row have
 part_sizes.py  the sizes of a model's parts, from their config.json alone
 resolve.py     which settings win when a training starts
+resume.py      which settings a resumed training keeps
 run_state.py   what a run's folder holds: may a training start there, continue, or start over
 
 May import: the ground, runs, data and prompts; no torch. A new figure for the Train tab is a function in estimates.py,

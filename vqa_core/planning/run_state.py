@@ -1,7 +1,9 @@
 """How far a run's folder has come, read from its files: may a training start there, continue, or start over?"""
 
+import os
 import shutil
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +79,15 @@ def checkpoint_progress(run: RunDir) -> tuple[int, int] | None:
 
 
 def discard_training(run: RunDir) -> None:
-    """Delete the checkpoints and metrics of a run, so that its training starts over; the model stays until it ends."""
+    """Delete the checkpoints and metrics of a run and set its model aside, so that its training starts over.
+
+    The model goes to `model.earlier-1`, `-2`, ...: beside the settings of the new training it would be taken for its.
+    """
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     run.metrics.unlink(missing_ok=True)
+    if run.model.is_dir():
+        names = (run.root / f"model.earlier-{number}" for number in count(1))
+        os.rename(run.model, next(path for path in names if not path.exists()))
 
 
 def _holds_other_files(run: RunDir) -> bool:

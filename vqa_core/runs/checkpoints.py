@@ -10,6 +10,8 @@ from vqa_core.files import read_json, sha256_of, write_json
 logger = logging.getLogger("vqa")
 
 MANIFEST = "manifest.json"
+PLAN = "plan.json"
+"""In a checkpoint: what it was planned with, see vqa_core/training/resume.py."""
 
 
 def seal(folder: Path, target: Path) -> None:
@@ -58,6 +60,14 @@ def newest_valid(folder: Path) -> Path | None:
             return path
         logger.warning("Skipping %s: %s.", path, problem)
     return None
+
+
+def set_aside(path: Path) -> Path:
+    """Rename `checkpoint-N`, so that nothing goes on from it, to `diverged-N`; return the new path."""
+    target = path.with_name(path.name.replace("checkpoint", "diverged"))
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(path, target)
+    return target
 
 
 def keep_only(folder: Path, steps: set[int]) -> None:

@@ -57,6 +57,7 @@ def write_card(
             for path in sorted(run.model.rglob("*"))
             if path.is_file()
         },
+        "model": read_json(run.model / "vqa.json") if run.has_model else None,
         "config": {"sha256": sha256_of(run.config), "settings": read_json(run.config)}
         if run.config.is_file()
         else None,

@@ -7,11 +7,13 @@ kept. Out: checkpoints/, metrics.jsonl and model/ in the run.
 arguments.py      the settings as arguments of transformers' Trainer
 control.py        TrainingControl: signals, the time limit, the last step
 data.py           training rows and planned batches become token ids and pixels
+divergence.py     steps without finite numbers: not applied, and an end to too many
 finetune.py       the four steps of a training
 metric_log.py     metrics.jsonl and the lines of the log
 plan.py           every question measured, every batch planned
 prepare.py        the model built, its stage made trainable, a checkpoint found
 questions.py      TrainingQuestion: its choices shuffled, what is learnt from it
+resume.py         the plan that a checkpoint keeps, compared with the one to go on with
 separate_loss.py  the losses of models that take one question per row
 task.py           TrainingTask: what a training is asked for
 trackers.py       wandb or trackio as a mirror of metrics.jsonl

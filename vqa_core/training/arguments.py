@@ -22,6 +22,7 @@ def trainer_arguments(run: RunDir, settings: TrainSettings, steps: int, *, valid
         lr_scheduler_type=settings.scheduler,
         warmup_steps=round(settings.warmup_ratio * steps),
         max_grad_norm=settings.max_grad_norm,
+        logging_nan_inf_filter=False,  # it would log 0 for a NaN; see vqa_core/training/divergence.py
         logging_steps=settings.log_every,
         eval_strategy="steps" if settings.eval_every and validates else "no",
         eval_steps=settings.eval_every or None,

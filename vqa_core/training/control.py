@@ -42,6 +42,10 @@ class TrainingControl(TrainerCallback):  # type: ignore[misc]
         logger.info("Got %s: finishing this step, then saving.", signal.Signals(number).name)
         self._signalled = True
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """A resumed training logs, validates and saves as often as it is asked to now, not as its checkpoint was."""
+        state.compute_steps(args, state.max_steps)
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         late = self.deadline is not None and time.monotonic() > self.deadline
         self.asked_to_stop, late = _any_process(args.device, self._signalled, late)

@@ -4,6 +4,7 @@ import logging
 import platform
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from safetensors.torch import load_file
@@ -13,12 +14,14 @@ from vqa_core.model.folder import save_model_folder
 from vqa_core.model.loading import load_in_of
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import spread
+from vqa_core.planning.run_state import discard_training
 from vqa_core.processes import is_first_process
 from vqa_core.training.arguments import trainer_arguments
 from vqa_core.training.control import TrainingControl
 from vqa_core.training.metric_log import MetricLog
 from vqa_core.training.plan import TrainingPlan, plan_training
 from vqa_core.training.prepare import PreparedModel, prepare_model
+from vqa_core.training.resume import check_plan, record_plan
 from vqa_core.training.separate_loss import loss_of
 from vqa_core.training.task import TrainingTask
 from vqa_core.training.trackers import Tracker
@@ -59,8 +62,20 @@ def finetune(task: TrainingTask, vlm: AnyVlm | None = None) -> Outcome:
     """
     model = prepare_model(task, vlm)
     plan = plan_training(task, model)
+    check_plan(task, model, plan)
+    _record(task, model)
     end = train(task, model, plan)
     return keep(task, model, plan, end)
+
+
+def _record(task: TrainingTask, model: PreparedModel) -> None:
+    """Put an earlier training out of the way and the settings into config.json, now that this training will start."""
+    if not is_first_process():
+        return
+    if task.restart:
+        discard_training(task.run)
+    task.run.write_section("model", model.settings.to_dict())
+    task.run.write_section("train", task.settings.to_dict())
 
 
 def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> TrainingEnd:
@@ -80,13 +95,16 @@ def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> Train
         if plan.validation
         else None,
         log=metrics.write if metrics else None,
+        plan=partial(record_plan, task, model, plan),
     )
     trainer = VqaTrainer(loss, arguments, plan.batches, settings, hooks)
     deadline = task.started + settings.max_minutes * 60 if settings.max_minutes else None
-    with TrainingControl(deadline, bool(plan.validation)) as control:
-        trainer.add_callback(control)
-        trainer.train(resume_from_checkpoint=str(model.checkpoint) if model.checkpoint else None)
-    tracker.finish()
+    try:
+        with TrainingControl(deadline, bool(plan.validation)) as control:
+            trainer.add_callback(control)
+            trainer.train(resume_from_checkpoint=str(model.checkpoint) if model.checkpoint else None)
+    finally:
+        tracker.finish()
     state = trainer.state
     interrupted = control.asked_to_stop and state.global_step < plan.steps
     return TrainingEnd(state.global_step, plan.steps, interrupted, state.best_global_step, state.best_metric)
@@ -109,6 +127,7 @@ def keep(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, end: Trai
                 "questions": trained.questions,
             },
             "validation": validation,
+            "train": task.settings.to_dict(),
             "precision": str(model.vlm.dtype).removeprefix("torch."),
             "attention": model.vlm.attention,
             "load_in": load_in_of(model.vlm.language_model),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from typing import Any
 
 from vqa_core.files import read_json_lines, write_json_lines
@@ -27,9 +28,15 @@ class MetricLog:
         self._first: tuple[int, float] | None = None
 
     def write(self, step: int, seconds: float, values: dict[str, Any]) -> None:
-        """Add a line: `step`, `epoch`, the values, and `seconds` of training so far, before a resume included."""
+        """Add a line: `step`, `epoch`, the values, and `seconds` of training so far, before a resume included.
+
+        JSON has no NaN and no infinity: null stands for them.
+        """
         epoch = round(self.epochs * step / self.steps, 4)
-        line = {"step": step, "epoch": epoch, **values, "seconds": round(self._seconds_before + seconds, 2)}
+        known = {
+            name: None if value != value or value in (math.inf, -math.inf) else value for name, value in values.items()
+        }
+        line = {"step": step, "epoch": epoch, **known, "seconds": round(self._seconds_before + seconds, 2)}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.tracker.log(line, step)
@@ -40,5 +47,5 @@ class MetricLog:
             self._first = self._first or (step, seconds)
             rate = (step - self._first[0]) / max(seconds - self._first[1], 1e-9)
             left = f", {rate:.3f} steps/s, {(self.steps - step) / rate / 60:.1f} min left" if rate else ""
-            shown = f"loss {line['loss']:.4f}, learning rate {line['learning_rate']:.2e}{left}"
+            shown = f"loss {values['loss']:.4f}, learning rate {line['learning_rate']:.2e}{left}"
             logger.info("step %d of %d: %s", step, self.steps, shown)  # progress.py reads this line

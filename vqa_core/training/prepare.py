@@ -15,7 +15,8 @@ from vqa_core.model.loading import LoadOptions
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import best_device, resolve_precision
-from vqa_core.processes import is_first_process, process_count
+from vqa_core.planning.resume import refuse_other_settings
+from vqa_core.processes import process_count
 from vqa_core.runs.checkpoints import newest_valid
 from vqa_core.runs.model_folder import Stage, stage_of
 from vqa_core.runs.run_dir import RunDir
@@ -29,7 +30,7 @@ logger = logging.getLogger("vqa")
 class PreparedModel:
     """A model whose stage is trainable, and the checkpoint to continue from.
 
-    `settings` are the task's, with the text of the prompt style `template` written out.
+    `settings` are the task's, with the text of the prompt style `template` written out: --resume finds the text then.
     """
 
     vlm: AnyVlm
@@ -51,11 +52,11 @@ def prepare_model(task: TrainingTask, vlm: AnyVlm | None = None) -> PreparedMode
     """
     settings = task.settings
     _check_combinations(settings)
-    checkpoint = _find_checkpoint(task.run, task.resume)
+    checkpoint = None if task.restart else _find_checkpoint(task.run, task.resume)
+    if checkpoint:
+        refuse_other_settings(task.run, checkpoint, task.model, settings)
     vlm = vlm or build_model(task.model, settings, task.rows)
     model_settings = replace(task.model, prompt_style=vlm.settings.prompt_style)
-    if model_settings != task.model and is_first_process():  # --resume then finds the template's text, not its name
-        task.run.write_section("model", model_settings.to_dict())
     if settings.tf32:
         use_tf32(vlm.device)
     stage = stage_of(settings)

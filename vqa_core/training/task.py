@@ -23,6 +23,7 @@ class TrainingTask:
         val: validation examples; the model generates answers to them, which gives its accuracy.
         data_root: the folder that image paths are relative to.
         resume: continue from the newest checkpoint that verifies; otherwise existing checkpoints are an error.
+        restart: discard the checkpoints and set the model aside, once it is sure that training can start.
         pixel_limit: the most pixels of a picture, as in `open_image`.
         started: seconds of `time.monotonic`, from which `--max-minutes` counts.
     """
@@ -34,11 +35,14 @@ class TrainingTask:
     model: ModelSettings
     settings: TrainSettings
     resume: bool = False
+    restart: bool = False
     pixel_limit: int = PIXEL_LIMIT
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def of_run(cls, run: RunDir, model: ModelSettings, settings: TrainSettings, *, resume: bool) -> "TrainingTask":
+    def of_run(
+        cls, run: RunDir, model: ModelSettings, settings: TrainSettings, *, resume: bool, restart: bool = False
+    ) -> "TrainingTask":
         """A training on the rows that the run was prepared with; an InputError where there are none."""
         rows, val, root = open_rows(run.rows), run.examples("val"), run.data_root()
         return cls(
@@ -49,5 +53,6 @@ class TrainingTask:
             model=model,
             settings=settings,
             resume=resume,
+            restart=restart,
             pixel_limit=pixel_limit_of(run),
         )

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 
 from vqa_core.config import TrainSettings
+from vqa_core.files import InputError, write_json
 from vqa_core.model.packing import check_backend, plain_mask, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
-from vqa_core.model.stages import load_trained, trained_tensors
-from vqa_core.runs.checkpoints import keep_only, seal
+from vqa_core.model.stages import load_trained, not_finite, trained_tensors
+from vqa_core.runs.checkpoints import PLAN, keep_only, seal, steps_below
 from vqa_core.training.data import only, supervised_tokens
+from vqa_core.training.divergence import StepHealth, drop_unproven
 
 logger = logging.getLogger("vqa")
 
@@ -78,15 +80,19 @@ class Hooks:
     """What VqaTrainer calls.
 
     `validate` returns metrics, among them `accuracy`. `log` takes a step, the seconds since the start and metrics; only
-    the first of several processes has it.
+    the first of several processes has it. `plan` describes, for a step, what its checkpoint was planned with.
     """
 
     validate: Callable[[], dict[str, float]] | None
     log: Callable[[int, float, dict[str, Any]], None] | None
+    plan: Callable[[int], dict[str, Any]]
 
 
 class VqaTrainer(Trainer):  # type: ignore[misc]
-    """Trainer whose loss is the mean over all answer tokens of a step, and whose checkpoints are sealed."""
+    """Trainer whose loss is the mean over all answer tokens of a step, and whose checkpoints are sealed.
+
+    Raises InputError if the training diverges (vqa_core/training/divergence.py).
+    """
 
     def __init__(
         self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks
@@ -94,6 +100,8 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.packed, self.settings, self.hooks = module, settings, hooks
         self.control: Any
         self.started = time.monotonic()
+        self.health = StepHealth(settings.max_skipped_steps)
+        self._unproven = False  # whether no step has shown yet that the newest checkpoint gives a finite loss
         # `evaluate` below needs no dataset, but the Trainer insists on one
         super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=only)
         self.is_distributed_loading_by_transformers = is_spread(module)  # else it would be wrapped in DDP
@@ -116,6 +124,36 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         # gradients are averaged over processes, so each process scales its sum by their number
         loss = outputs["loss"] / num_items_in_batch * self.args.world_size
         return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        return self.health.see_loss(super().training_step(*args, **kwargs))
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
+        """Called once per step, when its gradient is complete and before the optimiser uses it."""
+        norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
+        if self.health.see_step(self.state.global_step + 1, norm):
+            self._prove_checkpoint()
+        else:
+            model.zero_grad()  # AdamW passes over weights without a gradient
+        return norm
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """A model that gives no finite loss is neither validated nor saved; too many such steps are an error."""
+        if self.health.in_a_row:
+            self.control.should_evaluate = self.control.should_save = False
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+        last = self.state.global_step >= self.state.max_steps or self.control.should_training_stop
+        if self.health.in_a_row >= (1 if last else self.health.patience):
+            self._end_diverged()
+
+    def _end_diverged(self) -> None:
+        step, folder = self.state.global_step, Path(self.args.output_dir)
+        if step > self._globalstep_last_logged:
+            self.log({"loss": 0.0, "learning_rate": self._get_learning_rate()})
+        if self._unproven and self.is_world_process_zero():
+            drop_unproven(folder, step - self.health.in_a_row)
+        self.accelerator.wait_for_everyone()
+        raise self.health.diverged(folder, self.settings.learning_rate)
 
     @contextmanager
     def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
@@ -155,6 +193,8 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
         # not the summary at the end, which takes batches for samples
+        if "loss" in logs:
+            logs = self.health.describe(logs)
         if self.hooks.log and "train_runtime" not in logs:
             self.hooks.log(self.state.global_step, time.monotonic() - self.started, logs)
 
@@ -169,7 +209,11 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write under another name, seal and rename; keep only the last and the best checkpoint."""
+        """Write under another name, seal and rename; keep only the last and the best checkpoint.
+
+        The one before the last stays until the next step gives a finite loss. Raises InputError for weights that are
+        not finite, before anything is written.
+        """
         folder = Path(self.args.output_dir)
         writing = folder / f".writing-{self.state.global_step}"
         if self.is_world_process_zero() and writing.exists():
@@ -178,18 +222,37 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.args.output_dir = str(writing)
         try:
             super()._save_checkpoint(model, trial)
+        except InputError:
+            shutil.rmtree(writing, ignore_errors=True)
+            raise
         finally:
             self.args.output_dir = str(folder)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             step = self.state.global_step
+            write_json(writing / f"checkpoint-{step}" / PLAN, self.hooks.plan(step))
             seal(writing / f"checkpoint-{step}", folder / f"checkpoint-{step}")
-            keep_only(folder, {step, self.state.best_global_step or step})
+            before = [earlier for earlier, _ in steps_below(folder) if earlier < step and not self._is_last()]
+            keep_only(folder, {step, self.state.best_global_step or step, *before[-1:]})
+        self._unproven = not self._is_last()
         self.accelerator.wait_for_everyone()
+
+    def _is_last(self) -> bool:
+        return bool(self.state.global_step >= self.state.max_steps)
+
+    def _prove_checkpoint(self) -> None:
+        """After a step with a finite loss, the checkpoint before the newest is not needed any more."""
+        if self._unproven and self.is_world_process_zero():
+            folder = Path(self.args.output_dir)
+            steps = [step for step, _ in steps_below(folder)]
+            keep_only(folder, {*steps[-1:], self.state.best_global_step or steps[-1]})
+        self._unproven = False
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the trained weights, gathered if FSDP2 spreads them. The frozen ones stay where they came from."""
         tensors = {name: whole(value) for name, value in trained_tensors(self.packed.vlm).items()}
+        if name := not_finite(tensors):
+            raise self.health.diverged(Path(output_dir or "").parents[1], self.settings.learning_rate, weights=name)
         if self.args.should_save and output_dir is not None:
             Path(output_dir).mkdir(parents=True, exist_ok=True)
             save_file(tensors, Path(output_dir) / "trained.safetensors", metadata={"format": "pt"})
@@ -210,8 +273,17 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if not is_spread(self.packed) or checkpoint is None:
             super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        load_optimizer_state(
-            self.model, self.optimizer, torch.load(Path(checkpoint) / "optimizer.pt", weights_only=True)
-        )
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+        else:
+            load_optimizer_state(
+                self.model, self.optimizer, torch.load(Path(checkpoint) / "optimizer.pt", weights_only=True)
+            )
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+        if checkpoint is not None:
+            self._follow_schedule()
+
+    def _follow_schedule(self) -> None:
+        """Give the next step the rate of this schedule: the optimiser was saved with that of the old length."""
+        schedule = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        for group, base, rate in zip(self.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+            group["lr"] = base * rate(schedule.last_epoch)
+        schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]  # what is logged
