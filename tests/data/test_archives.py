@@ -172,6 +172,19 @@ def test_where_that_is_a_close_call_the_names_in_the_tables_decide(encoding: str
     assert (target / f"a/{name}.png").is_file()
 
 
+def test_names_in_gbk_that_are_valid_utf_8_by_chance_are_read_as_gbk(tmp_path: Path) -> None:
+    assert "图片".encode("gbk").decode() == "ͼƬ"
+    entries = {f"image/图片_{number}.png": b"1" for number in range(4)}
+    target = extract_zip(packed_in(tmp_path / "open.zip", "gbk", entries))
+    assert {f"image/{file.name}" for file in (target / "image").iterdir()} == set(entries)
+
+
+@pytest.mark.parametrize("name", ["é", "사과", "да", "图片", "ա", "½"])
+def test_names_in_utf_8_without_the_flag_stay_themselves(name: str, tmp_path: Path) -> None:
+    target = extract_zip(packed_in(tmp_path / "open.zip", "utf-8", {f"image/{name}.png": b"1"}))
+    assert (target / f"image/{name}.png").is_file()
+
+
 def test_a_name_in_the_field_for_unicode_wins(tmp_path: Path) -> None:
     plain = "사과.png".encode("cp949")
     field = struct.pack("<BI", 1, zlib.crc32(plain)) + "사과.png".encode()
@@ -188,7 +201,7 @@ def test_a_method_that_python_cannot_unpack_is_named_with_a_way_out(tmp_path: Pa
     path = zipped(tmp_path / "open.zip", {"train.csv": b"ID\n"}, zipfile.ZIP_STORED)
     data = path.read_bytes().replace(struct.pack("<HHH", 20, 0, 0), struct.pack("<HHH", 20, 0, 9))
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"'train.csv' is packed with deflate64.*`unzip .*open\.zip -d FOLDER`"):
+    with pytest.raises(InputError, match=r"'train.csv' is packed with Deflate64.*`unzip .*open\.zip -d FOLDER`"):
         extract_zip(path)
     assert os.listdir(tmp_path) == ["open.zip"]
 

@@ -145,3 +145,18 @@ def test_the_setting_reaches_every_table_of_a_competition(tmp_path: Path) -> Non
     assert competition.train[0].answer == "Łódź"
     assert competition.test[0].question == "Stadt Łódź?"
     assert competition.encodings == {"train.csv": "iso8859-2", "test.csv": "utf-8"}
+
+
+@pytest.mark.parametrize("word", ["图片", "几个"])
+def test_a_word_that_is_valid_utf_8_by_chance_is_refused_until_told(word: str) -> None:
+    data = as_csv(word).encode("gbk")
+    if word == "图片":
+        assert data.decode() == as_csv("ͼƬ")
+        with pytest.raises(InputError, match=r"utf-8 gives '0,\"ͼƬ\"'; gb18030 gives '0,\"图片\"'.*--encoding"):
+            decode(data)
+    assert decode(data, encoding="gbk") == (as_csv(word), "gbk")
+
+
+@pytest.mark.parametrize("word", ["é", "ß", "да", "ναι", "±", "ա", "ʃ", "İ", "×", "½", "Ո՞ւր է շունը", "שלום", "نعم"])
+def test_a_short_word_in_utf_8_stays_itself(word: str) -> None:
+    assert decode(as_csv(word).encode()) == (as_csv(word), "utf-8")

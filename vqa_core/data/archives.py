@@ -19,8 +19,8 @@ _CHUNK = 1 << 20
 _TABLES = ("train.csv", "test.csv")
 _IMAGE_FOLDERS = ("image", "images", "train", "test", "train_images", "test_images")
 _ENCRYPTED = 0x1  # general purpose flag bit, PKWARE APPNOTE 4.4.4
+_OTHER_METHODS = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES encryption"}  # APPNOTE 4.4.5
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
-_METHOD_NAMES = {9: "deflate64", 93: "zstd", 95: "xz", 98: "ppmd"}  # as APPNOTE.TXT of PKWARE numbers them
 _JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -149,7 +149,7 @@ def _check_entries(archive: zipfile.ZipFile, path: Path, limits: ZipLimits) -> d
         if info.flag_bits & _ENCRYPTED:
             raise InputError(f"{path}: entry {name!r} is encrypted. Unpack the zip yourself and pass the folder.")
         if info.compress_type not in _METHODS:
-            method = _METHOD_NAMES.get(info.compress_type, f"method {info.compress_type}")
+            method = _OTHER_METHODS.get(info.compress_type, f"method {info.compress_type}")
             raise InputError(
                 f"{path}: entry {name!r} is packed with {method}, which Python cannot unpack. Unpack the zip yourself, "
                 f"for example with 7-Zip or `unzip {path} -d FOLDER`, and pass the folder."

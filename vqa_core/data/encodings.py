@@ -11,6 +11,9 @@ from vqa_core.files import InputError
 CLOSE_BITS = 15.0
 """Readings whose costs differ by less are a close call: the file could be either."""
 _WORST_BITS = 12.5  # of a letter, on average; text in a known encoding takes 5 to 11
+_LIKELY_BITS, _UNLIKELY_BITS = 11.0, 18.0  # of a letter, on average, in a text of a few words
+_FEW = 60  # letters
+_LONG_CHARACTER = re.compile(rb"[\xe0-\xff]")  # the first byte of three or four in UTF-8: never by chance
 _WORDS = 4000  # distinct ones are enough to tell
 _BESIDE = 1 << 18  # bytes to look for words in ASCII in
 _SHOWN = 60  # characters of a line
@@ -79,9 +82,19 @@ def decode(data: bytes, name: str = "The text", encoding: str = "") -> tuple[str
     if b"\x1b$B" in data and b"\x1b(" in data and data.isascii() and _decodes(data, "iso2022_jp"):
         return data.decode("iso2022_jp"), "iso2022_jp"  # ASCII with escape sequences
     try:
-        return data.decode("utf-8"), "utf-8"
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line, byte = _place(data, error)
+    else:
+        likelier = _likelier_than_utf_8(data, text)
+        if not likelier:
+            return text, "utf-8"
+        if not encoding:
+            shown = _show(data, likelier)
+            raise InputError(
+                f"{name} can be read in several ways: {shown}. Name the right one with --encoding, or save the file as "
+                "UTF-8 with a byte-order mark."
+            )
     if encoding:
         return _decode_as_told(data, encoding, name)
     found, nearly_utf_8 = _read(data)
@@ -97,13 +110,35 @@ def decode(data: bytes, name: str = "The text", encoding: str = "") -> tuple[str
         )
     close = [reading for reading in found if reading.cost < found[0].cost + CLOSE_BITS]
     if len(close) > 1:
-        row = _differing_line(data, close[0].text, close[1].text)
-        shown = "; ".join(f"{one.encoding} gives {cut_line(row.decode(one.encoding))!r}" for one in close[:4])
+        shown = _show(data, close)
         raise InputError(
             f"{name} is not UTF-8 (line {line}: byte 0x{byte}) and can be read in several ways: {shown}. Name the "
             "right one with --encoding, or save the file as UTF-8."
         )
     return data.decode(found[0].encoding), found[0].encoding
+
+
+def _likelier_than_utf_8(data: bytes, text: str) -> list[Reading]:
+    """UTF-8 and a reading that is likelier, if a few words are valid UTF-8 only by chance, as `图片` in GBK is `ͼƬ`."""
+    if data.isascii() or len(data) - len(text) > _FEW or _LONG_CHARACTER.search(data):
+        return []
+    words = _words(data)
+    plain = Reading(cost_of(b"\n".join(words).decode()), "utf-8", b"\n".join(words).decode())
+    best = next(iter(readings(words)), None)
+    if best and _bits_per_letter(plain) > _UNLIKELY_BITS and _bits_per_letter(best) < _LIKELY_BITS:
+        return [plain, best]
+    return []
+
+
+def _show(data: bytes, found: list[Reading]) -> str:
+    """The readings of a line that the first two of them read differently."""
+    row = _differing_line(data, found[0].text, found[1].text)
+    return "; ".join(f"{one.encoding} gives {cut_line(row.decode(one.encoding))!r}" for one in found[:4])
+
+
+def cost_of(text: str, beside: Set[str] = frozenset()) -> float:
+    """The bits of a text in whichever language it is cheapest."""
+    return min(language.cost(text, beside) for language in LANGUAGES.values())
 
 
 def _read(data: bytes) -> tuple[list[Reading], bool]:
@@ -112,7 +147,7 @@ def _read(data: bytes) -> tuple[list[Reading], bool]:
     beside = frozenset(word.decode() for word in _ASCII_WORD.findall(data[:_BESIDE].lower()))
     found = [reading for reading in readings(words, beside) if _decodes(data, reading.encoding)]
     broken = b"\n".join(words).decode("utf-8", "surrogateescape")
-    cost = min(language.cost(broken, beside) for language in LANGUAGES.values())
+    cost = cost_of(broken, beside)
     return found, cost < (found[0].cost if found else _WORST_BITS * len(broken))
 
 

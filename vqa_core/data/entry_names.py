@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from vqa_core.data.encodings import CLOSE_BITS, Reading, decode, readings
+from vqa_core.data.encodings import CLOSE_BITS, Reading, cost_of, decode, readings
 from vqa_core.files import InputError
 
 _UTF8_NAME = 0x800  # general purpose flag bit, PKWARE APPNOTE 4.4.4
 _UNICODE_PATH = 0x7075  # extra field, APPNOTE 4.6.9: the name in UTF-8
+_UTF_8_BITS = 40.0  # that valid UTF-8 speaks for itself; two short names may be so by chance
 _TABLES, _TABLE_BYTES = 5, 8 << 20  # CSV files to look for names in, and how far
 
 
@@ -39,9 +40,13 @@ def _unicode_path(info: zipfile.ZipInfo) -> str | None:
 
 
 def _find_encoding(archive: zipfile.ZipFile, names: Sequence[bytes]) -> str:
-    if all(_fits(name, "utf-8") for name in names):
+    if not names:
         return "utf-8"
     found = [reading for reading in readings(names) if all(_fits(name, reading.encoding) for name in names)]
+    if all(_fits(name, "utf-8") for name in names):
+        text = b"\n".join(names).decode()
+        found.append(Reading(cost_of(text) - _UTF_8_BITS, "utf-8", text))
+        found.sort(key=lambda reading: reading.cost)
     close = [reading for reading in found if reading.cost < found[0].cost + CLOSE_BITS]
     if len(close) > 1:
         tables = "\n".join(_tables(archive))

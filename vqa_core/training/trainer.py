@@ -283,7 +283,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
 
     def _follow_schedule(self) -> None:
         """Give the next step the rate of this schedule: the optimiser was saved with that of the old length."""
-        schedule = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        schedule: Any = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
         for group, base, rate in zip(self.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
             group["lr"] = base * rate(schedule.last_epoch)
         schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]  # what is logged
