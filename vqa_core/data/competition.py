@@ -209,8 +209,12 @@ class ImageFiles:
     def folder_of(self, split: str) -> str:
         """The folder of a split's images, relative to the root: the first of the usual places that exists."""
         if split not in self._folders:
-            usual = (f"image/{split}", f"images/{split}", split, "image", "images")
-            self._folders[split] = next((name for name in usual if (self.root / name).is_dir()), ".")
+            # validation pictures may be called as their table may be, or lie among those of training
+            names = [name.removesuffix(".csv") for name in VAL_TABLES] + ["train"] if split == "val" else [split]
+            usual = [folder for name in names for folder in (f"image/{name}", f"images/{name}", name)]
+            self._folders[split] = next(
+                (folder for folder in (*usual, "image", "images") if (self.root / folder).is_dir()), "."
+            )
         return self._folders[split]
 
     def find(self, split: str, image_id: str) -> list[str]:

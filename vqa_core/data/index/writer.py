@@ -58,7 +58,8 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
     """Hex digest that changes with the dataset's files (size or time), with the entries of its image folders, with the
     column names, and with the format of the index."""
     names = ["train.csv", "test.csv", SAMPLE, SOLUTION, *VAL_TABLES]
-    folders = [f"{base}/{split}" for base in ("image", "images") for split in SPLITS] + ["image", "images", *SPLITS]
+    places = [*SPLITS, *(name.removesuffix(".csv") for name in VAL_TABLES[1:])]
+    folders = [f"{base}/{place}" for base in ("image", "images") for place in places] + ["image", "images", *places]
     seen: list[Any] = [VERSION, str(root), *astuple(columns)]
     for name in (*names, *folders):
         try:
