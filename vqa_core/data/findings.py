@@ -142,6 +142,10 @@ def _check_rows(competition: Competition, problems: Mapping[str, str]) -> list[F
         table = competition.table_of("val")
         message = f"{table} is the validation split, {len(held_out):,} rows: --val-fraction holds out no others"
         findings.append(Finding("note", OWN_VAL, message, len(held_out)))
+    elif competition.val:
+        table = competition.table_of("val")
+        unused = f"no row of {table} has a usable image and an answer, so --val-fraction holds out others"
+        findings.append(Finding("warning", "no-usable-val", unused, len(competition.val)))
     return findings
 
 
