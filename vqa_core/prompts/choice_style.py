@@ -40,3 +40,16 @@ class ChoiceStyle:
     def names(self, choices: Sequence[str]) -> list[str]:
         """What a model answers to choose each of the options: its letter, or its text."""
         return [letter(index) for index in range(len(choices))] if self.by_letter else list(choices)
+
+
+def places_of(choices: Sequence[str]) -> list[int]:
+    """The places of the choices that are not blank, which are those to choose from; all if every one is blank."""
+    return [place for place, choice in enumerate(choices) if choice] or list(range(len(choices)))
+
+
+def rearranged(choices: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:
+    """The choices in another order: `order` says which of them each place shows. Blank ones stay where they are."""
+    shown = list(choices)
+    for place, source in zip(places_of(choices), order, strict=True):
+        shown[place] = choices[source]
+    return tuple(shown)
