@@ -7,7 +7,7 @@ make it see another text than the model's: missing values, numbers, white space.
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -200,9 +200,13 @@ def submission_of(
             refuse_other_name(sample, columns, field)
     questions = run.examples("test") if run.test.is_file() else []
     refuse_other_answers(questions, predictions)
-    predictions, told = in_form_of_sample(questions, predictions, _filled(sample, columns, predictions))
     sample = _with_all_questions(sample, predictions, columns, added=all_questions)
     submission = build_submission(sample, predictions, columns, allow_failed=allow_failed)
+    filled = dict(zip(submission.ids, sample.fields(submission.answer_at)))
+    named_so, told = in_form_of_sample(questions, predictions, filled)
+    if named_so != predictions:
+        predictions = named_so
+        submission = build_submission(sample, predictions, columns, allow_failed=allow_failed)
     rows = (row for file in (run.train, run.val) if file.is_file() for row in read_json_lines(file))
     known = {row["answer"] for row in rows if row.get("answer") is not None and not row.get("choices")}
     if known:  # the choices of a question are known without training
@@ -210,13 +214,6 @@ def submission_of(
             predictions[row.question_id].answer for row in questions if row.choices and row.question_id in predictions
         }
     return submission, told + diagnose(submission, known)
-
-
-def _filled(sample: Table, columns: ColumnMap, asked: Collection[str]) -> dict[str, str]:
-    """The answers that the sample has, by question id."""
-    ids = find_sample_ids(sample, columns, asked)
-    answers = find_sample_answers(sample, columns, ids)
-    return {} if answers is None else dict(zip(sample.fields(ids), sample.fields(answers)))
 
 
 def _with_all_questions(
