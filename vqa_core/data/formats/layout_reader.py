@@ -1,0 +1,231 @@
+"""Turn the records of a file into examples, as their layout says; what fits no example is left out with a reason."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vqa_core.answers import commonest
+from vqa_core.data.choices import OptionColumns, with_hint
+from vqa_core.data.formats.conversations import IMAGE_TOKEN
+from vqa_core.data.formats.layouts import FLAT, Layout
+from vqa_core.data.formats.picture_finder import PictureFinder, coco_names
+from vqa_core.data.formats.picture_paths import Pictures
+from vqa_core.data.formats.records import Row, named_split
+from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.values import Column, is_missing
+from vqa_core.runs.choices import TEXT
+from vqa_core.runs.examples import Example
+
+NUMBERED = "records without an id, numbered"
+NO_IMAGE = "records without a picture; a question here is about one"
+SEVERAL_IMAGES = "records about several pictures; a question here is about one"
+NO_QUESTION = "records whose question is no text"
+ODD_ANSWER = "records whose answer is neither a text nor a number nor a list of those"
+ODD_CHOICES = "records whose choices are not two texts or more"
+SORTED = "questions whose choices are sorted, since the file has the right one apart from the wrong ones"
+MOVED = "`<image>` removed from the middle or end of a question: the picture always comes first, as in LLaVA"
+SEVERAL_FILES = "pictures that several files could be, in folders that the split does not tell apart"
+
+
+class LayoutReader:
+    """Reads the rows of one file into `data`, one SplitData for each split that has some.
+
+    `role` is the split of rows that do not name theirs; where it is not `train`, it is that of all rows: the file was
+    named as that split. Picture paths are relative to `images`, to the file's folder, or to another below `images`.
+    """
+
+    def __init__(self, file: Path, images: Path, role: str) -> None:
+        self.file, self.role = file, role
+        self.data: dict[str, SplitData] = {}
+        self.finder, self.pictures = PictureFinder(images, file), Pictures(images)
+
+    def read(self, rows: Sequence[Row], layout: Layout) -> dict[str, SplitData]:
+        """The examples of all rows by split."""
+        columns = {
+            "id": _column(rows, layout.question_id),
+            "question": _column(rows, layout.question),
+            "answer": _column(rows, layout.answers),
+            "image": _column(rows, (*layout.image, *layout.image_id)),
+        }
+        for number, row in enumerate(rows, start=1):
+            self._read(row, layout, columns, f"{self.file.stem}_{number}")
+        self._tell(rows, layout)
+        return self.data
+
+    def split_of(self, row: Row, keys: Sequence[str]) -> str:
+        """The split of a row: what it says itself, else what the file says around it, else the role."""
+        if self.role != "train":
+            return self.role
+        record = row.record if isinstance(row.record, dict) else {}
+        said = next((record[key] for key in keys if not is_missing(record.get(key))), row.split)
+        if isinstance(said, int) and "imageURL" in record:  # OCR-VQA numbers its splits
+            return {2: "val", 3: "test"}.get(said, "train")
+        return named_split(said) or self.role
+
+    def picture_of(
+        self, path: Any, image_id: str, subset: str, data: SplitData, case: str, ways: Sequence[str] = ()
+    ) -> str:
+        """The path of a picture below the images folder, as given where it cannot be found; "" if only an id is given.
+
+        `ways` are paths to try before `path`. Raises ValueError with the reason if the picture cannot be had.
+        """
+        if isinstance(path, str) and path:
+            given = self.pictures.find(path, case, data)
+            if given in data.pictures:
+                return given
+            found = self.finder.find([*ways, given, *coco_names(given, subset)], subset)
+        else:
+            given, found = "", self.finder.find([*coco_names(image_id, subset), image_id], subset)
+        if len(found) > 1:
+            data.warn(SEVERAL_FILES, f"{case}: {' or '.join(found[:3])}")
+        return found[0] if len(found) == 1 else given
+
+    def _read(self, row: Row, layout: Layout, columns: Mapping[str, Column], default_id: str) -> None:
+        split = self.split_of(row, layout.split)
+        data = self.data.setdefault(split, SplitData())
+        lacking = layout.missing(row)
+        if lacking:
+            return data.leave_out(f"records without {_listed(lacking)}", default_id, row.record)
+        record: dict[str, Any] = row.record
+        case = self._id(row, layout, columns["id"], default_id, data)
+        question, why = _question(_first(record, layout.question), columns["question"], case, data)
+        if why:
+            return data.leave_out(why, case, record)
+        path = _first(record, layout.image)
+        if isinstance(path, list):
+            if len(path) > 1:
+                return data.leave_out(SEVERAL_IMAGES, case, record)
+            path = path[0]
+        if isinstance(path, dict):  # as `datasets` and chat formats write a picture
+            path = next(
+                (path[key] for key in ("path", "file_name", "url", "bytes") if isinstance(path.get(key), str)), None
+            )
+        image_id = columns["image"].text(_first(record, layout.image_id)) or ""
+        if not image_id and not path and row.key and not layout.image:
+            image_id = row.key
+        path = columns["image"].text(path) if isinstance(path, int | float) else path
+        if not isinstance(path, str | None) or not (path or image_id):
+            return data.leave_out(NO_IMAGE, case, record)
+        try:
+            answer, answers = answers_of(record, layout.answers, columns["answer"])
+            choices = _choices(record, layout, answer, case, data)
+            parts = {
+                "image": path,
+                "name": PurePosixPath(path or "").name,
+                "key": row.key,
+                "split": record.get("split"),
+            }
+            ways = [way.format(**parts) for way in layout.paths]
+            subset = str(record.get("coco_split") or row.split or split)
+            picture = self.picture_of(path, image_id, subset, data, case, ways)
+        except ValueError as error:
+            return data.leave_out(str(error), case, record)
+        if answers:
+            data.references[case] = answers
+        question = with_hint(record, question) if choices else question
+        form = layout.form if choices else TEXT
+        for key in (*layout.question_id, *layout.answers):
+            conversion = columns["id" if key in layout.question_id else "answer"].conversion(record.get(key))
+            if conversion and not isinstance(record[key], list | dict):
+                data.note(f"{key}: {conversion}", case)
+        data.examples.append(Example(case, image_id or picture, picture, question, answer, choices, form))
+        return None
+
+    def _id(self, row: Row, layout: Layout, column: Column, default_id: str, data: SplitData) -> str:
+        key = next((key for key in layout.question_id if not is_missing(row.record.get(key))), "")
+        base = column.text(row.record[key]) if key and isinstance(row.record[key], str | int | float) else row.key
+        if not base:
+            data.note(NUMBERED, default_id)
+            return default_id
+        return f"{base}#{row.nth + 1}" if row.nth and key not in row.own else base
+
+    def _tell(self, rows: Sequence[Row], layout: Layout) -> None:
+        """Note how the file was read, and what in it was not."""
+        data = max(self.data.values(), key=lambda data: len(data.examples), default=SplitData())
+        data.note(f"files read as {layout.name}", str(self.file))
+        seen = Counter(key for row in rows if isinstance(row.record, dict) for key in row.record)
+        for key in seen:
+            if key not in layout.used():
+                data.note(f"keys of {layout.name} that nothing is read from", key)
+
+
+def _column(rows: Sequence[Row], keys: Sequence[str]) -> Column:
+    """The values of the keys over all rows: they decide how its numbers are written."""
+    records = (row.record for row in rows if isinstance(row.record, dict))
+    return Column(record[key] for record in records for key in keys if key in record)
+
+
+def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next(
+        (record[key] for key in keys if not is_missing(record.get(key)) and record[key] not in ("", [], {})), None
+    )
+
+
+def _listed(needs: Sequence[str]) -> str:
+    return " and ".join(" or ".join(map(repr, need.split("|"))) for need in needs)
+
+
+def _question(value: Any, column: Column, case: str, data: SplitData) -> tuple[str, str]:
+    """(question, ""), or ("", why it is none). `<image>` in it is where the picture stands, as in LLaVA's questions."""
+    text = column.text(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    if text is None:
+        return "", NO_QUESTION
+    if text.startswith(IMAGE_TOKEN):
+        return text.removeprefix(IMAGE_TOKEN).removeprefix("\n"), ""
+    if IMAGE_TOKEN in text:
+        data.note(MOVED, case)
+        return text.replace(IMAGE_TOKEN, "", 1).strip(), ""
+    return text, ""
+
+
+def answers_of(record: Mapping[str, Any], keys: Sequence[str], column: Column) -> tuple[str | None, list[str]]:
+    """The answer to train on, the commonest unless one stands apart, and all answers if they are a list.
+
+    Raises ValueError with ODD_ANSWER.
+    """
+    chosen: str | None = None
+    answers: list[str] = []
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, dict) and value and all(isinstance(weight, int | float) for weight in value.values()):
+            value = max(value, key=lambda answer: value[answer])  # LXMERT's scores by answer
+        if isinstance(value, dict | list):
+            answers = answers or list(_texts(value, column))
+        elif chosen is None:
+            chosen = column.text(value)
+    return chosen if chosen is not None else commonest(answers) if answers else None, answers
+
+
+def _texts(value: Any, column: Column) -> Iterator[str]:
+    """Each text in a value: a text or number itself, the `answer` or `text` of an object, those of a list's items."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item, column)
+    elif isinstance(value, dict):
+        key = next((key for key in ("answer", "answers", "text", "value") if key in value), None)
+        if key is None and value:
+            raise ValueError(ODD_ANSWER)
+        yield from _texts(value[key], column) if key else ()
+    else:
+        text = column.text(value)
+        yield from () if text is None else (text,)
+
+
+def _choices(
+    record: Mapping[str, Any], layout: Layout, answer: str | None, case: str, data: SplitData
+) -> tuple[str, ...]:
+    """The choices of a record; those of a file that tells the right from the wrong ones are sorted, to tell nothing.
+
+    Raises ValueError with ODD_CHOICES.
+    """
+    if layout.wrong:
+        wrong = OptionColumns((layout.wrong,)).read(record)
+        if isinstance(record.get("answer"), int) or len(wrong) < 1 or not answer:
+            raise ValueError(ODD_CHOICES)
+        data.note(SORTED, case)
+        return tuple(sorted({*wrong, answer}))
+    choices = layout.options.read(record) if layout.options else ()
+    if layout.options and len(choices) < 2 and layout.name != FLAT:
+        raise ValueError(ODD_CHOICES)
+    return choices if len(choices) > 1 else ()
