@@ -121,16 +121,14 @@ class LayoutReader:
             picture = self.picture_of(path, image_id, subset, data, case, ways)
         except ValueError as error:
             return data.leave_out(str(error), case, record)
-        if answers:
-            data.references[case] = answers
         question = with_hint(record, question) if choices else question
         form = layout.form if choices else TEXT
         for key in (*layout.question_id, *layout.answers):
             conversion = columns["id" if key in layout.question_id else "answer"].conversion(record.get(key))
             if conversion and not isinstance(record[key], list | dict):
                 data.note(f"{key}: {conversion}", case)
-        data.examples.append(Example(case, image_id or picture, picture, question, answer, choices, form))
-        return None
+        example = Example(case, image_id or picture, picture, question, answer, choices, form)
+        return data.put(example, answers, made_up=case == default_id)
 
     def _id(self, row: Row, layout: Layout, column: Column, default_id: str, data: SplitData) -> str:
         key = next((key for key in layout.question_id if not is_missing(row.record.get(key))), "")

@@ -70,15 +70,13 @@ def read_vqav2(files: VqaFiles, images: Path, role: str) -> dict[str, SplitData]
             except ValueError as error:
                 data.leave_out(str(error), f"{path.stem}_{number}", row.record)
                 continue
-            data.examples.append(example)
-            if known.answers.get(example.question_id):
-                data.references[example.question_id] = known.answers[example.question_id]
+            data.put(example, known.answers.get(example.question_id, ()))
         for split, data in reader.data.items():
             found.setdefault(split, SplitData()).add(data)
     to_train = [row for split, data in found.items() if split != "test" for row in data.examples]
     if role == "train" and to_train and all(row.answer is None for row in to_train):
         raise _no_answers(files)
-    asked = {row.question_id for data in found.values() for row in data.examples}
+    asked = {row.id_in_source for data in found.values() for row in data.examples}
     known.tell(asked, found.setdefault(role, SplitData()))
     return found
 
