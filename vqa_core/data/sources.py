@@ -4,6 +4,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from vqa_core.data.archives import extract_zip
+from vqa_core.data.choices.forms import AUTO
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.files import InputError
@@ -20,12 +21,13 @@ def data_folder(
     images: Path | None = None,
     columns: ColumnMap | None = None,
     to_answer: bool = False,
+    answer_form: str = AUTO,
 ) -> Path:
     """The competition folder that `source` stands for; write or unpack it first if necessary.
 
     Writes `easy-vqa` to `data_dir` (default `data/easy-vqa`), unpacks a zip to it (default: beside the zip), or imports
-    another format to it (`import_data`, with its default), with `images` and `columns`; `to_answer` imports test
-    questions instead of training data. Raises InputError if the source cannot be read.
+    another format to it (`import_data`, with its default), with `images`, `columns` and `answer_form`; `to_answer`
+    imports test questions instead of training data. Raises InputError if the source cannot be read.
     """
     if source == EASY_VQA:
         folder = data_dir or Path("data") / EASY_VQA
@@ -33,7 +35,8 @@ def data_folder(
         return folder
     if is_foreign(source):
         data, asked = ((), (source,)) if to_answer else ((source,), ())
-        return import_data(Sources(data, asked, images, columns=columns or ColumnMap()), data_dir)
+        read = Sources(data, asked, images, columns=columns or ColumnMap(), answer_form=answer_form)
+        return import_data(read, data_dir)
     path = Path(source)
     if path.is_dir():
         return path

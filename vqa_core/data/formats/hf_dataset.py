@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vqa_core.answers import commonest
+from vqa_core.data.choices.reading import answer_key, choices_of_record, with_hint
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.images import FORMATS
 from vqa_core.files import InputError
@@ -109,7 +110,7 @@ class _Rows:
             "image_id": self._find(features, columns.image_id, "--image-id-column", "image_id"),
             "image": self._find(features, columns.image, "--image-column"),
             "question": self._find(features, columns.question, "--question-column"),
-            "answer": self._find(features, columns.answer, "--answer-column", "answer"),
+            "answer": self._find(features, columns.answer, "--answer-column", "answer", answer_key(features)),
             "answers": ANSWERS if ANSWERS in features else "",
         }
         self.labels = getattr(features.get(self.names["answer"]), "names", None)  # a ClassLabel's
@@ -163,7 +164,9 @@ class _Rows:
         image_id = self._text(row, "image_id", default_id) if self.names["image_id"] else digest
         if answers:
             self.data.references[question_id] = answers
-        self.data.examples.append(Example(question_id, image_id or "", picture, question, chosen))
+        choices = choices_of_record(row)
+        question = with_hint(row, question) if choices else question
+        self.data.examples.append(Example(question_id, image_id or "", picture, question, chosen, choices))
         return None
 
     def _text(self, row: Mapping[str, Any], field: str, place: str) -> str | None:
