@@ -1,17 +1,16 @@
 """Turn the records of a file into examples, as their layout says; what fits no example is left out with a reason."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vqa_core.answers import commonest
-from vqa_core.data.choices import OptionColumns, with_hint
+from vqa_core.data.choices.reading import OptionColumns, with_hint
 from vqa_core.data.formats.conversations import IMAGE_TOKEN
-from vqa_core.data.formats.layouts import FLAT, Layout
+from vqa_core.data.formats.layouts import FLAT, KEY, Layout
 from vqa_core.data.formats.picture_finder import PictureFinder, coco_names
 from vqa_core.data.formats.picture_paths import Pictures
-from vqa_core.data.formats.records import Row, named_split
+from vqa_core.data.formats.records import SPLIT_KEYS, Row, named_split
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.values import Column, is_missing
 from vqa_core.runs.choices import TEXT
@@ -42,33 +41,29 @@ class LayoutReader:
 
     def read(self, rows: Sequence[Row], layout: Layout) -> dict[str, SplitData]:
         """The examples of all rows by split."""
-        columns = {
-            "id": _column(rows, layout.question_id),
-            "question": _column(rows, layout.question),
-            "answer": _column(rows, layout.answers),
-            "image": _column(rows, (*layout.image, *layout.image_id)),
-        }
+        columns = _Columns(rows, layout)
         for number, row in enumerate(rows, start=1):
             self._read(row, layout, columns, f"{self.file.stem}_{number}")
         self._tell(rows, layout)
         return self.data
 
-    def split_of(self, row: Row, keys: Sequence[str]) -> str:
-        """The split of a row: what it says itself, else what the file says around it, else the role."""
-        if self.role != "train":
-            return self.role
-        record = row.record if isinstance(row.record, dict) else {}
-        said = next((record[key] for key in keys if not is_missing(record.get(key))), row.split)
-        if isinstance(said, int) and "imageURL" in record:  # OCR-VQA numbers its splits
-            return {2: "val", 3: "test"}.get(said, "train")
-        return named_split(said) or self.role
+    def data_of(self, row: Row, keys: Sequence[str] = SPLIT_KEYS, numbered: Sequence[str] = ()) -> SplitData:
+        """What a row belongs to: the split that it names itself, else that which the file names, else the role."""
+        split = self.role
+        if split == "train":
+            said = _first(row.record, keys) if isinstance(row.record, dict) else None
+            said = row.split if said is None else said
+            by_number = isinstance(said, int) and 0 < said <= len(numbered)
+            split = numbered[said - 1] if by_number else named_split(said) or split
+        return self.data.setdefault(split, SplitData())
 
     def picture_of(
         self, path: Any, image_id: str, subset: str, data: SplitData, case: str, ways: Sequence[str] = ()
     ) -> str:
         """The path of a picture below the images folder, as given where it cannot be found; "" if only an id is given.
 
-        `ways` are paths to try before `path`. Raises ValueError with the reason if the picture cannot be had.
+        `ways` are paths to try before `path`, `subset` is the part of the data, such as `val2014`. Raises ValueError
+        with the reason if the picture cannot be had.
         """
         if isinstance(path, str) and path:
             given = self.pictures.find(path, case, data)
@@ -81,71 +76,66 @@ class LayoutReader:
             data.warn(SEVERAL_FILES, f"{case}: {' or '.join(found[:3])}")
         return found[0] if len(found) == 1 else given
 
-    def _read(self, row: Row, layout: Layout, columns: Mapping[str, Column], default_id: str) -> None:
-        split = self.split_of(row, layout.split)
-        data = self.data.setdefault(split, SplitData())
+    def _read(self, row: Row, layout: Layout, columns: "_Columns", default_id: str) -> None:
+        data = self.data_of(row, layout.split, layout.numbered)
         lacking = layout.missing(row)
         if lacking:
             return data.leave_out(f"records without {_listed(lacking)}", default_id, row.record)
         record: dict[str, Any] = row.record
-        case = self._id(row, layout, columns["id"], default_id, data)
-        question, why = _question(_first(record, layout.question), columns["question"], case, data)
-        if why:
-            return data.leave_out(why, case, record)
-        path = _first(record, layout.image)
-        if isinstance(path, list):
-            if len(path) > 1:
-                return data.leave_out(SEVERAL_IMAGES, case, record)
-            path = path[0]
-        if isinstance(path, dict):  # as `datasets` and chat formats write a picture
-            path = next(
-                (path[key] for key in ("path", "file_name", "url", "bytes") if isinstance(path.get(key), str)), None
-            )
-        image_id = columns["image"].text(_first(record, layout.image_id)) or ""
-        if not image_id and not path and row.key and not layout.image:
-            image_id = row.key
-        path = columns["image"].text(path) if isinstance(path, int | float) else path
-        if not isinstance(path, str | None) or not (path or image_id):
-            return data.leave_out(NO_IMAGE, case, record)
+        case = columns.id_of(row) or default_id
         try:
-            answer, answers = answers_of(record, layout.answers, columns["answer"])
+            question = _question(_first(record, layout.question), columns.question, case, data)
+            path, image_id = _named_picture(row, layout, columns.image)
+            answer, answers = answers_of(record, layout.answers, columns.answer)
             choices = _choices(record, layout, answer, case, data)
-            parts = {
-                "image": path,
-                "name": PurePosixPath(path or "").name,
-                "key": row.key,
-                "split": record.get("split"),
-            }
+            parts = {"image": path, "name": PurePosixPath(path).name, "key": case, "split": record.get("split")}
             ways = [way.format(**parts) for way in layout.paths]
-            subset = str(record.get("coco_split") or row.split or split)
-            picture = self.picture_of(path, image_id, subset, data, case, ways)
+            subset = record.get("coco_split") or _first(record, layout.split) or row.split
+            picture = self.picture_of(path, image_id, str(subset or self.role), data, case, ways)
         except ValueError as error:
             return data.leave_out(str(error), case, record)
+        columns.tell(record, case, data)
+        if case == default_id:
+            data.note(NUMBERED, case)
         question = with_hint(record, question) if choices else question
         form = layout.form if choices else TEXT
-        for key in (*layout.question_id, *layout.answers):
-            conversion = columns["id" if key in layout.question_id else "answer"].conversion(record.get(key))
-            if conversion and not isinstance(record[key], list | dict):
-                data.note(f"{key}: {conversion}", case)
         example = Example(case, image_id or picture, picture, question, answer, choices, form)
         return data.put(example, answers, made_up=case == default_id)
-
-    def _id(self, row: Row, layout: Layout, column: Column, default_id: str, data: SplitData) -> str:
-        key = next((key for key in layout.question_id if not is_missing(row.record.get(key))), "")
-        base = column.text(row.record[key]) if key and isinstance(row.record[key], str | int | float) else row.key
-        if not base:
-            data.note(NUMBERED, default_id)
-            return default_id
-        return f"{base}#{row.nth + 1}" if row.nth and key not in row.own else base
 
     def _tell(self, rows: Sequence[Row], layout: Layout) -> None:
         """Note how the file was read, and what in it was not."""
         data = max(self.data.values(), key=lambda data: len(data.examples), default=SplitData())
         data.note(f"files read as {layout.name}", str(self.file))
-        seen = Counter(key for row in rows if isinstance(row.record, dict) for key in row.record)
-        for key in seen:
-            if key not in layout.used():
+        used = layout.used()
+        for key in dict.fromkeys(key for row in rows if isinstance(row.record, dict) for key in row.record):
+            if key not in used:
                 data.note(f"keys of {layout.name} that nothing is read from", key)
+
+
+class _Columns:
+    """The values of each field over all rows, which decide how its numbers are written."""
+
+    def __init__(self, rows: Sequence[Row], layout: Layout) -> None:
+        self.layout = layout
+        self.id = _column(rows, layout.question_id)
+        self.question = _column(rows, layout.question)
+        self.answer = _column(rows, layout.answers)
+        self.image = _column(rows, (*layout.image, *layout.image_id))
+
+    def id_of(self, row: Row) -> str:
+        """The id that a row has; "" for none. The n-th question of a record has `id#n`, as have LLaVA's later turns."""
+        values = {key: row.record.get(key) for key in self.layout.question_id}
+        key = next((key for key in values if isinstance(values[key], str | int | float)), "")
+        base = self.id.text(values.get(key)) or row.key
+        return f"{base}#{row.nth + 1}" if base and row.nth and key not in row.own else base
+
+    def tell(self, record: Mapping[str, Any], case: str, data: SplitData) -> None:
+        """Note where a number was written as another text than in the source."""
+        for keys, column in ((self.layout.question_id, self.id), (self.layout.answers, self.answer)):
+            for key in keys:
+                conversion = "" if isinstance(record.get(key), list | dict) else column.conversion(record.get(key))
+                if conversion:
+                    data.note(f"{key}: {conversion}", case)
 
 
 def _column(rows: Sequence[Row], keys: Sequence[str]) -> Column:
@@ -164,17 +154,36 @@ def _listed(needs: Sequence[str]) -> str:
     return " and ".join(" or ".join(map(repr, need.split("|"))) for need in needs)
 
 
-def _question(value: Any, column: Column, case: str, data: SplitData) -> tuple[str, str]:
-    """(question, ""), or ("", why it is none). `<image>` in it is where the picture stands, as in LLaVA's questions."""
+def _question(value: Any, column: Column, case: str, data: SplitData) -> str:
+    """The question, without the `<image>` that stands for the picture in LLaVA's. Raises ValueError for no text."""
     text = column.text(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
     if text is None:
-        return "", NO_QUESTION
+        raise ValueError(NO_QUESTION)
     if text.startswith(IMAGE_TOKEN):
-        return text.removeprefix(IMAGE_TOKEN).removeprefix("\n"), ""
+        return text.removeprefix(IMAGE_TOKEN).removeprefix("\n")
     if IMAGE_TOKEN in text:
         data.note(MOVED, case)
-        return text.replace(IMAGE_TOKEN, "", 1).strip(), ""
-    return text, ""
+        return text.replace(IMAGE_TOKEN, "", 1).strip()
+    return text
+
+
+def _named_picture(row: Row, layout: Layout, column: Column) -> tuple[str, str]:
+    """The path and the id by which a record names its picture, "" for either. Raises ValueError if there are none."""
+    path = _first(row.record, layout.image)
+    if isinstance(path, list):
+        if len(path) > 1:
+            raise ValueError(SEVERAL_IMAGES)
+        path = path[0]
+    if isinstance(path, dict):  # as `datasets` and chat formats write a picture
+        path = next((path[key] for key in ("path", "file_name", "url") if isinstance(path.get(key), str)), None)
+    path = column.text(path) if isinstance(path, str | int | float) else None
+    image_id = _first(row.record, layout.image_id)
+    image_id = column.text(image_id) if isinstance(image_id, str | int | float) else None
+    if KEY in layout.image_id and not path:
+        image_id = image_id or row.key
+    if not path and not image_id:
+        raise ValueError(NO_IMAGE)
+    return path or "", image_id or ""
 
 
 def answers_of(record: Mapping[str, Any], keys: Sequence[str], column: Column) -> tuple[str | None, list[str]]:

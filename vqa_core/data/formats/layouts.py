@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vqa_core.data.choices import HINT, OptionColumns, answer_key, find_options, is_index
+from vqa_core.data.choices.reading import HINT, OptionColumns, answer_key, find_options, is_index
 from vqa_core.data.formats.column_names import USUAL
 from vqa_core.data.formats.records import SPLIT_KEYS, Row
 from vqa_core.runs.choices import TEXT
+
+KEY = "the record's own key"
+"""In `image_id` of a Layout: the picture is called what its record is called in an object of records by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class Layout:
     first with a value counts: `image` names a picture by its path, `image_id` by a number or by its file's name alone.
     `answers` holds one answer or several. A question has the choices of `options`; with `wrong`, that key has the
     wrong ones, and the answer is the right one. `form` is that of the answers, TEXT if they have to show it. `paths`
-    are where a picture may lie besides its own path; {image}, {name} (its last part), {key} and {split} stand in them.
+    are where a picture may lie besides its own path; {image}, {name} (its last part), {key} (the question's id) and
+    {split} stand in them. `numbered` are the splits of a source that numbers them, from 1.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Layout:
     wrong: str = ""
     form: str = TEXT
     split: tuple[str, ...] = SPLIT_KEYS
+    numbered: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     source: str = ""
 
@@ -97,6 +102,8 @@ LAYOUTS = (
     Layout(
         "OCR-VQA",
         ("imageURL", "question"),
+        image_id=("image_id", KEY),
+        numbered=("train", "val", "test"),
         source="https://ocr-vqa.github.io (dataset.json)",
     ),
     Layout(

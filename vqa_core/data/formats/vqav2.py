@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.answers import answer_type, question_type
-from vqa_core.data.choices import parse_choices
+from vqa_core.data.choices.reading import parse_choices
 from vqa_core.data.formats.layout_reader import LayoutReader, answers_of
-from vqa_core.data.formats.records import SPLIT_KEYS, Row
+from vqa_core.data.formats.records import Row
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.values import Column
 from vqa_core.files import InputError, write_json
@@ -64,7 +64,7 @@ def read_vqav2(files: VqaFiles, images: Path, role: str) -> dict[str, SplitData]
     for path, rows in files.questions:
         reader = LayoutReader(path, images, role)
         for number, row in enumerate(rows, start=1):
-            data = reader.data.setdefault(reader.split_of(row, SPLIT_KEYS), SplitData())
+            data = reader.data_of(row)
             try:
                 example = _example(row, reader, known, data)
             except ValueError as error:
