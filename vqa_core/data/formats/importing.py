@@ -19,6 +19,7 @@ from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
+from vqa_core.data.formats.json_values import SUFFIXES, is_json, refuse_pickle
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import ANNOTATIONS
@@ -29,7 +30,6 @@ from vqa_core.runs.examples import ColumnMap, Example
 LEFT_OUT = "left_out.json"
 UNANSWERED = "training questions without an answer"
 _TEST = re.compile("(?<![a-z])test(?![a-z])")
-_JSON = (".json", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def is_foreign(source: str) -> bool:
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
     if path.is_dir() and any(map(any, tables)):
         return False
-    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else path.suffix in _JSON)
+    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else is_json(path))
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
@@ -157,9 +157,11 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
             if paths:
                 folder = folders[name]
                 assert folder is not None  # there is a file, and so the folder that it is in
-                data = read_files(paths, folder, name)
-                _refuse_no_picture(data, folder, "--test-images" if name == "test" and sources.data else "--images")
-                splits[name].add(_prefix_images(f"image/{names[name]}", data))
+                found = read_files(paths, folder, name)
+                flag = "--test-images" if name == "test" and sources.data else "--images"
+                _refuse_no_picture([row for data in found.values() for row in data.examples], folder, flag)
+                for split, data in found.items():
+                    splits["test" if split == "test" else "train"].add(_prefix_images(f"image/{names[name]}", data))
                 _link(building / "image" / names[name], folder)
     train = splits["train"]
     for row in [row for row in train.examples if row.answer is None]:
@@ -173,10 +175,10 @@ def _is_test(name: str) -> bool:
     return _TEST.search(name) is not None
 
 
-def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
+def _refuse_no_picture(examples: Sequence[Example], images: Path, flag: str) -> None:
     """Raise InputError if there are questions, but none of their pictures is below `images`."""
-    wanted = [row.image or row.image_id for row in data.examples]
-    if wanted and not any(row.image and (images / row.image).is_file() for row in data.examples):
+    wanted = [row.image or row.image_id for row in examples]
+    if wanted and not any(row.image and (images / row.image).is_file() for row in examples):
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
             f"paths are relative to with {flag}."
@@ -204,7 +206,8 @@ def _json_files(source: str) -> list[Path]:
         raise InputError(f"--data {source} cannot be read with other sources: it has no JSON files and no dataset.")
     if not path.is_file():
         raise InputError(f"--data {source} does not exist. Name a file, a folder, or a dataset of the hub as hub:NAME.")
-    if path.suffix not in _JSON:
+    refuse_pickle(path)
+    if not is_json(path):
         raise InputError(
             f"--data {source} cannot be read together with other sources: it is not JSON, JSONL or a dataset."
         )
@@ -212,8 +215,12 @@ def _json_files(source: str) -> list[Path]:
 
 
 def _json_of(folder: Path) -> list[Path]:
-    """The JSON files of a folder, without hidden ones: an unpacked zip has such a marker."""
-    return sorted(file for file in folder.iterdir() if file.suffix in _JSON and not file.name.startswith("."))
+    """The JSON files of a folder, or the metadata.jsonl of each folder in it, as `datasets` has them in an imagefolder.
+
+    Leaves out hidden ones: an unpacked zip has such a marker.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    return sorted(files or folder.glob("*/metadata.jsonl"))
 
 
 def _folder_beside(sources: Sequence[str]) -> Path | None:

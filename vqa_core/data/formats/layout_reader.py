@@ -66,10 +66,11 @@ class LayoutReader:
         with the reason if the picture cannot be had.
         """
         if isinstance(path, str) and path:
-            given = self.pictures.find(path, case, data)
-            if given in data.pictures:
-                return given
-            found = self.finder.find([*ways, given, *coco_names(given, subset)], subset)
+            picture = self.pictures.find(path, case, data)
+            if picture.name in data.pictures:
+                return picture.path
+            found = self.finder.find([*ways, picture.name, *coco_names(picture.name, subset)], subset)
+            given = picture.path
         else:
             given, found = "", self.finder.find([*coco_names(image_id, subset), image_id], subset)
         if len(found) > 1:
@@ -84,7 +85,7 @@ class LayoutReader:
         record: dict[str, Any] = row.record
         case = columns.id_of(row) or default_id
         try:
-            question = _question(_first(record, layout.question), columns.question, case, data)
+            question = _question(_first(record, layout.question), case, data)
             path, image_id = _named_picture(row, layout, columns.image)
             answer, answers = answers_of(record, layout.answers, columns.answer)
             choices = _choices(record, layout, answer, case, data)
@@ -118,7 +119,6 @@ class _Columns:
     def __init__(self, rows: Sequence[Row], layout: Layout) -> None:
         self.layout = layout
         self.id = _column(rows, layout.question_id)
-        self.question = _column(rows, layout.question)
         self.answer = _column(rows, layout.answers)
         self.image = _column(rows, (*layout.image, *layout.image_id))
 
@@ -154,17 +154,16 @@ def _listed(needs: Sequence[str]) -> str:
     return " and ".join(" or ".join(map(repr, need.split("|"))) for need in needs)
 
 
-def _question(value: Any, column: Column, case: str, data: SplitData) -> str:
+def _question(value: Any, case: str, data: SplitData) -> str:
     """The question, without the `<image>` that stands for the picture in LLaVA's. Raises ValueError for no text."""
-    text = column.text(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-    if text is None:
+    if not isinstance(value, str):
         raise ValueError(NO_QUESTION)
-    if text.startswith(IMAGE_TOKEN):
-        return text.removeprefix(IMAGE_TOKEN).removeprefix("\n")
-    if IMAGE_TOKEN in text:
+    if value.startswith(IMAGE_TOKEN):
+        return value.removeprefix(IMAGE_TOKEN).removeprefix("\n")
+    if IMAGE_TOKEN in value:
         data.note(MOVED, case)
-        return text.replace(IMAGE_TOKEN, "", 1).strip()
-    return text
+        return value.replace(IMAGE_TOKEN, "", 1).strip()
+    return value
 
 
 def _named_picture(row: Row, layout: Layout, column: Column) -> tuple[str, str]:

@@ -184,7 +184,7 @@ _MORE_NAMES = {
     "question_id": "pid qaid questionindex",
     "image_id": "",
     "image": "filepath imgname picturepath",
-    "question": "",
+    "question": "sent questionstring",
     "answer": "labels solution gt directanswers",
     "answers": "",
 }
@@ -226,6 +226,11 @@ def is_llava_question(row: Row) -> bool:
     return others == ["text"] and bool({"question_id", "id"} & set(keys)) and not find_options(keys)
 
 
+def has_question(row: Row) -> bool:
+    """Whether a record has a key with a usual name for the question."""
+    return isinstance(row.record, dict) and bool(_usual("question", list(row.record)))
+
+
 def _missing_flat(row: Row) -> list[str]:
     keys = list(row.record) if isinstance(row.record, dict) else []
     fields = {"image": ("image", "image_id"), "question": ("question",), "answer": ("answer", "answers")}
@@ -246,15 +251,18 @@ def _fold(key: str) -> str:
 
 def nearest_layout(rows: Sequence[Row]) -> tuple[str, int, list[str]]:
     """Of rows without a layout: the name of the one that lacks least, how many rows lack something, what most lack."""
-    missing = {layout.name: [layout.missing(row) for row in rows] for layout in LAYOUTS}
-    missing[FLAT] = [_missing_flat(row) for row in rows]
-    needs = {layout.name: len(layout.needs) for layout in LAYOUTS} | {FLAT: 3}
-    name = min(missing, key=lambda name: (sum(map(len, missing[name])) / needs[name], name != FLAT))
+    layouts = (*LAYOUTS, Layout("VQA", ("question_id", "image_id", "question")))
+    missing = {FLAT: [_missing_flat(row) for row in rows]}
+    missing |= {layout.name: [layout.missing(row) for row in rows] for layout in layouts}
+    share = {layout.name: sum(map(len, missing[layout.name])) / len(layout.needs) / len(rows) for layout in layouts}
+    share[FLAT] = min(0.5, sum(map(len, missing[FLAT])) / 3 / len(rows))  # any other has to have more than half
+    name = min(missing, key=lambda name: share[name])
     lacking = Counter(need for needs in missing[name] for need in needs)
     return name, sum(map(bool, missing[name])), [need for need, _ in lacking.most_common()]
 
 
 def layout_of(rows: Sequence[Row]) -> Layout | None:
     """The first layout that more than half of the records fit; None if there is none."""
-    fitting = (layout for layout in LAYOUTS if 2 * sum(not layout.missing(row) for row in rows) > len(rows))
-    return next(fitting, None) or flat_layout(rows)
+    flat = flat_layout(rows)
+    known = (*LAYOUTS, flat) if flat else LAYOUTS
+    return next((layout for layout in known if 2 * sum(not layout.missing(row) for row in rows) > len(rows)), None)

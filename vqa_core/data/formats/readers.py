@@ -1,7 +1,9 @@
 """Which reader takes a JSON file: decided by its content, never by its name."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vqa_core.data.formats.json_values import read_values
 from vqa_core.data.formats.layout_reader import LayoutReader
@@ -31,20 +33,20 @@ def read_files(paths: Sequence[Path], images: Path, role: str) -> dict[str, Spli
     for path in paths:
         content, _ = read_values(path)
         tables = [rows for rows in tables_of(content) if rows]
-        if content in ([], {}):
+        if _is_empty(content):
             continue
         if sum(vqa.take(path, rows) for rows in tables):
             continue
-        for split, data in _read(path, tables, images, role).items():
+        for split, data in _read(path, content, tables, images, role).items():
             found.setdefault(split, SplitData()).add(data)
     for split, data in read_vqav2(vqa, images, role).items():
         found.setdefault(split, SplitData()).add(data)
-    if not any(data.examples or data.left_out for data in found.values()):
-        raise InputError(f"{', '.join(map(str, paths[:3]))}: no question found. Name a file with questions.")
+    if not any(data.examples for data in found.values()):
+        raise _no_question(paths, found)
     return found
 
 
-def _read(path: Path, tables: Sequence[Sequence[Row]], images: Path, role: str) -> dict[str, SplitData]:
+def _read(path: Path, content: Any, tables: Sequence[Sequence[Row]], images: Path, role: str) -> dict[str, SplitData]:
     for rows in tables:
         records = [row.record for row in rows]
         if _most(turns_of(record) is not None for record in records):
@@ -60,7 +62,12 @@ def _read(path: Path, tables: Sequence[Sequence[Row]], images: Path, role: str) 
             if role == "train" and to_train and all(row.answer is None for row in to_train):
                 raise _unanswered(path, rows)
             return found
-    raise _refusal(path, tables)
+    raise _refusal(path, content, tables)
+
+
+def _is_empty(content: Any) -> bool:
+    """Whether there is nothing in a list, or in the lists of an object."""
+    return not content or (isinstance(content, dict) and all(value in ([], {}) for value in content.values()))
 
 
 def _most(hits: Iterable[bool]) -> bool:
@@ -75,13 +82,12 @@ def _unanswered(path: Path, rows: Sequence[Row]) -> InputError:
     )
 
 
-def _refusal(path: Path, tables: Sequence[Sequence[Row]]) -> InputError:
+def _refusal(path: Path, content: Any, tables: Sequence[Sequence[Row]]) -> InputError:
     rows = max(tables, key=len, default=[])
     if not any(isinstance(row.record, dict) for row in rows):
-        found = str(rows[0].record)[:80] if rows else "none"
         return InputError(
-            f"{path} holds no records, but {found!r}. Name a file of objects with an image, a question and an answer "
-            "each, in a list or one a line."
+            f"{path} holds no objects with keys, but {str(content)[:80]!r}. Name a file that has an object with image, "
+            "question and answer for each question."
         )
     name, count, lacking = nearest_layout(rows)
     return InputError(
@@ -89,6 +95,15 @@ def _refusal(path: Path, tables: Sequence[Sequence[Row]]) -> InputError:
         f"{len(rows):,} records have no {named([need.replace('|', ' or ') for need in lacking])}; their keys are "
         f"{_keys(rows)}. Rename the keys, or leave this file out."
     )
+
+
+def _no_question(paths: Sequence[Path], found: Mapping[str, SplitData]) -> InputError:
+    reasons = Counter(record["why"] for data in found.values() for record in data.left_out)
+    names = ", ".join(map(str, paths[:3]))
+    if not reasons:
+        return InputError(f"{names}: no question found. Name a file with questions.")
+    why, count = reasons.most_common(1)[0]
+    return InputError(f"{names}: no record can be used, {count:,} for this reason: {why}. Name a file with questions.")
 
 
 def _keys(rows: Sequence[Row]) -> str:

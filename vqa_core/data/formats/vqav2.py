@@ -14,6 +14,7 @@ from typing import Any
 from vqa_core.answers import answer_type, question_type
 from vqa_core.data.choices.reading import parse_choices
 from vqa_core.data.formats.layout_reader import LayoutReader, answers_of
+from vqa_core.data.formats.layouts import has_question
 from vqa_core.data.formats.records import Row
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.values import Column
@@ -189,7 +190,7 @@ def _is_question(row: Row) -> bool:
 def _is_annotation(row: Row) -> bool:
     record = row.record if isinstance(row.record, dict) else {}
     answered = any(key in record for key in ANSWER_KEYS)
-    return answered and isinstance(record.get("question_id"), str | int) and "question" not in record
+    return answered and isinstance(record.get("question_id"), str | int) and not has_question(row)
 
 
 def _example(row: Row, reader: LayoutReader, known: _Annotations, data: SplitData) -> Example:
