@@ -25,7 +25,7 @@ def test_a_number_is_coco_s_picture_in_any_usual_folder(place: str, tmp_path: Pa
     assert find(tmp_path, *coco_names("9")) == []
 
 
-def test_names_since_2017_and_of_the_development_test_are_known_and_texts_are_no_numbers(tmp_path: Path) -> None:
+def test_names_since_2017_and_of_the_development_test_are_known_and_texts_are_no_numbers() -> None:
     assert "000000000007" in coco_names("7")
     assert coco_names("7", "test-dev2015")[0] == "COCO_test2015_000000000007"
     assert coco_names("x7") == coco_names("") == []

@@ -53,8 +53,8 @@ class LayoutReader:
         if split == "train":
             said = _first(row.record, keys) if isinstance(row.record, dict) else None
             said = row.split if said is None else said
-            by_number = isinstance(said, int) and 0 < said <= len(numbered)
-            split = numbered[said - 1] if by_number else named_split(said) or split
+            number = said if isinstance(said, int) else 0
+            split = numbered[number - 1] if 0 < number <= len(numbered) else named_split(said) or split
         return self.data.setdefault(split, SplitData())
 
     def picture_of(
@@ -209,10 +209,10 @@ def _texts(value: Any, column: Column) -> Iterator[str]:
         for item in value:
             yield from _texts(item, column)
     elif isinstance(value, dict):
-        key = next((key for key in ("answer", "answers", "text", "value") if key in value), None)
-        if key is None and value:
+        key = next((key for key in ("answer", "answers", "text", "value") if key in value), "")
+        if value and not key:
             raise ValueError(ODD_ANSWER)
-        yield from _texts(value[key], column) if key else ()
+        yield from _texts(value.get(key), column)
     else:
         text = column.text(value)
         yield from () if text is None else (text,)

@@ -98,7 +98,7 @@ def _from_columns(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     items = list(questions.values()) if isinstance(questions, dict) else questions
     if not isinstance(items, list) or not items or any(isinstance(item, dict | list) for item in items):
         return []
-    if any(type(value) is not type(questions) or len(value) != len(items) for value in content.values()):
+    if any(not isinstance(value, type(questions)) or len(value) != len(items) for value in content.values()):
         return []
     if isinstance(questions, dict):
         return [{name: column.get(index) for name, column in content.items()} for index in questions]
