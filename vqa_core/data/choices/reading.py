@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from vqa_core.runs.choices import MOST
+from vqa_core.runs.choices import FORMS, MOST, TEXT
 
 LISTS = ("choices", "options", "choice", "option", "choice_list", "answer_choices", "선택지", "보기", "선지")
 """Columns that hold all choices of a question, in any case."""
@@ -25,6 +25,8 @@ ANSWERS = (
 """Columns that hold the answer where none is called `answer`, in any case, the likeliest first."""
 HINT = "hint"
 """Column with a text to read before the question, as in MMBench and ScienceQA."""
+FORM = "answer_form"
+"""Column or key with the form of an answer, in what we write ourselves."""
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
 """LLaVA-1.5's instruction for questions with choices."""
 
@@ -85,6 +87,12 @@ def choices_of_record(record: Mapping[str, Any]) -> tuple[str, ...]:
     """The choices of one record, of any source with names for its fields; empty for an open question."""
     found = find_options(record)
     return found.read(record) if found else ()
+
+
+def form_of_record(record: Mapping[str, Any]) -> str:
+    """The form that our own exports write beside choices; TEXT, which is found out, for records of others."""
+    form = record.get(FORM)
+    return form if form in FORMS else TEXT
 
 
 def answer_key(columns: Iterable[str]) -> str:

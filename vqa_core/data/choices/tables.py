@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.data.choices.forms import AUTO, OPEN, Hints, settle_choices
-from vqa_core.data.choices.reading import HINT, OptionColumns, answer_key, find_options, is_index, with_hint
+from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options, is_index, with_hint
 from vqa_core.data.tables import Table, read_table
 from vqa_core.runs.choices import FORMS, TEXT
 from vqa_core.runs.examples import ColumnMap, Example
 
-CHOICES_COLUMN, FORM_COLUMN = "choices", "answer_form"
+CHOICES_COLUMN, FORM_COLUMN = "choices", FORM
 """Choices as a JSON list and the form of the answer, in the CSV files that `vqa_core.data.formats.importing` writes."""
 
 

@@ -16,10 +16,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from vqa_core.answers import commonest
-from vqa_core.data.choices.reading import answer_key, choices_of_record, with_hint
+from vqa_core.data.choices.reading import answer_key, choices_of_record, form_of_record, with_hint
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.images import FORMATS
 from vqa_core.files import InputError
+from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import ColumnMap, Example
 
 HUB = "hub:"
@@ -166,7 +167,8 @@ class _Rows:
             self.data.references[question_id] = answers
         choices = choices_of_record(row)
         question = with_hint(row, question) if choices else question
-        self.data.examples.append(Example(question_id, image_id or "", picture, question, chosen, choices))
+        form = form_of_record(row) if choices else TEXT
+        self.data.examples.append(Example(question_id, image_id or "", picture, question, chosen, choices, form))
         return None
 
     def _text(self, row: Mapping[str, Any], field: str, place: str) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vqa_core.answers import commonest
-from vqa_core.data.choices.reading import OptionColumns, with_hint
+from vqa_core.data.choices.reading import OptionColumns, form_of_record, with_hint
 from vqa_core.data.formats.conversations import IMAGE_TOKEN
 from vqa_core.data.formats.layouts import FLAT, KEY, Layout
 from vqa_core.data.formats.picture_finder import PictureFinder, coco_names
@@ -99,7 +99,7 @@ class LayoutReader:
         if case == default_id:
             data.note(NUMBERED, case)
         question = with_hint(record, question) if choices else question
-        form = layout.form if choices else TEXT
+        form = (form_of_record(record) if layout.form == TEXT else layout.form) if choices else TEXT
         example = Example(case, image_id or picture, picture, question, answer, choices, form)
         return data.put(example, answers, made_up=case == default_id)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vqa_core.data.choices.reading import HINT, OptionColumns, answer_key, find_options, is_index
+from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options, is_index
 from vqa_core.data.formats.column_names import USUAL
 from vqa_core.data.formats.records import SPLIT_KEYS, Row
 from vqa_core.runs.choices import TEXT
@@ -220,10 +220,13 @@ def flat_layout(rows: Sequence[Row]) -> Layout | None:
 
 
 def is_llava_question(row: Row) -> bool:
-    """Whether a record is a question to answer of LLaVA's: an id and a `text`, and nothing that could be an answer."""
+    """Whether a record is a question to answer of LLaVA's: an id and a `text`, and nothing that could be an answer.
+
+    Choices beside the text are another format's, unless our own export wrote them.
+    """
     keys = list(row.record) if isinstance(row.record, dict) else []
     others = [*_usual("question", keys), *_usual("answer", keys), *_usual("answers", keys)]
-    return others == ["text"] and bool({"question_id", "id"} & set(keys)) and not find_options(keys)
+    return others == ["text"] and bool({"question_id", "id"} & set(keys)) and (FORM in keys or not find_options(keys))
 
 
 def has_question(row: Row) -> bool:

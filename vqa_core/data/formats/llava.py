@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vqa_core.data.formats.conversations import IMAGE_TOKEN
+from vqa_core.data.formats.conversations import IMAGE_TOKEN, read_choices
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
@@ -49,7 +49,8 @@ def read_question_records(records: Sequence[Any], name: str, images: Path) -> Sp
         question_id = _text(record, "question_id" if "question_id" in record else "id", place)
         picture = pictures.find(str(record.get("image") or ""), question_id, data)
         image_id = str(record.get("image_id", picture))
-        data.examples.append(Example(question_id, image_id, picture, _text(record, "text", place)))
+        example = Example(question_id, image_id, picture, _text(record, "text", place))
+        data.examples.append(read_choices(example, record))
     return data
 
 
@@ -104,7 +105,7 @@ def _read(record: Any, place: str, default_id: str, data: SplitData, pictures: P
             data.note(LATE, question_id)
         answer = texts[at + 1] if at + 1 < len(texts) else None
         question = _question(texts[at], question_id, data)
-        data.examples.append(Example(question_id, image_id, picture, question, answer))
+        data.examples.append(read_choices(Example(question_id, image_id, picture, question, answer), record))
     return None
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.answers import answer_type, question_type
-from vqa_core.data.choices.reading import parse_choices
+from vqa_core.data.choices.reading import FORM, form_of_record, parse_choices
 from vqa_core.data.formats.layout_reader import LayoutReader, answers_of
 from vqa_core.data.formats.layouts import has_question
 from vqa_core.data.formats.records import Row
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.values import Column
 from vqa_core.files import InputError, write_json
-from vqa_core.runs.choices import MOST
+from vqa_core.runs.choices import MOST, TEXT
 from vqa_core.runs.examples import Example
 
 UNASKED = "annotations of questions that are in no questions file"
@@ -27,6 +27,8 @@ REPEATED = "questions annotated twice, in the same way"
 ODD_ANNOTATION = "annotations without a question_id or without answers"
 ODD_QUESTION = "questions without question_id, image_id or the text of a question"
 ANSWER_KEYS = ("multiple_choice_answer", "answers", "answer")
+CHOICES = "multiple_choices"
+"""The choices of a question, as in VQA v1. Our extra key `answer_form` says how the answer names one of them."""
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 
 Key = Callable[[str], int | str]
@@ -140,6 +142,7 @@ def write_vqav2(folder: Path, split: str, examples: Sequence[Example], reference
             "image_id": image_key(example.image_id),
             "question": example.question,
             "image": example.image,
+            **({CHOICES: example.choices, FORM: example.answer_form} if example.choices else {}),
         }
         for example in examples
     ]
@@ -201,8 +204,11 @@ def _example(row: Row, reader: LayoutReader, known: _Annotations, data: SplitDat
     question_id, image_id = str(record["question_id"]), str(record["image_id"])
     subset = str(record.get("coco_split") or row.split)
     picture = reader.picture_of(record.get("image"), image_id, subset, data, question_id)
-    choices = tuple(dict.fromkeys(parse_choices(record.get("multiple_choices") or ())))
-    return Example(question_id, image_id, picture, record["question"], known.chosen.get(question_id), choices[:MOST])
+    choices, form = parse_choices(record.get(CHOICES) or ()), form_of_record(record)
+    if FORM not in record:  # of VQAv1's eighteen some are the same
+        choices = tuple(dict.fromkeys(choices))[:MOST]
+    answer = known.chosen.get(question_id)
+    return Example(question_id, image_id, picture, record["question"], answer, choices, form if choices else TEXT)
 
 
 def _no_answers(files: VqaFiles) -> InputError:
