@@ -7,12 +7,18 @@ conversations.py  LLaVA's conversation JSON, question and answer JSON lines, as 
 exporting.py      a prepared run becomes parquet, LLaVA's JSON or VQAv2's JSON
 hf_dataset.py     `datasets` from disk or the hub, and parquet
 importing.py      any of these becomes a competition folder
+json_values.py    a file of JSON or JSON lines, whatever its suffix
+layout_reader.py  records of a layout become examples
+layouts.py        the table of data sets by the keys of their records
 llava.py          LLaVA's files as other people write them
 parquet.py        a split as parquet with the pictures inside
+picture_finder.py the file of a picture in whichever folder below --images
 readers.py        which reader takes a JSON file
+records.py        the records of a JSON file, however it keeps them
 split_data.py     SplitData: what a reader found, and what it had to leave out
-vqav2.py          VQAv2's questions, annotations and results
+vqav2.py          VQA's questions, annotations and results
 
-May import: the ground, runs and vqa_core.data. A new format to read is a file whose reader returns SplitData, called in
-readers.py; a new one to write is a function in EXPORTS of exporting.py.
+May import: the ground, runs and vqa_core.data. A data set whose JSON has other keys is an entry of LAYOUTS in
+layouts.py. Another kind of format to read is a file whose reader returns SplitData, called in readers.py; a new one to
+write is a function in EXPORTS of exporting.py.
 """

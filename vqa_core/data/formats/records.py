@@ -95,11 +95,10 @@ def _from_columns(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
         return [dict(zip(map(str, names), row)) for row in data]
     questions = next((value for name, value in content.items() if name.strip().lower() in _COLUMNS), None)
+    columns = {name: list(value.values()) if isinstance(value, dict) else value for name, value in content.items()}
     items = list(questions.values()) if isinstance(questions, dict) else questions
     if not isinstance(items, list) or not items or any(isinstance(item, dict | list) for item in items):
         return []
-    if any(not isinstance(value, type(questions)) or len(value) != len(items) for value in content.values()):
+    if any(not isinstance(column, list) or len(column) != len(items) for column in columns.values()):
         return []
-    if isinstance(questions, dict):
-        return [{name: column.get(index) for name, column in content.items()} for index in questions]
-    return [{name: column[at] for name, column in content.items()} for at in range(len(items))]
+    return [dict(zip(columns, values)) for values in zip(*columns.values())]
