@@ -195,7 +195,7 @@ def answers_of(record: Mapping[str, Any], keys: Sequence[str], column: Column) -
     for key in keys:
         value = record.get(key)
         if isinstance(value, dict) and value and all(isinstance(weight, int | float) for weight in value.values()):
-            value = max(value, key=lambda answer: value[answer])  # LXMERT's scores by answer
+            value = max(value.items(), key=lambda pair: pair[1])[0]  # LXMERT's scores by answer
         if isinstance(value, dict | list):
             answers = answers or list(_texts(value, column))
         elif chosen is None:

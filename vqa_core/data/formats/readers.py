@@ -1,7 +1,6 @@
 """Which reader takes a JSON file: decided by its content, never by its name."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +40,8 @@ def read_files(paths: Sequence[Path], images: Path, role: str) -> dict[str, Spli
             found.setdefault(split, SplitData()).add(data)
     for split, data in read_vqav2(vqa, images, role).items():
         found.setdefault(split, SplitData()).add(data)
-    if not any(data.examples for data in found.values()):
-        raise _no_question(paths, found)
+    if not any(data.examples or data.left_out for data in found.values()):
+        raise InputError(f"{', '.join(map(str, paths[:3]))}: no question found. Name a file with questions.")
     return found
 
 
@@ -95,15 +94,6 @@ def _refusal(path: Path, content: Any, tables: Sequence[Sequence[Row]]) -> Input
         f"{len(rows):,} records have no {named([need.replace('|', ' or ') for need in lacking])}; their keys are "
         f"{_keys(rows)}. Rename the keys, or leave this file out."
     )
-
-
-def _no_question(paths: Sequence[Path], found: Mapping[str, SplitData]) -> InputError:
-    reasons = Counter(record["why"] for data in found.values() for record in data.left_out)
-    names = ", ".join(map(str, paths[:3]))
-    if not reasons:
-        return InputError(f"{names}: no question found. Name a file with questions.")
-    why, count = reasons.most_common(1)[0]
-    return InputError(f"{names}: no record can be used, {count:,} for this reason: {why}. Name a file with questions.")
 
 
 def _keys(rows: Sequence[Row]) -> str:
