@@ -11,14 +11,15 @@ import io
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, origin_of
+from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, ImageFiles, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.formats.table_rows import copy_companions, is_table
 from vqa_core.data.references import ANNOTATIONS
 from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder
@@ -59,7 +60,7 @@ def is_foreign(source: str) -> bool:
     """Whether this module reads `source`, which then is no competition folder and no zip of one."""
     path = Path(source.partition("#")[0])
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
-    if path.is_dir() and any(map(any, tables)):
+    if path.is_dir() and any(map(any, tables)) and not is_table(source):
         return False
     return is_dataset(source) or bool(_json_of(path) if path.is_dir() else path.suffix in _JSON)
 
@@ -91,6 +92,7 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         known = [(row.question_id, row.answer) for row in test.examples if row.answer is not None]
         if known:
             _write_csv(building / SOLUTION, ("ID", "answer"), known)
+        copy_companions(sources.data, building)
         references = train.references | test.references
         answered = {row.question_id: row.answer for row in (*train.examples, *test.examples)}
         if any(answers != [answered.get(key)] for key, answers in references.items()):
@@ -141,7 +143,8 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
         for source in of_role:
             if is_dataset(source):
                 is_test = (lambda _: True) if role == "test" else _is_test
-                for split, data in read_dataset(source, sources.columns, building / "image", is_test):
+                given = sources.test_images or sources.images if role == "test" else sources.images
+                for split, data in read_dataset(source, sources.columns, building / "image", is_test, given):
                     splits["test" if is_test(split) else "train"].add(_prefix_images("image", data))
                 continue
             for path in _json_files(source):
@@ -153,6 +156,7 @@ def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
                 assert folder is not None  # there is a file, and so the folder that it is in
                 data = read_files(paths, folder, name)
                 _refuse_no_picture(data, folder, "--test-images" if name == "test" and sources.data else "--images")
+                _write_pictures(building / "image", data)
                 splits[name].add(_prefix_images(f"image/{names[name]}", data))
                 _link(building / "image" / names[name], folder)
     train = splits["train"]
@@ -170,7 +174,8 @@ def _is_test(name: str) -> bool:
 def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
     """Raise InputError if there are questions, but none of their pictures is below `images`."""
     wanted = [row.image or row.image_id for row in data.examples]
-    if wanted and not any(row.image and (images / row.image).is_file() for row in data.examples):
+    files = ImageFiles(images)
+    if wanted and not any(row.image in data.pictures or files.find("", row.image) for row in data.examples):
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
             f"paths are relative to with {flag}."
@@ -178,12 +183,19 @@ def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
 
 
 def _prefix_images(folder: str, data: SplitData) -> SplitData:
-    """The same data with `folder` in front of the image paths."""
+    """The same data with `folder` in front of the image paths; pictures that were inside are in `image`."""
     data.examples = [
-        Example(row.question_id, row.image_id, f"{folder}/{row.image}" if row.image else "", row.question, row.answer)
+        replace(row, image=f"{'image' if row.image in data.pictures else folder}/{row.image}") if row.image else row
         for row in data.examples
     ]
     return data
+
+
+def _write_pictures(folder: Path, data: SplitData) -> None:
+    """Write the pictures that were inside a file."""
+    folder.mkdir(exist_ok=True)
+    for name, content in data.pictures.items():
+        (folder / name).write_bytes(content)
 
 
 def _link(link: Path, target: Path) -> None:

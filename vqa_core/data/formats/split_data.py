@@ -14,17 +14,23 @@ class SplitData:
     """The `examples` of a split; their `image` is a path below the images folder, "" if there is none.
 
     `references` has all answers to questions with several. `notes` maps (severity, sentence) to the ids that it applies
-    to; `left_out` has the records that fit no example, each with the reason.
+    to; `left_out` has the records that fit no example, each with the reason. `pictures` has the bytes of pictures that
+    were inside the source, by the name that their examples call them.
     """
 
     examples: list[Example] = field(default_factory=list)
     references: dict[str, list[str]] = field(default_factory=dict)
     notes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     left_out: list[dict[str, Any]] = field(default_factory=list)
+    pictures: dict[str, bytes] = field(default_factory=dict)
 
     def note(self, sentence: str, case: str) -> None:
         """Note that something was changed in the import."""
         self.notes.setdefault(("note", sentence), []).append(case)
+
+    def warn(self, sentence: str, case: str) -> None:
+        """Note that something in the source looks wrong."""
+        self.notes.setdefault(("warning", sentence), []).append(case)
 
     def leave_out(self, why: str, case: str, record: Any) -> None:
         """Put a record that fits no example into left_out.json."""
@@ -36,6 +42,7 @@ class SplitData:
         self.examples += other.examples
         self.references |= other.references
         self.left_out += other.left_out
+        self.pictures |= other.pictures
         for key, cases in other.notes.items():
             self.notes.setdefault(key, []).extend(cases)
 
