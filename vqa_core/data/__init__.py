@@ -17,6 +17,7 @@ references.py   known answers: solution.csv or VQA annotations
 report.py       DataReport: statistics and findings
 sources.py      what --data may name
 tables.py       CSV as text, with its encoding detected
+values.py       numbers, truth values, dates and lists as text
 formats/        data formats of other people, in and out
 index/          lookup in a dataset of any size, for the page
 

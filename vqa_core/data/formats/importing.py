@@ -84,6 +84,11 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         _refuse_other_contents(folder, origin, made_from)
     with replaced_folder(folder) as building:
         train, test = _read(sources, building)
+        if sources.data and test.examples and not train.examples and not train.left_out:
+            raise InputError(
+                f"--data {sources.data[0]} has questions without answers, and nothing to train on. Name training data "
+                f"with --data and these with --test-data, or answer them with `python -m eval.predict --data`."
+            )
         if sources.data:
             _write_table(building / "train.csv", train.examples, answers=True)
         if test.examples:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from vqa_core.data.competition import ImageFiles
+from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.inline_pictures import decode_picture, picture_suffix
 
 BY_TAIL = (
     "image paths of another machine (absolute, with backslashes or file://), looked up by their last parts below the "

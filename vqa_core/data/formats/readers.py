@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vqa_core.data.formats.llava import read_conversation_records, read_question_records
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.formats.turns import turns_of
 from vqa_core.data.formats.vqav2 import read_vqav2
 from vqa_core.files import InputError, read_json, read_json_lines
 
@@ -22,7 +23,7 @@ def read_files(paths: Sequence[Path], images: Path, role: str) -> SplitData:
     for path in paths:
         if path.suffix == ".jsonl":
             rows = list(read_json_lines(path))
-            if rows and "conversations" in rows[0]:
+            if any(turns_of(row) is not None for row in rows):
                 data.add(read_conversation_records(rows, str(path), images))
             elif rows and role == "train":
                 raise InputError(f"{path} holds questions without answers. Pass it with --test-data.")

@@ -13,10 +13,10 @@ from typing import Any
 from tqdm import tqdm
 
 from vqa_core.answers import commonest
+from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix, split_pictures
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.inline_pictures import decode_picture, picture_suffix, split_pictures
-from vqa_core.data.values import Column, is_missing
+from vqa_core.data.values import ROUNDED, Column, is_missing
 from vqa_core.runs.examples import Example
 
 NUMBERED = "rows without an id, named by split and row number"
@@ -91,7 +91,7 @@ class RowReader:
         values = {name: record.get(column) if column else None for name, column in self.names.items()}
         listed = next((name for name in ("answer", "answers") if _all_answers(values[name])), "answers")
         row = Row(default_id, values, _all_answers(values[listed]), self.names[listed])
-        if isinstance(values["answer"], list | dict):
+        if isinstance(values["answer"], list) or (row.answers and row.listed == self.names["answer"]):
             values["answer"] = None
         for answer in row.answers:
             self.columns[row.listed].add(answer)
@@ -132,7 +132,8 @@ class RowReader:
         """A value as the text of its column, with a note on what that changed; None if it is missing."""
         conversion = self.columns[name].conversion(value)
         if conversion:
-            self.data.note(f"column {name!r}: {conversion}", case)
+            tell = self.data.warn if conversion == ROUNDED else self.data.note
+            tell(f"column {name!r}: {conversion}", case)
         return self.columns[name].text(value)
 
     def _find_picture(self, value: Any, row: Row) -> None:
@@ -193,9 +194,13 @@ class RowReader:
 
 
 def _all_answers(value: Any) -> list[Any]:
-    """All answers of a row: a list of texts, of VQA's objects with `answer`, or an object of lists."""
-    if isinstance(value, dict):
-        value = value.get("answer")
-    if not isinstance(value, list):
-        return []
-    return [item.get("answer") if isinstance(item, dict) else item for item in value]
+    """All answers of a row: a list of texts, of VQA's objects with `answer`, or an object of lists (SQuAD's `text`)."""
+    value = _inner(value)
+    return [_inner(item) for item in value] if isinstance(value, list) else []
+
+
+def _inner(value: Any) -> Any:
+    """What an object calls `answer` or `text`; any other value as it is."""
+    if not isinstance(value, dict):
+        return value
+    return next((value[key] for key in ("answer", "text") if key in value), value)

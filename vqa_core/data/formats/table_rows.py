@@ -15,9 +15,9 @@ from typing import TextIO
 from vqa_core.data.competition import SAMPLE, SOLUTION
 from vqa_core.data.encodings import decode
 from vqa_core.data.formats.column_names import answers_optional, find_columns
+from vqa_core.data.formats.inline_pictures import has_inline_pictures
 from vqa_core.data.formats.rows import Row, RowReader
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.inline_pictures import has_inline_pictures
 from vqa_core.data.values import Column
 from vqa_core.files import InputError, find_duplicates, named
 from vqa_core.runs.examples import ColumnMap
@@ -83,7 +83,8 @@ def read_tables(
 ) -> Iterator[tuple[str, SplitData]]:
     """Yield (name, questions) of each file as `read_dataset` does; files of pictures are linked to, not copied.
 
-    The name is that of the file; one without answers, which can only be answered, is called TEST.
+    The name is that of the file in a folder, `train` for a file named alone, and TEST for one without answers. Raises
+    InputError for a missing column, and for a file of which no picture is found.
     """
     paths = table_files(source)
     known: dict[str, Column] = {}
@@ -91,7 +92,7 @@ def read_tables(
     told: set[str] = set()
     for path in paths:
         rows = TableRows(path)
-        name = path.stem.lower() if Path(source).is_dir() else "train"
+        name = path.stem.lower()
         wanted = answers_optional(columns, rows.columns) if is_test(name) else columns
         found = find_columns(name, rows.columns, wanted, required=("question",))
         if not (found.names["image"] or found.names["image_id"]):
@@ -105,12 +106,19 @@ def read_tables(
         reader = RowReader(name, found.names, known, pictures, folder, link)
         found.tell(reader.data, told)
         kept = reader.read(rows)
+        if kept and not any(row.picture or row.why for row in kept):
+            wanted = list(dict.fromkeys(row.path for row in kept if row.path))
+            raise InputError(
+                f"None of the pictures of {path} ({named(wanted)}) is in {folder}. Name the folder that their paths "
+                f"are relative to with --images."
+            )
         for number, row in rows.odd:
             reader.data.leave_out(ODD, f"{path.name}, row {number}", [field[:80] for field in row])
         if any(row.picture.startswith(link) for row in kept):
             _link(pictures / link, folder)
-        answered = any(row.answers or (row.values["answer"] or "").strip() for row in kept)
-        read.append((name if answered or is_test(name) else TEST, reader, kept))
+        answered = any((row.values["answer"] or "").strip() for row in kept)
+        split = name if Path(source).is_dir() else "train"
+        read.append((split if answered else TEST, reader, kept))
     for name, reader, kept in read:
         yield name, reader.finish(kept)
 
