@@ -60,7 +60,8 @@ class Column:
         elif is_float(value):
             self._fractions = self._fractions or not float(value).is_integer()
         elif isinstance(value, datetime.datetime) and not is_missing(value):
-            self._clocks = self._clocks or value.timetz() != _MIDNIGHT or bool(getattr(value, "nanosecond", 0))
+            is_date = value.tzinfo is None and value.time() == _MIDNIGHT and not getattr(value, "nanosecond", 0)
+            self._clocks = self._clocks or not is_date
 
     def text(self, value: Any) -> str | None:
         """The value as text; None if it is missing. Raises ValueError for bytes that are not UTF-8."""

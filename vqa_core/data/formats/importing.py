@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, ImageFiles, origin_of
+from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
+from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.table_rows import copy_companions, is_table
@@ -179,8 +180,8 @@ def _is_test(name: str) -> bool:
 def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
     """Raise InputError if there are questions, but none of their pictures is below `images`."""
     wanted = [row.image or row.image_id for row in data.examples]
-    files = ImageFiles(images)
-    if wanted and not any(row.image in data.pictures or files.find("", row.image) for row in data.examples):
+    files = Pictures(images)
+    if wanted and not any(row.image in data.pictures or files.matches(row.image) for row in data.examples if row.image):
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
             f"paths are relative to with {flag}."

@@ -33,8 +33,8 @@ class Pictures:
     """Turns what a file calls its pictures into paths relative to one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files = ImageFiles(folder)
+        self.folder = folder.resolve()
+        self._files, self._around = ImageFiles(self.folder), ImageFiles(self.folder.parent)
         self._found: dict[str, Picture | None] = {}
         self._sources: dict[str, str] = {}
         self._sharing: set[str] = set()
@@ -69,7 +69,7 @@ class Pictures:
         parts = _parts(image)
         for cut in range(len(parts)):
             tail = "/".join(parts[cut:])
-            if self._has_folder(parts[cut:-1]) and self.files.find("", tail):
+            if self._has_folder(parts[cut:-1]) and self.matches(tail):
                 found, whole = Picture(self._file(tail), tail), "/".join(parts)
                 if self._sources.setdefault(found.path, whole) != whole:
                     self._sharing.add(image)
@@ -80,14 +80,20 @@ class Pictures:
         name = "/".join(parts[-1:] if is_whole else parts)
         return Picture(name, name)
 
+    def matches(self, name: str, split: str = "") -> list[str]:
+        """The files that a path may mean, whatever their suffix: below the folder, else where the split's are."""
+        own = f"{self.folder.name}/"
+        found = self._around.find("", own + name)
+        return [path.removeprefix(own) for path in found if path.startswith(own)] or self._files.find(split, name)
+
     def _file(self, name: str) -> str:
         """The file of a name, whatever its suffix; the name itself if there is none, or more than one."""
-        files = self.files.find("", name)
+        files = self.matches(name)
         return files[0] if len(files) == 1 else name
 
     def _has_folder(self, parts: tuple[str, ...]) -> bool:
         if parts not in self._folders:
-            usual = self.folder / self.files.folder_of("")
+            usual = self.folder / self._files.folder_of("")
             self._folders[parts] = any(place.joinpath(*parts).is_dir() for place in (self.folder, usual))
         return self._folders[parts]
 

@@ -168,7 +168,7 @@ class RowReader:
         if not self.linked and (self.paths.folder / path).is_file():
             return self._write((self.paths.folder / path).read_bytes(), row)
         found = self.paths.find(path, row.default_id, self.data)
-        file = next(iter(self.paths.files.find(self.split, found.name)), found.path)
+        file = next(iter(self.paths.matches(found.name, self.split)), found.path)
         if not (self.paths.folder / file).is_file():
             row.unseen, row.digest, row.path = LOST, found.name if self.linked else "", path
         elif self.linked:

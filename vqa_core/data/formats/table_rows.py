@@ -106,11 +106,11 @@ def read_tables(
         reader = RowReader(name, found.names, known, pictures, folder, link)
         found.tell(reader.data, told)
         kept = reader.read(rows)
-        if kept and not any(row.picture or row.why for row in kept):
-            wanted = list(dict.fromkeys(row.path for row in kept if row.path))
+        lost = list(dict.fromkeys(row.path for row in kept if row.path))
+        if lost and not any(row.picture or row.why for row in kept):
             raise InputError(
-                f"None of the pictures of {path} ({named(wanted)}) is in {folder}. Name the folder that their paths "
-                f"are relative to with --images."
+                f"None of the pictures of {path} ({named(lost)}) is in {folder}. Name the folder that their paths are "
+                f"relative to with --images."
             )
         for number, row in rows.odd:
             reader.data.leave_out(ODD, f"{path.name}, row {number}", [field[:80] for field in row])

@@ -75,12 +75,17 @@ def _from_parts(role: str, parts: list[Any]) -> Turn:
             texts.append(part["text"])
         elif isinstance(part, str) and (role == HUMAN or len(parts) == 1):
             texts.append(part)
-        elif isinstance(part, dict) and "image" in (str(part.get("type", "image")).removeprefix("input_")[:5]):
+        elif isinstance(part, dict) and _is_image(part):
             texts.append(IMAGE_TOKEN)
             images += [source for key in _SOURCE_KEYS if (source := _source(part.get(key)))][:1]
         else:  # a sound, a film, a tool's result; or several answers
             return Turn(role, parts)
     return Turn(role, "\n".join(texts), tuple(images))
+
+
+def _is_image(part: Mapping[str, Any]) -> bool:
+    """Whether a part is a picture: `image`, `image_url` or `input_image` by its type, or by its key without one."""
+    return str(part.get("type") or next(iter(part), "")).removeprefix("input_").startswith("image")
 
 
 def _source(value: Any) -> str:
