@@ -176,7 +176,14 @@ def test_pictures_come_as_base64_as_paths_of_any_machine_and_never_from_the_web(
 ) -> None:
     data = Path(pictures[0]).read_bytes()
     coded = base64.b64encode(data).decode()
-    given = [coded, f"data:image/jpeg;base64,{coded}", "0.jpg", "C:\\me\\0.png", "http://example.org/x.jpg", coded[:-9]]
+    given = [
+        coded,
+        f"data:image/jpeg;base64,{coded}",
+        "0.jpg",
+        "C:\\me\\0.png",
+        "http://example.org/x.jpg",
+        f"{coded}!{coded}",
+    ]
     rows = {"id": list("abcdef"), "img": given, "query": ["Q"] * 6, "label": [["x"], *[["y"]] * 5]}
     datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "train.parquet")
     folder = import_data(Sources([str(tmp_path / "train.parquet")]), tmp_path / "out")

@@ -57,7 +57,7 @@ class Pictures:
         found = self._found[image]
         if found is None:
             raise ValueError(WEB)
-        if found.name != image:
+        if found.name != image and found.path in self._sources:
             data.note(BY_TAIL, case)
         if image in self._sharing:
             data.warn(SAME_TAIL, case)

@@ -91,8 +91,8 @@ class RowReader:
         values = {name: record.get(column) if column else None for name, column in self.names.items()}
         listed = next((name for name in ("answer", "answers") if _all_answers(values[name])), "answers")
         row = Row(default_id, values, _all_answers(values[listed]), self.names[listed])
-        if isinstance(values["answer"], list) or (row.answers and row.listed == self.names["answer"]):
-            values["answer"] = None
+        values["answer"] = None if isinstance(_inner(values["answer"]), list) else _inner(values["answer"])
+        del values["answers"]  # ten objects a row, in VQAv2
         for answer in row.answers:
             self.columns[row.listed].add(answer)
         for name in ("question_id", "image_id", "question", "answer"):
@@ -149,7 +149,9 @@ class RowReader:
                 return
             value = value[0] if value else None
         stored = value if isinstance(value, dict) else {"bytes": value} if isinstance(value, bytes) else {"path": value}
-        data, path = stored.get("bytes"), stored.get("path")
+        data, path = stored.get("bytes"), stored.get("path") or stored.get("url")
+        if isinstance(data, str):  # base64, as JSON holds bytes
+            data, path = None, data
         path = None if is_missing(path) or path == "" else str(path)
         try:
             if data is None and path is not None:
