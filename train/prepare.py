@@ -28,9 +28,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--data",
         nargs="+",
         metavar="SOURCE",
-        help="competition folder, zip of one, or easy-vqa; LLaVA conversations or VQA questions and annotations (JSON "
-        "files or a folder of them); a `datasets` dataset as folder, parquet file or hub:NAME[:CONFIG][@REVISION], "
-        "with #SPLIT for one split",
+        help="competition folder, zip of one, easy-vqa or easy-vqa-choices; LLaVA conversations or VQA questions and "
+        "annotations (JSON files or a folder of them); a `datasets` dataset as folder, parquet file or "
+        "hub:NAME[:CONFIG][@REVISION], with #SPLIT for one split",
     )
     parser.add_argument("--test-data", nargs="+", default=[], metavar="SOURCE", help="test questions, in these formats")
     parser.add_argument("--images", type=Path, metavar="DIR", help="images of JSON files (default: beside the first)")
@@ -39,8 +39,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where to write easy-vqa (default data/easy-vqa), to unpack a zip, or to write another format as a "
-        "competition folder (default data/NAME.imported)",
+        help="where to write easy-vqa or easy-vqa-choices (default data/NAME), to unpack a zip, or to write another "
+        "format as a competition folder (default data/NAME.imported)",
     )
     parser.add_argument("--export", choices=tuple(EXPORTS), help="also write the run's splits in this format")
     parser.add_argument(

@@ -30,6 +30,13 @@ class DataSettings(Settings):
         "image",
         "column with the picture of a dataset, or with its path in CSV; without it, files are found by image id",
     )
+    answer_form: str = setting(
+        "auto",
+        "how answers name a choice, where there are choices: `A` or `a` by letter, `1` or `0` by number from there, "
+        "`text` by its text; `auto` finds out; `open` ignores the choices",
+        choices=("auto", "A", "a", "1", "0", "text", "open"),
+        quiet=True,
+    )
     verify_images: str = setting(
         "header",
         "how to check images: `none`, `header` (header and file end) or `full` (decode every pixel)",

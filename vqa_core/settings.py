@@ -29,12 +29,15 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    quiet: bool = False,
 ) -> Any:
-    """Declare one setting. Help and forms show `unit`; limits are inclusive."""
-    return field(
-        default=default,
-        metadata={"help": help, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices},
-    )
+    """Declare one setting. Help and forms show `unit`; limits are inclusive.
+
+    A `quiet` setting is left out of records while it has its default, which may then never change. It is for a setting
+    that most runs have no use for: their records stay what they were before there was such a setting.
+    """
+    limits = {"minimum": minimum, "maximum": maximum, "choices": choices}
+    return field(default=default, metadata={"help": help, "unit": unit, **limits, "quiet": quiet})
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,12 @@ class Settings:
             _check(item, value)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-ready values."""
+        """The settings as JSON-ready values; without quiet ones that have their defaults."""
+        values = {item.name: (item, getattr(self, item.name)) for item in fields(self)}
         return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+            name: list(value) if isinstance(value, tuple) else value
+            for name, (item, value) in values.items()
+            if not (item.metadata.get("quiet") and value == item.default)
         }
 
 

@@ -22,7 +22,7 @@ from vqa_core.data.competition import dataset_root
 from vqa_core.data.index.index import DataIndex, open_index
 from vqa_core.data.index.writer import fingerprint
 from vqa_core.data.prepare import column_map
-from vqa_core.data.sources import EASY_VQA
+from vqa_core.data.sources import EMBEDDED
 from vqa_core.files import InputError, read_json, sha256_of, write_json
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir, list_runs
@@ -110,7 +110,7 @@ class Datasets:
         return there[0] if there else None
 
     def open(self, text: str, columns: ColumnMap | None = None) -> Dataset:
-        """Remember the dataset that a person named: a folder, a zip, or `easy-vqa`; a zip goes below `data`,
+        """Remember the dataset that a person named: a folder, a zip, or one of EMBEDDED; a zip goes below `data`,
         beside another of its name.
 
         `columns` are the columns' names where they are not those that a run has, or the usual ones. Raises InputError
@@ -120,8 +120,8 @@ class Datasets:
         if not text or "\0" in text:
             raise InputError("Type the path of a folder with a train.csv or a test.csv, or of a zip of one.")
         entry: dict[str, Any] = {"columns": asdict(columns)} if columns else {}
-        if text == EASY_VQA:
-            folder = self.data / EASY_VQA
+        if text in EMBEDDED:
+            folder = self.data / text
             entry["source"] = text
         elif not (path := Path(text).expanduser()).exists():
             raise InputError(f"{text} does not exist. Type the path of a folder or a zip on the page's machine.")
@@ -246,7 +246,7 @@ def _root(folder: Path) -> Path | None:
 
 
 def _can_be_made(source: str) -> bool:
-    return source == EASY_VQA or (bool(source) and Path(source).is_file())
+    return source in EMBEDDED or (bool(source) and Path(source).is_file())
 
 
 def _key(folder: Path) -> str:

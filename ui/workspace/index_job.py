@@ -25,7 +25,7 @@ from vqa_core.data.archives import extract_zip
 from vqa_core.data.competition import dataset_root
 from vqa_core.data.index.writer import fingerprint, index_dataset
 from vqa_core.data.prepare import column_map
-from vqa_core.data.sources import EASY_VQA, data_folder
+from vqa_core.data.sources import EMBEDDED, data_folder
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.settings import add_arguments, resolve
@@ -179,7 +179,7 @@ class _Progress:
 def _unpacked(source: str, data_dir: Path | None, progress: _Progress) -> Path:
     """The folder of a source."""
     progress("unpack", 0, 0)
-    if source == EASY_VQA or Path(source).is_dir() or not Path(source).exists():
+    if source in EMBEDDED or Path(source).is_dir() or not Path(source).exists():
         return data_folder(source, data_dir)
     return extract_zip(Path(source), data_dir, progress=lambda done, total: progress("unpack", done, total))
 

@@ -18,6 +18,7 @@ report.py       DataReport: statistics and findings
 sources.py      what --data may name
 tables.py       CSV as text, with its encoding detected
 values.py       numbers, truth values, dates and lists as text
+choices/        multiple choice: which choices, named in which form
 formats/        data formats of other people, in and out
 index/          lookup in a dataset of any size, for the page
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vqa_core.data.choices.forms import AUTO, OPEN
+from vqa_core.data.choices.tables import ChoiceTables, answer_column, answers_of
 from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap, Example
@@ -43,12 +45,13 @@ def read_competition(
     *,
     splits: Sequence[str] = ("train", "test"),
     required: Sequence[str] = ("train",),
+    answer_form: str = AUTO,
 ) -> Competition:
     """Read `SPLIT.csv` of every split in `splits`, and `sample_submission.csv` if it exists; find the images.
 
     The files may be in a subfolder, as in a zip that wraps them in one. Test examples have no answer even if test.csv
-    has a column for it. Raises InputError if a required CSV file or a column is missing, and for whatever `read_table`
-    refuses.
+    has a column for it. `answer_form` is how answers name a choice, where there are choices (`settle_choices`). Raises
+    InputError if a required CSV file or a column is missing, and for whatever `read_table` refuses.
     """
     columns = columns or ColumnMap()
     root = _find_root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
@@ -60,15 +63,22 @@ def read_competition(
     ambiguous: dict[str, list[str]] = {}
     encodings: dict[str, str] = {}
     sample_ids: list[str] = []
+    sample: dict[str, str] = {}
+    choices = ChoiceTables(OPEN if origin else answer_form)
     for split in splits:
         if (root / f"{split}.csv").is_file():
             table = read_table(root / f"{split}.csv")
             encodings[f"{split}.csv"] = table.encoding
-            examples[split] = _read_examples(table, columns, split, files, ambiguous)
+            rows = _read_examples(table, columns, split, files, ambiguous)
+            answer = answer_column(table, columns)
+            taken = (columns.question_id, columns.image_id, columns.question, columns.image, answer)
+            examples[split] = choices.read(split, table, rows, taken, answer)
     if (root / SAMPLE).is_file() and "test" in splits:
         table = read_table(root / SAMPLE)
         encodings[SAMPLE] = table.encoding
         sample_ids = table.column(columns.question_id, "--question-id-column")
+        sample = answers_of(table, columns)
+    examples, findings = choices.settle(examples, sample=sample, train=root / "train.csv", columns=columns)
     return Competition(
         root,
         train=examples.get("train", []),
@@ -77,17 +87,17 @@ def read_competition(
         ambiguous=ambiguous,
         encodings=encodings,
         image_folders={split: files.folder_of(split) for split in examples},
-        imported=origin.get("findings", []),
+        imported=[*origin.get("findings", []), *findings],
     )
 
 
-def read_test(folder: Path, columns: ColumnMap | None = None) -> Competition:
+def read_test(folder: Path, columns: ColumnMap | None = None, *, answer_form: str = AUTO) -> Competition:
     """Read only the test questions.
 
     Like `train.prepare`, also raises InputError for a duplicate id, which no submission could distinguish, and for an
     image id that two files fit.
     """
-    competition = read_competition(folder, columns, splits=("test",), required=("test",))
+    competition = read_competition(folder, columns, splits=("test",), required=("test",), answer_form=answer_form)
     twice = find_duplicates(example.question_id for example in competition.test)
     if twice:
         raise InputError(f"{competition.root / 'test.csv'} has {named(twice)} more than once; ids must be unique.")
@@ -146,7 +156,7 @@ def _read_examples(
     questions = table.column(columns.question, "--question-column")
     answers: Sequence[str | None] = [None] * len(questions)
     if split == "train":
-        answers = table.column(columns.answer, "--answer-column")
+        answers = table.column(answer_column(table, columns) or columns.answer, "--answer-column")
     pictures = table.column(columns.image, "--image-column") if table.columns.count(columns.image) == 1 else image_ids
     paths: dict[tuple[str, str], str] = {}
     for image_id, picture in dict.fromkeys(zip(image_ids, pictures)):

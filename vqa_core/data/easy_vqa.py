@@ -7,7 +7,7 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,36 +26,44 @@ def write_easy_vqa(folder: Path) -> None:
     contains anything else, or if the `easy_vqa` package is not installed.
     """
     data = package_data()
-    tables = _format_tables(data)
     images = {
-        f"image/{split}/{_image_id(split, int(path.stem))}.png": path
+        f"image/{split}/{image_id(split, int(path.stem))}.png": path
         for split in SPLITS
-        for path in _list_images(data, split)
+        for path in list_images(data, split)
     }
-    expected = {name: len(text.encode()) for name, text in tables.items()}
-    expected |= {name: path.stat().st_size for name, path in images.items()}
+    write_folder(folder, _format_tables(data), images, "easy-VQA")
+
+
+def write_folder(folder: Path, tables: Mapping[str, str], images: Mapping[str, Path], name: str) -> None:
+    """Write a data set that comes with the workbench: the texts of its tables and copies of its images, by file name.
+
+    Does nothing if it is complete; rebuilds it if something is missing or truncated. Raises InputError if the folder
+    contains anything else. `name` is that of the data set.
+    """
+    expected = {file: len(text.encode()) for file, text in tables.items()}
+    expected |= {file: path.stat().st_size for file, path in images.items()}
     sizes = _list_sizes(folder)
-    if sizes == expected and all((folder / name).read_bytes() == text.encode() for name, text in tables.items()):
+    if sizes == expected and all((folder / file).read_bytes() == text.encode() for file, text in tables.items()):
         return
     foreign = sorted(sizes.keys() - expected.keys())
     if foreign:
         raise InputError(
-            f"{folder} contains files that do not belong to easy-VQA, such as {foreign[0]}, and was not changed. "
+            f"{folder} contains files that do not belong to {name}, such as {foreign[0]}, and was not changed. "
             f"Name an empty or new folder with --data-dir."
         )
     with replaced_folder(folder) as building:
-        for split in SPLITS:
-            (building / "image" / split).mkdir(parents=True)
-        for name, path in metered(images.items(), "Writing easy-VQA", len(images), "images"):
-            shutil.copyfile(path, building / name)
-        for name, text in tables.items():
-            (building / name).write_text(text, encoding="utf-8", newline="")
+        for place in dict.fromkeys((building / file).parent for file in images):
+            place.mkdir(parents=True)
+        for file, path in metered(images.items(), f"Writing {name}", len(images), "images"):
+            shutil.copyfile(path, building / file)
+        for file, text in tables.items():
+            (building / file).write_text(text, encoding="utf-8", newline="")
 
 
 def train_examples() -> list[Example]:
     """The training questions as in the written folder. Raises InputError if the package is not installed."""
     records = enumerate(read_json(package_data() / "train" / "questions.json"))
-    rows = ((number, _image_id("train", image), question, answer) for number, (question, answer, image) in records)
+    rows = ((number, image_id("train", image), question, answer) for number, (question, answer, image) in records)
     return [
         Example(f"TRAIN_{number:05d}", image, f"image/train/{image}.png", question, answer)
         for number, image, question, answer in rows
@@ -72,12 +80,14 @@ def package_data() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def _list_images(data: Path, split: str) -> list[Path]:
+def list_images(data: Path, split: str) -> list[Path]:
+    """The images of a split in the package, by number."""
     paths = (data / split / "images").glob("*.png")
     return sorted((path for path in paths if path.stem.isdecimal()), key=lambda path: int(path.stem))
 
 
-def _image_id(split: str, number: int) -> str:
+def image_id(split: str, number: int) -> str:
+    """The id of the package's image of that number."""
     return f"{split}_{number:04d}"
 
 
@@ -86,19 +96,20 @@ def _format_tables(data: Path) -> dict[str, str]:
     tables: dict[str, str] = {}
     for split in SPLITS:
         rows = [
-            (f"{split.upper()}_{number:05d}", _image_id(split, image), question, answer)
+            (f"{split.upper()}_{number:05d}", image_id(split, image), question, answer)
             for number, (question, answer, image) in enumerate(read_json(data / split / "questions.json"))
         ]
         if split == "train":
-            tables["train.csv"] = _format_csv(("ID", "image_id", "question", "answer"), rows)
+            tables["train.csv"] = format_csv(("ID", "image_id", "question", "answer"), rows)
             continue
-        tables["test.csv"] = _format_csv(("ID", "image_id", "question"), [row[:3] for row in rows])
-        tables["sample_submission.csv"] = _format_csv(("ID", "answer"), [(row[0], "") for row in rows])
-        tables["solution.csv"] = _format_csv(("ID", "answer"), [(row[0], row[3]) for row in rows])
+        tables["test.csv"] = format_csv(("ID", "image_id", "question"), [row[:3] for row in rows])
+        tables["sample_submission.csv"] = format_csv(("ID", "answer"), [(row[0], "") for row in rows])
+        tables["solution.csv"] = format_csv(("ID", "answer"), [(row[0], row[3]) for row in rows])
     return tables
 
 
-def _format_csv(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def format_csv(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """The text of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vqa_core.data.choices.facts import choice_cases
 from vqa_core.data.competition import SAMPLE, Competition
 from vqa_core.runs.examples import Example
 
@@ -39,6 +40,7 @@ def find_all(competition: Competition, problems: Mapping[str, str], repeated: Re
         *_check_ids(competition),
         *_check_texts(competition),
         *_check_repeated(competition, repeated),
+        *_check_choices(competition),
         *_check_encodings(competition),
     ]
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
@@ -156,6 +158,12 @@ def _check_repeated(competition: Competition, repeated: Repeated) -> list[Findin
     return findings + _make_finding(
         "note", "repeated-questions", alike, "question", "repeated for one image with the same answer"
     )
+
+
+def _check_choices(competition: Competition) -> list[Finding]:
+    splits = (("train", competition.train), ("test", competition.test))
+    cases = (case for split, rows in splits for case in choice_cases(split, rows))
+    return [finding for case in cases for finding in _make_finding(*case)]
 
 
 def _check_encodings(competition: Competition) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,7 +36,8 @@ class Splits:
         for split in (self.train, self.val, self.test):
             for row in split:
                 fields = (row.question_id, row.image_id, row.image, row.question, row.answer or "")
-                digest.update("\0".join(fields).encode("utf-8", "surrogatepass") + b"\0\n")
+                choices = (row.answer_form, *row.choices) if row.choices else ()
+                digest.update("\0".join((*fields, *choices)).encode("utf-8", "surrogatepass") + b"\0\n")
             digest.update(b"\n")
         return digest.hexdigest()
 
@@ -71,7 +72,9 @@ def prepare(
     data cannot be read, if the report has errors (one sentence each), or if the run was trained on other data. The
     run's config.json has a section `dataset` only while all of its data files come from the same data.
     """
-    competition = read_competition(data_folder(source, data_dir), column_map(settings))
+    competition = read_competition(
+        data_folder(source, data_dir), column_map(settings), answer_form=settings.answer_form
+    )
     images = {example.image for example in (*competition.train, *competition.test) if example.image}
     problems = check_images(competition.root, sorted(images), settings.verify_images)
     report = examine(competition, problems)
@@ -99,7 +102,7 @@ def prepare_sources(
     """`prepare` from any data: several sources, or one in another format, become a competition folder first."""
     source = sources.data[0]
     if sources.test_data or len(sources.data) > 1 or is_foreign(source):
-        folder = import_data(sources, data_dir)
+        folder = import_data(replace(sources, answer_form=settings.answer_form), data_dir)
         settings = DataSettings(**settings.to_dict() | column_settings(ColumnMap()))  # those of an imported folder
         return prepare(run, str(folder), settings, on_report=on_report)
     if sources.images or sources.test_images:

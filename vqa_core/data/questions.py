@@ -11,7 +11,7 @@ from vqa_core.data.formats.importing import columns_of_import, is_foreign
 from vqa_core.data.prepare import column_map, column_settings
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError
-from vqa_core.runs.examples import ColumnMap, Example
+from vqa_core.runs.examples import Example
 from vqa_core.runs.run_dir import RunDir
 
 
@@ -40,12 +40,17 @@ def read_questions(
 
     Raises InputError if the data can't be read, or have no questions of the split.
     """
-    columns = _columns(run.read_config(), source, flags)
+    settings = _settings(run.read_config(), source, flags)
+    columns = column_map(settings)
     root = (
-        run.data_root() if not source else data_folder(source, data_dir, images=images, columns=columns, to_answer=True)
+        run.data_root()
+        if not source
+        else data_folder(
+            source, data_dir, images=images, columns=columns, to_answer=True, answer_form=settings.answer_form
+        )
     )
     if source and split == "test":
-        competition = read_test(root, columns)
+        competition = read_test(root, columns, answer_form=settings.answer_form)
         questions = Questions(competition.root, competition.test)
     else:
         questions = Questions(root, run.examples(split))
@@ -54,9 +59,9 @@ def read_questions(
     return questions
 
 
-def _columns(config: Mapping[str, Any], source: str | None, flags: Mapping[str, Any]) -> ColumnMap:
-    """The columns of the run's original data, CSV or dataset; flags override them."""
+def _settings(config: Mapping[str, Any], source: str | None, flags: Mapping[str, Any]) -> DataSettings:
+    """The settings of the run's original data, CSV or dataset; flags override them."""
     root = config.get("dataset", {}).get("root") if source and is_foreign(source) else None
     imported = columns_of_import(Path(root)) if root else None
     known = config.get("data", {}) | (column_settings(imported) if imported else {})
-    return column_map(settings_of(DataSettings, {"data": known}, flags))
+    return settings_of(DataSettings, {"data": known}, flags)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from vqa_core.data.choices.facts import choice_facts, choice_lines, is_fit
 from vqa_core.data.competition import Competition
 from vqa_core.data.findings import Finding, exact_match_ceiling, find_all, repeated_questions
 from vqa_core.runs.examples import Example
@@ -38,13 +39,18 @@ class DataReport:
         parts = [f"Data of {self.root}", tabulate(_split_rows(self.splits, self.encodings))]
         if self.answers["rows"]:
             parts.append(_answer_lines(self.answers))
+        if "choices" in self.answers:
+            parts.append(choice_lines(self.answers["choices"]))
         parts.append("\n".join(f"{finding.severity}: {finding}." for finding in self.findings))
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def usable(examples: Iterable[Example], problems: Mapping[str, str]) -> list[Example]:
-    """The examples to train on: their image was found and has no problem, and their answer is not empty."""
-    return [example for example in with_image(examples, problems) if (example.answer or "").strip()]
+    """The examples to train on: their image was found and has no problem, and they have an answer.
+
+    Where a question has choices, its answer has to name one of two or more.
+    """
+    return [example for example in with_image(examples, problems) if (example.answer or "").strip() and is_fit(example)]
 
 
 def with_image(examples: Iterable[Example], problems: Mapping[str, str]) -> list[Example]:
@@ -63,6 +69,7 @@ def examine(competition: Competition, problems: Mapping[str, str]) -> DataReport
             for split, folder in competition.image_folders.items()
         },
         answers=_answer_facts(competition.train)
+        | choice_facts(competition.train)
         | {"exact_match_ceiling": exact_match_ceiling(repeated, len(competition.train))},
         encodings=dict(competition.encodings),
         findings=find_all(competition, problems, repeated),

@@ -1,16 +1,21 @@
-"""What `--data` may name: a competition folder, a zip of one, the embedded `easy-vqa`, or other people's formats."""
+"""What `--data` may name: a competition folder, a zip of one, an embedded data set, or other people's formats."""
 
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import is_zipfile
 
 from vqa_core.data.archives import extract_zip
+from vqa_core.data.choices.easy_vqa import NAME, write_easy_vqa_choices
+from vqa_core.data.choices.forms import AUTO
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.files import InputError
 from vqa_core.progress import Meter
 from vqa_core.runs.examples import ColumnMap
 
-EASY_VQA = "easy-vqa"
+EASY_VQA, EASY_VQA_CHOICES = "easy-vqa", NAME
+EMBEDDED: dict[str, Callable[[Path], None]] = {EASY_VQA: write_easy_vqa, EASY_VQA_CHOICES: write_easy_vqa_choices}
+"""The data sets that come with the workbench, by the name that `--data` has for them."""
 
 
 def data_folder(
@@ -20,20 +25,22 @@ def data_folder(
     images: Path | None = None,
     columns: ColumnMap | None = None,
     to_answer: bool = False,
+    answer_form: str = AUTO,
 ) -> Path:
     """The competition folder that `source` stands for; write or unpack it first if necessary.
 
-    Writes `easy-vqa` to `data_dir` (default `data/easy-vqa`), unpacks a zip to it (default: beside the zip), or imports
-    another format to it (`import_data`, with its default), with `images` and `columns`; `to_answer` imports test
-    questions instead of training data. Raises InputError if the source cannot be read.
+    Writes one of EMBEDDED to `data_dir` (default `data/NAME`), unpacks a zip to it (default: beside the zip), or
+    imports another format to it (`import_data`, with its default), with `images`, `columns` and `answer_form`;
+    `to_answer` imports test questions instead of training data. Raises InputError if the source cannot be read.
     """
-    if source == EASY_VQA:
-        folder = data_dir or Path("data") / EASY_VQA
-        write_easy_vqa(folder)
+    if source in EMBEDDED:
+        folder = data_dir or Path("data") / source
+        EMBEDDED[source](folder)
         return folder
     if is_foreign(source):
         data, asked = ((), (source,)) if to_answer else ((source,), ())
-        return import_data(Sources(data, asked, images, columns=columns or ColumnMap()), data_dir)
+        read = Sources(data, asked, images, columns=columns or ColumnMap(), answer_form=answer_form)
+        return import_data(read, data_dir)
     path = Path(source)
     if path.is_dir():
         return path

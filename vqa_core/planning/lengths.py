@@ -75,7 +75,7 @@ def _read_file(path: Path) -> Lengths:
 
 
 def _read_data(root: Path, settings: DataSettings) -> Lengths:
-    competition = read_competition(root, column_map(settings), splits=("train",))
+    competition = read_competition(root, column_map(settings), splits=("train",), answer_form=settings.answer_form)
     rows = usable(competition.train, {})
     return lengths_of(split_by_image(rows, settings.val_fraction, settings.split_seed)[0])
 

@@ -75,7 +75,8 @@ def _submit_results(
     predictions = read_predictions(run.predictions("test"))
     examples, table = run.examples("test"), run.test
     if data:
-        competition = read_test(data, column_map(settings_of(DataSettings, run.read_config(), {})))
+        settings = settings_of(DataSettings, run.read_config(), {})
+        competition = read_test(data, column_map(settings), answer_form=settings.answer_form)
         examples, table = competition.test, competition.root / "test.csv"
     fallbacks = write_run_results(out, kind, examples, predictions, run.name, allow_failed=allow_failed)
     warnings = [f"{count} answers are fallbacks: their status is {status!r}." for status, count in fallbacks.items()]

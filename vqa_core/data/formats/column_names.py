@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
@@ -38,10 +39,11 @@ class Columns:
     """The column of each field, "" if there is none.
 
     `known_as` are those taken for their usual name, as `img as image`; `unclear` the fields that several columns fit,
-    each as a clause; `unused` all other columns.
+    each as a clause; `unused` all other columns. `options` are those with the choices of multiple choice.
     """
 
     names: dict[str, str]
+    options: OptionColumns | None = None
     known_as: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
@@ -73,7 +75,7 @@ def find_columns(
     it is not, if there is none for a field that is `required`, or if several could be the picture, question or answer.
     """
     there, default = list(there), ColumnMap()
-    found = Columns({})
+    found = Columns({}, find_options(there))
     for name in ("image", "question", "answer", "answers", "question_id", "image_id"):
         wanted, usual = (ANSWERS, ANSWERS) if name == "answers" else (getattr(columns, name), getattr(default, name))
         taken = set(found.names.values())
@@ -89,7 +91,10 @@ def find_columns(
                 raise _no_column(split, wanted, there, name)
     if found.names["answers"] and found.names["answer"] == found.names["answers"]:
         found.names["answers"] = ""
-    found.unused = [name for name in there if name not in found.names.values()]
+    of_choices = (
+        {*found.options.columns, FORM, *(name for name in there if _plain(name) == HINT)} if found.options else ()
+    )
+    found.unused = [name for name in there if name not in found.names.values() and name not in of_choices]
     return found
 
 
@@ -102,7 +107,9 @@ def _find(
     ]
     if name == "image":
         groups.insert(1, [column for column in pictures if column not in taken])
-    if name == "answer" and any(_plain(column) in USUAL["answers"][0].split() for column in there):
+    if name == "answer" and found.options:
+        groups.insert(1, [key for key in (answer_key(there),) if key and key not in taken])
+    elif name == "answer" and any(_plain(column) in USUAL["answers"][0].split() for column in there):
         groups = groups[:1]  # beside the list of all answers, a label may be anything
     fitting = next((group for group in groups if group), [])
     if len(fitting) == 1:

@@ -1,16 +1,20 @@
 """Write LLaVA's files: conversation JSON to train on, question JSONL to answer, answers JSONL. `llava.py` reads them.
 
 Formats as LLaVA v1.0.2 reads and writes them (`llava/train/train.py`, `llava/eval/model_vqa.py`). LLaVA ignores the
-extra key `image_id`, which preserves an id that differs from the image's file name.
+extra key `image_id`, which preserves an id that differs from the image's file name. A question with choices ends with
+them and is answered by letter, as in LLaVA-1.5's data; its keys `choices` and `answer_form` preserve the source's.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vqa_core.data.choices.reading import FORM, INSTRUCTION
 from vqa_core.files import InputError, write_atomically, write_json_lines
+from vqa_core.runs.choices import FORMS, find_choice, letter, write_choice
 from vqa_core.runs.examples import Example
 
 IMAGE_TOKEN = "<image>"
@@ -20,7 +24,8 @@ def write_conversations(path: Path, examples: Iterable[Example]) -> int:
     """Write a JSON list with one conversation per example, each on a line; return the number of conversations.
 
     `{"id", "image", "image_id", "conversations": [{"from": "human", "value": "<image>\\nQ"}, {"from": "gpt", ...}]}`.
-    Without an image file there is neither `image` nor `<image>`; without an answer there is no turn from gpt.
+    A question with choices is as `written_question` writes it. Without an image file there is neither `image` nor
+    `<image>`; without an answer there is no turn from gpt.
     """
     lines = [json.dumps(_conversation(example), ensure_ascii=False) for example in examples]
     write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
@@ -32,7 +37,13 @@ def write_questions(path: Path, examples: Iterable[Example]) -> int:
     return write_json_lines(
         path,
         (
-            {"question_id": row.question_id, "image": row.image, "text": row.question, "image_id": row.image_id}
+            {
+                "question_id": row.question_id,
+                "image": row.image,
+                "text": written_question(row),
+                "image_id": row.image_id,
+                **_choices(row),
+            }
             for row in examples
         ),
     )
@@ -49,17 +60,54 @@ def write_answers(path: Path, examples: Iterable[Example], answers: Mapping[str,
         if example.question_id not in answers:
             raise InputError(f"{path} cannot be written: question {example.question_id!r} has no answer.")
         answer_id = hashlib.sha256(f"{model_id}\n{example.question_id}".encode()).hexdigest()[:22]
-        row = {"question_id": example.question_id, "prompt": example.question, "text": answers[example.question_id]}
+        row = {
+            "question_id": example.question_id,
+            "prompt": written_question(example),
+            "text": answers[example.question_id],
+        }
         rows.append(row | {"answer_id": answer_id, "model_id": model_id, "metadata": {}})
     return write_json_lines(path, rows)
+
+
+def written_question(example: Example) -> str:
+    """The question; below it its choices, each on a line with its letter, and the instruction to answer by letter."""
+    if not example.choices:
+        return example.question
+    lines = [f"{letter(at)}. {choice}" for at, choice in enumerate(example.choices) if choice]
+    return "\n".join([example.question, *lines, INSTRUCTION])
+
+
+def read_choices(example: Example, record: Mapping[str, Any]) -> Example:
+    """The example with the choices in the extra keys of its record: the inverse of what this module writes."""
+    choices, form = record.get("choices"), record.get(FORM, letter(0))
+    if not isinstance(choices, list) or form not in FORMS or not all(isinstance(choice, str) for choice in choices):
+        return example
+    with_them = replace(example, choices=tuple(choices), answer_form=form)
+    written = written_question(replace(with_them, question=""))
+    if not choices or not example.question.endswith(written):
+        return example
+    right = find_choice(example.answer, choices, letter(0))
+    answer = example.answer if right is None else write_choice(right, choices, form)
+    return replace(with_them, question=example.question.removesuffix(written), answer=answer)
+
+
+def _choices(example: Example) -> dict[str, Any]:
+    return {"choices": list(example.choices), FORM: example.answer_form} if example.choices else {}
+
+
+def _answer(example: Example) -> str:
+    """The answer by letter if the question has choices; one that names none of them as it is."""
+    right = find_choice(example.answer, example.choices, example.answer_form) if example.choices else None
+    return example.answer or "" if right is None else letter(right)
 
 
 def _conversation(example: Example) -> dict[str, Any]:
     record: dict[str, Any] = {"id": example.question_id}
     if example.image:
         record["image"] = example.image
-    question = f"{IMAGE_TOKEN}\n{example.question}" if example.image else example.question
+    asked = written_question(example)
+    question = f"{IMAGE_TOKEN}\n{asked}" if example.image else asked
     turns = [{"from": "human", "value": question}]
     if example.answer is not None:
-        turns.append({"from": "gpt", "value": example.answer})
-    return record | {"image_id": example.image_id, "conversations": turns}
+        turns.append({"from": "gpt", "value": _answer(example)})
+    return record | {"image_id": example.image_id, "conversations": turns, **_choices(example)}

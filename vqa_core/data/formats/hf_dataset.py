@@ -51,7 +51,7 @@ def read_dataset(
         found = find_columns(split, rows.features, wanted, _pictures(rows.features))
         known = _columns(rows.features) | known
         folder = images or (_folder(source).parent if _folder(source).is_file() else _folder(source))
-        reader = RowReader(split, found.names, known, pictures, folder)
+        reader = RowReader(split, found, known, pictures, folder)
         found.tell(reader.data, told)
         read.append((reader, reader.read(_undecoded(rows, found.names["image"]))))
     to_train = [reader for reader, _ in read if not is_test(reader.split)]

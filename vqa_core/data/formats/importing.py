@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vqa_core.data.choices.forms import AUTO, settle_choices
+from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
 from vqa_core.data.formats.picture_paths import Pictures
@@ -44,6 +46,7 @@ class Sources:
     images: Path | None = None
     test_images: Path | None = None
     columns: ColumnMap = field(default_factory=ColumnMap)
+    answer_form: str = AUTO
 
     def record(self) -> dict[str, Any]:
         """JSON-ready: the sources as given, and size and modification time of every file that they name."""
@@ -53,6 +56,7 @@ class Sources:
             "test_data": list(self.test_data),
             "columns": asdict(self.columns),
             **{name: str(path.resolve()) if path else None for name, path in places.items()},
+            **({"answer_form": self.answer_form} if self.answer_form != AUTO else {}),
             "files": [_stamp(path) for source in (*self.data, *self.test_data) for path in _all_files(source)],
         }
 
@@ -90,6 +94,8 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
                 f"--data {sources.data[0]} has questions without answers, and nothing to train on. Name training data "
                 f"with --data and these with --test-data, or answer them with `python -m eval.predict --data`."
             )
+        settled, choices = settle_choices({"train": train.examples, "test": test.examples}, form=sources.answer_form)
+        train.examples, test.examples = settled["train"], settled["test"]
         if sources.data:
             _write_table(building / "train.csv", train.examples, answers=True)
         if test.examples:
@@ -107,7 +113,7 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         left_out = train.left_out + test.left_out
         if left_out:
             write_json(building / LEFT_OUT, left_out)
-        findings = train.findings() + test.findings()
+        findings = train.findings() + test.findings() + choices
         write_json(building / ORIGIN, {"made_from": made_from, "findings": findings, "contents": _contents(building)})
     return folder
 
@@ -259,10 +265,13 @@ def _stamp(path: Path) -> list[Any]:
 
 def _write_table(path: Path, examples: Sequence[Example], *, answers: bool) -> None:
     columns = ("ID", "image_id", "image", "question", *(("answer",) if answers else ()))
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (row.question_id, row.image_id, row.image, row.question, *((row.answer or "",) if answers else ()))
         for row in examples
     ]
+    if any(row.choices for row in examples):
+        columns += (CHOICES_COLUMN, FORM_COLUMN)
+        rows = [(*fields, *written_choices(row)) for fields, row in zip(rows, examples)]
     _write_csv(path, columns, rows)
 
 

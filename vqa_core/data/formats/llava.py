@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.data.formats.conversations import IMAGE_TOKEN
+from vqa_core.data.formats.conversations import IMAGE_TOKEN, read_choices
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.turns import GPT, HUMAN, ROLES, SYSTEM, Turn, pictures_of, turns_of
@@ -92,7 +92,8 @@ def read_question_records(records: Sequence[Any], name: str, images: Path) -> Sp
         except ValueError as error:
             data.leave_out(str(error), question_id, record)
             continue
-        data.examples.append(Example(question_id, texts.image_id(record, picture.name), picture.path, question))
+        example = Example(question_id, texts.image_id(record, picture.name), picture.path, question)
+        data.examples.append(read_choices(example, record))
     return data
 
 
@@ -161,7 +162,8 @@ def _read(record: dict[str, Any], turns: list[Turn], default_id: str, texts: _Te
             data.note(LATE, question_id)
         answer = said[at + 1] if at + 1 < len(said) else None
         question = _question(said[at], question_id, data)
-        data.examples.append(Example(question_id, image_id, picture.path, question, answer))
+        example = Example(question_id, image_id, picture.path, question, answer)
+        data.examples.append(read_choices(example, record))
     return None
 
 

@@ -14,19 +14,25 @@ from vqa_core.runs.examples import Example
 GROUP_ROWS, GROUP_BYTES = 1000, 64 << 20
 """A row group, which a reader loads at once, ends after so many rows, or bytes of pictures including repeated ones."""
 COLUMNS = ("question_id", "image_id", "image", "question", "answer", "answers")
+OF_CHOICES = ("choices", "answer_form")
+"""Further columns if a question has choices: a list of texts, and how `answer` names one of them."""
 
 
 def write_parquet(path: Path, examples: Iterable[Example], root: Path, references: Mapping[str, list[str]]) -> int:
-    """Write the columns COLUMNS and return the number of rows. `image` paths are relative to `root`.
+    """Write the columns COLUMNS, and OF_CHOICES if a question has choices; return the number of rows.
 
-    `image` is null if there is no file, `answer` if it is not known; `answers` has all known answers.
+    `image` paths are relative to `root`. `image` is null if there is no file, `answer` if it is not known; `answers`
+    has all known answers.
     """
     import datasets
     import pyarrow
     import pyarrow.parquet
 
     text = datasets.Value("string")
-    kinds = dict.fromkeys(COLUMNS, text) | {"image": datasets.Image(), "answers": datasets.List(text)}
+    examples = list(examples)
+    columns = COLUMNS + (OF_CHOICES if any(example.choices for example in examples) else ())
+    kinds = dict.fromkeys(columns, text) | {"image": datasets.Image(), "answers": datasets.List(text)}
+    kinds |= {"choices": datasets.List(text)} if "choices" in columns else {}
     schema = datasets.Features(kinds).arrow_schema  # with the metadata that names the features
     rows: list[dict[str, Any]] = []
     buffered = written = 0
@@ -40,7 +46,8 @@ def write_parquet(path: Path, examples: Iterable[Example], root: Path, reference
             rows.clear()
 
         for example in examples:
-            rows.append(_row(example, root, references))
+            row = _row(example, root, references)
+            rows.append({column: row[column] for column in columns})
             buffered += len(rows[-1]["image"]["bytes"]) if rows[-1]["image"] else 0
             if len(rows) >= GROUP_ROWS or buffered >= GROUP_BYTES:
                 flush()
@@ -59,4 +66,6 @@ def _row(example: Example, root: Path, references: Mapping[str, list[str]]) -> d
         "question": example.question,
         "answer": example.answer,
         "answers": known,
+        "choices": list(example.choices),
+        "answer_form": example.answer_form if example.choices else None,
     }

@@ -13,10 +13,13 @@ from typing import Any
 from tqdm import tqdm
 
 from vqa_core.answers import commonest
+from vqa_core.data.choices.reading import form_of_record, with_hint
+from vqa_core.data.formats.column_names import Columns
 from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix, split_pictures
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.values import ROUNDED, Column, is_missing
+from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
 
 NUMBERED = "rows without an id, named by split and row number"
@@ -32,7 +35,7 @@ class Row:
 
     `answers` are those of the column `listed`. `picture` is the name of its file below the folder of pictures, and
     `digest` its id where there is no other. `unseen` says why there is none, UNPICTURED or LOST, at which `path`. A row
-    with a reason in `why` is left out.
+    with a reason in `why` is left out. A question with `choices` is read behind its `hint`.
     """
 
     default_id: str
@@ -45,28 +48,31 @@ class Row:
     unseen: str = ""
     why: str = ""
     pictures: int = 1
+    choices: tuple[str, ...] = ()
+    form: str = TEXT
+    hint: str = ""
 
 
 class RowReader:
     """Reads the rows of one split: `read` them all, then `finish` makes them examples.
 
-    `names` has the column of each field, "" for none, and `columns` the types of some; readers of several splits share
-    `columns`. `pictures` is the folder to write pictures to; their paths are looked up below `folder`. With `linked`,
+    `found` has the column of each field, and `columns` the types of some; readers of several splits share `columns`.
+    `pictures` is the folder to write pictures to; their paths are looked up below `folder`. With `linked`,
     the name of a link to `folder` below `pictures`, files stay where they are, and examples name them below that link.
     """
 
     def __init__(
         self,
         split: str,
-        names: Mapping[str, str],
+        found: Columns,
         columns: dict[str, Column],
         pictures: Path,
         folder: Path,
         linked: str = "",
     ) -> None:
-        self.split, self.names, self.pictures, self.linked = split, names, pictures, linked
-        self.columns = columns
-        for name in names.values():
+        self.split, self.names, self.options = split, found.names, found.options
+        self.pictures, self.linked, self.columns = pictures, linked, columns
+        for name in found.names.values():
             columns.setdefault(name, Column())
         self.data, self.paths = SplitData(), Pictures(folder)
 
@@ -93,6 +99,8 @@ class RowReader:
         row = Row(default_id, values, _all_answers(values[listed]), self.names[listed])
         values["answer"] = None if isinstance(_inner(values["answer"]), list) else _inner(values["answer"])
         del values["answers"]  # ten objects a row, in VQAv2
+        if self.options and (choices := self.options.read(record)):
+            row.choices, row.form, row.hint = choices, form_of_record(record), with_hint(record, "")
         for answer in row.answers:
             self.columns[row.listed].add(answer)
         for name in ("question_id", "image_id", "question", "answer"):
@@ -111,7 +119,7 @@ class RowReader:
         answer = self._text("answer", row, question_id)
         if answer is None and known:
             answer = commonest(known)
-        question = self._text("question", row, question_id) or ""
+        question = row.hint + (self._text("question", row, question_id) or "")
         if row.why:
             pictures = {"pictures": row.pictures} if row.why == SEVERAL_PICTURES else {}
             record = {"question_id": question_id, **pictures, "question": question, "answer": answer}
@@ -122,7 +130,8 @@ class RowReader:
         if known:
             self.data.references[question_id] = known
         image_id = row.digest if image_id is None else image_id
-        self.data.examples.append(Example(question_id, image_id, row.picture, question, answer))
+        example = Example(question_id, image_id, row.picture, question, answer, row.choices, row.form)
+        self.data.examples.append(example)
         return None
 
     def _text(self, field: str, row: Row, case: str) -> str | None:

@@ -103,7 +103,7 @@ def read_tables(
         _refuse_twice(path, rows.columns, found.names.values())
         folder = images or path.parent
         link = f"linked-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
-        reader = RowReader(name, found.names, known, pictures, folder, link)
+        reader = RowReader(name, found, known, pictures, folder, link)
         found.tell(reader.data, told)
         kept = reader.read(rows)
         lost = list(dict.fromkeys(row.path for row in kept if row.path))

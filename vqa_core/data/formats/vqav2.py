@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.answers import answer_type, commonest, question_type
+from vqa_core.data.choices.reading import FORM, form_of_record, parse_choices
 from vqa_core.data.competition import ImageFiles
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import parse_annotations
 from vqa_core.files import InputError, named, read_json, write_json
+from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
 
 UNASKED = "annotations of questions that are in no questions file"
+CHOICES = "multiple_choices"
+"""The choices of a question, as in VQA v1. Our extra key `answer_form` says how the answer names one of them."""
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 
 Key = Callable[[str], int | str]
@@ -56,7 +60,9 @@ def read_vqav2(questions: Sequence[Path], annotations: Sequence[Path], images: P
                 answer = commonest(answers) if answers else None
             image = item.get("image")
             picture = image if isinstance(image, str) else _picture(files, image_id, names)
-            data.examples.append(Example(question_id, image_id, picture, question, answer))
+            choices = parse_choices(item.get(CHOICES))
+            form = form_of_record(item) if choices else TEXT
+            data.examples.append(Example(question_id, image_id, picture, question, answer, choices, form))
     asked = {example.question_id for example in data.examples}
     for question_id in [question_id for question_id in data.references if question_id not in asked]:
         data.leave_out(UNASKED, question_id, {"question_id": question_id, "answers": data.references.pop(question_id)})
@@ -78,6 +84,7 @@ def write_vqav2(folder: Path, split: str, examples: Sequence[Example], reference
             "image_id": image_key(example.image_id),
             "question": example.question,
             "image": example.image,
+            **({CHOICES: example.choices, FORM: example.answer_form} if example.choices else {}),
         }
         for example in examples
     ]
