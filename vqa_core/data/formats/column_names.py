@@ -91,10 +91,10 @@ def find_columns(
                 raise _no_column(split, wanted, there, name)
     if found.names["answers"] and found.names["answer"] == found.names["answers"]:
         found.names["answers"] = ""
-    of_choices = (
-        {*found.options.columns, FORM, *(name for name in there if _plain(name) == HINT)} if found.options else ()
-    )
-    found.unused = [name for name in there if name not in found.names.values() and name not in of_choices]
+    used = set(found.names.values())
+    if found.options:
+        used |= {FORM, *found.options.columns, *(name for name in there if _plain(name) == HINT)}
+    found.unused = [name for name in there if name not in used]
     return found
 
 

@@ -18,7 +18,7 @@ from vqa_core.data.formats.column_names import Columns
 from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix, split_pictures
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.values import ROUNDED, Column, is_missing
+from vqa_core.data.values import ROUNDED, Column, is_float, is_missing
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
 
@@ -119,6 +119,8 @@ class RowReader:
         answer = self._text("answer", row, question_id)
         if answer is None and known:
             answer = commonest(known)
+        if row.choices and is_float(row.values["answer"]) and row.values["answer"].is_integer():
+            answer = str(int(row.values["answer"]))  # as choices are written, and their indexes
         question = row.hint + (self._text("question", row, question_id) or "")
         if row.why:
             pictures = {"pictures": row.pictures} if row.why == SEVERAL_PICTURES else {}
