@@ -1,19 +1,9 @@
 """Values of typed columns and of JSON as text: what a number, a truth value, a date or a list becomes in an answer.
 
-| value | text |
-|---|---|
-| text | itself, to the letter |
-| whole number | its digits |
-| floating point | its shortest digits; in a column whose numbers are all whole, without the `.0` (pandas makes whole numbers floating point as soon as one is missing) |
-| Decimal | its digits, with the places that it has |
-| truth value | `true`, `false`, as JSON and Arrow write them, in lower case as answers are |
-| date | `2024-05-01`; a column of timestamps at midnight alone holds dates |
-| timestamp, time | `2024-05-01 12:30:00`, with the time zone if it has one; `12:30:00` |
-| duration | `1 day, 0:00:05` |
-| bytes | UTF-8 |
-| list, object | JSON |
-| None, NaN, NaT, `pandas.NA` | missing |
-"""  # noqa: E501 - rows of a table
+docs/formats.md has the table. A text stays as it is, to the letter. pandas makes whole numbers floating point as soon
+as one of them is missing, and writes dates as timestamps at midnight: both are seen only in a whole column. Truth values
+are `true` and `false`, as JSON and Arrow write them, in lower case as answers are.
+"""
 
 import datetime
 import decimal
@@ -51,6 +41,8 @@ class Column:
 
     def add(self, value: Any) -> None:
         """Take note of what a value says about its column; of a list, what its items say."""
+        if isinstance(value, str):
+            return
         if isinstance(value, list | tuple):
             for item in value:
                 self.add(item)

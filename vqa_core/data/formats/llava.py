@@ -15,7 +15,7 @@ from vqa_core.data.formats.conversations import IMAGE_TOKEN, read_choices
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.turns import GPT, HUMAN, ROLES, SYSTEM, Turn, pictures_of, turns_of
-from vqa_core.data.values import Column
+from vqa_core.data.values import ROUNDED, Column
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
 
@@ -106,14 +106,19 @@ class _Texts:
 
     def text(self, column: str, value: Any, case: str) -> str | None:
         """A value as text, with a note on what that changed; None if it is missing."""
+        if isinstance(value, str):
+            return value
         conversion = self.columns[column].conversion(value)
         if conversion:
-            self.data.note(f"{column}s: {conversion}", case)
+            tell = self.data.warn if conversion == ROUNDED else self.data.note
+            tell(f"{column}s: {conversion}", case)
         return self.columns[column].text(value)
 
     def image_id(self, record: dict[str, Any], picture: str) -> str:
         """The id of a record's image, the path of its picture if it has none."""
         image_id = record.get("image_id", picture)
+        if isinstance(image_id, str):
+            return image_id
         text = Column([image_id]).text(image_id)
         return picture if text is None else text
 

@@ -1,6 +1,7 @@
 """Find the pictures that other people's files name: by paths of any machine, by web addresses, or inside as base64."""
 
 import hashlib
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -88,6 +89,8 @@ class Pictures:
 
     def _file(self, name: str) -> str:
         """The file of a name, whatever its suffix; the name itself if there is none, or more than one."""
+        if os.path.isfile(f"{self.folder}/{name}"):  # quicker than a Path, for files of a million pictures
+            return os.path.normpath(name)
         files = self.matches(name)
         return files[0] if len(files) == 1 else name
 

@@ -5,7 +5,7 @@ the text, each a text or a picture.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +54,9 @@ def pictures_of(record: Mapping[str, Any], turns: list[Turn]) -> list[str]:
 
 
 def _turn(turn: Mapping[str, Any]) -> Turn:
-    name = str(next((turn[key] for key in _ROLE_KEYS if key in turn), "")).strip()
+    name = str(_first(turn, _ROLE_KEYS) or "").strip()
     role = ROLES.get(name.casefold(), name)
-    value = next((turn[key] for key in _TEXT_KEYS if key in turn), None)
+    value = _first(turn, _TEXT_KEYS)
     if isinstance(value, dict):
         value = [value]
     if isinstance(value, list):
@@ -65,6 +65,14 @@ def _turn(turn: Mapping[str, Any]) -> Turn:
         images = tuple(match.strip() for match in _IN_TEXT.findall(value))
         return Turn(role, _IN_TEXT.sub(IMAGE_TOKEN, value), images)
     return Turn(role, value)
+
+
+def _first(turn: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """The value of the first key that a turn has; None if it has none of them."""
+    for key in keys:
+        if key in turn:
+            return turn[key]
+    return None
 
 
 def _from_parts(role: str, parts: list[Any]) -> Turn:
