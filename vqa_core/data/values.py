@@ -1,8 +1,8 @@
 """Values of typed columns and of JSON as text: what a number, a truth value, a date or a list becomes in an answer.
 
 docs/formats.md has the table. A text stays as it is, to the letter. pandas makes whole numbers floating point as soon
-as one of them is missing, and writes dates as timestamps at midnight: both are seen only in a whole column. Truth values
-are `true` and `false`, as JSON and Arrow write them, in lower case as answers are.
+as one of them is missing, and writes dates as timestamps at midnight: both are seen only in a whole column. Truth
+values are `true` and `false`, as JSON and Arrow write them, in lower case as answers are.
 """
 
 import datetime
