@@ -5,6 +5,7 @@ each split and the training rows.
 
 archives.py     unpacks a zip safely
 competition.py  CSV files and image folders become examples
+copies.py       which picture files show the same picture
 easy_vqa.py     the embedded dataset in the layout of a competition
 encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data

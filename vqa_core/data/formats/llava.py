@@ -80,6 +80,7 @@ def read_question_records(records: Sequence[Any], name: str, images: Path) -> Sp
     for number, (record, text) in enumerate(zip(records, asked), start=1):
         default_id = f"{Path(name).stem}_{number}"
         question_id = texts.text("id", _first(record, _IDS), default_id) if isinstance(record, dict) else None
+        is_made_up = question_id is None
         if question_id is None:
             question_id = default_id
             data.note(UNNUMBERED, question_id)
@@ -93,7 +94,7 @@ def read_question_records(records: Sequence[Any], name: str, images: Path) -> Sp
             data.leave_out(str(error), question_id, record)
             continue
         example = Example(question_id, texts.image_id(record, picture.name), picture.path, question)
-        data.examples.append(read_choices(example, record))
+        data.put(read_choices(example, record), made_up=is_made_up)
     return data
 
 
@@ -135,6 +136,7 @@ def _first(record: dict[str, Any], keys: Sequence[str]) -> Any:
 def _read(record: dict[str, Any], turns: list[Turn], default_id: str, texts: _Texts, pictures: Pictures) -> None:
     data = texts.data
     base = texts.text("id", _id(record), default_id)
+    is_made_up = base is None
     if base is None:
         base = default_id
         data.note(NUMBERED, base)
@@ -168,7 +170,7 @@ def _read(record: dict[str, Any], turns: list[Turn], default_id: str, texts: _Te
         answer = said[at + 1] if at + 1 < len(said) else None
         question = _question(said[at], question_id, data)
         example = Example(question_id, image_id, picture.path, question, answer)
-        data.examples.append(read_choices(example, record))
+        data.put(read_choices(example, record), made_up=is_made_up)
     return None
 
 

@@ -129,11 +129,9 @@ class RowReader:
         if row.unseen:
             self.data.note(row.unseen, question_id)
         image_id = self._text("image_id", row, question_id) if self.names["image_id"] else None
-        if known:
-            self.data.references[question_id] = known
         image_id = row.digest if image_id is None else image_id
         example = Example(question_id, image_id, row.picture, question, answer, row.choices, row.form)
-        self.data.examples.append(example)
+        self.data.put(example, known, made_up=question_id == row.default_id and is_missing(row.values["question_id"]))
         return None
 
     def _text(self, field: str, row: Row, case: str) -> str | None:
