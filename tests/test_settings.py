@@ -47,6 +47,16 @@ def test_settings_come_back_from_their_record() -> None:
     assert resolve(Toy, toy.to_dict(), {}) == toy
 
 
+def test_a_quiet_setting_is_recorded_only_where_it_differs() -> None:
+    @dataclass(frozen=True)
+    class Later(Toy):
+        orders: int = setting(1, "orders", quiet=True)
+
+    assert Later(kind="pooled").to_dict() == Toy(kind="pooled").to_dict()
+    assert Later(orders=4).to_dict() == Toy().to_dict() | {"orders": 4}
+    assert resolve(Later, Later(orders=4).to_dict(), {}) == Later(orders=4)
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [

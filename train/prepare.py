@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vqa_core.commands import log_to, logger, parser_for, run_command
 from vqa_core.config import DataSettings, read_config, settings_of
+from vqa_core.data.findings import OWN_VAL
 from vqa_core.data.formats.exporting import EXPORTS, export_run, unanswered_of
 from vqa_core.data.formats.importing import LEFT_OUT, Sources
 from vqa_core.data.prepare import column_map, count_images, prepare_sources
@@ -40,7 +41,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         metavar="DIR",
         help="where to write easy-vqa or easy-vqa-choices (default data/NAME), to unpack a zip, or to write another "
-        "format as a competition folder (default data/NAME.imported)",
+        "format as a competition folder (default data/NAME.imported, with a hash behind NAME if others have that "
+        "folder)",
     )
     parser.add_argument("--export", choices=tuple(EXPORTS), help="also write the run's splits in this format")
     parser.add_argument(
@@ -73,8 +75,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _prepare(run: RunDir, args: argparse.Namespace) -> None:
     settings = settings_of(DataSettings, read_config(args.config), args)
     sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
-    splits = prepare_sources(run, sources, settings, data_dir=args.data_dir, on_report=_print_report)
+    asked = "val_fraction" in {**read_config(args.config).get("data", {}), **vars(args)}
+    codes: set[str] = set()
+
+    def show(report: DataReport) -> None:
+        codes.update(finding.code for finding in report.findings)
+        _print_report(report)
+
+    splits = prepare_sources(run, sources, settings, data_dir=args.data_dir, on_report=show)
     log_to(run.log)
+    if asked and OWN_VAL in codes:
+        logger.warning(
+            f"--val-fraction {settings.val_fraction:g} is not used: the validation split that the data have wins, "
+            "and all other questions are trained on."
+        )
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
         logger.info(f"{name}: {len(examples):,} questions about {count_images(examples):,} images.")
     logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {run.root}")

@@ -11,6 +11,13 @@ ATTENTION = ("auto", "sdpa", "flash_attention_2", "eager")
 _ATTENTION = "attention backend; `auto` is FlashAttention where it is installed and rows hold one question, else SDPA"
 LOAD_IN = ("full", "8bit", "4bit")
 _LOAD_IN = "quantisation of the frozen language model; `8bit` and `4bit` (QLoRA) need a GPU and bitsandbytes"
+CHOICE_INSTRUCTION = "Answer with the option's letter from the given choices directly."
+"""LLaVA-1.5's sentence after the options of a question."""
+CHOICE_SCORING = ("letter", "text", "text_per_token")
+_CHOICE_SCORING = (
+    "how the options of a multiple-choice question are scored: `letter` by the letter, `text` by the whole text, "
+    "`text_per_token` by the mean over the tokens of the text and its end"
+)
 _TRUST = "models that may run their own Python code; empty: none"
 
 
@@ -19,7 +26,10 @@ class DataSettings(Settings):
     """Data: how a competition folder is read and split."""
 
     val_fraction: float = setting(
-        0.05, "share of the training images held out for validation", minimum=0.0, maximum=0.9
+        0.05,
+        "share of the training images held out for validation where the data have no validation split",
+        minimum=0.0,
+        maximum=0.9,
     )
     split_seed: int = setting(0, "seed of the split by image", minimum=0)
     question_id_column: str = setting("ID", "CSV column with the question's id")
@@ -80,6 +90,15 @@ class ModelSettings(Settings):
         "of a style",
     )
     instruction: str = setting("", "sentence appended to every question, such as LLaVA-1.5's short-answer instruction")
+    choice_instruction: str = setting(
+        CHOICE_INSTRUCTION,
+        "sentence after the options of a multiple-choice question that is answered by letter, in the place of "
+        "`instruction`",
+        quiet=True,
+    )
+    choice_scoring: str = setting(
+        "letter", _CHOICE_SCORING + "; training teaches the same", choices=CHOICE_SCORING, quiet=True
+    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,9 @@ class TrainSettings(Settings):
     attention: str = setting("auto", _ATTENTION, choices=ATTENTION)
     load_in: str = setting("full", _LOAD_IN, choices=LOAD_IN)
     trust_remote_code: tuple[str, ...] = setting((), _TRUST)
+    shuffle_choices: bool = setting(
+        True, "show the options of a multiple-choice question in another order each time it is drawn", quiet=True
+    )
     gradient_checkpointing: bool = setting(False, "recompute activations instead of keeping them")
     seed: int = setting(0, "seed of initial weights, order and sampled questions", minimum=0)
     eval_every: int = setting(
@@ -169,6 +191,19 @@ class PredictSettings(Settings):
     batch_questions: int = setting(128, "questions answered at once", unit="questions", minimum=1)
     prompt_style: str | None = setting(None, "use this prompt style instead of the one of training")
     instruction: str | None = setting(None, "use this instruction instead of the one of training; empty removes it")
+    choice_scoring: str | None = setting(
+        None, _CHOICE_SCORING + "; without it as in training", choices=CHOICE_SCORING, quiet=True
+    )
+    choice_instruction: str | None = setting(
+        None, "use this sentence after the options instead of the one of training; empty removes it", quiet=True
+    )
+    option_orders: int = setting(
+        1,
+        "orders in which the options of a multiple-choice question are shown, each a rotation of the others; an "
+        "option's probability is the mean over them",
+        minimum=1,
+        quiet=True,
+    )
     max_new_tokens: int = setting(16, "longest answer with `--answers open`", unit="tokens", minimum=1)
     precision: str = setting(
         "auto",

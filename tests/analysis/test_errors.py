@@ -167,12 +167,25 @@ def test_test_answers_are_those_of_the_solution_and_without_one_nothing_is_right
     assert (first.key, first.score) == ("red", None)
 
 
-def test_a_solution_that_lacks_an_answer_is_no_solution_and_it_is_said_why(tmp_path: Path) -> None:
+def test_of_half_a_solution_the_questions_that_have_an_answer_are_shown_and_the_others_counted(tmp_path: Path) -> None:
     run = answered(tmp_path / "run", ROWS, "test")
-    (tmp_path / "data" / "solution.csv").write_text("ID,answer\nq0,red\n")
+    (tmp_path / "data" / "solution.csv").write_text("ID,answer\nq2,\nq0,red\nq1,\n")
+    answers = answers_of(run, "test")
+    assert answers.right is not None
+    assert [example.question_id for example in answers.examples] == ["q0"]
+    assert (answers.references, len(answers.predictions)) == (["red"], 1)
+    assert (answers.asked, answers.unreferenced, answers.why) == (6, 5, "")
+
+
+def test_a_solution_without_an_answer_is_no_solution_and_it_is_said_why(tmp_path: Path) -> None:
+    run = answered(tmp_path / "run", ROWS, "test")
+    (tmp_path / "data" / "solution.csv").write_text("ID,answer\nq77,red\n")
     answers = answers_of(run, "test")
     assert answers.right is None
-    assert "5 of 6 questions have no right answer: 'q1', 'q2', 'q3' and 2 more" in answers.why
+    assert (len(answers), answers.unreferenced) == (6, 0)
+    assert "6 of 6 questions have no right answer: 'q0', 'q1', 'q2' and 3 more" in answers.why
+    (tmp_path / "data" / "solution.csv").write_text("ID,answer\nq0,\n")
+    assert "has no answer" in answers_of(run, "test").why
     (tmp_path / "data" / "solution.csv").write_text("ID,label\nq0,red\n")
     assert "has no column 'answer'" in answers_of(run, "test").why
 

@@ -13,7 +13,18 @@ from vqa_core.runs.run_dir import RunDir
 def test_answers_of_a_solution_are_kept_as_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "solution.csv"
     path.write_text('ID,answer\n001,none\n1,\n2,NA\n3,"a,b"\n4,007\n', encoding="utf-8-sig")
-    assert read_solution(path) == {"001": ["none"], "1": [""], "2": ["NA"], "3": ["a,b"], "4": ["007"]}
+    assert read_solution(path) == {"001": ["none"], "2": ["NA"], "3": ["a,b"], "4": ["007"]}
+
+
+def test_a_blank_field_of_a_solution_is_no_answer_nor_is_a_row_that_counts_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "solution.csv"
+    path.write_text(
+        'ID,answer,Usage\n1,,Public\n2," ",Private\n3,"",Public\n4,no,Private\n5,yes,Ignored\n6,NA,Public\n'
+    )
+    assert read_solution(path) == {"4": ["no"], "6": ["NA"]}
+    path.write_text("ID,answer\n1,\n2,\n")
+    with pytest.raises(InputError, match=r"has no answer: the column 'answer' is blank.*all 2 rows.*--answer-column"):
+        read_solution(path)
 
 
 def test_a_solution_with_an_id_twice_or_without_the_column_is_refused(tmp_path: Path) -> None:
@@ -32,6 +43,16 @@ def test_vqa_annotations_are_read_with_ids_as_text(tmp_path: Path) -> None:
         json.dumps({"annotations": [{"question_id": 7, "answers": answers}, {"question_id": "8", "answers": ["a"]}]})
     )
     assert read_annotations(path) == {"7": ["yes", "no"], "8": ["a"]}
+
+
+def test_a_question_whose_annotated_answers_are_all_blank_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    path.write_text(
+        json.dumps(
+            {"annotations": [{"question_id": 1, "answers": ["", " "]}, {"question_id": 2, "answers": ["", "a"]}]}
+        )
+    )
+    assert read_annotations(path) == {"1": [], "2": ["", "a"]}
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,18 @@ def test_a_full_disk_is_an_input_error_and_keeps_what_was_there(
     assert list(read_predictions(path)) == ["TEST_00000", "TEST_00001"]
 
 
+def test_options_come_back_and_an_open_answer_has_no_trace_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl"
+    chosen = Prediction("1", "B", "B", 0.75, options=(0.25, 0.75))
+    write(path, [chosen, Prediction("2", "red", "red", 0.5)])
+    assert read_predictions(path)["1"] == chosen
+    first, second = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    assert first["options"] == [0.25, 0.75]
+    assert list(second) == ["question_id", "answer", "generated", "probability", "status", "detail"]
+    with pytest.raises(ValueError, match="finite"):
+        Prediction("1", "B", "B", 0.75, options=(0.25, float("nan")))
+
+
 @pytest.mark.parametrize("values", [{"status": "fine"}, {"probability": float("nan")}, {"answer": None}])
 def test_a_prediction_that_no_reader_could_trust_cannot_be_made(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):

@@ -58,8 +58,20 @@ def test_right_answers_apart_from_the_questions_are_used() -> None:
     paired = compare(examples(2, None), predict("a", "b"), predict("b", "b"), references=references).paired
     assert paired is not None
     assert (paired.a.value, paired.b.value) == (0.5, 1.0)
-    with pytest.raises(InputError, match="no reference answer for 1 of 3 questions: 'q2'"):
-        compare(examples(3, None), predict("a", "b", "c"), predict("a", "b", "c"), references=references)
+    with pytest.raises(InputError, match="no reference answer for 2 of 2 questions: 'q0', 'q1'"):
+        compare(examples(2, None), predict("a", "b"), predict("a", "b"), references={"q7": ["b"], "q0": [" "]})
+
+
+def test_questions_without_a_reference_count_for_neither_run() -> None:
+    references = {"q0": ["b"], "q1": ["b"], "q2": [""]}
+    comparison = compare(
+        examples(4, None), predict("a", "b", "c", "d"), predict("b", "b", "c", "e"), references=references
+    )
+    paired = comparison.paired
+    assert paired is not None
+    assert (paired.a.value, paired.b.value, paired.a.n, paired.neither) == (0.5, 1.0, 2, 0)
+    assert (comparison.questions, comparison.changed, paired.unreferenced) == (4, 2, 2)
+    assert "2 of 4 questions have no reference answer and are not counted." in comparison.table()
 
 
 def test_a_run_that_lacks_an_answer_is_named() -> None:

@@ -86,13 +86,28 @@ def test_missing_predictions_are_named_or_with_leave_counted_out() -> None:
     ("examples", "problem"),
     [
         ([*EXAMPLES, example(0, "what?", "a")], "'q0' occur more than once"),
-        ([*EXAMPLES, example(9, "what?", None)], "no reference answer for 1 of 5 questions: 'q9'.*--answers"),
+        ([example(9, "what?", None)], "no reference answer for 1 of 1 questions: 'q9'.*--answers"),
         ([], "nothing to score"),
     ],
 )
 def test_questions_that_cannot_be_scored_are_named(examples: list[Example], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         score_predictions(examples, predict("yes", "yes", "2", "red"))
+
+
+def test_only_questions_with_a_reference_are_scored_and_the_score_says_how_many_of_how_many() -> None:
+    references = {"q0": ["yes"], "q1": [""], "q2": [" "], "q3": ["red"], "other": ["x"]}
+    score = score_predictions(EXAMPLES, predict("yes", "", "2", "blue"), references=references, split="test")
+    assert (score.overall.score.value, score.overall.score.n, score.unreferenced, score.missing) == (0.5, 2, 2, 0)
+    assert ", n 2 of 4, test)" in score.headline()
+    assert "2 of 4 questions have no reference answer and are not counted" in score.table()
+    assert score.to_dict()["unreferenced"] == 2
+
+
+def test_a_prediction_is_missed_only_where_there_is_a_reference() -> None:
+    some = {key: value for key, value in predict("yes", "yes", "2", "red").items() if key != "q1"}
+    score = score_predictions(EXAMPLES, some, references={"q0": ["yes"], "q2": ["3"]})
+    assert (score.overall.score.value, score.overall.score.n, score.unreferenced) == (0.5, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from vqa_core.benchmarks.synthetic import make_dacon
 from vqa_core.config import DataSettings
 from vqa_core.data.prepare import Splits, prepare
 from vqa_core.files import InputError
+from vqa_core.planning.lengths import lengths_of_data, lengths_of_run
 from vqa_core.runs.examples import Example, read_examples
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
@@ -187,6 +190,104 @@ def test_how_far_images_are_checked_is_a_setting(folder: Path, tmp_path: Path) -
         splits = prepare(RunDir(tmp_path / how), str(folder), DataSettings(verify_images=how, val_fraction=0.0))
         kept[how] = len(splits.train)
     assert kept == {"none": 36, "header": 36, "full": 33}
+
+
+def copy_as_new_names(folder: Path) -> None:
+    """A file for each question: the picture of question 3 n, 3 n + 1 and 3 n + 2 under three names."""
+    for path in list((folder / "image/train").iterdir()):
+        for number in range(1, 3):
+            shutil.copyfile(path, path.with_name(f"{path.stem}-{number}.png"))
+    rows = (folder / "train.csv").read_text().splitlines()
+    named = [re.sub(r"(train_..),(question ([12]))", r"\1-\3,\2", row) for row in rows]
+    (folder / "train.csv").write_text("\n".join(named) + "\n")
+
+
+def test_copies_of_a_picture_stay_on_one_side_of_the_split(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_as_new_names(folder)
+    run = RunDir(tmp_path / "run")
+    main(["--data", str(folder), "--run", str(run.root), "--val-fraction", "0.25"])
+    train, val = read_examples(run.train), read_examples(run.val)
+    assert (len(train), len(val)) == (27, 9)
+    assert not {row.image_id[:8] for row in train} & {row.image_id[:8] for row in val}
+    shown = capsys.readouterr().out
+    assert "note: 24 train image files with the same content as another one; the split keeps them together" in shown
+    assert re.search("copies +24 +1\n", shown)
+
+
+def test_a_training_picture_that_test_has_under_another_name_is_reported_with_its_rows(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (8, 8), (7, 0, 0)).save(folder / "image/test/test_1.png", compress_level=0)
+    main(["--data", str(folder), "--run", str(tmp_path / "run")])
+    shown = capsys.readouterr().out
+    assert "warning: 6 rows of train.csv about exactly the same picture as a test question (0, 1, 2, ...)." in shown
+
+
+@pytest.fixture(params=["val.csv", "validation.csv", "dev.csv"])
+def own_split(folder: Path, request: pytest.FixtureRequest) -> Path:
+    """The last nine rows of `folder` as its own validation split, with a row that names a picture of train.csv."""
+    head, *rows = (folder / "train.csv").read_text().splitlines()
+    (folder / "train.csv").write_text("\n".join([head, *rows[:27]]) + "\n")
+    (folder / request.param).write_text("\n".join([head, *rows[27:], "27,train_00,a leak?,x", "99,train_11,?,"]) + "\n")
+    (folder / "image/val").mkdir()
+    for number in (0, *range(9, 12)):
+        shutil.copyfile(folder / f"image/train/train_{number:02d}.png", folder / f"image/val/train_{number:02d}.png")
+    return folder
+
+
+def test_the_validation_split_of_the_data_is_the_runs_whole_and_never_trained_on(
+    own_split: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunDir(tmp_path / "run")
+    main(["--data", str(own_split), "--run", str(run.root), "--val-fraction", "0.5"])
+    train, val = read_examples(run.train), read_examples(run.val)
+    assert [row.question_id for row in train] == [str(number) for number in range(27)]
+    assert [row.question_id for row in val] == [*(str(number) for number in range(27, 36)), "27#2"]
+    assert val[0].image == "image/val/train_09.png"
+    shown = capsys.readouterr()
+    assert re.search(
+        r"note: \w+\.csv is the validation split, 10 rows: --val-fraction holds out no others\.", shown.out
+    )
+    assert re.search(r"warning: 1 row of \w+\.csv without an answer, left out \(99\)", shown.out)
+    assert (
+        "warning: 3 rows of train.csv about exactly the same picture as a validation question (0, 1, 2)." in shown.out
+    )
+    assert "--val-fraction 0.5 is not used: the validation split that the data have wins" in shown.err
+    assert [row.question_id for row in read_examples(run.unanswered)] == ["99"]
+
+
+def test_nobody_who_asked_for_no_fraction_is_told_that_it_is_not_used(
+    own_split: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--data", str(own_split), "--run", str(tmp_path / "run")])
+    assert "is not used" not in capsys.readouterr().err
+    assert lengths_of_data(own_split, DataSettings()) == lengths_of_run(RunDir(tmp_path / "run"))
+
+
+def test_a_dev_csv_without_answers_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    (folder / "dev.csv").write_text("ID,image_id,question\nD0,train_00,Q?\n")
+    prepare(RunDir(tmp_path / "with"), str(folder), DataSettings(val_fraction=0.25))
+    (folder / "dev.csv").unlink()
+    prepare(RunDir(tmp_path / "without"), str(folder), DataSettings(val_fraction=0.25))
+    with_it, without = (contents(RunDir(tmp_path / name)) for name in ("with", "without"))
+    assert with_it["val.jsonl"] == without["val.jsonl"]
+    assert with_it["train.jsonl"] == without["train.jsonl"]
+
+
+def test_ids_that_train_csv_repeats_are_numbered_in_the_run_and_exported_as_they_were(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "train.csv").write_text(re.sub(r"(?m)^\d+,(train_..)", r"\1,\1", (folder / "train.csv").read_text()))
+    run = RunDir(tmp_path / "run")
+    main(["--data", str(folder), "--run", str(run.root), "--val-fraction", "0.25", "--export", "llava"])
+    rows = read_examples(run.train) + read_examples(run.val)
+    assert len({row.question_id for row in rows}) == 36
+    assert {row.question_id for row in rows if row.image_id == "train_00"} == {"train_00", "train_00#2", "train_00#3"}
+    assert "warning: 12 ids more than once in train.csv (train_00, train_01, train_02, ...)." in capsys.readouterr().out
+    exported = [json.loads((run.root / f"export/llava/{split}.json").read_text()) for split in ("train", "val")]
+    assert {record["id"] for records in exported for record in records} == {f"train_{n:02d}" for n in range(12)}
 
 
 def spoil(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:

@@ -115,8 +115,11 @@ def read_scene(workspace: Workspace, t: Words, view: View) -> Scene:
         notices.append(t("errors.unscored_why", why=translate(answers.why, t)))
     elif answers.right is None:
         notices.append(t("errors.unscored"))
-    if len(answers) < answers.asked:
-        notices.append(t("errors.partial", n=f"{len(answers):,}", asked=f"{answers.asked:,}"))
+    answered = len(answers) + answers.unreferenced
+    if answered < answers.asked:
+        notices.append(t("errors.partial", n=f"{answered:,}", asked=f"{answers.asked:,}"))
+    if answers.unreferenced:
+        notices.append(t("errors.unreferenced", n=f"{answers.unreferenced:,}", asked=f"{answers.asked:,}"))
     paired, unpaired = _paired(workspace, t, answers, view.get("with", ""))
     scene = replace(scene, notices=tuple(notices), answers=answers, tags=tags, paired=paired, unpaired=unpaired)
     return _find(scene, answers)

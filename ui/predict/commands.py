@@ -113,7 +113,7 @@ def score_of(run: RunDir, split: str) -> dict[str, Any] | None:
 def _flags(settings: PredictSettings) -> list[str]:
     """The flags of the settings that are not the defaults."""
     defaults = PredictSettings().to_dict()
-    given = {name: value for name, value in settings.to_dict().items() if value != defaults[name]}
+    given = {name: value for name, value in settings.to_dict().items() if value != defaults.get(name)}
     return [text for name, value in given.items() for text in (flag_of(name), str(value))]
 
 

@@ -24,6 +24,7 @@ from vqa_core.runs.examples import ColumnMap, Example
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
+from vqa_core.scoring.score import known_answers
 
 SPLITS = ("val", "test", "train")
 SHOWN = ("wrong", "right", "near", "all")
@@ -51,7 +52,8 @@ class Answers:
     """The answered questions of a split: `examples`, `predictions` and `references` have the same order.
 
     `references` is None if the right answers are not known; `why` then says what is wrong with the file of them, ""
-    if there is none. `asked` counts all questions, answered or not.
+    if there is none. `asked` counts all questions, answered or not. If only some have a right answer, these are the
+    questions here, and `unreferenced` counts the others.
     """
 
     run: RunDir
@@ -61,6 +63,7 @@ class Answers:
     predictions: list[Prediction]
     references: list[str] | None
     why: str = ""
+    unreferenced: int = 0
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -250,27 +253,31 @@ def _read(run: RunDir, split: str, solution: Path, _stamps: tuple[tuple[int, int
     asked = run.examples(split)
     predictions = read_predictions(run.predictions(split))
     examples = [example for example in asked if example.question_id in predictions]
-    references, why = None, ""
+    known, why = None, ""
     try:
-        references = _read_references(run, split, examples, solution)
+        known = _read_references(run, split, examples, solution)
     except InputError as error:
         why = str(error)
-    given = [predictions[example.question_id] for example in examples]
-    return Answers(run, split, len(asked), examples, given, references, why)
+    scored = examples if known is None else [example for example in examples if example.question_id in known]
+    given = [predictions[example.question_id] for example in scored]
+    references = None if known is None else [known[example.question_id] for example in scored]
+    return Answers(run, split, len(asked), scored, given, references, why, len(examples) - len(scored))
 
 
-def _read_references(run: RunDir, split: str, examples: list[Example], solution: Path) -> list[str] | None:
+def _read_references(run: RunDir, split: str, examples: list[Example], solution: Path) -> dict[str, str] | None:
+    """Question id -> its right answer, for those that have one; None if there is no file of them."""
     if split != "test":
-        known = {example.question_id: example.answer for example in examples}
+        known = known_answers(examples)
     elif solution.is_file():
         data = settings_of(DataSettings, run.read_config(), {})
         columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
-        known = {name: answers[0] for name, answers in read_solution(solution, columns).items()}
+        known = read_solution(solution, columns)
     else:
         return None
-    missing = [example.question_id for example in examples if known.get(example.question_id) is None]
-    if missing:
+    found = {example.question_id: known[example.question_id][0] for example in examples if example.question_id in known}
+    if examples and not found:
+        missing = [example.question_id for example in examples]
         raise InputError(
             f"{split}: {len(missing)} of {len(examples)} questions have no right answer: {named(missing)}."
         )
-    return [str(known[example.question_id]) for example in examples]
+    return found

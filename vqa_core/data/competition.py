@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,22 +11,26 @@ from vqa_core.data.choices.forms import AUTO, OPEN
 from vqa_core.data.choices.tables import ChoiceTables, answer_column, answers_of
 from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
-from vqa_core.runs.examples import ColumnMap, Example
+from vqa_core.runs.examples import ColumnMap, Example, number_repeats
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SAMPLE, SOLUTION = "sample_submission.csv", "solution.csv"
+VAL_TABLES = ("val.csv", "validation.csv", "dev.csv")
+"""What a validation split of the competition's own may be called; the first that is there is read."""
 ORIGIN = "source.json"
 """Records the sources of a folder that `vqa_core.data.formats` wrote. Such a folder has the default column names."""
+SOURCE_ID = "source_id"
+"""Column of such a folder's tables with the id in the source of a question that shares it with others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Competition:
     """The contents of a competition folder. `root` is absolute; the examples' `image` paths are relative to it.
 
-    A split that was not requested or does not exist is empty. `ambiguous` maps an image id to the two or more files
-    that it could mean. `encodings` maps each CSV file that was read to its encoding, `image_folders` each split to the
-    folder with its images, relative to `root`. `imported` holds the findings of an import from another format, as
-    fields of a Finding.
+    A split that was not requested or does not exist is empty; `val` is the validation split that the source has.
+    `ambiguous` maps an image id to the two or more files that it could mean. `encodings` maps each CSV file that was
+    read to its encoding, `image_folders` each split to the folder with its images, relative to `root`. `imported` holds
+    the findings of an import from another format, as fields of a Finding.
     """
 
     root: Path
@@ -37,24 +41,39 @@ class Competition:
     encodings: dict[str, str] = field(default_factory=dict)
     image_folders: dict[str, str] = field(default_factory=dict)
     imported: list[dict[str, Any]] = field(default_factory=list)
+    val: list[Example] = field(default_factory=list)
+
+    @property
+    def splits(self) -> dict[str, list[Example]]:
+        """The examples of each table that was read, or may be empty, by split; `val` only if there is a table of it."""
+        own = {"val": self.val} if self.table_of("val") in self.encodings else {}
+        return {"train": self.train, **own, "test": self.test}
+
+    def table_of(self, split: str) -> str:
+        """The name of a split's CSV file."""
+        if split == "val":
+            return next((name for name in VAL_TABLES if name in self.encodings), VAL_TABLES[0])
+        return f"{split}.csv"
 
 
 def read_competition(
     folder: Path,
     columns: ColumnMap | None = None,
     *,
-    splits: Sequence[str] = ("train", "test"),
+    splits: Sequence[str] = ("train", "val", "test"),
     required: Sequence[str] = ("train",),
     answer_form: str = AUTO,
 ) -> Competition:
-    """Read `SPLIT.csv` of every split in `splits`, and `sample_submission.csv` if it exists; find the images.
+    """Read the CSV file of every split in `splits`, and `sample_submission.csv` if it exists; find the images.
 
     The files may be in a subfolder, as in a zip that wraps them in one. Test examples have no answer even if test.csv
     has a column for it. `answer_form` is how answers name a choice, where there are choices (`settle_choices`). Raises
     InputError if a required CSV file or a column is missing, and for whatever `read_table` refuses.
     """
     columns = columns or ColumnMap()
-    root = _find_root(folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits])
+    root = _find_root(
+        folder, [f"{split}.csv" for split in required], [f"{split}.csv" for split in splits if split != "val"]
+    )
     origin = origin_of(root)
     if origin:
         columns = ColumnMap()
@@ -66,11 +85,15 @@ def read_competition(
     sample: dict[str, str] = {}
     choices = ChoiceTables(OPEN if origin else answer_form)
     for split in splits:
-        if (root / f"{split}.csv").is_file():
-            table = read_table(root / f"{split}.csv")
-            encodings[f"{split}.csv"] = table.encoding
-            rows = _read_examples(table, columns, split, files, ambiguous)
+        names = VAL_TABLES if split == "val" else (f"{split}.csv",)
+        path = next((root / name for name in names if (root / name).is_file()), None)
+        if path:
+            table = read_table(path)
             answer = answer_column(table, columns)
+            if split == "val" and not answer:
+                continue  # questions without answers can validate nothing
+            encodings[path.name] = table.encoding
+            rows = _read_examples(table, columns, split, files, ambiguous, imported=bool(origin))
             taken = (columns.question_id, columns.image_id, columns.question, columns.image, answer)
             examples[split] = choices.read(split, table, rows, taken, answer)
     if (root / SAMPLE).is_file() and "test" in splits:
@@ -79,9 +102,11 @@ def read_competition(
         sample_ids = table.column(columns.question_id, "--question-id-column")
         sample = answers_of(table, columns)
     examples, findings = choices.settle(examples, sample=sample, train=root / "train.csv", columns=columns)
+    train = number_repeats(examples.get("train", []))
     return Competition(
         root,
-        train=examples.get("train", []),
+        train=train,
+        val=number_repeats(examples.get("val", []), {example.question_id for example in train}),
         test=examples.get("test", []),
         sample_ids=sample_ids,
         ambiguous=ambiguous,
@@ -149,13 +174,19 @@ def _find_root(folder: Path, required: Sequence[str], wanted: Sequence[str]) -> 
 
 
 def _read_examples(
-    table: Table, columns: ColumnMap, split: str, files: "ImageFiles", ambiguous: dict[str, list[str]]
+    table: Table,
+    columns: ColumnMap,
+    split: str,
+    files: "ImageFiles",
+    ambiguous: dict[str, list[str]],
+    *,
+    imported: bool = False,
 ) -> list[Example]:
     question_ids = table.column(columns.question_id, "--question-id-column")
     image_ids = table.column(columns.image_id, "--image-id-column")
     questions = table.column(columns.question, "--question-column")
     answers: Sequence[str | None] = [None] * len(questions)
-    if split == "train":
+    if split != "test":
         answers = table.column(answer_column(table, columns) or columns.answer, "--answer-column")
     pictures = table.column(columns.image, "--image-column") if table.columns.count(columns.image) == 1 else image_ids
     paths: dict[tuple[str, str], str] = {}
@@ -164,12 +195,16 @@ def _read_examples(
         paths[image_id, picture] = matches[0] if len(matches) == 1 else ""
         if len(matches) > 1:
             ambiguous[image_id] = matches
-    return [
+    examples = [
         Example(question_id, image_id, paths[image_id, picture], question, answer)
         for question_id, image_id, picture, question, answer in zip(
             question_ids, image_ids, pictures, questions, answers
         )
     ]
+    if imported and SOURCE_ID in table.columns:
+        in_source = table.column(SOURCE_ID)
+        examples = [replace(row, source_id=name) if name else row for row, name in zip(examples, in_source)]
+    return examples
 
 
 class ImageFiles:

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 from vqa_core.data.choices.facts import choice_cases
 from vqa_core.data.competition import SAMPLE, Competition
+from vqa_core.data.copies import Copies
+from vqa_core.runs.choices import letter
 from vqa_core.runs.examples import Example
 
 SEVERITIES = ("error", "warning", "note")
+OWN_VAL = "own-validation"
+"""Code of the finding that the source has a validation split of its own."""
 SHOWN = 10
 """How many cases a finding keeps; its sentence lists three."""
 
@@ -31,12 +35,18 @@ class Finding:
         return self.message + (f" ({', '.join(cases)})" if self.examples else "")
 
 
-def find_all(competition: Competition, problems: Mapping[str, str], repeated: Repeated) -> tuple[Finding, ...]:
-    """Every finding, worst first. `problems` is from `check_images`, `repeated` from `repeated_questions`."""
+def find_all(
+    competition: Competition, problems: Mapping[str, str], repeated: Repeated, copies: Copies
+) -> tuple[Finding, ...]:
+    """Every finding, worst first.
+
+    `problems` is from `check_images`, `repeated` from `repeated_questions`, `copies` from `find_copies`.
+    """
     findings = [
         *(Finding(**case | {"examples": tuple(case["examples"])}) for case in competition.imported),
-        *_check_rows(competition),
+        *_check_rows(competition, problems),
         *_check_images(competition, problems),
+        *_check_copies(competition, copies),
         *_check_ids(competition),
         *_check_texts(competition),
         *_check_repeated(competition, repeated),
@@ -46,12 +56,15 @@ def find_all(competition: Competition, problems: Mapping[str, str], repeated: Re
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
-def repeated_questions(examples: Sequence[Example]) -> Repeated:
-    """The questions that occur more than once for one image, word for word."""
+def repeated_questions(examples: Sequence[Example], copies: Copies | None = None) -> Repeated:
+    """The questions that occur more than once for one picture, word for word, choices included."""
+    copies = copies or Copies()
     first: dict[tuple[str, str], str] = {}
     repeated: Repeated = {}
     for example in examples:
-        pair, answer = (example.image or example.image_id, example.question), example.answer or ""
+        asked = " ".join([example.question, *(f"({letter(at)}) {text}" for at, text in enumerate(example.choices))])
+        pair = copies.picture(example.image) or example.image_id, asked
+        answer = example.answer or ""
         if pair in first:
             repeated.setdefault(pair, Counter([first[pair]]))[answer] += 1
         else:
@@ -73,13 +86,41 @@ def _make_finding(severity: str, code: str, cases: Sequence[str], noun: str, res
     return [Finding(severity, code, message, len(cases), tuple(cases[:SHOWN]))]
 
 
-def _check_rows(competition: Competition) -> list[Finding]:
+def rows_with_copies(competition: Competition, copies: Copies, split: str) -> list[Example]:
+    """The training rows about a picture that `split` has too: the test split under another name, `val` under any."""
+    others = {row.image for row in competition.splits.get(split, ()) if row.image}
+    pictures = {copies.picture(image) for image in others}
+    return [
+        row
+        for row in competition.train
+        if row.image and copies.picture(row.image) in pictures and (split == "val" or row.image not in others)
+    ]
+
+
+def copied_images(examples: Sequence[Example], copies: Copies) -> list[tuple[str, str]]:
+    """The picture files that copy another one of these examples, each with the first such."""
+    first: dict[str, str] = {}
+    images = sorted({row.image for row in examples if row.image})
+    return [(image, first[name]) for image in images if first.setdefault(name := copies.picture(image), image) != image]
+
+
+def _is_usable(row: Example, problems: Mapping[str, str]) -> bool:
+    return bool(row.image) and row.image not in problems and bool((row.answer or "").strip())
+
+
+def _check_rows(competition: Competition, problems: Mapping[str, str]) -> list[Finding]:
     findings = []
-    for split, rows, severity in (("train", competition.train, "error"), ("test", competition.test, "warning")):
-        if f"{split}.csv" in competition.encodings and not rows:
-            findings.append(Finding(severity, f"no-{split}-rows", f"{split}.csv has a header but no rows", 1))
+    for split, severity in (("train", "error"), ("val", "warning"), ("test", "warning")):
+        table, rows = competition.table_of(split), competition.splits.get(split)
+        if table in competition.encodings and not rows:
+            findings.append(Finding(severity, f"no-{split}-rows", f"{table} has a header but no rows", 1))
     if "test.csv" not in competition.encodings:
         findings.append(Finding("note", "no-test-csv", "there is no test.csv, so there is nothing to submit", 1))
+    held_out = [row for row in competition.val if _is_usable(row, problems)]
+    if held_out:
+        table = competition.table_of("val")
+        message = f"{table} is the validation split, {len(held_out):,} rows: --val-fraction holds out no others"
+        findings.append(Finding("note", OWN_VAL, message, len(held_out)))
     return findings
 
 
@@ -88,12 +129,15 @@ def _check_images(competition: Competition, problems: Mapping[str, str]) -> list
     several = [" or ".join(files) for files in ambiguous.values()]
     rest = "with more than one file; keep one for each"
     findings = _make_finding("error", "ambiguous-images", several, "image id", rest)
-    for split, rows in (("train", competition.train), ("test", competition.test)):
+    for split, word, effect in (
+        ("train", "train", "the rows are left out"),
+        ("val", "validation", "the rows are left out"),
+        ("test", "test", "the questions get a fallback answer"),
+    ):
+        rows, noun = competition.splits.get(split, []), f"{word} image"
         missing = [row.image_id for row in rows if not row.image and row.image_id not in ambiguous]
         broken = [row.image for row in rows if row.image in problems]
         reasons = [f"{name} {problems[name]}" for name in dict.fromkeys(broken)]
-        effect = "the rows are left out" if split == "train" else "the questions get a fallback answer"
-        noun = f"{split} image"
         findings += _make_finding(
             "warning", f"missing-{split}-images", list(dict.fromkeys(missing)), noun, f"not found; {effect}"
         )
@@ -110,14 +154,33 @@ def _check_images(competition: Competition, problems: Mapping[str, str]) -> list
     return findings + _make_finding("note", "shared-images", sorted(shared), "image", "in both train and test")
 
 
+def _check_copies(competition: Competition, copies: Copies) -> list[Finding]:
+    findings: list[Finding] = []
+    for split, word in (("val", "validation"), ("test", "test")):
+        rows = [row.question_id for row in rows_with_copies(competition, copies, split)]
+        rest = f"of train.csv about exactly the same picture as a {word} question"
+        findings += _make_finding("warning", f"{split}-images-in-train", rows, "row", rest)
+    pairs = [f"{image} = {first}" for image, first in copied_images(competition.train, copies)]
+    together = "with the same content as another one; the split keeps them together"
+    findings += _make_finding("note", "copied-train-images", pairs, "train image file", together)
+    if not copies.by_pixels:
+        message = (
+            f"{copies.pictures:,} images were compared by their bytes, and only where their files end alike by their "
+            "pixels; --verify-images full compares all pixels"
+        )
+        findings.append(Finding("note", "copies-by-bytes", message, copies.pictures))
+    return findings
+
+
 def _check_ids(competition: Competition) -> list[Finding]:
     findings: list[Finding] = []
-    for split, rows, severity in (("train", competition.train, "warning"), ("test", competition.test, "error")):
-        counts = Counter(row.question_id for row in rows)
-        without = [f"row {number}" for number, row in enumerate(rows, start=1) if not row.question_id]
+    for split, severity in (("train", "warning"), ("val", "warning"), ("test", "error")):
+        table, rows = competition.table_of(split), competition.splits.get(split, [])
+        counts = Counter(row.question_id if split == "test" else row.id_in_source for row in rows)
+        without = [f"row {number}" for number, row in enumerate(rows, start=1) if not row.id_in_source]
         twice = [question_id for question_id, count in counts.items() if count > 1 and question_id]
-        findings += _make_finding(severity, f"empty-{split}-ids", without, "row", f"of {split}.csv without an id")
-        findings += _make_finding(severity, f"duplicate-{split}-ids", twice, "id", f"more than once in {split}.csv")
+        findings += _make_finding(severity, f"empty-{split}-ids", without, "row", f"of {table} without an id")
+        findings += _make_finding(severity, f"duplicate-{split}-ids", twice, "id", f"more than once in {table}")
     if competition.sample_ids:
         asked, sample = {row.question_id for row in competition.test}, set(competition.sample_ids)
         unasked = [question_id for question_id in competition.sample_ids if question_id not in asked]
@@ -132,14 +195,18 @@ def _check_ids(competition: Competition) -> list[Finding]:
 
 def _check_texts(competition: Competition) -> list[Finding]:
     findings: list[Finding] = []
-    for split, rows in (("train", competition.train), ("test", competition.test)):
+    for split, rows in competition.splits.items():
         without = [row.question_id for row in rows if not row.question.strip()]
-        rest = f"of {split}.csv without text"
-        findings += _make_finding("warning", f"empty-{split}-questions", without, "question", rest)
-    empty = [row.question_id for row in competition.train if not (row.answer or "").strip()]
+        table = competition.table_of(split)
+        findings += _make_finding(
+            "warning", f"empty-{split}-questions", without, "question", f"of {table} without text"
+        )
+    for code, split in (("empty-answers", "train"), ("empty-val-answers", "val")):
+        empty = [row.question_id for row in competition.splits.get(split, []) if not (row.answer or "").strip()]
+        table = competition.table_of(split)
+        findings += _make_finding("warning", code, empty, "row", f"of {table} without an answer, left out")
     answers = dict.fromkeys(row.answer for row in competition.train if (row.answer or "").strip())
     spaced = [repr(answer) for answer in answers if answer and answer != answer.strip()]
-    findings += _make_finding("warning", "empty-answers", empty, "row", "of train.csv without an answer, left out")
     return findings + _make_finding(
         "note", "spaces-round-answers", spaced, "distinct answer", "with leading or trailing white space, kept"
     )
@@ -161,9 +228,26 @@ def _check_repeated(competition: Competition, repeated: Repeated) -> list[Findin
 
 
 def _check_choices(competition: Competition) -> list[Finding]:
-    splits = (("train", competition.train), ("test", competition.test))
-    cases = (case for split, rows in splits for case in choice_cases(split, rows))
-    return [finding for case in cases for finding in _make_finding(*case)]
+    findings: list[Finding] = []
+    for split, word, effect in (
+        ("train", "train", "the rows are left out"),
+        ("val", "validation", "the rows are left out"),
+        ("test", "test", "they are asked all the same"),
+    ):
+        cases, noun = choice_cases(competition.splits.get(split, ())), f"{word} question"
+        findings += _make_finding(
+            "warning", f"few-{split}-choices", cases.few, noun, f"with fewer than two choices; {effect}"
+        )
+        findings += _make_finding(
+            "warning", f"no-{split}-choice", cases.none, noun, f"whose answer names none of its choices; {effect}"
+        )
+        rest = "with the same choice twice"
+        findings += _make_finding("warning", f"repeated-{split}-choices", cases.twice, noun, rest)
+        rest = "with a blank choice between others, which keep their letters"
+        findings += _make_finding("note", f"blank-{split}-choices", cases.blank, noun, rest)
+        rest = "without choices beside others that have some; they are asked openly"
+        findings += _make_finding("note", f"open-{split}-questions", cases.open, noun, rest)
+    return findings
 
 
 def _check_encodings(competition: Competition) -> list[Finding]:

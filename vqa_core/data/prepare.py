@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from vqa_core.config import DataSettings
-from vqa_core.data.competition import SOLUTION, Competition, read_competition
+from vqa_core.data.competition import SOLUTION, VAL_TABLES, Competition, read_competition
+from vqa_core.data.copies import find_copies
 from vqa_core.data.formats.conversations import write_conversations, write_questions
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.images import check_images
@@ -18,12 +19,12 @@ from vqa_core.runs.examples import ColumnMap, Example, split_by_image, write_exa
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import write_rows
 
-TABLES = ("train.csv", "test.csv")
+TABLES = ("train.csv", *VAL_TABLES, "test.csv")
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The examples of a run; no image has questions in both `train` and `val`."""
+    """The examples of a run; no picture has questions in both `train` and `val`, unless the source's own splits do."""
 
     train: list[Example]
     val: list[Example]
@@ -35,9 +36,10 @@ class Splits:
         digest = hashlib.sha256()
         for split in (self.train, self.val, self.test):
             for row in split:
-                fields = (row.question_id, row.image_id, row.image, row.question, row.answer or "")
+                source = () if row.source_id is None else (row.source_id,)
                 choices = (row.answer_form, *row.choices) if row.choices else ()
-                digest.update("\0".join((*fields, *choices)).encode("utf-8", "surrogatepass") + b"\0\n")
+                fields = (row.question_id, row.image_id, row.image, row.question, row.answer or "", *source, *choices)
+                digest.update("\0".join(fields).encode("utf-8", "surrogatepass") + b"\0\n")
             digest.update(b"\n")
         return digest.hexdigest()
 
@@ -68,6 +70,8 @@ def prepare(
 ) -> Splits:
     """Prepare `run` from the data in `source`; `data_dir` is as in `data_folder`.
 
+    A validation split that the source has becomes the run's, whole; `val_fraction` applies where there is none.
+
     Writes the report to the run, then calls `on_report` with it, then writes everything else. Raises InputError if the
     data cannot be read, if the report has errors (one sentence each), or if the run was trained on other data. The
     run's config.json has a section `dataset` only while all of its data files come from the same data.
@@ -75,9 +79,11 @@ def prepare(
     competition = read_competition(
         data_folder(source, data_dir), column_map(settings), answer_form=settings.answer_form
     )
-    images = {example.image for example in (*competition.train, *competition.test) if example.image}
-    problems = check_images(competition.root, sorted(images), settings.verify_images)
-    report = examine(competition, problems)
+    images = sorted({row.image for rows in competition.splits.values() for row in rows if row.image})
+    problems = check_images(competition.root, images, settings.verify_images)
+    readable = [image for image in images if image not in problems]
+    copies = find_copies(competition.root, readable, settings.verify_images)
+    report = examine(competition, problems, copies)
     write_json(run.report, report.to_dict())
     on_report(report)
     if report.errors:
@@ -85,8 +91,14 @@ def prepare(
     rows = usable(competition.train, problems)
     if not rows:
         raise InputError(f"{competition.root} has no row to train on: no row has both a usable image and an answer.")
-    splits = Splits(*split_by_image(rows, settings.val_fraction, settings.split_seed), competition.test)
-    unanswered = [row for row in with_image(competition.train, problems) if not (row.answer or "").strip()]
+    val = usable(competition.val, problems)
+    if val:
+        splits = Splits(rows, val, competition.test)
+    else:
+        train_and_val = split_by_image(rows, settings.val_fraction, settings.split_seed, copies.first)
+        splits = Splits(*train_and_val, competition.test)
+    every = (*competition.train, *competition.val)
+    unanswered = [row for row in with_image(every, problems) if not (row.answer or "").strip()]
     _write(run, splits, unanswered, settings, competition, source)
     return splits
 

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from vqa_core.answers import question_type
+from vqa_core.data.choices.priors import ChoicePrior
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
 
@@ -12,14 +13,17 @@ class AnswerPrior:
     """The most common training answer to a question: the question-only baseline, and the fallback for a broken image.
 
     Counts the answers to training questions with the same text, else to those of the same type, else to all. Of
-    equally common answers, the first seen wins. `answers` counts all training answers.
+    equally common answers, the first seen wins. `answers` counts all training answers. A question with choices gets one
+    of them (`guess`).
     """
 
     def __init__(self, train: Iterable[Example]) -> None:
         by_text: defaultdict[str, Counter[str]] = defaultdict(Counter)
         by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.answers: Counter[str] = Counter()
+        self._choices = ChoicePrior()
         for example in train:
+            self._choices.add(example)
             if example.answer is not None:
                 by_text[example.question][example.answer] += 1
                 self.answers[example.answer] += 1
@@ -30,6 +34,10 @@ class AnswerPrior:
         self._by_text = {text: counter.most_common(1)[0][0] for text, counter in by_text.items()}
         self._by_type = {kind: counter.most_common(1)[0][0] for kind, counter in by_type.items()}
         self._commonest = self.answers.most_common(1)[0][0]
+
+    def guess(self, example: Example) -> str:
+        """The answer to guess for an example, one of its choices if it has any."""
+        return self._choices.answer(example) if example.choices else self.answer(example.question)
 
     def answer(self, question: str) -> str:
         """The answer to guess for `question`."""

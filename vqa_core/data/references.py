@@ -13,12 +13,15 @@ from vqa_core.settings import add_arguments
 
 ANNOTATIONS = "annotations.json"
 """All answers to questions with several, in a data folder that `vqa_core.data.formats` wrote."""
+USAGE, IGNORED = "usage", "ignored"
+"""Column of a Kaggle solution that says what a row counts for, and the value of rows that count for nothing."""
 
 
 def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, list[str]]:
-    """The one answer to each question id in a CSV file, unchanged.
+    """The one answer to each question id in a CSV file, unchanged; a blank field is no answer.
 
-    Raises InputError for a missing column or a duplicate id.
+    Nor is an answer whose `Usage` is `Ignored`, as in the solutions of Kaggle. Raises InputError for a missing column,
+    a duplicate id, or a file without any answer.
     """
     columns = columns or ColumnMap()
     table = read_table(path)
@@ -27,14 +30,26 @@ def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, lis
     twice = find_duplicates(ids)
     if twice:
         raise InputError(f"{path}: {len(twice)} ids occur more than once: {named(twice)}.")
-    return {question_id: [answer] for question_id, answer in zip(ids, answers)}
+    usage = next((name for name in table.columns if name.strip().casefold() == USAGE), None)
+    usages = table.column(usage) if usage else [""] * len(ids)
+    known = {
+        question_id: [answer]
+        for question_id, answer, used in zip(ids, answers, usages)
+        if answer.strip() and used.strip().casefold() != IGNORED
+    }
+    if ids and not known:
+        raise InputError(
+            f"{path} has no answer: the column {columns.answer!r} is blank, or its row ignored, in all {len(ids)} "
+            "rows. Name the right column with --answer-column, or another file."
+        )
+    return known
 
 
 def read_annotations(path: Path) -> dict[str, list[str]]:
     """The answers to each question id in a VQA annotation file.
 
     The format is VQAv2's, {"annotations": [{"question_id": 1, "answers": [{"answer": "yes"}, ...]}, ...]}; answers may
-    also be plain texts. Ids become text.
+    also be plain texts. Ids become text. A question whose answers are all blank has none.
     """
     return parse_annotations(read_json(path), path)
 
@@ -53,7 +68,7 @@ def parse_annotations(content: Any, path: Path) -> dict[str, list[str]]:
             ) from None
         if question_id in found:
             raise InputError(f"{path}: question id {question_id!r} occurs more than once (annotation {number}).")
-        found[question_id] = answers
+        found[question_id] = answers if any(map(str.strip, answers)) else []
     return found
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from vqa_core.data.choices.facts import choice_facts, choice_lines, is_fit
 from vqa_core.data.competition import Competition
+from vqa_core.data.copies import Copies
 from vqa_core.data.findings import Finding, exact_match_ceiling, find_all, repeated_questions
-from vqa_core.runs.examples import Example
+from vqa_core.runs.examples import Example, join_images
 from vqa_core.tabulate import tabulate
 
 TOP_ANSWERS = 20
@@ -58,26 +59,32 @@ def with_image(examples: Iterable[Example], problems: Mapping[str, str]) -> list
     return [example for example in examples if example.image and example.image not in problems]
 
 
-def examine(competition: Competition, problems: Mapping[str, str]) -> DataReport:
-    """The report on `competition`; `problems` maps image files to what is wrong with them, from `check_images`."""
-    repeated = repeated_questions(competition.train)
-    splits = {"train": competition.train, "test": competition.test}
+def examine(competition: Competition, problems: Mapping[str, str], copies: Copies | None = None) -> DataReport:
+    """The report on `competition`.
+
+    `problems` maps image files to what is wrong with them, from `check_images`; `copies` is from `find_copies`.
+    """
+    copies = copies or Copies()
+    repeated = repeated_questions(competition.train, copies)
     return DataReport(
         root=str(competition.root),
         splits={
-            split: {"image_folder": folder} | _split_facts(splits[split], problems)
-            for split, folder in competition.image_folders.items()
+            split: {"table": competition.table_of(split), "image_folder": competition.image_folders[split]}
+            | _split_facts(rows, problems, copies)
+            for split, rows in competition.splits.items()
+            if split in competition.image_folders
         },
         answers=_answer_facts(competition.train)
         | choice_facts(competition.train)
         | {"exact_match_ceiling": exact_match_ceiling(repeated, len(competition.train))},
         encodings=dict(competition.encodings),
-        findings=find_all(competition, problems, repeated),
+        findings=find_all(competition, problems, repeated, copies),
     )
 
 
-def _split_facts(examples: Sequence[Example], problems: Mapping[str, str]) -> dict[str, Any]:
-    questions = Counter(example.image_id for example in examples)
+def _split_facts(examples: Sequence[Example], problems: Mapping[str, str], copies: Copies) -> dict[str, Any]:
+    joined = join_images(examples, copies.first) if copies.first else {}
+    questions = Counter(joined.get(example.image_id, example.image_id) for example in examples)
     files = {example.image_id: example.image for example in examples}
     found = [name for name in files.values() if name]
     histogram = Counter(questions.values())
@@ -87,9 +94,10 @@ def _split_facts(examples: Sequence[Example], problems: Mapping[str, str]) -> di
         "found": len(found),
         "missing": len(files) - len(found),
         "broken": sum(1 for name in found if name in problems),
+        "copies": len(set(found)) - len(set(map(copies.picture, found))),
         "suffixes": dict(Counter(PurePosixPath(name).suffix for name in found).most_common()),
         "questions_per_image": {
-            "mean": len(examples) / max(len(files), 1),
+            "mean": len(examples) / max(len(questions), 1),
             "max": max(histogram, default=0),
             "images": {str(count): histogram[count] for count in sorted(histogram)},
         },
@@ -126,10 +134,11 @@ def _split_rows(splits: Mapping[str, Mapping[str, Any]], encodings: Mapping[str,
         numbers("  found", "found"),
         numbers("  missing", "missing"),
         numbers("  broken", "broken"),
+        *([numbers("  copies", "copies")] if any(split["copies"] for split in facts) else []),
         ["  suffixes", *suffixes],
         ["questions per image", *(f"{split['questions_per_image']['mean']:.2f}" for split in facts)],
         ["  at most", *(f"{split['questions_per_image']['max']:,}" for split in facts)],
-        ["encoding", *(encodings[f"{split}.csv"] for split in splits)],
+        ["encoding", *(encodings[split["table"]] for split in facts)],
     ]
 
 

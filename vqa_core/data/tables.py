@@ -9,6 +9,8 @@ from pathlib import Path
 from vqa_core.data.encodings import decode
 from vqa_core.files import InputError
 
+csv.field_size_limit(2**31 - 1)  # a field may be as long as its file; the default is 131,072 characters
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -6,6 +6,7 @@ the limits of an answer, and these become predictions, which are appended to the
 engine.py         Engine: plans batches, loads pictures, answers; chooses the way
 generation.py     what every way shares: batch, limits, what was generated, counted work
 decoding.py       the shared way: packed rows, decoded together; streams
+choosing.py       multiple choice: the probability of each option, in one order or several
 separate.py       the other ways: each question in a row of its own
 answer_trie.py    AnswerTrie: the only answers allowed
 beam_search.py    the likeliest whole answers to a question

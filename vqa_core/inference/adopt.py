@@ -10,7 +10,7 @@ from vqa_core.model.folder import write_model_folder
 from vqa_core.model.hub.loading import check_image_text_model
 from vqa_core.model.loading import LoadOptions, is_hub_id
 from vqa_core.model.protocol import AnyVlm
-from vqa_core.prompts.styles import changed_prompt
+from vqa_core.prompts.styles import changed_choices, changed_prompt
 from vqa_core.runs.model_folder import Stage, describe_model_folder, is_llava_folder
 from vqa_core.runs.run_dir import RunDir
 
@@ -79,7 +79,7 @@ def _check_same_weights(run: RunDir, source: Path, name: str) -> None:
 
 def _check_same_prompt(run: RunDir, folder: Path) -> None:
     theirs, ours = (describe_model_folder(each).settings for each in (folder, run.model))
-    if changed_prompt(theirs, ours):
+    if changed_prompt(theirs, ours) or changed_choices(theirs, ours):
         raise InputError(
             f"{run.model} holds the weights of --model {folder} with another prompt. Leave --model out, and ask "
             "for a prompt with --prompt-style and --instruction, or use another --run."

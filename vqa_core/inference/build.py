@@ -58,8 +58,9 @@ def choose_prompt(trained: ModelSettings, settings: PredictSettings) -> ModelSet
         if trained.base_model:
             refuse_named_style(trained.base_model, settings.prompt_style)
         chosen = replace(chosen, prompt_style=settings.prompt_style)
-    if settings.instruction is not None:
-        chosen = replace(chosen, instruction=settings.instruction)
+    for name in ("instruction", "choice_instruction", "choice_scoring"):
+        if (asked := getattr(settings, name)) is not None:
+            chosen = replace(chosen, **{name: asked})
     if chosen.prompt_style == OWN_TEMPLATE and not chosen.base_model:
         return written_out(chosen, load_tokenizer(chosen.language_model, LoadOptions.of(chosen)))
     return chosen

@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from vqa_core.inference.answer_trie import AnswerTrie
-from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Work, encode
+from vqa_core.inference.choosing import choose_packed
+from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Work, encode, tokens_of
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import PADDING_SEGMENT, Branch, PackedRow, pack_onto, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
@@ -24,18 +25,30 @@ from vqa_core.runs.examples import Example
 def answer_packed(
     vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work
 ) -> list[list[Generated]]:
-    """One packed row per picture; all rows of the batch are decoded together."""
+    """One packed row per picture; all rows of the batch are decoded together.
+
+    A picture with open and with multiple-choice questions has two rows, and is encoded once for both.
+    """
     with vlm.autocast():
         image_tokens = encode(vlm, pictures, work)
-        rows = _pack_batch(vlm, batch, pictures)
-        return generate_packed(vlm, rows, image_tokens, limits.longest, limits.trie, work)
+
+        def answer_open(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
+            rows = [pack_questions(vlm, group, pictures[place]) for place, group in zip(at, groups, strict=True)]
+            tokens = tokens_of(vlm, image_tokens, pictures, at)
+            return generate_packed(vlm, rows, tokens, limits.longest, limits.trie, work)
+
+        def choose(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
+            tokens = tokens_of(vlm, image_tokens, pictures, at)
+            return choose_packed(vlm, groups, [pictures[place] for place in at], tokens, limits, work)
+
+        return batch.answer_by_kind(answer_open, choose)
 
 
 def stream_answers(
     vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work
 ) -> Iterator[list[list[Generated]]]:
-    """What `answer_packed` returns, after each token; see `stream_packed`."""
-    rows = _pack_batch(vlm, batch, pictures)
+    """What `answer_packed` returns for open questions, after each token; see `stream_packed`."""
+    rows = [pack_questions(vlm, group, picture) for group, picture in zip(batch.groups, pictures, strict=True)]
     yield from stream_packed(vlm, rows, encode(vlm, pictures, work), limits.longest, limits.trie, work)
 
 
@@ -43,10 +56,6 @@ def pack_questions(vlm: AnyVlm, group: Sequence[Example], picture: Picture) -> P
     """The packed row of one picture's questions, without answers."""
     branches = [Branch(vlm.prompt.branch_ids(example.question)[0], []) for example in group]
     return pack_onto(vlm.prefix_of(picture), branches)
-
-
-def _pack_batch(vlm: AnyVlm, batch: Batch, pictures: list[Picture]) -> list[PackedRow]:
-    return [pack_questions(vlm, group, picture) for group, picture in zip(batch.groups, pictures, strict=True)]
 
 
 def generate_packed(

@@ -21,6 +21,7 @@ from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import Vlm
+from vqa_core.runs.choices import find_choice, letter, write_choice
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import PartialAnswer, Prediction
 
@@ -69,7 +70,7 @@ class Engine:
         if allowed_answers is not None:
             self._spelled = {tuple(vlm.prompt.answer_ids(answer)): answer for answer in allowed_answers}
             trie = AnswerTrie(map(list, self._spelled), vlm.prompt.end_id, vlm.device)
-        self.limits = Limits(trie, trie.depth if trie else settings.max_new_tokens)
+        self.limits = Limits(trie, trie.depth if trie else settings.max_new_tokens, settings.option_orders)
         self._answer = choose_way(vlm, settings.engine)
         self._streams = settings.engine == "shared" and vlm.sharing is Sharing.PREFIX
         self._hashes: dict[str, str] = {}
@@ -87,21 +88,26 @@ class Engine:
                     if prediction.question_id not in done:
                         yield prediction
 
-    def ask(self, image: Image.Image, questions: Sequence[str]) -> list[Prediction]:
-        """Answer questions about one picture that is already decoded (RGB), in their order."""
-        batch, pictures = self._batch_of(image, questions)
+    def ask(
+        self, image: Image.Image, questions: Sequence[str], choices: Sequence[Sequence[str]] = ()
+    ) -> list[Prediction]:
+        """Answer questions about one picture that is already decoded (RGB), in their order.
+
+        `choices` are the options of each, none for an open question; an answer is then the letter of one.
+        """
+        batch, pictures = self._batch_of(image, questions, choices)
         (generated,) = self._answer(batch, pictures, self.limits, self.work)
         return self._predictions(batch.examples, generated)
 
     def stream(
-        self, image: Image.Image, questions: Sequence[str]
+        self, image: Image.Image, questions: Sequence[str], choices: Sequence[Sequence[str]] = ()
     ) -> Generator[list[PartialAnswer], None, list[Prediction]]:
         """What `ask` returns; before that, the answers so far are yielded after each token.
 
         The last ones yielded are the answers returned, with their probabilities. The steps may be taken in different
-        threads. Questions that share no prefix are answered in a single step.
+        threads. Questions that share no prefix are answered in a single step, as all are where one has choices.
         """
-        batch, pictures = self._batch_of(image, questions)
+        batch, pictures = self._batch_of(image, questions, choices)
         generated: list[Generated] = []
         for (generated,) in self._steps(batch, pictures):
             # the first bytes of a character that takes several are no text yet
@@ -110,12 +116,17 @@ class Engine:
         yield [(prediction.answer, prediction.probability) for prediction in predictions]
         return predictions
 
-    def _batch_of(self, image: Image.Image, questions: Sequence[str]) -> tuple[Batch, list[Picture]]:
-        group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
+    def _batch_of(
+        self, image: Image.Image, questions: Sequence[str], choices: Sequence[Sequence[str]]
+    ) -> tuple[Batch, list[Picture]]:
+        group = [
+            Example(str(index), "", "", question, choices=tuple(options), answer_form=letter(0))
+            for index, (question, options) in enumerate(zip(questions, choices or [()] * len(questions), strict=True))
+        ]
         return Batch([group]), [self.vlm.preprocess(image)]
 
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Iterator[list[list[Generated]]]:
-        if self._streams:
+        if self._streams and not any(example.choices for example in batch.examples):
             yield from stream_answers(self.vlm, batch, pictures, self.limits, self.work)
         else:
             yield self._answer(batch, pictures, self.limits, self.work)
@@ -129,7 +140,7 @@ class Engine:
             groups.setdefault(self._identify(example), []).append(example)
         limit = self.settings.batch_questions
         rows = [group[start : start + limit] for group in groups.values() for start in range(0, len(group), limit)]
-        rows.sort(key=lambda group: sum(len(example.question) for example in group))
+        rows.sort(key=lambda group: sum(len(example.question) + sum(map(len, example.choices)) for example in group))
         batches: list[list[list[Example]]] = []
         room = 0
         for row in rows:
@@ -203,6 +214,8 @@ class Engine:
     def _prediction(self, example: Example, generated: Generated) -> Prediction:
         if not math.isfinite(generated.logprob):
             return self._failed(example, "error", "the model computed no probability (NaN)")
+        if example.choices:
+            return self._chosen(example, generated.options)
         text = self.text_of(generated.ids)
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
@@ -211,8 +224,23 @@ class Engine:
         detail = "" if generated.ended else "cut off by --max-new-tokens"
         return Prediction(example.question_id, text, text, probability, "ok", detail)
 
+    def _chosen(self, example: Example, options: Sequence[float]) -> Prediction:
+        """The likeliest option, named as the example's source names options; of equal ones, the first."""
+        best = max(range(len(options)), key=options.__getitem__)
+        return Prediction(
+            example.question_id,
+            write_choice(best, example.choices, example.answer_form),
+            self.vlm.prompt.choice_style.names(example.choices)[best],
+            round(options[best], 6),
+            options=tuple(round(probability, 6) for probability in options),
+        )
+
     def _failed(self, example: Example, status: str, detail: str) -> Prediction:
-        return Prediction(example.question_id, self.fallback(example.question), "", None, status, detail)
+        answer = self.fallback(example.question)
+        if example.choices:  # an answer that is no option of this question would be refused
+            found = find_choice(answer, example.choices, example.answer_form)
+            answer = write_choice(found or 0, example.choices, example.answer_form)
+        return Prediction(example.question_id, answer, "", None, status, detail)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The answer that generated token ids spell."""

@@ -3,7 +3,7 @@
 A way is a function `(vlm, batch, pictures, limits, work) -> generations`; Engine chooses one.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,23 @@ class Batch:
 
     groups: list[list[Example]]
 
+    def answer_by_kind(self, answer_open: "KindWay", answer_choices: "KindWay") -> "list[list[Generated]]":
+        """Answer open questions in one way and multiple-choice questions in another; what a Way returns.
+
+        A way gets the places of the pictures that it has questions about, and for each of them these questions.
+        """
+        found: list[dict[bool, Iterator[Generated]]] = [{} for _ in self.groups]
+        for is_choice, answer in ((False, answer_open), (True, answer_choices)):
+            groups = [[each for each in group if bool(each.choices) == is_choice] for group in self.groups]
+            at = [place for place, group in enumerate(groups) if group]
+            if at:
+                for place, generated in zip(at, answer(at, [groups[place] for place in at]), strict=True):
+                    found[place][is_choice] = iter(generated)
+        return [
+            [next(of_picture[bool(each.choices)]) for each in group]
+            for group, of_picture in zip(self.groups, found, strict=True)
+        ]
+
     @property
     def examples(self) -> list[Example]:
         return [example for group in self.groups for example in group]
@@ -41,22 +58,28 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an answer may be: one of those in `trie`, or any text (None); `longest` tokens at most, its end included."""
+    """What an answer may be: one of those in `trie`, or any text (None); `longest` tokens at most, its end included.
+
+    A multiple-choice question is answered with one of its own options, which are shown in `orders` orders.
+    """
 
     trie: AnswerTrie | None
     longest: int
+    orders: int = 1
 
 
 @dataclass(slots=True)
 class Generated:
     """What was generated for one question: token ids without the end; the log probability includes the end.
 
-    `ended` is False where the limit cut it off.
+    `ended` is False where the limit cut it off. Of a multiple-choice question only the probability of each of its
+    options is there.
     """
 
     ids: list[int] = field(default_factory=list)
     logprob: float = 0.0
     ended: bool = False
+    options: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -79,6 +102,8 @@ class Work:
 
 Way = Callable[[Batch, list[Picture], Limits, Work], list[list[Generated]]]
 """A way of answering, bound to its model. For each group it returns the generations of its questions, in order."""
+KindWay = Callable[[list[int], list[list[Example]]], list[list[Generated]]]
+"""What answers the questions of one kind, see `Batch.answer_by_kind`."""
 
 
 @torch.inference_mode()
@@ -87,6 +112,17 @@ def encode(vlm: AnyVlm, pictures: Sequence[Picture], work: Work) -> Tensor:
     work.encodes += len(pictures)
     with vlm.autocast():
         return vlm.encode_images(vlm.stacked(pictures))
+
+
+def tokens_of(vlm: AnyVlm, image_tokens: Tensor, pictures: Sequence[Picture], at: Sequence[int]) -> Tensor:
+    """Of all pictures' image tokens, as `encode` returns them, those of the pictures with these numbers."""
+    if len(at) == len(pictures):
+        return image_tokens
+    if image_tokens.ndim == 3:
+        return image_tokens[list(at)]
+    counts = [vlm.prefix_of(picture).ids.count(vlm.image_token_id) for picture in pictures]
+    parts = torch.split(image_tokens, counts)
+    return torch.cat([parts[number] for number in at])
 
 
 class Choices(LogitsProcessor):  # type: ignore[misc]

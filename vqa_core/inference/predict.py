@@ -18,7 +18,7 @@ from vqa_core.inference.build import build_engine, choose_prompt
 from vqa_core.inference.ray_engine import generate_with_ray
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import best_device, resolve_precision
-from vqa_core.prompts.styles import STYLE_NAMES, changed_prompt
+from vqa_core.prompts.styles import STYLE_NAMES, changed_choices, changed_prompt
 from vqa_core.runs.examples import Example
 from vqa_core.runs.model_folder import describe_model_folder
 from vqa_core.runs.predictions import Prediction, PredictionLog
@@ -70,10 +70,18 @@ def _describe(run: RunDir, examples: Sequence[Example], settings: PredictSetting
         )
     trained = describe_model_folder(run.model).settings
     used = choose_prompt(trained, settings)
-    prompt = {}
+    prompt: dict[str, Any] = {}
+    if any(example.choices for example in examples):
+        if warning := changed_choices(trained, used):
+            logger.warning("%s", warning)
+        prompt = {
+            "choice_scoring": used.choice_scoring,
+            "choice_instruction": used.choice_instruction,
+            "option_orders": settings.option_orders,
+        }
     if warning := changed_prompt(trained, used):
         logger.warning("%s", warning)
-        prompt = {"prompt_style": used.prompt_style, "instruction": used.instruction}
+        prompt |= {"prompt_style": used.prompt_style, "instruction": used.instruction}
     if used.base_model and used.prompt_style not in STYLE_NAMES:  # its template may later write another text
         prompt["prompt_style"] = used.prompt_style
     questions = hashlib.sha256(json.dumps([example.to_dict() for example in examples]).encode()).hexdigest()

@@ -7,7 +7,6 @@ balance out, and starts a lost worker again. Without Ray, one Engine does the sa
 import json
 import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ class _Worker:
         answers = []
         for record in batch["record"]:
             examples = [Example.from_dict(row) for row in json.loads(record)]
-            answers.append(json.dumps([asdict(prediction) for prediction in self.engine.generate(examples)]))
+            answers.append(json.dumps([prediction.to_dict() for prediction in self.engine.generate(examples)]))
         return {"predictions": answers}
 
 

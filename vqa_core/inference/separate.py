@@ -7,11 +7,13 @@ are compared with them. All give the same answers.
 """
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationMixin
 
+from vqa_core.inference.choosing import Order, choose_singly
 from vqa_core.inference.generation import Batch, Choices, Generated, Limits, Work, cut, encode
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.hub.inputs import HubPicture
@@ -22,7 +24,7 @@ from vqa_core.runs.examples import Example
 def answer_naive(vlm: Vlm, batch: Batch, pictures: list[Tensor], limits: Limits, work: Work) -> list[list[Generated]]:
     """One question at a time, the picture encoded again for each, as LLaVA's model_vqa.py does."""
     return [
-        [_generate(vlm, [example], encode(vlm, [picture], work), limits, work)[0] for example in group]
+        [_answer(vlm, [example], encode(vlm, [picture], work), limits, work)[0] for example in group]
         for group, picture in zip(batch.groups, pictures, strict=True)
     ]
 
@@ -32,7 +34,7 @@ def answer_singly(vlm: Vlm, batch: Batch, pictures: list[Tensor], limits: Limits
     answers = []
     for group, picture in zip(batch.groups, pictures, strict=True):
         image_tokens = encode(vlm, [picture], work)
-        answers.append([_generate(vlm, [example], image_tokens, limits, work)[0] for example in group])
+        answers.append([_answer(vlm, [example], image_tokens, limits, work)[0] for example in group])
     return answers
 
 
@@ -41,8 +43,37 @@ def answer_hf_batch(
 ) -> list[list[Generated]]:
     """All questions in one left-padded batch, each with its picture, which is encoded again for each."""
     repeated = [picture for group, picture in zip(batch.groups, pictures, strict=True) for _ in group]
-    answers = iter(_generate(vlm, batch.examples, encode(vlm, repeated, work), limits, work))
+    answers = iter(_answer(vlm, batch.examples, encode(vlm, repeated, work), limits, work))
     return [[next(answers) for _ in group] for group in batch.groups]
+
+
+def _answer(vlm: Vlm, examples: list[Example], image_tokens: Tensor, limits: Limits, work: Work) -> list[Generated]:
+    """Answer R questions, each with its own picture's tokens (R, N, D)."""
+
+    def answer_open(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
+        return [[each] for each in _generate(vlm, [group[0] for group in groups], image_tokens[at], limits, work)]
+
+    def choose(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
+        return [[_choose(vlm, group[0], image_tokens[[place]], limits, work)] for place, group in zip(at, groups)]
+
+    found = Batch([[example] for example in examples]).answer_by_kind(answer_open, choose)
+    return [generated for (generated,) in found]
+
+
+@torch.inference_mode()
+def _choose(vlm: Vlm, example: Example, image_tokens: Tensor, limits: Limits, work: Work) -> Generated:
+    """Answer a multiple-choice question about a picture's tokens (1, N, D), each answer in a row of its own."""
+
+    def logits_behind(order: Order, fed: list[int], last: int) -> Tensor:
+        ids = [*vlm.prompt.prefix_ids, *[vlm.image_token_id] * vlm.image_tokens, *order.ids, *fed]
+        work.lm_tokens += len(ids)
+        work.head_rows += last
+        with vlm.autocast():
+            embeds = vlm.embed(torch.tensor([ids], device=vlm.device), image_tokens)
+            hidden = vlm.language_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+            return vlm.model.lm_head(hidden[0, -last:])  # type: ignore[no-any-return]
+
+    return choose_singly(vlm.prompt, example, limits, logits_behind)
 
 
 @torch.inference_mode()
@@ -83,9 +114,13 @@ def answer_hub_rows(
     forced = len(vlm.lead or [0]) - 1  # tokens after the first that a decoder begins with
     for group, picture in zip(batch.groups, pictures, strict=True):
         outputs = vlm.image_outputs(picture.pixels) if share_vision else None
-        work.encodes += 1 if share_vision else len(group)
+        work.encodes += share_vision
         answers.append([])
         for example in group:
+            if example.choices:
+                answers[-1].append(_choose_in_hub(vlm, picture, example, outputs, limits, work))
+                continue
+            work.encodes += not share_vision
             inputs = vlm.question_inputs(picture, example.question, outputs)
             choices = Choices(limits, 1, vlm.device, forced)
             inputs |= {"do_sample": False, "max_new_tokens": limits.longest + forced, "logits_processor": [choices]}
@@ -101,3 +136,21 @@ def answer_hub_rows(
             work.add_row(inputs["input_ids"].shape[1] if "input_ids" in inputs else 0, answer)
             answers[-1].append(answer)
     return answers
+
+
+def _choose_in_hub(
+    vlm: HubModel, picture: HubPicture, example: Example, outputs: Any, limits: Limits, work: Work
+) -> Generated:
+    """Answer a multiple-choice question; the picture is encoded anew for each row unless `outputs` are there."""
+
+    def logits_behind(order: Order, fed: list[int], last: int) -> Tensor:
+        answer = [*fed, vlm.prompt.end_id]  # the last token is not fed, so any will do
+        work.encodes += outputs is None
+        with vlm.autocast():
+            inputs = vlm.training_inputs(picture, example.question, order.ids, answer, outputs, choices=order.shown)
+            logits: Tensor = vlm.model(**inputs, use_cache=False).logits[0]  # (T, V)
+        work.lm_tokens += inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
+        work.head_rows += last
+        return logits[-last:]
+
+    return choose_singly(vlm.prompt, example, limits, logits_behind)

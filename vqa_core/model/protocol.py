@@ -40,6 +40,10 @@ class AnyVlm(Protocol):
     def sharing(self) -> Sharing: ...
 
     @property
+    def image_token_id(self) -> int:
+        """The token that stands in the place of the picture's tokens."""
+
+    @property
     def stop_ids(self) -> frozenset[int]: ...
 
     @property
@@ -66,10 +70,16 @@ class AnyVlm(Protocol):
     def preprocess(self, image: Image.Image) -> Any:
         """A picture as the model takes it, on the CPU."""
 
-    def stacked(self, pictures: Sequence[Any], questions: Sequence[Sequence[str]] = ()) -> Any:
+    def stacked(
+        self,
+        pictures: Sequence[Any],
+        questions: Sequence[Sequence[str]] = (),
+        choices: Sequence[Sequence[Sequence[str]]] = (),
+    ) -> Any:
         """Preprocessed pictures -> what `encode_images` takes, and a training batch holds as `pixel_values`.
 
-        `questions` are those trained with each picture, for models whose processor takes them together.
+        `questions` and their `choices` are those trained with each picture, for models whose processor takes them
+        together.
         """
 
     def prefix_of(self, picture: Any) -> Prefix:

@@ -24,7 +24,7 @@ from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.model.projectors import build_projector
 from vqa_core.prompts.chat_template import written_out
-from vqa_core.prompts.encoder import PromptEncoder
+from vqa_core.prompts.encoder import PromptEncoder, prompt_encoder
 
 _RARE_CHARACTERS = "\U00012000\U0001f9ff\x07"  # a tokeniser without bytes to fall back on takes them for unknown
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -84,7 +84,7 @@ class Vlm:
 
     def with_prompt(self, settings: ModelSettings) -> "Vlm":
         """The same model with the prompt style and the instruction of `settings`."""
-        prompt = PromptEncoder(self.prompt.tokenizer, settings.prompt_style, settings.instruction)
+        prompt = prompt_encoder(self.prompt.tokenizer, settings)
         return replace(self, prompt=prompt, settings=settings)
 
     def pixels(self, images: list[Image.Image]) -> Tensor:
@@ -95,7 +95,12 @@ class Vlm:
         """One RGB picture -> (3, side, side) float32 on the CPU."""
         return self.pixels([image])[0]
 
-    def stacked(self, pictures: Sequence[Tensor], questions: Sequence[Sequence[str]] = ()) -> Tensor:  # noqa: ARG002
+    def stacked(
+        self,
+        pictures: Sequence[Tensor],
+        questions: Sequence[Sequence[str]] = (),  # noqa: ARG002
+        choices: Sequence[Sequence[Sequence[str]]] = (),  # noqa: ARG002
+    ) -> Tensor:
         """Preprocessed pictures -> what `encode_images` takes."""
         return torch.stack(list(pictures))
 
@@ -249,7 +254,7 @@ def assemble(
     model.generation_config = GenerationConfig()  # greedy, no more: a part's own penalties would change answers
     model.requires_grad_(False)
     model.eval()
-    prompt = PromptEncoder(tokenizer, settings.prompt_style, settings.instruction)
+    prompt = prompt_encoder(tokenizer, settings)
     return Vlm(
         model=model.to(best_device()),
         prompt=prompt,

@@ -4,14 +4,14 @@ Another process reads large files: the lengths of 360,000 rows take 8 MB, readin
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from vqa_core.apart import run_apart
-from vqa_core.config import DataSettings
+from vqa_core.config import CHOICE_INSTRUCTION, DataSettings
 from vqa_core.data.competition import read_competition
 from vqa_core.data.index.index import SPLITS, open_index
 from vqa_core.data.prepare import column_map
@@ -22,6 +22,7 @@ from vqa_core.runs.run_dir import RunDir
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _AROUND = 3  # tokens around a question and its answer
+_OF_CHOICE = 3  # tokens of an option beside its text: its letter, a full stop, the end of the line
 
 Lengths = tuple[tuple[int, ...], ...]
 """For each training row (image), the tokens of each of its questions."""
@@ -31,7 +32,8 @@ def lengths_of(examples: Iterable[Example]) -> Lengths:
     """The lengths of training rows, counting one token per word or sign; a test checks how far off that is."""
     groups: dict[str, list[int]] = {}
     for e in examples:
-        groups.setdefault(e.image or e.image_id, []).append(_words(e.question) + _words(e.answer or "") + _AROUND)
+        length = _words(e.question) + _words(e.answer or "") + _AROUND
+        groups.setdefault(e.image or e.image_id, []).append(length + _words_of_choices(e.choices))
     return tuple(map(tuple, groups.values()))
 
 
@@ -43,7 +45,10 @@ def lengths_of_run(run: RunDir) -> Lengths:
 
 
 def lengths_of_data(root: Path, settings: DataSettings) -> Lengths:
-    """The lengths that the competition folder `root` would have once prepared, if no image file is damaged."""
+    """The lengths that the competition folder `root` would have once prepared.
+
+    Images are not opened: damaged ones count, and copies under several names may be split otherwise.
+    """
     return _of_data(root, settings, *stamp_of(root / "train.csv"))
 
 
@@ -75,8 +80,12 @@ def _read_file(path: Path) -> Lengths:
 
 
 def _read_data(root: Path, settings: DataSettings) -> Lengths:
-    competition = read_competition(root, column_map(settings), splits=("train",), answer_form=settings.answer_form)
+    competition = read_competition(
+        root, column_map(settings), splits=("train", "val"), answer_form=settings.answer_form
+    )
     rows = usable(competition.train, {})
+    if usable(competition.val, {}):
+        return lengths_of(rows)
     return lengths_of(split_by_image(rows, settings.val_fraction, settings.split_seed)[0])
 
 
@@ -90,13 +99,20 @@ def _read_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
     image, answer = index.columns["image"], index.columns["answer"]
     kept = given[answer] & (index.columns["split"] == SPLITS.index("train"))
     kept &= np.isin(image, np.fromiter(ids, dtype=np.int64, count=len(ids)))
-    left_out = choose_val_images({ids[number] for number in np.unique(image[kept]).tolist()}, val_fraction, split_seed)
+    held_out = bool((index.columns["split"] == SPLITS.index("val")).any())  # by the source
+    image_ids = set() if held_out else {ids[number] for number in np.unique(image[kept]).tolist()}
+    left_out = choose_val_images(image_ids, val_fraction, split_seed)
     groups: dict[int, list[int]] = {}
     lengths = words[index.columns["question"][kept]] + words[answer[kept]] + _AROUND
     for number, length in zip(image[kept].tolist(), lengths.tolist()):
         if ids[number] not in left_out:
             groups.setdefault(number, []).append(length)
     return tuple(map(tuple, groups.values()))
+
+
+def _words_of_choices(choices: Sequence[str]) -> int:
+    """The words of the options' lines, and of the sentence behind them."""
+    return sum(_OF_CHOICE + _words(choice) for choice in choices) + (_words(CHOICE_INSTRUCTION) if choices else 0)
 
 
 def _words(text: str) -> int:

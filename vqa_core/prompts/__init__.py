@@ -6,6 +6,7 @@ its end, and turns generated ids into text. vqa_core.model puts the picture's to
 
 styles.py           the named prompt styles, and a style that is spelled out
 chat_template.py    a model's own chat template as a prompt style
+choice_style.py     ChoiceStyle: the options of a multiple-choice question, and what an answer says to choose one
 prompt.py           Prompt: what all kinds of prompts share
 encoder.py          PromptEncoder: the prompt of a LLaVA of parts
 chat_prompt.py      ChatPrompt: the prompt of a whole model's chat template

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from vqa_core.files import InputError
+from vqa_core.prompts.choice_style import ChoiceStyle
 from vqa_core.prompts.prompt import Prompt, added_tokens, break_up
 from vqa_core.prompts.styles import PromptStyle
 
@@ -52,12 +53,13 @@ class ChatPrompt(Prompt):
         tokenizer: Any,
         style: str | PromptStyle,
         instruction: str = "",
+        choice_style: ChoiceStyle | None = None,
         *,
         image_token: str,
         opening_ids: Sequence[int],
         cuts: bool = True,
     ) -> None:
-        super().__init__(tokenizer, style, instruction)
+        super().__init__(tokenizer, style, instruction, choice_style)
         self.cuts = cuts
         self.after_answer = ""  # a whole model ends its answers without a blank
         self.end_id = self._end_id()
@@ -76,9 +78,10 @@ class ChatPrompt(Prompt):
         """Whether the tokeniser is to put its own beginning before a whole prompt."""
         return self.opening.adds_special_tokens
 
-    def whole_text(self, question: str) -> str:
+    def whole_text(self, question: str, choices: Sequence[str] = ()) -> str:
         """The whole prompt as the processor takes it; what looks like a special token in a question is none."""
-        return self._text(break_up(question, self._added_tokens), self._image_token)
+        plain = [break_up(text, self._added_tokens) for text in (question, *choices)]
+        return self._text(plain[0], self._image_token, plain[1:])
 
     def _chunk_ids(self, text: str) -> list[int]:
         ids = self._ids(self._anchor + text)

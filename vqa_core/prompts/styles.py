@@ -145,3 +145,14 @@ def changed_prompt(trained: ModelSettings, used: ModelSettings) -> str:
     if trained.instruction != used.instruction:
         other.append(f"the instruction {shown(trained.instruction)}, not {shown(used.instruction)}")
     return f"The model was trained with {', and '.join(other)}: its answers may be worse." if other else ""
+
+
+def changed_choices(trained: ModelSettings, used: ModelSettings) -> str:
+    """The warning for a model whose multiple-choice questions are asked otherwise than in training; "" for the same."""
+    if trained.choice_scoring != used.choice_scoring and "letter" in (trained.choice_scoring, used.choice_scoring):
+        other = f"--choice-scoring {trained.choice_scoring}, not {used.choice_scoring}"
+    elif used.choice_scoring == "letter" and trained.choice_instruction != used.choice_instruction:
+        other = f"the sentence {shown(trained.choice_instruction)} after options, not {shown(used.choice_instruction)}"
+    else:
+        return ""
+    return f"The model was trained with {other}: its answers to multiple-choice questions may be worse."

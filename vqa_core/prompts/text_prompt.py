@@ -4,9 +4,11 @@ PaliGemma, BLIP-2, InstructBLIP, Florence-2 and their like are made so: only the
 tokens stand and what closes a prompt. So each question goes through the processor whole, with its picture.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from vqa_core.files import InputError
+from vqa_core.prompts.choice_style import ChoiceStyle
 from vqa_core.prompts.prompt import Prompt, break_up
 from vqa_core.prompts.styles import PromptStyle
 
@@ -34,13 +36,14 @@ class TextPrompt(Prompt):
         tokenizer: Any,
         style: str | PromptStyle = BARE,
         instruction: str = "",
+        choice_style: ChoiceStyle | None = None,
         *,
         image_text: str = "",
         keeps_apart: bool = False,
         closed: bool = False,
         end_id: int | None = None,
     ) -> None:
-        super().__init__(tokenizer, style, instruction)
+        super().__init__(tokenizer, style, instruction, choice_style)
         self.prefix_ids = []
         self.closed = closed
         self._image_text = image_text
@@ -56,16 +59,24 @@ class TextPrompt(Prompt):
             raise InputError("The model's tokeniser has no token that ends an answer.")
         self.end_id = known[0]
 
-    def whole_text(self, question: str) -> str:
+    def whole_text(self, question: str, choices: Sequence[str] = ()) -> str:
         """The whole prompt as the processor takes it; what looks like a special token in a question is none."""
-        return self._text(break_up(question, self._special_tokens), self._image_text)
+        plain = [break_up(text, self._special_tokens) for text in (question, *choices)]
+        return self._text(plain[0], self._image_text, plain[1:])
 
-    def branch_ids(self, question: str, budget: int | None = None) -> tuple[list[int], int]:  # noqa: ARG002
+    def branch_ids(
+        self,
+        question: str,
+        choices: Sequence[str] = (),
+        *,
+        budget: int | None = None,  # noqa: ARG002
+    ) -> tuple[list[int], int]:
         """Ids of the text around and in one question; they are counted, the model gets those of its processor.
 
         Nothing is ever cut: the processor takes whole questions.
         """
-        return self._ids(f"{self._before_question}{question}{self._tail()}") or [self.end_id], 0
+        asked = f"{self._before_question}{question}{self.choice_style.lines(choices)}{self._tail(choices)}"
+        return self._ids(asked) or [self.end_id], 0
 
     def _puts_blanks(self) -> bool:
         """Whether the tokeniser itself puts a blank before a word that is tokenised alone."""

@@ -31,7 +31,9 @@ class Prediction:
     """The answer to one question.
 
     `answer` is submitted; `generated` is the model's raw text; `probability` is that of the generated tokens, including
-    the end token. With a `status` other than `ok`, `answer` is a fallback and `detail` says what went wrong.
+    the end token. Of a multiple-choice question, `options` are the probabilities of its choices, in their order, which
+    add up to 1, and `probability` is that of the one chosen. With a `status` other than `ok`, `answer` is a fallback
+    and `detail` says what went wrong.
     """
 
     question_id: str
@@ -40,6 +42,7 @@ class Prediction:
     probability: float | None
     status: str = "ok"
     detail: str = ""
+    options: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         texts = {"question_id", "answer", "generated", "status", "detail"}
@@ -48,9 +51,17 @@ class Prediction:
             raise ValueError(f"{wrong[0]} must be text, not {getattr(self, wrong[0])!r}")
         if self.status not in STATUSES:
             raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
-        probability = self.probability
-        if probability is not None and (type(probability) not in (int, float) or not math.isfinite(probability)):
-            raise ValueError(f"probability must be a finite number or None, not {probability!r}")
+        object.__setattr__(self, "options", tuple(self.options))  # JSON has lists
+        for probability in (self.probability, *self.options):
+            if probability is not None and (type(probability) not in (int, float) or not math.isfinite(probability)):
+                raise ValueError(f"probability must be a finite number or None, not {probability!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; without the options of an open question, as files had it before there were any."""
+        row = asdict(self)
+        if not self.options:
+            del row["options"]
+        return row
 
 
 class PredictionLog:
@@ -170,7 +181,7 @@ def meta_path(path: Path) -> Path:
 
 
 def _line(prediction: Prediction) -> bytes:
-    row = asdict(prediction)
+    row = prediction.to_dict()
     try:
         return (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
     except UnicodeEncodeError:  # half a surrogate pair can only be written as an escape

@@ -3,6 +3,7 @@
 In: predictions and reference answers, joined by question id. Out: numbers between 0 and 1 with 95 % intervals, over all
 questions and by slice, beside the question-only baseline.
 
+choices.py     multiple choice: answers compared as choices, letter bias, what guessing scores
 comparison.py  two runs' answers to the same questions: which is better, and where
 intervals.py   intervals and paired tests that respect images
 metrics.py     METRICS: how right one answer is

@@ -10,9 +10,10 @@ from vqa_core.files import InputError, named
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.choices import LetterBias, compared_letters, letter_bias, references_as_asked
 from vqa_core.scoring.intervals import Interval, mcnemar, mean_interval, paired_difference
 from vqa_core.scoring.metrics import exact
-from vqa_core.scoring.score import References
+from vqa_core.scoring.score import References, known_answers, with_reference
 from vqa_core.settings import differing_settings
 from vqa_core.tabulate import tabulate
 
@@ -21,7 +22,10 @@ MOST = 10  # lines of each list in the table
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Exact match of two runs on the same questions. `difference` is a - b, with an interval that respects images."""
+    """Exact match of two runs on the same questions. `difference` is a - b, with an interval that respects images.
+
+    `unreferenced` questions have no reference answer, and none of the other numbers counts them.
+    """
 
     both: int
     only_a: int
@@ -31,6 +35,7 @@ class Paired:
     b: Interval
     difference: Interval
     p_value: float
+    unreferenced: int = 0
 
     @property
     def verdict(self) -> str:
@@ -45,7 +50,7 @@ class Comparison:
     """What differs between runs `a` and `b`; `paired` is None if the right answers are not known.
 
     `transitions` counts (answer of a, answer of b), the most frequent first; `changed_types` and `types` count changed
-    questions and all questions by question type.
+    questions and all questions by question type. `letters` are the letter biases of both where questions have choices.
     """
 
     questions: int
@@ -55,6 +60,7 @@ class Comparison:
     transitions: dict[tuple[str, str], int]
     settings: dict[str, tuple[Any, Any]]
     paired: Paired | None
+    letters: tuple[LetterBias, LetterBias] | None = None
 
     def table(self, a: str = "a", b: str = "b") -> str:
         """The comparison as text for a terminal; `a` and `b` are the names of the runs."""
@@ -68,6 +74,8 @@ class Comparison:
             rows = [[f"most frequent changes, {a} -> {b}", "questions"]]
             rows += [[f"  {old!r} -> {new!r}", str(count)] for (old, new), count in self.transitions.items()]
             blocks.append(_first_lines(rows, "changes"))
+        if self.letters:
+            blocks.append(tabulate(compared_letters(*self.letters, (a, b))))
         if self.settings:
             rows = [["settings that differ", a, b]]
             rows += [[f"  {name}", _shown(old), _shown(new)] for name, (old, new) in self.settings.items()]
@@ -92,8 +100,12 @@ class Comparison:
         match = [["", "exact match", "95 % interval"]]
         match += [[name, f"{of.value:.4f}", of.span] for name, of in ((a, paired.a), (b, paired.b))]
         match.append([f"{a} - {b}", f"{difference.value:+.4f}", difference.signed_span])
-        p_value = f"exact McNemar p: {paired.p_value:.4g}"
-        return "\n".join([tabulate(rows), "", tabulate(match), p_value, conclusion])
+        lines = [tabulate(rows), "", tabulate(match), f"exact McNemar p: {paired.p_value:.4g}", conclusion]
+        if paired.unreferenced:
+            lines.append(
+                f"{paired.unreferenced} of {self.questions} questions have no reference answer and are not counted."
+            )
+        return "\n".join(lines)
 
 
 def compare_runs(a: RunDir, b: RunDir, split: str, *, references: References | None = None) -> Comparison:
@@ -130,8 +142,8 @@ def compare(
 ) -> Comparison:
     """Compare the answers of two runs to `examples`, by question id.
 
-    The right answers are `references`, or else those of the examples if all have one. Raises InputError if a run lacks
-    the answer to a question, or if `references` lack one.
+    The right answers are `references`, or else those of the examples; questions without one are not counted as right or
+    wrong. Raises InputError if a run lacks the answer to a question, or if `references` have none for any.
     """
     for name, predictions in (("first", a), ("second", b)):
         missing = [example.question_id for example in examples if example.question_id not in predictions]
@@ -152,20 +164,25 @@ def compare(
         transitions=dict(Counter((old, new) for _, old, new in changed).most_common()),
         settings=differing_settings(config_a or {}, config_b or {}),
         paired=_compare_pairs(pairs, references),
+        letters=_compare_letters(pairs, references),
     )
 
 
 def _compare_pairs(pairs: Sequence[tuple[Example, str, str]], references: References | None) -> Paired | None:
-    if references is None:
-        if any(example.answer is None for example, _, _ in pairs):
-            return None
-        references = {example.question_id: [str(example.answer)] for example, _, _ in pairs}
-    unknown = [example.question_id for example, _, _ in pairs if not references.get(example.question_id)]
-    if unknown:
+    examples = [example for example, _, _ in pairs]
+    known = known_answers(examples) if references is None else references
+    scored = {example.question_id for example in with_reference(examples, known)}
+    if not scored and references is None:
+        return None
+    if not scored:
+        unknown = [example.question_id for example in examples]
         raise InputError(f"no reference answer for {len(unknown)} of {len(pairs)} questions: {named(unknown)}.")
+    unreferenced = len(pairs) - len(scored)
+    pairs = [pair for pair in pairs if pair[0].question_id in scored]
     images = [example.image or example.image_id for example, _, _ in pairs]
-    a = [exact(old, references[example.question_id]) for example, old, _ in pairs]
-    b = [exact(new, references[example.question_id]) for example, _, new in pairs]
+    wanted = references_as_asked((example for example, _, _ in pairs), known)
+    a = [exact(old, answers) for (_, old, _), answers in zip(pairs, wanted)]
+    b = [exact(new, answers) for (_, _, new), answers in zip(pairs, wanted)]
     counts = Counter(zip(a, b))
     only_a, only_b = counts[1.0, 0.0], counts[0.0, 1.0]
     return Paired(
@@ -177,7 +194,23 @@ def _compare_pairs(pairs: Sequence[tuple[Example, str, str]], references: Refere
         b=mean_interval(b, images),
         difference=paired_difference(a, b, images),
         p_value=mcnemar(only_a, only_b),
+        unreferenced=unreferenced,
     )
+
+
+def _compare_letters(
+    pairs: Sequence[tuple[Example, str, str]], references: References | None
+) -> tuple[LetterBias, LetterBias] | None:
+    """The letter biases of both runs on the questions with choices and a reference; None if there are none."""
+    examples = [example for example, _, _ in pairs if example.choices]
+    known = known_answers(examples) if references is None else references
+    scored = with_reference(examples, known)
+    if not scored:
+        return None
+    given = {example.question_id: (old, new) for example, old, new in pairs}
+    wanted = references_as_asked(scored, known)
+    a, b = (letter_bias(scored, wanted, [given[row.question_id][side] for row in scored]) for side in (0, 1))
+    return a, b
 
 
 def _shown(value: Any) -> str:

@@ -16,6 +16,13 @@ from vqa_core.files import InputError, find_duplicates, named, read_json, write_
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.choices import (
+    ChoiceScore,
+    choice_slices,
+    references_as_asked,
+    score_choices,
+    text_of,
+)
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
 from vqa_core.scoring.metrics import DEFAULT_NORMALISER, METRICS, Metric, exact_normalised
 from vqa_core.tabulate import tabulate
@@ -34,7 +41,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of one split. `slices` has a row per question type, answer type and question length."""
+    """The score of one split. `slices` has a row per question type, answer type and question length.
+
+    Where questions have choices, also per number of choices and right letter, and `choices` has what is told of those.
+    Questions without a reference are not scored: `unreferenced` counts them, `missing` those without an answer yet.
+    """
 
     split: str
     metric: str
@@ -46,6 +57,8 @@ class Score:
     near_misses: list[dict[str, str]]
     statuses: dict[str, int]
     missing: int
+    unreferenced: int = 0
+    choices: ChoiceScore | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for score.json; every row is {metric: interval, "exact_normalised": interval}."""
@@ -58,12 +71,14 @@ class Score:
             "metric": self.metric,
             "normaliser": self.normaliser,
             "missing": self.missing,
+            **({"unreferenced": self.unreferenced} if self.unreferenced else {}),
             "statuses": self.statuses,
             "overall": row(self.overall),
             "baseline": row(self.baseline) if self.baseline else None,
             "gain": self.gain.to_dict() if self.gain else None,
             "near_misses": {"count": len(self.near_misses), "examples": self.near_misses[:20]},
             **{kind: {name: row(of) for name, of in rows.items()} for kind, rows in self.slices.items()},
+            **({"choices": self.choices.to_dict()} if self.choices else {}),
         }
 
     def table(self) -> str:
@@ -73,6 +88,8 @@ class Score:
         if self.baseline and self.gain:
             blocks[0].append(_cells("question-only baseline", self.baseline))
             blocks[0].append(["above the baseline", "", "", f"{self.gain.value:+.4f}", self.gain.signed_span, ""])
+        if self.choices:
+            blocks[0] += _guessing(self.choices)
         for kind, rows in self.slices.items():
             block = [[kind.replace("_", " ")], *(_cells(f"  {name}", of) for name, of in rows.items())]
             if len(rows) > TABLE_ROWS:
@@ -80,6 +97,8 @@ class Score:
             blocks.append(block)
         notes = [f"near misses, right only after normalisation: {len(self.near_misses)}"]
         notes += [f"  {miss['answer']!r} for {miss['reference']!r}" for miss in self.near_misses[:3]]
+        if self.choices:
+            notes.append(self.choices.bias.line())
         failed = {status: count for status, count in self.statuses.items() if status != "ok"}
         if failed:
             notes.append(
@@ -87,15 +106,23 @@ class Score:
             )
         if not self.baseline:
             notes.append("no question-only baseline: the run has no training questions")
+        if self.unreferenced:
+            notes.append(f"{self.unreferenced} of {self.asked} questions have no reference answer and are not counted")
         if self.missing:
             notes.append(f"partial: {self.missing} questions have no answer yet and are not counted")
         return tabulate([head, *(line for block in blocks for line in block)]) + "\n" + "\n".join(notes)
 
+    @property
+    def asked(self) -> int:
+        """All questions of the split, scored or not."""
+        return self.overall.score.n + self.missing + self.unreferenced
+
     def headline(self) -> str:
-        """`exact match: 0.9953 (95 % interval 0.9938-0.9968, n 9673, test)`."""
+        """`exact match: 0.9953 (95 % interval 0.9938-0.9968, n 9673, test)`; `n 8 of 16` if some have no reference."""
         name = "exact match" if self.metric == "exact" else self.metric
         score = self.overall.score
-        return f"{name}: {score.value:.4f} (95 % interval {score.span}, n {score.n}, {self.split})"
+        count = f"{score.n} of {self.asked}" if self.unreferenced else str(score.n)
+        return f"{name}: {score.value:.4f} (95 % interval {score.span}, n {count}, {self.split})"
 
 
 def score_predictions(
@@ -111,22 +138,25 @@ def score_predictions(
 ) -> Score:
     """Score the answers to `examples` against `references`, by id, or else against the examples' own answers.
 
-    The question-only baseline guesses from `train`; without it there is no baseline. `allow_partial` leaves out
-    questions without an answer, and counts them. Raises InputError for a question without a prediction or a reference,
-    for a duplicate id, and for references that the metric is not made for.
+    Scored are the questions that have a reference; the others are counted. The question-only baseline guesses from
+    `train`; without it there is no baseline. `allow_partial` leaves out questions without an answer, and counts them.
+    Raises InputError if no question has a reference, for a question with one and without a prediction, for a duplicate
+    id, and for references that the metric is not made for.
     """
     references = references if references is not None else known_answers(examples)
-    answered = _check_ids(examples, predictions, references, split, allow_partial)
+    asked = with_reference(examples, references)
+    answered = _check_ids(examples, asked, predictions, split, allow_partial)
     measure = _find_metric(metric, normaliser)
     near = partial(exact_normalised, normaliser=normaliser)
 
     given = [predictions[example.question_id].answer for example in answered]
-    wanted = [references[example.question_id] for example in answered]
+    wanted = references_as_asked(answered, references)
     _, images = np.unique([example.image or example.image_id for example in answered], return_inverse=True)
     right, nearly = _score_all(measure, given, wanted), _score_all(near, given, wanted)
 
     train = list(train)
     guesses = _score_guesses(AnswerPrior(train), answered, wanted, (measure, near)) if train else None
+    by_choice = choice_slices(answered, wanted) if any(example.choices for example in answered) else {}
     literal = _score_all(METRICS["exact"], given, wanted)
     return Score(
         split=split,
@@ -135,8 +165,12 @@ def score_predictions(
         overall=_row(right, nearly, images),
         slices={
             "question_types": _slices([question_type(example.question) for example in answered], right, nearly, images),
-            "answer_types": _slices([answer_type(commonest(answers)) for answers in wanted], right, nearly, images),
+            "answer_types": _slices(
+                [answer_type(text_of(e, commonest(answers))) for e, answers in zip(answered, wanted)],
+                *(right, nearly, images),
+            ),
             "question_lengths": _slices([question_length(e.question) for e in answered], right, nearly, images),
+            **{kind: _slices(names, right, nearly, images, by_name=True) for kind, names in by_choice.items()},
         },
         baseline=_row(*guesses, images) if guesses else None,
         gain=paired_difference(right, guesses[0], images) if guesses else None,
@@ -145,7 +179,9 @@ def score_predictions(
             for i in np.flatnonzero(nearly > literal)
         ],
         statuses=dict(Counter(predictions[example.question_id].status for example in answered).most_common()),
-        missing=len(examples) - len(answered),
+        missing=len(asked) - len(answered),
+        unreferenced=len(examples) - len(asked),
+        choices=score_choices(answered, wanted, given, images, train),
     )
 
 
@@ -185,6 +221,11 @@ def known_answers(examples: Iterable[Example]) -> dict[str, list[str]]:
     return {example.question_id: [example.answer] for example in examples if example.answer is not None}
 
 
+def with_reference(examples: Sequence[Example], references: References) -> list[Example]:
+    """The examples that have a reference: one that is blank is none."""
+    return [example for example in examples if any(map(str.strip, references.get(example.question_id, ())))]
+
+
 Values = npt.NDArray[np.float64]
 
 
@@ -198,28 +239,28 @@ def _find_metric(metric: str, normaliser: str) -> Metric:
 
 def _check_ids(
     examples: Sequence[Example],
+    asked: Sequence[Example],
     predictions: Mapping[str, Prediction],
-    references: References,
     split: str,
     allow_partial: bool,
 ) -> list[Example]:
-    """The examples to score, after checking that ids, predictions and references fit together."""
+    """The examples to score: those of `asked`, which have a reference, that also have a prediction."""
     twice = find_duplicates(example.question_id for example in examples)
     if twice:
         raise InputError(f"{split}: {named(twice)} occur more than once among the questions; ids must be unique.")
-    unknown = [example.question_id for example in examples if not references.get(example.question_id)]
-    if unknown:
+    if examples and not asked:
+        unknown = [example.question_id for example in examples]
         raise InputError(
             f"{split}: no reference answer for {len(unknown)} of {len(examples)} questions: {named(unknown)}. "
             "Pass them with `--answers solution.csv`."
         )
-    missing = [example.question_id for example in examples if example.question_id not in predictions]
+    missing = [example.question_id for example in asked if example.question_id not in predictions]
     if missing and not allow_partial:
         raise InputError(
-            f"{split}: no prediction for {len(missing)} of {len(examples)} questions: {named(missing)}. Continue with "
+            f"{split}: no prediction for {len(missing)} of {len(asked)} questions: {named(missing)}. Continue with "
             "`python -m eval.predict`, or pass --partial to score only those that have one."
         )
-    answered = [example for example in examples if example.question_id in predictions]
+    answered = [example for example in asked if example.question_id in predictions]
     if not answered:
         raise InputError(f"{split}: nothing to score: {len(examples)} questions, {len(predictions)} predictions.")
     return answered
@@ -234,7 +275,7 @@ def _score_all(
 def _score_guesses(
     prior: AnswerPrior, examples: Sequence[Example], wanted: Sequence[Sequence[str]], measures: Sequence[Metric]
 ) -> tuple[Values, Values]:
-    guesses = [prior.answer(example.question) for example in examples]
+    guesses = [prior.guess(example) for example in examples]
     score, normalised = (_score_all(measure, guesses, wanted) for measure in measures)
     return score, normalised
 
@@ -244,12 +285,25 @@ def _row(right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> Row:
     return Row(score, score if np.array_equal(right, nearly) else mean_interval(nearly, images))
 
 
-def _slices(kinds: Sequence[str], right: Values, nearly: Values, images: npt.NDArray[np.int64]) -> dict[str, Row]:
-    """A row per kind, the most frequent first."""
+def _slices(
+    kinds: Sequence[str], right: Values, nearly: Values, images: npt.NDArray[np.int64], *, by_name: bool = False
+) -> dict[str, Row]:
+    """A row per kind, the most frequent first, or in the order of their names."""
     labels = np.array(kinds)
     names = [name for name, _ in Counter(kinds).most_common()]
+    names = sorted(names, key=lambda name: (len(name), name)) if by_name else names
     members = {name: np.flatnonzero(labels == name) for name in names}
     return {name: _row(right[at], nearly[at], images[at]) for name, at in members.items()}
+
+
+def _guessing(choices: ChoiceScore) -> list[list[str]]:
+    """Lines of what guessing a choice would score."""
+    lines = [["chance", str(choices.questions), "", f"{choices.chance:.4f}", "", ""]]
+    if choices.commonest:
+        name, score = choices.commonest
+        cells = [str(score.n), str(score.images), f"{score.value:.4f}", score.span, ""]
+        lines.append([f"always the commonest letter ({name})", *cells])
+    return lines
 
 
 def _cells(name: str, row: Row) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from vqa_core.data.formats.conversations import write_answers
 from vqa_core.data.formats.vqav2 import write_results
 from vqa_core.data.tables import Table
+from vqa_core.files import InputError, named
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction
 from vqa_core.submission.submission import build_submission
@@ -31,6 +32,12 @@ def write_run_results(
     sample = Table(Path("the questions"), "utf-8", ("question_id", "answer"), [[e.question_id, ""] for e in examples])
     submission = build_submission(sample, predictions, allow_failed=allow_failed)
     answers = {row[0]: row[1] for row in submission.rows}
+    repeated = [example.id_in_source for example in examples if example.source_id is not None]
+    if kind == "vqav2" and repeated:
+        raise InputError(
+            f"{path} joins answers to questions by id, and several questions have the id {named(repeated)}. Write "
+            "--format llava, which has a line for each question, in their order."
+        )
     if kind == "llava":
         write_answers(path, examples, answers, model_id)
     else:

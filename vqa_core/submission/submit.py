@@ -7,7 +7,7 @@ from pathlib import Path
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.competition import SAMPLE, read_test
 from vqa_core.data.prepare import TABLES, column_map
-from vqa_core.files import InputError
+from vqa_core.files import InputError, named
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.submission.card import write_card
@@ -59,6 +59,7 @@ def _submit_csv(run: RunDir, data: Path, out: Path, allow_failed: bool, command:
     data_files = [data / name for name in (*TABLES, SAMPLE)]
     if out.resolve() in [file.resolve() for file in data_files]:
         raise InputError(f"--out {out} is one of the competition's own files; choose another name.")
+    _refuse_repeated_ids(run, data)
     predictions = read_predictions(run.predictions("test"))
     submission, warnings = submission_of(run, data, predictions, allow_failed=allow_failed)
     with writing(run):
@@ -66,6 +67,18 @@ def _submit_csv(run: RunDir, data: Path, out: Path, allow_failed: bool, command:
         card = write_card(out, run, data_files=data_files, predictions=predictions, warnings=warnings, command=command)
         keep_submission(run, out)
     return WrittenSubmission(out, card, len(submission.rows), SAMPLE, warnings)
+
+
+def _refuse_repeated_ids(run: RunDir, data: Path) -> None:
+    """Raise InputError if `data` has no sample because several of the run's test questions share an id."""
+    if (data / SAMPLE).is_file() or not run.test.is_file():
+        return
+    repeated = [row.id_in_source for row in run.examples("test") if row.source_id is not None]
+    if repeated:
+        raise InputError(
+            f"several test questions have the id {named(repeated)}, so a CSV file can't tell their answers apart. "
+            "Write --format llava, which has a line for each question, in their order."
+        )
 
 
 def _submit_results(

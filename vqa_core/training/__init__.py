@@ -11,6 +11,7 @@ finetune.py       the four steps of a training
 metric_log.py     metrics.jsonl and the lines of the log
 plan.py           every question measured, every batch planned
 prepare.py        the model built, its stage made trainable, a checkpoint found
+questions.py      TrainingQuestion: its choices shuffled, what is learnt from it
 separate_loss.py  the losses of models that take one question per row
 task.py           TrainingTask: what a training is asked for
 trackers.py       wandb or trackio as a mirror of metrics.jsonl

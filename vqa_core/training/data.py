@@ -17,6 +17,7 @@ from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.planning.batches import PlannedRow
 from vqa_core.prompts.prompt import Prompt
+from vqa_core.training.questions import TrainingQuestion, questions_of
 
 
 class TrainingRows(Protocol):
@@ -28,7 +29,7 @@ class TrainingRows(Protocol):
 
 
 class BranchEncoder:
-    """(question, answer) -> Branch within the text budget. Equal pairs are tokenised once."""
+    """(question, answer, choices) -> Branch within the text budget. What is equal is tokenised once."""
 
     def __init__(self, prompt: Prompt, text_token_budget: int, *, boundaries: bool = False) -> None:
         # LLaVA 1.0 counted the prompt, the image as one token, its <im_start> and <im_end>, the answer and its end
@@ -37,11 +38,17 @@ class BranchEncoder:
         self.prompt = prompt
         self.encode = lru_cache(maxsize=1 << 18)(self._encode)
 
-    def _encode(self, question: str, answer: str) -> tuple[Branch, int]:
-        """The branch, and the number of tokens cut from the question. The answer is never cut."""
+    def _encode(self, question: str, answer: str, choices: tuple[str, ...] = ()) -> tuple[Branch, int]:
+        """The branch, and the number of tokens cut from the question. Choices and answer are never cut."""
         answer_ids = [*self.prompt.answer_ids(answer), self.prompt.end_id]
-        ids, cut = self.prompt.branch_ids(question, budget=self.budget - len(answer_ids))
+        ids, cut = self.prompt.branch_ids(question, choices, budget=self.budget - len(answer_ids))
         return Branch(ids, answer_ids), cut
+
+    def encode_question(self, question: TrainingQuestion) -> tuple[Branch, int]:
+        """The branch of a question with what is learnt from it, and the number of tokens cut."""
+        if not question.choices:
+            return self.encode(question.question, question.answer)
+        return self.encode(question.question, question.target(self.prompt.choice_style), question.choices)
 
     def fits(self, branch: Branch) -> bool:
         """Whether a branch keeps within the budget. Only the question can be cut, and some styles do not show it."""
@@ -63,10 +70,12 @@ class RowLengths:
 def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     """Tokenise every question once.
 
-    Raises InputError for answers that become no token, from which nothing can be learnt, and for answers that leave no
-    room for the prompt within the text budget; it says how many there are.
+    Raises InputError for answers that become no token, from which nothing can be learnt, for those that name none of
+    the question's choices, and for answers that leave no room for the prompt within the text budget; it says how many
+    there are.
     """
     lengths: list[list[int]] = []
+    unanswered: list[str] = []
     unsupervised: list[str] = []
     too_long: list[str] = []
     needed = needed_by_answer = 0  # tokens of the longest
@@ -74,18 +83,25 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     for index in range(len(rows)):
         row = rows[index]
         of_row = []
-        for question_id, question, answer in _questions(row):
-            branch, cut = encoder.encode(question, answer)
-            if len(branch.answer) < 2:
-                unsupervised.append(question_id)
+        for question in questions_of(row):
+            branch, cut = encoder.encode_question(question)
+            if question.is_unanswered:
+                unanswered.append(question.question_id)
+            elif len(branch.answer) < 2 and not question.choices:  # an empty choice is learnt by its end
+                unsupervised.append(question.question_id)
             if not encoder.fits(branch):
-                too_long.append(question_id)
+                too_long.append(question.question_id)
                 whole = encoder.around + len(branch.ids) + cut + len(branch.answer)
                 needed, needed_by_answer = max((needed, needed_by_answer), (whole, len(branch.answer)))
             answers_ended += encoder.prompt.end_id in branch.answer[:-1]
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
         lengths.append(of_row)
+    if unanswered:
+        raise InputError(
+            f"{len(unanswered)} of {questions} questions ({named(unanswered)}) have an answer that is none of their "
+            "choices. Correct the answers or leave the rows out of train.csv."
+        )
     if unsupervised:
         raise InputError(
             f"{len(unsupervised)} of {questions} questions ({named(unsupervised)}) have an answer that is no token: "
@@ -102,17 +118,17 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             f"{len(too_long)} of {questions} questions ({named(too_long)}) are too long for --text-token-budget "
             f"{encoder.text_token_budget} even with the question cut away: the longest takes {needed} tokens, "
             f"{needed_by_answer} of them its answer. Raise --text-token-budget to {needed}, or shorten the answers or "
-            "leave the rows out of train.csv."
+            "choices, or leave the rows out of train.csv."
         )
     return RowLengths(lengths, questions, questions_cut, tokens_cut, answers_ended)
 
 
-def _questions(row: dict[str, object]) -> list[tuple[str, str, str]]:
-    return list(zip(row["question_ids"], row["questions"], row["answers"], strict=True))  # type: ignore[call-overload]
-
-
 class TrainingBatches(Dataset[dict[str, Tensor]]):
-    """Item k is the k-th planned batch: `pixel_values`, (B, 3, side, side) for a Vlm, and the tensors of `collate`."""
+    """Item k is the k-th planned batch: `pixel_values`, (B, 3, side, side) for a Vlm, and the tensors of `collate`.
+
+    With a `shuffle_seed` choices are shown in another order each time their question is drawn: the seed and the place
+    in the plan decide it, so a training that goes on sees the same orders.
+    """
 
     def __init__(
         self,
@@ -121,7 +137,9 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         vlm: AnyVlm,
         encoder: BranchEncoder,
         data_root: Path,
+        shuffle_seed: int | None = None,
     ) -> None:
+        self.shuffle_seed = shuffle_seed
         self.rows, self.plan, self.vlm, self.encoder, self.data_root = rows, plan, vlm, encoder, data_root
 
     def __len__(self) -> int:
@@ -129,16 +147,24 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         vlm = self.vlm
-        packed, pictures, asked = [], [], []
+        packed, pictures, asked, choices = [], [], [], []
         for planned in self.plan[index]:
             row = self.rows[planned.row]
-            questions = _questions(row)
-            branches = [self.encoder.encode(*questions[number][1:])[0] for number in planned.questions]
+            every = questions_of(row)
+            questions = [self._as_shown(every[number], index, planned.row, number) for number in planned.questions]
+            branches = [self.encoder.encode_question(question)[0] for question in questions]
             picture = vlm.preprocess(open_image(self.data_root / str(row["image"])))
             packed.append(pack_onto(vlm.prefix_of(picture), branches))
             pictures.append(picture)
-            asked.append([questions[number][1] for number in planned.questions])
-        return {"pixel_values": vlm.stacked(pictures, asked), **collate(packed, vlm.pad_id)}
+            asked.append([question.question for question in questions])
+            choices.append([question.choices for question in questions])
+        return {"pixel_values": vlm.stacked(pictures, asked, choices), **collate(packed, vlm.pad_id)}
+
+    def _as_shown(self, question: TrainingQuestion, *place: int) -> TrainingQuestion:
+        """The question as it is drawn at a place of the plan: batch, row, number in the row."""
+        if self.shuffle_seed is None or not question.choices:
+            return question
+        return question.shuffled([self.shuffle_seed, *place])
 
 
 def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:

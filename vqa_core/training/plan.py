@@ -45,7 +45,9 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
         raise InputError("There is nothing to train: --epochs and --max-steps leave no batch.")
     _describe(task, model, lengths, plan, processes)
     return TrainingPlan(
-        TrainingBatches(task.rows, plan.batches, vlm, encoder, task.data_root),
+        TrainingBatches(
+            task.rows, plan.batches, vlm, encoder, task.data_root, settings.seed if settings.shuffle_choices else None
+        ),
         plan,
         settings.accumulate * processes,
         first_images(task.val, settings.eval_questions),

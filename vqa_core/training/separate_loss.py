@@ -93,8 +93,9 @@ class SeparateRowsLoss(PackedLoss):
                 answer = wanted[wanted >= 0]  # (A,)
                 ids = input_ids[row, of_branch].tolist()[: len(wanted) - len(answer) + 1]
                 question = picture.questions[number - 1] if picture.questions else ""
+                choices = picture.choices[number - 1] if picture.choices else ()
                 with self.hub.autocast():
-                    inputs = self.hub.training_inputs(picture, question, ids, answer.tolist(), outputs)
+                    inputs = self.hub.training_inputs(picture, question, ids, answer.tolist(), outputs, choices=choices)
                     logits = self.model(**inputs, use_cache=False, **self.few_logits(len(answer))).logits
                 # some models return the logits of all tokens regardless
                 logits = logits[0, -len(answer) :]  # (A, V)

@@ -7,6 +7,7 @@ from vqa_core.config import PredictSettings, TrainSettings
 from vqa_core.inference.engine import Engine
 from vqa_core.model.packing import FLASH
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.runs.choices import find_choice
 from vqa_core.runs.examples import Example
 
 
@@ -19,7 +20,15 @@ def validator(
 
     def validate() -> dict[str, float]:
         answers = {prediction.question_id: prediction.answer for prediction in engine.generate(examples)}
-        right = sum(answers[example.question_id] == example.answer for example in examples)
+        right = sum(_is_right(answers[example.question_id], example) for example in examples)
         return {"accuracy": right / len(examples), "questions": len(examples)}
 
     return validate
+
+
+def _is_right(answer: str, example: Example) -> bool:
+    """Whether an answer is the right one: the same text, or the same choice where that is written otherwise (`b`)."""
+    if answer == example.answer or not example.choices:
+        return answer == example.answer
+    given, right = (find_choice(text, example.choices, example.answer_form) for text in (answer, example.answer))
+    return given is not None and given == right

@@ -1,6 +1,7 @@
 """`train.prepare`, its export, and `train.prepare` again: every id and answer is what it was, to the letter."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -45,18 +46,22 @@ def data(tmp_path: Path) -> Path:
 def test_what_is_exported_and_read_again_is_what_it_was(
     kind: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, images = data, []
+    source, images, held_out = data, [], []
     for again in range(3):
         run, export = RunDir(tmp_path / f"run{again}"), tmp_path / f"export{again}"
         into = [] if not again else ["--data-dir", str(tmp_path / f"imported{again}")]
         given = ["--data", str(source), *images, *into, "--val-fraction", "0.4"]
         main([*given, "--run", str(run.root), "--export", kind, "--export-to", str(export)])
         shown = capsys.readouterr()
-        assert f"warning: {EMPTY} rows of train.csv without an answer, left out" in shown.out
+        empty = re.findall(r"warning: ([0-9]) rows? of (?:train|val)\.csv without an answer, left out", shown.out)
+        assert sum(map(int, empty)) == EMPTY
         assert f"The export includes {EMPTY} rows with an empty answer, which the run does not train on." in shown.err
         read = read_competition(run.data_root())
-        assert facts(read.train) == facts(ROWS)
+        assert facts(read.train + read.val) == facts(ROWS)
         assert facts(read.test) == sorted((row[0], row[1], row[2], "") for row in facts(ROWS))
         learnt = read_examples(run.train) + read_examples(run.val)
         assert facts(learnt) == facts([row for row in ROWS if (row.answer or "").strip()])
+        if again:
+            assert facts(read_examples(run.val)) == facts(held_out)
+        held_out = read_examples(run.val)
         source, images = export, ["--images", str(run.data_root())] if kind != "parquet" else []

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from tests.support.tiny import tiny_competition, tiny_run
 from vqa_core.answers import answer_type, casefold, question_length, question_type
 from vqa_core.data.competition import read_competition
+from vqa_core.data.copies import find_copies
 from vqa_core.data.images import check_images
 from vqa_core.data.index.index import DataIndex, open_index
 from vqa_core.data.index.run_layer import find_predictions, layer_of
@@ -68,8 +70,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
             csv.writer(file).writerows(rows)
     (folder / "solution.csv").write_text("ID,answer\n" + "".join(f"{number},no\n" for number in range(20)))
     (folder / "image").mkdir()
-    for name in [*(f"i{n}" for n in range(40)), *(f"t{n}" for n in range(5)), "both"]:
-        Image.new("RGB", (4, 4)).save(folder / "image" / f"{name}.png")
+    for number, name in enumerate([*(f"i{n}" for n in range(40)), *(f"t{n}" for n in range(5)), "both"]):
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(folder / "image" / f"{name}.png")
+    shutil.copyfile(folder / "image/i7.png", folder / "image/t0.png")
     (folder / "image" / "broken.png").write_bytes(b"no picture")
     return folder
 
@@ -177,9 +180,11 @@ def test_the_first_row_of_an_image_is_one_that_passes(index: DataIndex) -> None:
 
 def test_a_finding_leads_to_as_many_rows_as_it_counts(odd: Path, index: DataIndex) -> None:
     competition = read_competition(odd)
-    report = examine(competition, check_images(competition.root, ["image/broken.png"]))
+    images = sorted({row.image for row in (*competition.train, *competition.test) if row.image})
+    copies = find_copies(competition.root, images)
+    report = examine(competition, check_images(competition.root, ["image/broken.png"]), copies)
     assert index.report == json.loads(json.dumps(report.to_dict()))
-    by_row = {"empty-answers", "empty-train-ids", "empty-train-questions"}
+    by_row = {"empty-answers", "empty-train-ids", "empty-train-questions", "test-images-in-train"}
     codes = {finding.code: finding for finding in report.findings}
     assert codes.keys() > by_row | {
         "conflicting-answers",
@@ -194,7 +199,7 @@ def test_a_finding_leads_to_as_many_rows_as_it_counts(odd: Path, index: DataInde
         elif code == "shared-images":
             assert {index.image(int(index.columns["image"][row.row])).path for row in rows} == set(finding.examples)
         elif code == "duplicate-train-ids":
-            assert {row.question_id for row in rows} == set(finding.examples)
+            assert {row.question_id.partition("#")[0] for row in rows} == set(finding.examples)
         elif code in ("conflicting-answers", "repeated-questions"):
             asked = {(int(index.columns["image"][row.row]), row.question) for row in rows}
             assert len(asked) == finding.count

@@ -5,6 +5,7 @@ In: columns of a table or fields of a record. Out: examples with `choices` and `
 easy_vqa.py  the embedded dataset as multiple choice, with a letter bias in training
 facts.py     what the choices of a data set are like, and what is wrong with them
 forms.py     how answers name a choice (letter, number, text), found over a whole data set
+priors.py    a choice without looking at the picture
 reading.py   where a source keeps choices: columns, a list, the question's own text
 tables.py    the choices in the CSV files of a competition
 

@@ -30,9 +30,9 @@ YES_NO = ("no", "yes")
 def write_easy_vqa_choices(folder: Path) -> None:
     """Write the competition to `folder`: a table for train, val and test, the sample submission, solution, pictures.
 
-    Columns are `ID`, `image_id`, `question`, `A` to `D` (`C` and `D` may be blank) and `answer`, a letter. Ids are those
-    of easy-VQA. val.csv has the questions about VAL_FRACTION of the training pictures. Does nothing if the folder is
-    complete, and raises InputError as `write_easy_vqa` does.
+    Columns are `ID`, `image_id`, `question`, `A` to `D` (`C` and `D` may be blank) and `answer`, a letter. Ids are
+    those of easy-VQA. val.csv has the questions about VAL_FRACTION of the training pictures. Does nothing if the folder
+    is complete, and raises InputError as `write_easy_vqa` does.
     """
     data = package_data()
     numbers = {split: [int(path.stem) for path in list_images(data, split)] for split in ("train", "test")}

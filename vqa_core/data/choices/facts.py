@@ -1,15 +1,13 @@
-"""What the choices of a data set are like, and what is wrong with them: facts and cases for the data report."""
+"""What the choices of a data set are like, and which questions have odd ones: for the report and its findings."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from vqa_core.data.choices.forms import names_no_choice, right_choice
 from vqa_core.runs.choices import letter
 from vqa_core.runs.examples import Example
-
-Case = tuple[str, str, list[str], str, str]
-"""Severity, code, cases, noun and rest of the sentence of a finding."""
 
 
 def count_choices(example: Example) -> int:
@@ -50,25 +48,33 @@ def choice_lines(facts: Mapping[str, Any]) -> str:
     )
 
 
-def choice_cases(split: str, examples: Sequence[Example]) -> list[Case]:
-    """What is wrong with the choices of a split, each with its question ids."""
+@dataclass(frozen=True, slots=True)
+class ChoiceCases:
+    """Questions of a split with something wrong or odd about their choices, by id; empty if no question has choices.
+
+    `few` have fewer than two, `none` an answer that names none of them, `twice` two that are the same, `blank` a blank
+    one between others; `open` have no choices.
+    """
+
+    few: list[str] = field(default_factory=list)
+    none: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    blank: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+
+
+def choice_cases(examples: Sequence[Example]) -> ChoiceCases:
+    """What is wrong with the choices of a split."""
     asked = [example for example in examples if example.choices]
     if not asked:
-        return []
-    left = ", left out" if split == "train" else ""
-    few = [row.question_id for row in asked if count_choices(row) < 2]
-    none = [f"{row.question_id}: {row.answer!r}" for row in asked if count_choices(row) > 1 and names_no_choice(row)]
-    gaps = [row.question_id for row in asked if not all(row.choices)]
-    twice = [f"{row.question_id}: {same!r}" for row in asked if (same := _repeated(row.choices))]
-    without = [row.question_id for row in examples if not row.choices]
-    name = f"{split} question"
-    return [
-        ("warning", f"few-{split}-choices", few, name, f"with fewer than two choices{left}"),
-        ("warning", f"no-{split}-choice", none, name, f"with an answer that names none of its choices{left}"),
-        ("warning", f"repeated-{split}-choices", twice, name, "with the same choice twice"),
-        ("note", f"blank-{split}-choices", gaps, name, "with a blank choice between others, which keep their letters"),
-        ("note", f"open-{split}-questions", without, name, "without choices, among others with them; asked openly"),
-    ]
+        return ChoiceCases()
+    return ChoiceCases(
+        few=[row.question_id for row in asked if count_choices(row) < 2],
+        none=[f"{row.question_id}: {row.answer!r}" for row in asked if count_choices(row) > 1 and names_no_choice(row)],
+        twice=[f"{row.question_id}: {same!r}" for row in asked if (same := _repeated(row.choices))],
+        blank=[row.question_id for row in asked if not all(row.choices)],
+        open=[row.question_id for row in examples if not row.choices],
+    )
 
 
 def _repeated(choices: Iterable[str]) -> str:

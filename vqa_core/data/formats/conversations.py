@@ -38,7 +38,7 @@ def write_questions(path: Path, examples: Iterable[Example]) -> int:
         path,
         (
             {
-                "question_id": row.question_id,
+                "question_id": row.id_in_source,
                 "image": row.image,
                 "text": written_question(row),
                 "image_id": row.image_id,
@@ -61,7 +61,7 @@ def write_answers(path: Path, examples: Iterable[Example], answers: Mapping[str,
             raise InputError(f"{path} cannot be written: question {example.question_id!r} has no answer.")
         answer_id = hashlib.sha256(f"{model_id}\n{example.question_id}".encode()).hexdigest()[:22]
         row = {
-            "question_id": example.question_id,
+            "question_id": example.id_in_source,
             "prompt": written_question(example),
             "text": answers[example.question_id],
         }
@@ -102,7 +102,7 @@ def _answer(example: Example) -> str:
 
 
 def _conversation(example: Example) -> dict[str, Any]:
-    record: dict[str, Any] = {"id": example.question_id}
+    record: dict[str, Any] = {"id": example.id_in_source}
     if example.image:
         record["image"] = example.image
     asked = written_question(example)

@@ -1,35 +1,47 @@
 """Import data in other formats as a competition folder, which every command and the page can read.
 
-The folder has train.csv, test.csv, sample_submission.csv and, if answers are known, solution.csv, with the default
-column names and a column `image`; annotations.json with all answers to questions with several; left_out.json with the
-records that fit no example; source.json with the sources and the findings. Pictures of JSON files stay where they are,
-behind a link; pictures inside a dataset are written to files.
+The folder has train.csv, val.csv if the sources have a validation split, test.csv, sample_submission.csv and, if
+answers are known, solution.csv, with the default column names and a column `image`; annotations.json with all answers
+to questions with several; left_out.json with the records that fit no example; source.json with the sources and the
+findings. Pictures of JSON files stay where they are, behind a link; pictures inside a dataset are written to files.
 """
 
 import csv
+import hashlib
 import io
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
-from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, origin_of
+from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, SOURCE_ID, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
 from vqa_core.data.formats.json_values import SUFFIXES, is_json, refuse_pickle
+from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.formats.table_rows import copy_companions, is_table
 from vqa_core.data.references import ANNOTATIONS
 from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import ColumnMap, Example
 
 LEFT_OUT = "left_out.json"
-UNANSWERED = "training questions without an answer"
-_TEST = re.compile("(?<![a-z])test(?![a-z])")
+UNANSWERED = {"train": "training questions without an answer", "val": "validation questions without an answer"}
+ONLY_VAL = "validation questions that are trained on, since the sources have no others with answers"
+REPEATED = (
+    "test ids that several questions have: numbered here, and written back as they were by --format llava; a "
+    "submission.csv can't have them"
+)
+ROLES = ("train", "val", "test")
+_TEST = re.compile("(?<![a-z])test(dev|std|set|ing)?(?![a-z])")
+_VAL = re.compile("(?<![a-z])((mini)?val|valid|validate|validation|dev|eval|evaluation)(set)?(?![a-z])")
+_TRAIN = re.compile("(?<![a-z])train(set|ing)?(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,7 @@ class Sources:
     def record(self) -> dict[str, Any]:
         """JSON-ready: the sources as given, and size and modification time of every file that they name."""
         places = {"images": self.images, "test_images": self.test_images}
+        held_out = [path for source in self.data for path in _validation_files(source)]
         return {
             "data": list(self.data),
             "test_data": list(self.test_data),
@@ -56,6 +69,7 @@ class Sources:
             **{name: str(path.resolve()) if path else None for name, path in places.items()},
             **({"answer_form": self.answer_form} if self.answer_form != AUTO else {}),
             "files": [_stamp(path) for source in (*self.data, *self.test_data) for path in _all_files(source)],
+            **({"validation": held_out} if held_out else {}),  # folders made before there was val.csv are made again
         }
 
 
@@ -63,49 +77,62 @@ def is_foreign(source: str) -> bool:
     """Whether this module reads `source`, which then is no competition folder and no zip of one."""
     path = Path(source.partition("#")[0])
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
-    if path.is_dir() and any(map(any, tables)):
+    if path.is_dir() and any(map(any, tables)) and not is_table(source):
         return False
     return is_dataset(source) or bool(_json_of(path) if path.is_dir() else is_json(path))
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
     """Write the competition folder and return it: by default `data/NAME.imported`, or `data/NAME-asked.imported`
-    without training data.
+    without training data, with a hash of the sources behind NAME if that folder was made from others.
 
     Keeps an existing folder from the same sources in the same state; imports again if the sources, or how to read them,
     have changed. In a folder or dataset in `data`, files or splits with the word `test` in their name are test
-    questions, and all others training data. Answers in `test_data` become the solution. Raises InputError if a source
-    cannot be read, or if `folder` was made from other sources or changed by hand.
+    questions. Files or splits named `val`, `validation` or `dev` become val.csv, and all others training data. Answers
+    in `test_data` become the solution. Raises InputError if a source cannot be read, if nothing is left to train on, or
+    if `folder` was made from other sources or changed by hand.
     """
-    name = _name_of((*sources.data, *sources.test_data)[0])
-    folder = folder or Path("data") / (f"{name}.imported" if sources.data else f"{name}-asked.imported")
     made_from = sources.record()
+    folder = folder or _default_folder(sources, made_from)
     if folder.exists():
         origin = origin_of(folder)
         if origin.get("made_from") == made_from:
             return folder
         _refuse_other_contents(folder, origin, made_from)
     with replaced_folder(folder) as building:
-        train, test = _read(sources, building)
-        settled, choices = settle_choices({"train": train.examples, "test": test.examples}, form=sources.answer_form)
-        train.examples, test.examples = settled["train"], settled["test"]
+        splits = _read(sources, building)
+        settled, told = settle_choices({role: data.examples for role, data in splits.items()}, form=sources.answer_form)
+        for role, data in splits.items():
+            data.examples = settled[role]
+        train, val, test = (splits[role] for role in ROLES)
+        if sources.data and test.examples and not (train.examples or val.examples or train.left_out):
+            raise InputError(
+                f"--data {sources.data[0]} has questions without answers, and nothing to train on. Name training data "
+                f"with --data and these with --test-data, or answer them with `python -m eval.predict --data`."
+            )
         if sources.data:
             _write_table(building / "train.csv", train.examples, answers=True)
+        if val.examples:
+            _write_table(building / VAL_TABLES[0], val.examples, answers=True)
         if test.examples:
             _write_table(building / "test.csv", test.examples, answers=False)
-            _write_csv(building / SAMPLE, ("ID", "answer"), [(row.question_id, "") for row in test.examples])
+            repeated = [row.id_in_source for row in test.examples if row.source_id is not None]
+            for question_id in repeated:
+                test.warn(REPEATED, question_id)
+            if not repeated:
+                _write_csv(building / SAMPLE, ("ID", "answer"), [(row.question_id, "") for row in test.examples])
         known = [(row.question_id, row.answer) for row in test.examples if row.answer is not None]
-        if known:
+        if any((answer or "").strip() for _, answer in known):
             _write_csv(building / SOLUTION, ("ID", "answer"), known)
-        references = train.references | test.references
-        answered = {row.question_id: row.answer for row in (*train.examples, *test.examples)}
-        if any(answers != [answered.get(key)] for key, answers in references.items()):
+        copy_companions(sources.data, building)
+        if any(map(_says_more, splits.values())):
+            references = train.references | val.references | test.references
             items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
             write_json(building / ANNOTATIONS, {"annotations": items})
-        left_out = train.left_out + test.left_out
+        left_out = [record for role in ROLES for record in splits[role].left_out]
         if left_out:
             write_json(building / LEFT_OUT, left_out)
-        findings = train.findings() + test.findings() + choices
+        findings = [finding for role in ROLES for finding in splits[role].findings()] + told
         write_json(building / ORIGIN, {"made_from": made_from, "findings": findings, "contents": _contents(building)})
     return folder
 
@@ -116,10 +143,24 @@ def columns_of_import(folder: Path) -> ColumnMap | None:
     return ColumnMap(**origin["made_from"]["columns"]) if origin else None
 
 
+def _default_folder(sources: Sources, made_from: dict[str, Any]) -> Path:
+    """Where these sources were imported to before, else a name that no others have."""
+    given = (*sources.data, *sources.test_data)
+    name = _name_of(given[0])
+    paths = [source if source.startswith(HUB) else str(Path(source).resolve()) for source in given]
+    digest = hashlib.sha256(json.dumps([len(sources.data), *paths]).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    end = ".imported" if sources.data else "-asked.imported"
+    usual, other = (Path("data") / f"{each}{end}" for each in (name, f"{name}-{digest}"))
+    return usual if not usual.exists() or _has_these_sources(origin_of(usual), made_from) else other
+
+
+def _has_these_sources(origin: dict[str, Any], made_from: dict[str, Any]) -> bool:
+    return all(origin.get("made_from", {}).get(key) == made_from[key] for key in ("data", "test_data"))
+
+
 def _refuse_other_contents(folder: Path, origin: dict[str, Any], made_from: dict[str, Any]) -> None:
     """Raise InputError unless this module wrote everything in `folder`, from the sources in `made_from`."""
-    sources = [origin.get("made_from", {}).get(key) for key in ("data", "test_data")]
-    if "contents" not in origin or sources != [made_from["data"], made_from["test_data"]]:
+    if "contents" not in origin or not _has_these_sources(origin, made_from):
         raise InputError(
             f"{folder} exists and was made from other sources. Remove it, or name another folder with --data-dir."
         )
@@ -137,48 +178,150 @@ def _contents(folder: Path) -> dict[str, Any]:
     return {"files": files, "pictures": pictures}
 
 
-def _read(sources: Sources, building: Path) -> tuple[SplitData, SplitData]:
-    splits = {"train": SplitData(), "test": SplitData()}
+def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
+    """The questions of the sources by role, one of ROLES; no two have the same id in train and val."""
     images = sources.images or _folder_beside(sources.data) or _folder_beside(sources.test_data)
-    folders = {"train": images, "test": sources.test_images or images}
-    names = {"train": "linked", "test": "linked" if folders["test"] == images else "linked-test"}
-    for role, of_role in (("train", sources.data), ("test", sources.test_data)):
-        files: dict[str, list[Path]] = {"train": [], "test": []}
-        for source in of_role:
+    test_images = sources.test_images or images
+    folders = {"train": images, "val": images, "test": test_images}
+    names = {role: "linked" if folder == images else "linked-test" for role, folder in folders.items()}
+    parts: dict[str, list[SplitData]] = {role: [] for role in ROLES}
+    named_val: list[str] = []  # how to name each validation split by itself
+    for given, of_given in (("train", sources.data), ("test", sources.test_data)):
+        files: dict[str, list[Path]] = {role: [] for role in ROLES}
+        for source in of_given:
             if is_dataset(source):
-                is_test = (lambda _: True) if role == "test" else _is_test
-                for split, data in read_dataset(source, sources.columns, building / "image", is_test):
-                    splits["test" if is_test(split) else "train"].add(_prefix_images("image", data))
+                is_test = (lambda _: True) if given == "test" else _is_test
+                below = sources.test_images or sources.images if given == "test" else sources.images
+                for split, data in read_dataset(source, sources.columns, building / "image", is_test, below):
+                    role = "test" if given == "test" else _role_of(split, source)
+                    parts[role].append(_prefix_images("image", data))
+                    whole = "#" in source or Path(source).suffix == ".parquet" or is_table(source)
+                    named_val += [source if whole else f"{source}#{split}"] if role == "val" else []
                 continue
             for path in _json_files(source):
-                to_answer = role == "test" or (Path(source).is_dir() and _is_test(path.name.lower()))
-                files["test" if to_answer else "train"].append(path)
-        for name, paths in files.items():
+                inside = path.name if path == Path(source) else path.relative_to(source).as_posix()
+                role = _role_of(inside) if given == "train" else "test"
+                if role == "test" and given == "train" and path == Path(source):
+                    role = "train"  # the user names it as training data
+                files[role].append(path)
+        _pair_up(files)
+        named_val += map(str, files["val"])
+        for role, paths in files.items():
             if paths:
-                folder = folders[name]
+                folder = folders[role]
                 assert folder is not None  # there is a file, and so the folder that it is in
-                found = read_files(paths, folder, name)
-                flag = "--test-images" if name == "test" and sources.data else "--images"
-                _refuse_no_picture([row for data in found.values() for row in data.examples], folder, flag)
+                found = read_files(paths, folder, role)
+                flag = "--test-images" if role == "test" and sources.data else "--images"
+                _refuse_no_picture(found.values(), folder, flag)
                 for split, data in found.items():
-                    splits["test" if split == "test" else "train"].add(_prefix_images(f"image/{names[name]}", data))
-                _link(building / "image" / names[name], folder)
-    train = splits["train"]
-    for row in [row for row in train.examples if row.answer is None]:
-        train.leave_out(UNANSWERED, row.question_id, row.to_dict())
-    train.examples = [row for row in train.examples if row.answer is not None]
-    return train, splits["test"]
+                    _write_pictures(building / "image", data)
+                    parts[split].append(_prefix_images(f"image/{names[role]}", data))
+                named_val += map(str, paths if role != "val" and "val" in found else ())
+                _link(building / "image" / names[role], folder)
+    _use_val_to_train(parts, named_val, sources.data)
+    return _join(parts)
+
+
+def _join(parts: dict[str, list[SplitData]]) -> dict[str, SplitData]:
+    """The parts of each role as one, without the training and validation questions that lack an answer."""
+    splits = {role: SplitData() for role in ROLES}
+    for part in parts["test"]:
+        splits["test"].add(part)
+    every = [part for of_role in parts.values() for part in of_role]
+    taken: set[str] = set()
+    if any(_says_more(part) for part in every):
+        # test may number its questions as train does, but the references of both are kept by id in one file
+        asked = {row.question_id for row in splits["test"].examples}
+        taken = asked & {key for part in (*every, splits["test"]) for key in part.references}
+    for role in ("train", "val"):
+        data = splits[role]
+        data.reserve(taken)
+        for part in parts[role]:
+            data.add(part)
+        taken |= {row.question_id for row in data.examples}
+        for row in [row for row in data.examples if row.answer is None]:
+            data.leave_out(UNANSWERED[role], row.question_id, row.to_dict())
+        data.examples = [row for row in data.examples if row.answer is not None]
+    return splits
+
+
+def _says_more(data: SplitData) -> bool:
+    """Whether the references hold anything but each question's one answer."""
+    answered = {row.question_id: row.answer for row in data.examples}
+    return any(answers != [answered.get(key)] for key, answers in data.references.items())
+
+
+def _use_val_to_train(parts: dict[str, list[SplitData]], named: Sequence[str], given: Sequence[str]) -> None:
+    """Make the validation questions the training questions if nothing else has answers and the user names them alone.
+
+    Raises InputError if they come from a folder or dataset that the user named as a whole.
+    """
+
+    def has_answers(role: str) -> bool:
+        return any(row.answer is not None for part in parts[role] for row in part.examples)
+
+    if has_answers("train") or not has_answers("val"):
+        return
+    if not set(named) <= set(given):
+        raise InputError(
+            f"{', '.join(given)} has validation questions and none to train on. To train on some of those and hold out "
+            f"the rest, name them by themselves: --data {' '.join(named)}."
+        )
+    for part in parts["val"]:
+        for row in part.examples:
+            part.warn(ONLY_VAL, row.question_id)
+    parts["train"] += parts["val"]
+    parts["val"] = []
+
+
+def _role_of(name: str, source: str = "") -> str:
+    """The role of a file or split by its name; `testdev` is a test, `train+val` is training data.
+
+    A parquet file has no splits, and `datasets` calls its one `train`: there the file's name counts too.
+    """
+    words = name.lower()
+    if source and "#" not in source and Path(source).suffix == ".parquet" and words == "train":
+        words = Path(source).stem.lower()
+        return "val" if _VAL.search(words) and not _TRAIN.search(words) else "train"
+    if _is_test(words):
+        return "test"
+    return "val" if _VAL.search(words) and not _TRAIN.search(words) else "train"
 
 
 def _is_test(name: str) -> bool:
     """Whether a split or file of that name holds test questions."""
-    return _TEST.search(name) is not None
+    return _TEST.search(name.lower()) is not None
 
 
-def _refuse_no_picture(examples: Sequence[Example], images: Path, flag: str) -> None:
+def _pair_up(files: dict[str, list[Path]]) -> None:
+    """Put the validation files back to the training files if only one of VQA's two files has `val` in its name."""
+
+    def holds(word: str) -> bool:
+        return any(word in path.name.lower() for path in files["val"])
+
+    if holds("annotation") != holds("question"):
+        other = "question" if holds("annotation") else "annotation"
+        if any(other in path.name.lower() for path in files["train"]):
+            files["train"] += files["val"]
+            files["val"] = []
+
+
+def _validation_files(source: str) -> list[str]:
+    """The files of a source whose path below it, or whose own name, says that they are for validation."""
+    if source.startswith(HUB):
+        return []
+    root = Path(source.partition("#")[0])
+    found = _all_files(source)
+    inner = [path.relative_to(root) if root.is_dir() else Path(path.name) for path in found]
+    return [path.as_posix() for path in inner if any(_role_of(part) == "val" for part in path.parts)]
+
+
+def _refuse_no_picture(found: Collection[SplitData], images: Path, flag: str) -> None:
     """Raise InputError if there are questions, but none of their pictures is below `images`."""
-    wanted = [row.image or row.image_id for row in examples]
-    if wanted and not any(row.image and (images / row.image).is_file() for row in examples):
+    wanted = [row.image or row.image_id for data in found for row in data.examples]
+    files, inside = Pictures(images), {name for data in found for name in data.pictures}
+    paths = (row.image for data in found for row in data.examples if row.image)
+    if wanted and not any(path in inside or files.matches(path) for path in paths):
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
             f"paths are relative to with {flag}."
@@ -186,9 +329,19 @@ def _refuse_no_picture(examples: Sequence[Example], images: Path, flag: str) -> 
 
 
 def _prefix_images(folder: str, data: SplitData) -> SplitData:
-    """The same data with `folder` in front of the image paths."""
-    data.examples = [replace(row, image=f"{folder}/{row.image}" if row.image else "") for row in data.examples]
+    """The same data with `folder` in front of the image paths; pictures that were inside are in `image`."""
+    data.examples = [
+        replace(row, image=f"{'image' if row.image in data.pictures else folder}/{row.image}") if row.image else row
+        for row in data.examples
+    ]
     return data
+
+
+def _write_pictures(folder: Path, data: SplitData) -> None:
+    """Write the pictures that were inside a file."""
+    folder.mkdir(exist_ok=True)
+    for name, content in data.pictures.items():
+        (folder / name).write_bytes(content)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -250,14 +403,23 @@ def _stamp(path: Path) -> list[Any]:
 
 
 def _write_table(path: Path, examples: Sequence[Example], *, answers: bool) -> None:
-    columns = ("ID", "image_id", "image", "question", *(("answer",) if answers else ()))
-    rows: list[tuple[str, ...]] = [
-        (row.question_id, row.image_id, row.image, row.question, *((row.answer or "",) if answers else ()))
+    """Write the examples; the columns of multiple choice and of repeated ids only where one of them needs these."""
+    choices, repeated = (any(row.choices for row in examples), any(row.source_id is not None for row in examples))
+    columns = [
+        *("ID", "image_id", "image", "question"),
+        *(("answer",) if answers else ()),
+        *((CHOICES_COLUMN, FORM_COLUMN) if choices else ()),
+        *((SOURCE_ID,) if repeated else ()),
+    ]
+    rows = [
+        (
+            *(row.question_id, row.image_id, row.image, row.question),
+            *((row.answer or "",) if answers else ()),
+            *(written_choices(row) if choices else ()),
+            *((row.source_id or "",) if repeated else ()),
+        )
         for row in examples
     ]
-    if any(row.choices for row in examples):
-        columns += (CHOICES_COLUMN, FORM_COLUMN)
-        rows = [(*fields, *written_choices(row)) for fields, row in zip(rows, examples)]
     _write_csv(path, columns, rows)
 
 

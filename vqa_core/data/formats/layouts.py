@@ -265,7 +265,7 @@ def nearest_layout(rows: Sequence[Row]) -> tuple[str, int, list[str]]:
 
 
 def layout_of(rows: Sequence[Row]) -> Layout | None:
-    """The first layout that more than half of the records fit; None if there is none."""
+    """The first layout that at least half of the records fit; None if there is none."""
     flat = flat_layout(rows)
     known = (*LAYOUTS, flat) if flat else LAYOUTS
-    return next((layout for layout in known if 2 * sum(not layout.missing(row) for row in rows) > len(rows)), None)
+    return next((layout for layout in known if 2 * sum(not layout.missing(row) for row in rows) >= len(rows)), None)

@@ -60,7 +60,7 @@ def _row(example: Example, root: Path, references: Mapping[str, list[str]]) -> d
     known = [] if example.answer is None else references.get(example.question_id, [example.answer])
     has_file = bool(example.image) and file.is_file()
     return {
-        "question_id": example.question_id,
+        "question_id": example.id_in_source,
         "image_id": example.image_id,
         "image": {"bytes": file.read_bytes(), "path": PurePosixPath(example.image).name} if has_file else None,
         "question": example.question,

@@ -1,6 +1,6 @@
 """Which reader takes a JSON file: decided by its content, never by its name."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,9 @@ def read_files(paths: Sequence[Path], images: Path, role: str) -> dict[str, Spli
 def _read(path: Path, content: Any, tables: Sequence[Sequence[Row]], images: Path, role: str) -> dict[str, SplitData]:
     for rows in tables:
         records = [row.record for row in rows]
-        if _most(turns_of(record) is not None for record in records):
+        if any(turns_of(record) is not None for record in records):
             return {role: read_conversation_records(records, str(path), images)}
-        if _most(map(is_llava_question, rows)):
+        if 2 * sum(map(is_llava_question, rows)) >= len(rows):
             if role == "train":
                 raise _unanswered(path, rows)
             return {role: read_question_records(records, str(path), images)}
@@ -67,11 +67,6 @@ def _read(path: Path, content: Any, tables: Sequence[Sequence[Row]], images: Pat
 def _is_empty(content: Any) -> bool:
     """Whether there is nothing in a list, or in the lists of an object."""
     return not content or (isinstance(content, dict) and all(value in ([], {}) for value in content.values()))
-
-
-def _most(hits: Iterable[bool]) -> bool:
-    found = list(hits)
-    return 2 * sum(found) > len(found)
 
 
 def _unanswered(path: Path, rows: Sequence[Row]) -> InputError:

@@ -44,7 +44,7 @@ class VqaFiles:
     def take(self, path: Path, rows: Sequence[Row]) -> bool:
         """Keep the rows if most are questions without answers, or answers without questions; else return False."""
         for is_kind, files in ((_is_question, self.questions), (_is_annotation, self.annotations)):
-            if 2 * sum(map(is_kind, rows)) > len(rows):
+            if rows and 2 * sum(map(is_kind, rows)) >= len(rows):
                 files.append((path, rows))
                 return True
         return False

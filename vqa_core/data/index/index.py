@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vqa_core.answers import casefold
 from vqa_core.files import InputError
 
-SPLITS = ("train", "test")  # the labels of the column `split`
+SPLITS = ("train", "test", "val")  # the labels of the column `split`; val is a validation split of the source's own
 TRIGRAM = 3  # characters
 
 Mask = NDArray[np.bool_]
@@ -140,11 +140,14 @@ class DataIndex:
         return row[0] if row else None
 
     def rows_of(self, question_ids: Iterable[str], *, test: bool = False) -> NDArray[np.int64]:
-        """The rows of these question ids of train.csv, or with `test` of test.csv, ascending; without unknown ids."""
+        """The rows of these question ids of the training and validation tables, or with `test` of test.csv.
+
+        They are ascending; unknown ids have none.
+        """
         with closing(self._connect()) as database:
             matches = _select_in(database, "select number, id from questions where id", list(question_ids))
         rows = np.sort(np.array([number for number, _ in matches], dtype=np.int64))
-        of_split: NDArray[np.int64] = rows[self.columns["split"][rows] == SPLITS.index("test" if test else "train")]
+        of_split: NDArray[np.int64] = rows[(self.columns["split"][rows] == SPLITS.index("test")) == test]
         return of_split
 
     def image_of(self, question_id: str, *, test: bool = False) -> int | None:

@@ -16,7 +16,7 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.tags import TAGS, Tags
 
 VAL = "val"
-LAYER_SPLITS = (*SPLITS, VAL)
+LAYER_SPLITS = SPLITS
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,7 +58,7 @@ def layer_of(run: RunDir, index: DataIndex) -> RunLayer:
 def _layer(run: RunDir, index: DataIndex, _val: tuple[int, int], _tags: tuple[int, int]) -> RunLayer:
     held_out = [str(row.get("question_id")) for row in read_json_lines(run.val)] if run.val.is_file() else []
     masks: dict[str, Mask] = {}
-    for split in SPLITS:
+    for split in ("train", "test"):
         by_tag: dict[str, list[str]] = {}
         for question_id, names in Tags(run, split).read().items():
             for name in names:

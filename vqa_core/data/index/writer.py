@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa_core.answers import answer_type, casefold, question_length, question_type
-from vqa_core.data.competition import SAMPLE, SOLUTION, Competition, read_competition
+from vqa_core.data.competition import SAMPLE, SOLUTION, VAL_TABLES, Competition, read_competition
+from vqa_core.data.copies import find_copies
 from vqa_core.data.images import check_images
 from vqa_core.data.index.finding_rows import finding_rows
 from vqa_core.data.index.index import SPLITS
@@ -56,7 +57,7 @@ create virtual table trigrams using fts5 (
 def fingerprint(root: Path, columns: ColumnMap) -> str:
     """Hex digest that changes with the dataset's files (size or time), with the entries of its image folders, with the
     column names, and with the format of the index."""
-    names = [f"{split}.csv" for split in SPLITS] + [SAMPLE, SOLUTION]
+    names = ["train.csv", "test.csv", SAMPLE, SOLUTION, *VAL_TABLES]
     folders = [f"{base}/{split}" for base in ("image", "images") for split in SPLITS] + ["image", "images", *SPLITS]
     seen: list[Any] = [VERSION, str(root), *astuple(columns)]
     for name in (*names, *folders):
@@ -78,12 +79,15 @@ def index_dataset(root: Path, columns: ColumnMap, path: Path, progress: Progress
     progress("read", 0, 0)
     competition = read_competition(root, columns, required=())
     order = write_index(competition, path, mark, _read_solution(root, columns), progress)
-    names = sorted({example.image for example in (*competition.train, *competition.test) if example.image})
+    names = sorted({row.image for rows in competition.splits.values() for row in rows if row.image})
     problems: dict[str, str] = {}
     for start in range(0, len(names), CHECKED_AT_ONCE):
         progress("check", start, len(names))
         problems |= check_images(competition.root, names[start : start + CHECKED_AT_ONCE])
-    write_report(path, examine(competition, problems), finding_rows(competition, problems), order)
+    progress("check", len(names), len(names))
+    copies = find_copies(competition.root, [name for name in names if name not in problems])
+    rows = finding_rows(competition, problems, copies)
+    write_report(path, examine(competition, problems, copies), rows, order)
 
 
 def write_index(
@@ -93,12 +97,14 @@ def write_index(
     solution: Mapping[str, str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> NDArray[np.int64]:
-    """Write the rows of train.csv and test.csv to a new index at `path`.
+    """Write the rows of the tables of all splits to a new index at `path`.
 
     Rows are numbered by image, images in order of first appearance. Returns the order: for each row of the index its
-    row in train.csv followed by test.csv, (rows,).
+    row in the tables, one after the other as in SPLITS, (rows,).
     """
-    rows = [*zip(repeat(0), competition.train), *zip(repeat(1), competition.test)]
+    rows = [
+        row for number, split in enumerate(SPLITS) for row in zip(repeat(number), competition.splits.get(split, ()))
+    ]
     numbers: dict[tuple[int, str], int] = {}
     images = [numbers.setdefault(_image_key(split, example), len(numbers)) for split, example in rows]
     order = np.argsort(np.array(images, dtype=np.int32), kind="stable")

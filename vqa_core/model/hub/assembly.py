@@ -78,7 +78,7 @@ def check_settings(settings: ModelSettings) -> None:
     model = settings.base_model
     if settings.prompt_style not in OWN_STYLES:
         refuse_named_style(model, settings.prompt_style)
-    of_both = ("base_model", "revision", "prompt_style", "instruction")
+    of_both = ("base_model", "revision", "prompt_style", "instruction", "choice_instruction", "choice_scoring")
     for item in fields(settings):
         if item.name not in of_both and getattr(settings, item.name) != item.default:
             raise InputError(

@@ -1,6 +1,7 @@
 """BranchingModel: a whole model whose questions branch off from a picture's prefix, or from its encoding."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +34,11 @@ class BranchingModel(HubModel):
         pixels = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
         return HubPicture(Prefix(ids[0].tolist(), self._axes(ids, pixels)), pixels, of_tokens, image)
 
-    def question_inputs(self, picture: HubPicture, question: str, outputs: Any = None) -> dict[str, Any]:
+    def question_inputs(
+        self, picture: HubPicture, question: str, outputs: Any = None, *, choices: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """What `generate` takes for one question: the picture's inputs, or what the vision side made of them."""
-        return self._row_inputs(picture, self.prompt.branch_ids(question)[0], outputs)
+        return self._row_inputs(picture, self.prompt.branch_ids(question, choices)[0], outputs)
 
     def training_inputs(
         self,
@@ -44,6 +47,8 @@ class BranchingModel(HubModel):
         ids: list[int],
         answer: list[int],
         outputs: Any = None,
+        *,
+        choices: Sequence[str] = (),
     ) -> dict[str, Any]:
         """What `forward` takes for a question's `ids`, which may have been cut, and its answer."""
         return self._row_inputs(picture, ids + answer[:-1], outputs)

@@ -46,12 +46,21 @@ class HubModel(ABC):
         """One RGB picture, and the prompt up to the question; an InputError for a shape that the processor refuses."""
 
     @abstractmethod
-    def question_inputs(self, picture: HubPicture, question: str, outputs: Any = None) -> dict[str, Any]:
+    def question_inputs(
+        self, picture: HubPicture, question: str, outputs: Any = None, *, choices: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """What `generate` takes for one question; `outputs` are those of the vision side, where it has run already."""
 
     @abstractmethod
     def training_inputs(
-        self, picture: HubPicture, question: str, ids: list[int], answer: list[int], outputs: Any = None
+        self,
+        picture: HubPicture,
+        question: str,
+        ids: list[int],
+        answer: list[int],
+        outputs: Any = None,
+        *,
+        choices: Sequence[str] = (),
     ) -> dict[str, Any]:
         """What `forward` takes so that its last logits are those of an answer's tokens, the end included.
 
@@ -136,12 +145,20 @@ class HubModel(ABC):
             tiles = tiles * 255
         return [Image.fromarray(tile.round().clip(0, 255).byte().numpy()) for tile in tiles]
 
-    def stacked(self, pictures: Sequence[HubPicture], questions: Sequence[Sequence[str]] = ()) -> list[Any]:
+    def stacked(
+        self,
+        pictures: Sequence[HubPicture],
+        questions: Sequence[Sequence[str]] = (),
+        choices: Sequence[Sequence[Sequence[str]]] = (),
+    ) -> list[Any]:
         """The pictures' inputs, which may differ in size; the whole pictures where questions are rows of their own."""
         if self.sharing is Sharing.PREFIX:
             return [picture.pixels for picture in pictures]
-        asked = questions or [()] * len(pictures)
-        return [replace(picture, questions=tuple(each)) for picture, each in zip(pictures, asked, strict=True)]
+        none: list[Any] = [()] * len(pictures)
+        return [
+            replace(picture, questions=tuple(asked), choices=tuple(map(tuple, options)))
+            for picture, asked, options in zip(pictures, questions or none, choices or none, strict=True)
+        ]
 
     def prefix_of(self, picture: HubPicture) -> Prefix:
         """The picture's own prefix: its length depends on the picture."""

@@ -23,7 +23,8 @@ class HubPicture:
 
     `prefix` is the prompt up to the question, empty where each question goes through the processor with the picture.
     `pixels` are the model's inputs but for tokens, a batch of one; `of_tokens` further inputs with a value for each
-    token of the prefix. `image` is the picture itself, `questions` are those that are trained together.
+    token of the prefix. `image` is the picture itself, `questions` are those that are trained together, `choices`
+    their options.
     """
 
     prefix: Prefix
@@ -31,6 +32,7 @@ class HubPicture:
     of_tokens: dict[str, list[int]]
     image: Image.Image
     questions: tuple[str, ...] = ()
+    choices: tuple[tuple[str, ...], ...] = ()
 
 
 def process(processor: Any, text: str, image: Image.Image, *, adds_special_tokens: bool = True) -> dict[str, Any]:

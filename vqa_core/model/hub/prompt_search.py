@@ -19,6 +19,7 @@ from vqa_core.model.hub.architecture import Architecture
 from vqa_core.model.hub.inputs import process
 from vqa_core.prompts.chat_prompt import ChatPrompt, opening_of
 from vqa_core.prompts.chat_template import has_template, style_for_processor
+from vqa_core.prompts.choice_style import ChoiceStyle
 from vqa_core.prompts.styles import OWN_TEMPLATE, prompt_style
 from vqa_core.prompts.text_prompt import TextPrompt
 
@@ -82,6 +83,7 @@ def _find_chat_prompt(processor: Any, settings: ModelSettings, architecture: Arc
         _copied_tokenizer(processor),
         style,
         settings.instruction,
+        ChoiceStyle.of(settings),
         image_token=processor.image_token,
         opening_ids=opened["input_ids"][0].tolist(),
         cuts=architecture.capability.sharing is not Sharing.NOTHING,
@@ -99,7 +101,9 @@ def _find_text_prompt(processor: Any, settings: ModelSettings, architecture: Arc
         )
     tokenizer = _copied_tokenizer(processor)
     end_id = min(architecture.end_ids, default=None)
-    prompt_with = partial(TextPrompt, tokenizer, settings.prompt_style, settings.instruction, end_id=end_id)
+    prompt_with = partial(
+        TextPrompt, tokenizer, settings.prompt_style, settings.instruction, ChoiceStyle.of(settings), end_id=end_id
+    )
     with own_errors(kind):
         image_text, inputs = _try_image_texts(processor, prompt_with, architecture.image_token_id)
     if image_text is None:

@@ -3,6 +3,7 @@
 PaliGemma, BLIP-2 and their like; models with cross-attention to the picture; every architecture nobody looked at.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,11 @@ class WholePromptModel(HubModel):
         inputs = self._process("", image)
         return HubPicture(Prefix([]), {name: inputs[name] for name in inputs if name == "pixel_values"}, {}, image)
 
-    def question_inputs(self, picture: HubPicture, question: str, outputs: Any = None) -> dict[str, Any]:
+    def question_inputs(
+        self, picture: HubPicture, question: str, outputs: Any = None, *, choices: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """What `generate` takes for one question: nothing is shared, so `outputs` are not used."""
-        inputs = self._process(question, picture.image)
+        inputs = self._process(question, picture.image, choices)
         if self.prompt.closed and not self.architecture.capability.begins:
             inputs = drop_last_token(inputs)
         return self.place(inputs)
@@ -38,17 +41,19 @@ class WholePromptModel(HubModel):
         ids: list[int],
         answer: list[int],
         outputs: Any = None,
+        *,
+        choices: Sequence[str] = (),
     ) -> dict[str, Any]:
         """What `forward` takes for a question and its answer: `ids` are counted only, the processor makes its own."""
-        inputs = self.question_inputs(picture, question)
+        inputs = self.question_inputs(picture, question, choices=choices)
         capability = self.architecture.capability
         if capability.begins:  # what `generate` itself does to a prompt
             inputs = drop_last_token(inputs) if self.prompt.closed else inputs
             inputs["input_ids"][:, 0] = self.model.config.get_text_config().bos_token_id
         return extend_inputs(inputs, answer[:-1], capability.answer_token_type)
 
-    def _process(self, question: str, image: Image.Image) -> dict[str, Any]:
-        text = self.prompt.whole_text(question)
+    def _process(self, question: str, image: Image.Image, choices: Sequence[str] = ()) -> dict[str, Any]:
+        text = self.prompt.whole_text(question, choices)
         return process(self.processor, text, image, adds_special_tokens=self.prompt.adds_special_tokens)
 
 
@@ -63,9 +68,11 @@ class EncoderDecoder(WholePromptModel):
         ids: list[int],
         answer: list[int],
         outputs: Any = None,
+        *,
+        choices: Sequence[str] = (),
     ) -> dict[str, Any]:
         """What `forward` takes for a question and its answer, which goes to the decoder."""
-        inputs = self.question_inputs(picture, question)
+        inputs = self.question_inputs(picture, question, choices=choices)
         start = self._decoder_start(inputs.pop("decoder_input_ids", None))
         inputs.pop("decoder_attention_mask", None)  # 1 for each, as without one
         return inputs | {"decoder_input_ids": torch.tensor([[*start, *answer[:-1]]], device=self.device)}
