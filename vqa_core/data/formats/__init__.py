@@ -9,22 +9,18 @@ exporting.py        a prepared run becomes parquet, LLaVA's JSON or VQAv2's JSON
 hf_dataset.py       `datasets` from disk or the hub, and parquet
 importing.py        any of these becomes a competition folder
 inline_pictures.py  pictures inside a text, as base64
-json_values.py      a file of JSON or JSON lines, whatever its suffix
-layout_reader.py    records of a layout become examples
-layouts.py          the table of data sets by the keys of their records
 llava.py            LLaVA's files as other people write them
 parquet.py          a split as parquet with the pictures inside
-picture_finder.py   the file of a picture in whichever folder below --images
 picture_paths.py    pictures by paths of any machine, by web addresses, or inside as base64
 readers.py          which reader takes a JSON file
-records.py          the records of a JSON file, however it keeps them
 rows.py             rows of named columns become questions, and their pictures files
 split_data.py       SplitData: what a reader found, and what it had to leave out
 table_rows.py       a CSV or TSV file with its pictures inside, or named alone
 turns.py            the turns of a conversation in any chat format
 vqav2.py            VQA's questions, annotations and results
+layouts/            JSON of other data sets, by the keys of their records
 
-May import: the ground, runs and vqa_core.data. A data set whose JSON has other keys is an entry of LAYOUTS in
-layouts.py. Another kind of format to read is a file whose reader returns SplitData, called in readers.py; a new one to
-write is a function in EXPORTS of exporting.py.
+May import: the ground, runs and vqa_core.data. A data set whose JSON has other keys is an entry of LAYOUTS in layouts/.
+Another format to read is a file whose reader returns SplitData, called in readers.py; one to write is a function in
+EXPORTS of exporting.py.
 """

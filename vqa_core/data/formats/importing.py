@@ -21,7 +21,7 @@ from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, SOURCE_ID, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
-from vqa_core.data.formats.json_values import SUFFIXES, is_json, refuse_pickle
+from vqa_core.data.formats.layouts.json_values import SUFFIXES, is_json, refuse_pickle
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.data.formats.json_values import read_values
-from vqa_core.data.formats.layout_reader import LayoutReader
-from vqa_core.data.formats.layouts import FLAT, LAYOUTS, is_llava_question, layout_of, nearest_layout
+from vqa_core.data.formats.layouts.json_values import read_values
+from vqa_core.data.formats.layouts.reader import LayoutReader
+from vqa_core.data.formats.layouts.records import Row, tables_of
+from vqa_core.data.formats.layouts.table import FLAT, LAYOUTS, is_llava_question, layout_of, nearest_layout
 from vqa_core.data.formats.llava import read_conversation_records, read_question_records
-from vqa_core.data.formats.records import Row, tables_of
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.turns import turns_of
 from vqa_core.data.formats.vqav2 import VqaFiles, read_vqav2

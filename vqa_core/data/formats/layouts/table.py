@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options, is_index
 from vqa_core.data.formats.column_names import USUAL
-from vqa_core.data.formats.records import SPLIT_KEYS, Row
+from vqa_core.data.formats.layouts.records import SPLIT_KEYS, Row
 from vqa_core.runs.choices import TEXT
 
 KEY = "the record's own key"

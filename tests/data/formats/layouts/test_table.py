@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from vqa_core.data.formats.layout_reader import ODD_CHOICES
-from vqa_core.data.formats.layouts import LAYOUTS
+from vqa_core.data.formats.layouts.reader import ODD_CHOICES
+from vqa_core.data.formats.layouts.table import LAYOUTS
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError

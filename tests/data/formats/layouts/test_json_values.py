@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vqa_core.data.formats.json_values import is_json, read_values, refuse_pickle
+from vqa_core.data.formats.layouts.json_values import is_json, read_values, refuse_pickle
 from vqa_core.files import InputError
 
 ROWS = [{"id": 1, "question": "무엇?"}, {"id": 2, "question": "Why?"}]

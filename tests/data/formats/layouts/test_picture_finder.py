@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vqa_core.data.formats.picture_finder import MOST, PictureFinder, coco_names
+from vqa_core.data.formats.layouts.picture_finder import MOST, PictureFinder, coco_names
 
 
 def touch(root: Path, *names: str) -> None:
