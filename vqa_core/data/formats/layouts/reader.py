@@ -141,7 +141,8 @@ class _Columns:
 def _column(rows: Sequence[Row], keys: Sequence[str]) -> Column:
     """The values of the keys over all rows: they decide how its numbers are written."""
     records = (row.record for row in rows if isinstance(row.record, dict))
-    return Column(record[key] for record in records for key in keys if key in record)
+    values = (record[key] for record in records for key in keys if key in record)
+    return Column(value for value in values if plain_texts(value) is None)
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
@@ -197,10 +198,18 @@ def answers_of(record: Mapping[str, Any], keys: Sequence[str], column: Column) -
         if isinstance(value, dict) and value and all(isinstance(weight, int | float) for weight in value.values()):
             value = max(value.items(), key=lambda pair: pair[1])[0]  # LXMERT's scores by answer
         if isinstance(value, dict | list):
-            answers = answers or list(_texts(value, column))
+            answers = answers or plain_texts(value) or list(_texts(value, column))
         elif chosen is None:
             chosen = column.text(value)
     return chosen if chosen is not None else commonest(answers) if answers else None, answers
+
+
+def plain_texts(value: Any) -> list[str] | None:
+    """The texts of a list that holds nothing else, or VQA's objects with an `answer`; None for any other value."""
+    if type(value) is not list:
+        return None
+    texts = [item.get("answer") if type(item) is dict else item for item in value]
+    return texts if all(type(text) is str for text in texts) else None
 
 
 def _texts(value: Any, column: Column) -> Iterator[str]:

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options, is_index
 from vqa_core.data.formats.column_names import USUAL
@@ -45,13 +46,13 @@ class Layout:
     paths: tuple[str, ...] = ()
     source: str = ""
 
-    def missing(self, row: Row) -> list[str]:
+    def missing(self, row: Row) -> Sequence[str]:
         """The needs that a record doesn't meet."""
         record = row.record if isinstance(row.record, dict) else {}
-        lacking = [need for need in self.needs if not any(key in record for key in need.split("|"))]
+        lacking = _lacking(self.needs, tuple(record))
         if self.form == "0":  # what is no index of a choice is another layout's answer
-            values = [(key, record[key]) for key in self.answers if key in record]
-            lacking += [f"{key} as a number" for key, value in values if not isinstance(value, int | float | None)]
+            odd = [key for key in self.answers if not isinstance(record.get(key), int | float | None)]
+            lacking = [*lacking, *(f"{key} as a number" for key in odd)]
         return lacking
 
     def used(self) -> set[str]:
@@ -196,7 +197,7 @@ def flat_layout(rows: Sequence[Row]) -> Layout | None:
     `metadata.jsonl` of an imagefolder of `datasets` has such records, with `file_name`.
     """
     seen = Counter(key for row in rows if isinstance(row.record, dict) for key in row.record)
-    keys = [key for key, _ in seen.most_common()]
+    keys = tuple(key for key, _ in seen.most_common())
     question, image, image_id = (_usual(field, keys) for field in ("question", "image", "image_id"))
     answers = (*_usual("answer", keys), *_usual("answers", keys))
     if not question or not (image or image_id):
@@ -224,23 +225,29 @@ def is_llava_question(row: Row) -> bool:
 
     Choices beside the text are another format's, unless our own export wrote them.
     """
-    keys = list(row.record) if isinstance(row.record, dict) else []
+    keys = tuple(row.record) if isinstance(row.record, dict) else ()
     others = [*_usual("question", keys), *_usual("answer", keys), *_usual("answers", keys)]
     return others == ["text"] and bool({"question_id", "id"} & set(keys)) and (FORM in keys or not find_options(keys))
 
 
 def has_question(row: Row) -> bool:
     """Whether a record has a key with a usual name for the question."""
-    return isinstance(row.record, dict) and bool(_usual("question", list(row.record)))
+    return isinstance(row.record, dict) and bool(_usual("question", tuple(row.record)))
 
 
 def _missing_flat(row: Row) -> list[str]:
-    keys = list(row.record) if isinstance(row.record, dict) else []
+    keys = tuple(row.record) if isinstance(row.record, dict) else ()
     fields = {"image": ("image", "image_id"), "question": ("question",), "answer": ("answer", "answers")}
     return [name for name, usual in fields.items() if not any(_usual(field, keys) for field in usual)]
 
 
-def _usual(field: str, keys: Sequence[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=4096)  # records have few sets of keys
+def _lacking(needs: tuple[str, ...], keys: tuple[str, ...]) -> Sequence[str]:
+    return tuple(need for need in needs if not any(key in keys for key in need.split("|")))
+
+
+@lru_cache(maxsize=4096)
+def _usual(field: str, keys: tuple[str, ...]) -> tuple[str, ...]:
     """The keys with usual names of a field, the most usual first."""
     names = " ".join((*USUAL[field], _MORE_NAMES[field])).split()
     if field == "image_id":
