@@ -208,7 +208,7 @@ def plain_texts(value: Any) -> list[str] | None:
     """The texts of a list that holds nothing else, or VQA's objects with an `answer`; None for any other value."""
     if type(value) is not list:
         return None
-    texts = [item.get("answer") if type(item) is dict else item for item in value]
+    texts: list[Any] = [item.get("answer") if type(item) is dict else item for item in value]
     return texts if all(type(text) is str for text in texts) else None
 
 

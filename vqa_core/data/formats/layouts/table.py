@@ -235,7 +235,7 @@ def has_question(row: Row) -> bool:
     return isinstance(row.record, dict) and bool(_usual("question", tuple(row.record)))
 
 
-def _missing_flat(row: Row) -> list[str]:
+def _missing_flat(row: Row) -> Sequence[str]:
     keys = tuple(row.record) if isinstance(row.record, dict) else ()
     fields = {"image": ("image", "image_id"), "question": ("question",), "answer": ("answer", "answers")}
     return [name for name, usual in fields.items() if not any(_usual(field, keys) for field in usual)]
@@ -262,7 +262,7 @@ def _fold(key: str) -> str:
 def nearest_layout(rows: Sequence[Row]) -> tuple[str, int, list[str]]:
     """Of rows without a layout: the name of the one that lacks least, how many rows lack something, what most lack."""
     layouts = (*LAYOUTS, Layout("VQA", ("question_id", "image_id", "question")))
-    missing = {FLAT: [_missing_flat(row) for row in rows]}
+    missing: dict[str, list[Sequence[str]]] = {FLAT: [_missing_flat(row) for row in rows]}
     missing |= {layout.name: [layout.missing(row) for row in rows] for layout in layouts}
     share = {layout.name: sum(map(len, missing[layout.name])) / len(layout.needs) / len(rows) for layout in layouts}
     share[FLAT] = min(0.5, sum(map(len, missing[FLAT])) / 3 / len(rows))  # any other has to have more than half
