@@ -85,7 +85,7 @@ class LayoutReader:
         record: dict[str, Any] = row.record
         case = columns.id_of(row) or default_id
         try:
-            question = _question(_first(record, layout.question), case, data)
+            question = _question(_first(record, layout.question), _first(record, layout.below), case, data)
             path, image_id = _named_picture(row, layout, columns.image)
             answer, answers = answers_of(record, layout.answers, columns.answer)
             choices = _choices(record, layout, answer, case, data)
@@ -155,16 +155,17 @@ def _listed(needs: Sequence[str]) -> str:
     return " and ".join(" or ".join(map(repr, need.split("|"))) for need in needs)
 
 
-def _question(value: Any, case: str, data: SplitData) -> str:
+def _question(value: Any, below: Any, case: str, data: SplitData) -> str:
     """The question, without the `<image>` that stands for the picture in LLaVA's. Raises ValueError for no text."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not isinstance(below, str | None):
         raise ValueError(NO_QUESTION)
-    if value.startswith(IMAGE_TOKEN):
-        return value.removeprefix(IMAGE_TOKEN).removeprefix("\n")
-    if IMAGE_TOKEN in value:
+    text = f"{value}\n{below}" if below else value
+    if text.startswith(IMAGE_TOKEN):
+        return text.removeprefix(IMAGE_TOKEN).removeprefix("\n")
+    if IMAGE_TOKEN in text:
         data.note(MOVED, case)
-        return value.replace(IMAGE_TOKEN, "", 1).strip()
-    return value
+        return text.replace(IMAGE_TOKEN, "", 1).strip()
+    return text
 
 
 def _named_picture(row: Row, layout: Layout, column: Column) -> tuple[str, str]:

@@ -24,7 +24,8 @@ class Layout:
     """How the records of one data set say what an example holds.
 
     `needs` are the keys by which a record is recognised; in `a|b` either will do. The others are keys of a record, the
-    first with a value counts: `image` names a picture by its path, `image_id` by a number or by its file's name alone.
+    first with a value counts: `below` has a text for a line below the question, `image` names a picture by its path,
+    `image_id` by a number or by its file's name alone.
     `answers` holds one answer or several. A question has the choices of `options`; with `wrong`, that key has the
     wrong ones, and the answer is the right one. `form` is that of the answers, TEXT if they have to show it. `paths`
     are where a picture may lie besides its own path; {image}, {name} (its last part), {key} (the question's id) and
@@ -34,6 +35,7 @@ class Layout:
     name: str
     needs: tuple[str, ...]
     question: tuple[str, ...] = ("question",)
+    below: tuple[str, ...] = ()
     question_id: tuple[str, ...] = ("question_id",)
     image: tuple[str, ...] = ("image", "image_path", "img_path", "file_name")
     image_id: tuple[str, ...] = ("image_id",)
@@ -58,7 +60,7 @@ class Layout:
     def used(self) -> set[str]:
         """The keys that are read."""
         options = (*self.options.columns, HINT) if self.options else ()
-        used = (*self.question, *self.question_id, *self.image, *self.image_id, *self.answers)
+        used = (*self.question, *self.below, *self.question_id, *self.image, *self.image_id, *self.answers)
         return {*used, *self.split, *options, self.wrong}
 
 
@@ -184,7 +186,7 @@ FLAT = "records with image, question and answer"
 _MORE_NAMES = {
     "question_id": "pid qaid questionindex",
     "image_id": "",
-    "image": "filepath imgname picturepath",
+    "image": "filepath imgname picturepath imagebase64str dataid",
     "question": "sent questionstring",
     "answer": "labels solution gt directanswers",
     "answers": "",
@@ -211,6 +213,7 @@ def flat_layout(rows: Sequence[Row]) -> Layout | None:
         FLAT,
         (question[0], "|".join((*image[:1], *image_id[:1]))),
         question=question[:1],
+        below=tuple(key for key in keys if _fold(question[0]) == "instruction" and _fold(key) in ("input", "inputs")),
         question_id=ids,
         image=image[:1],
         image_id=image_id[:1],
