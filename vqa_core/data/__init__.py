@@ -1,7 +1,6 @@
 """A competition folder becomes a prepared run: read, checked, split by image, written in every form the stages read.
 
-In: a folder, a zip, `easy-vqa` or another format, as sources.py tells them apart. Out: a DataReport, the examples of
-each split and the training rows.
+In: what sources.py tells apart. Out: a DataReport, the examples of each split and the training rows.
 
 archives.py     unpacks a zip safely
 competition.py  CSV files and image folders become examples
