@@ -12,7 +12,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, SOURCE_ID, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
+from vqa_core.data.formats.layouts.json_values import SUFFIXES, is_json, refuse_pickle
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
@@ -38,10 +39,9 @@ REPEATED = (
     "submission.csv can't have them"
 )
 ROLES = ("train", "val", "test")
-_TEST = re.compile("(?<![a-z])test(dev|std)?(?![a-z])")
-_VAL = re.compile("(?<![a-z])(val|valid|validation|dev|eval|evaluation)(?![a-z])")
-_TRAIN = re.compile("(?<![a-z])train(?![a-z])")
-_JSON = (".json", ".jsonl")
+_TEST = re.compile("(?<![a-z])test(dev|std|set|ing)?(?![a-z])")
+_VAL = re.compile("(?<![a-z])((mini)?val|valid|validate|validation|dev|eval|evaluation)(set)?(?![a-z])")
+_TRAIN = re.compile("(?<![a-z])train(set|ing)?(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def is_foreign(source: str) -> bool:
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
     if path.is_dir() and any(map(any, tables)) and not is_table(source):
         return False
-    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else path.suffix in _JSON)
+    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else is_json(path))
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
@@ -199,7 +199,8 @@ def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
                     named_val += [source if whole else f"{source}#{split}"] if role == "val" else []
                 continue
             for path in _json_files(source):
-                role = _role_of(path.name) if given == "train" else "test"
+                inside = path.name if path == Path(source) else path.relative_to(source).as_posix()
+                role = _role_of(inside) if given == "train" else "test"
                 if role == "test" and given == "train" and path == Path(source):
                     role = "train"  # the user names it as training data
                 files[role].append(path)
@@ -209,10 +210,13 @@ def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
             if paths:
                 folder = folders[role]
                 assert folder is not None  # there is a file, and so the folder that it is in
-                data = read_files(paths, folder, "test" if role == "test" else "train")
-                _refuse_no_picture(data, folder, "--test-images" if role == "test" and sources.data else "--images")
-                _write_pictures(building / "image", data)
-                parts[role].append(_prefix_images(f"image/{names[role]}", data))
+                found = read_files(paths, folder, role)
+                flag = "--test-images" if role == "test" and sources.data else "--images"
+                _refuse_no_picture(found.values(), folder, flag)
+                for split, data in found.items():
+                    _write_pictures(building / "image", data)
+                    parts[split].append(_prefix_images(f"image/{names[role]}", data))
+                named_val += map(str, paths if role != "val" and "val" in found else ())
                 _link(building / "image" / names[role], folder)
     _use_val_to_train(parts, named_val, sources.data)
     return _join(parts)
@@ -312,11 +316,12 @@ def _validation_files(source: str) -> list[str]:
     return [path.as_posix() for path in inner if any(_role_of(part) == "val" for part in path.parts)]
 
 
-def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
+def _refuse_no_picture(found: Collection[SplitData], images: Path, flag: str) -> None:
     """Raise InputError if there are questions, but none of their pictures is below `images`."""
-    wanted = [row.image or row.image_id for row in data.examples]
-    files = Pictures(images)
-    if wanted and not any(row.image in data.pictures or files.matches(row.image) for row in data.examples if row.image):
+    wanted = [row.image or row.image_id for data in found for row in data.examples]
+    files, inside = Pictures(images), {name for data in found for name in data.pictures}
+    paths = (row.image for data in found for row in data.examples if row.image)
+    if wanted and not any(path in inside or files.matches(path) for path in paths):
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
             f"paths are relative to with {flag}."
@@ -354,7 +359,8 @@ def _json_files(source: str) -> list[Path]:
         raise InputError(f"--data {source} cannot be read with other sources: it has no JSON files and no dataset.")
     if not path.is_file():
         raise InputError(f"--data {source} does not exist. Name a file, a folder, or a dataset of the hub as hub:NAME.")
-    if path.suffix not in _JSON:
+    refuse_pickle(path)
+    if not is_json(path):
         raise InputError(
             f"--data {source} cannot be read together with other sources: it is not JSON, JSONL or a dataset."
         )
@@ -362,8 +368,12 @@ def _json_files(source: str) -> list[Path]:
 
 
 def _json_of(folder: Path) -> list[Path]:
-    """The JSON files of a folder, without hidden ones: an unpacked zip has such a marker."""
-    return sorted(file for file in folder.iterdir() if file.suffix in _JSON and not file.name.startswith("."))
+    """The JSON files of a folder, or the metadata.jsonl of each folder in it, as `datasets` has them in an imagefolder.
+
+    Leaves out hidden ones: an unpacked zip has such a marker.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    return sorted(files or folder.glob("*/metadata.jsonl"))
 
 
 def _folder_beside(sources: Sequence[str]) -> Path | None:
