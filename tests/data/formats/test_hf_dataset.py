@@ -204,6 +204,14 @@ def test_a_dataset_saved_in_another_format_is_read_as_plain_values(pictures: lis
     assert [(row.question_id, row.answer) for row in read.train] == [("1", "1")]
 
 
+def test_rows_that_name_their_split_belong_to_it_unless_all_name_the_same(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"id": [1, 2], "image": pictures, "question": ["Q", "R"], "answer": ["x", "y"]}
+    for splits, counts in ((["train", "val"], [1, 1]), (["val", "val"], [2, 0])):
+        source = save(tmp_path / f"set{counts}", {"train": rows | {"split": splits}}, image=datasets.Image())
+        read = read_competition(import_data(Sources([source]), tmp_path / f"out{counts}"))
+        assert [len(read.train), len(read.val)] == counts
+
+
 def test_training_data_without_answers_is_refused_with_its_columns(pictures: list[str], tmp_path: Path) -> None:
     source = save(tmp_path / "set", {"train": {"image": pictures, "question": ["Q", "R"], "reply to": ["x", "y"]}})
     with pytest.raises(

@@ -9,9 +9,6 @@ from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
 
-ANSWERS = "answers"
-"""Column with all answers, in copies of VQAv2 on the hub and in our own exports."""
-
 _PICTURES = (
     "img picture pic photo jpg jpeg png webp pixel pixels images imagebytes imagebase64 imageb64 base64 이미지 사진"
 )
@@ -23,6 +20,7 @@ USUAL = {
     "question": ("question questiontext", "query prompt text instruction problem 질문 문제"),
     "answer": ("answer multiplechoiceanswer", "label response output target groundtruth gtanswer 답 답변 정답"),
     "answers": ("answers answerlist",),
+    "split": ("split setname datasetsplit datasplit",),
 }
 """Names by field, lower case and without marks or blanks; those of an earlier group count before those of a later."""
 
@@ -76,8 +74,9 @@ def find_columns(
     """
     there, default = list(there), ColumnMap()
     found = Columns({}, find_options(there))
-    for name in ("image", "question", "answer", "answers", "question_id", "image_id"):
-        wanted, usual = (ANSWERS, ANSWERS) if name == "answers" else (getattr(columns, name), getattr(default, name))
+    for name in ("image", "question", "answer", "answers", "question_id", "image_id", "split"):
+        usual = getattr(default, name, name)
+        wanted = getattr(columns, name, name)
         taken = set(found.names.values())
         if wanted in there:
             found.names[name] = wanted
@@ -113,7 +112,8 @@ def _find(
         groups = groups[:1]  # beside the list of all answers, a label may be anything
     fitting = next((group for group in groups if group), [])
     if len(fitting) == 1:
-        found.known_as.append(f"{fitting[0]} as {name.replace('_', ' ')}")
+        if _plain(fitting[0]) != _plain(name):
+            found.known_as.append(f"{fitting[0]} as {name.replace('_', ' ')}")
         return fitting[0]
     if fitting and name in FLAGS:
         listed = " and ".join(map(repr, fitting))

@@ -62,7 +62,7 @@ def read_dataset(
             f"the data with --test-data to have its questions answered."
         )
     for reader, kept in read:
-        yield reader.split, reader.finish(kept)
+        yield from reader.finish(kept, apart=_folder(source).is_file()).items()
 
 
 def is_dataset(source: str) -> bool:

@@ -88,7 +88,7 @@ def read_tables(
     """
     paths = table_files(source)
     known: dict[str, Column] = {}
-    read: list[tuple[str, RowReader, list[Row]]] = []
+    read: list[tuple[RowReader, list[Row]]] = []
     told: set[str] = set()
     for path in paths:
         rows = TableRows(path)
@@ -103,7 +103,8 @@ def read_tables(
         _refuse_twice(path, rows.columns, found.names.values())
         folder = images or path.parent
         link = f"linked-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
-        reader = RowReader(name, found, known, pictures, folder, link)
+        is_alone = not Path(source).is_dir()
+        reader = RowReader("train" if is_alone else name, found, known, pictures, folder, link, path.stem)
         found.tell(reader.data, told)
         kept = reader.read(rows)
         lost = list(dict.fromkeys(row.path for row in kept if row.path))
@@ -117,10 +118,10 @@ def read_tables(
         if any(row.picture.startswith(link) for row in kept):
             _link(pictures / link, folder)
         answered = any((row.values["answer"] or "").strip() for row in kept)
-        split = name if Path(source).is_dir() else "train"
-        read.append((split if answered else TEST, reader, kept))
-    for name, reader, kept in read:
-        yield name, reader.finish(kept)
+        reader.split = reader.split if answered else TEST
+        read.append((reader, kept))
+    for reader, kept in read:
+        yield from reader.finish(kept).items()
 
 
 def copy_companions(sources: Sequence[str], folder: Path) -> None:
