@@ -46,7 +46,7 @@ class TableRows:
             try:
                 next((row for row in reader if row), None)
                 for row in reader:
-                    if not row:
+                    if not any(map(str.strip, row)):  # Excel leaves such rows
                         continue
                     number += 1
                     if len(row) == len(self.columns):
