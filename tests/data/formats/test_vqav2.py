@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from vqa_core.data.columns.values import WHOLE
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.vqav2 import ODD_ANNOTATION, ODD_QUESTION, REPEATED, UNASKED
-from vqa_core.data.values import WHOLE
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vqa_core.data.columns.values import ROUNDED, Column
 from vqa_core.data.formats.conversations import IMAGE_TOKEN, read_choices
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.turns import GPT, HUMAN, ROLES, SYSTEM, Turn, pictures_of, turns_of
-from vqa_core.data.values import ROUNDED, Column
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from vqa_core.answers import answer_type, question_type
 from vqa_core.data.choices.reading import FORM, form_of_record, parse_choices
+from vqa_core.data.columns.values import WHOLE, Column
 from vqa_core.data.formats.layouts.reader import LayoutReader, answers_of
 from vqa_core.data.formats.layouts.records import Row
 from vqa_core.data.formats.layouts.table import has_question
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.values import WHOLE, Column
 from vqa_core.files import InputError, write_json
 from vqa_core.runs.choices import MOST, TEXT
 from vqa_core.runs.examples import Example

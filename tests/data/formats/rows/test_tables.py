@@ -11,10 +11,10 @@ from PIL import Image
 
 from tests.support.exported import notes_of
 from vqa_core.data.competition import read_competition
-from vqa_core.data.formats.column_names import KNOWN_AS, UNUSED
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
-from vqa_core.data.formats.rows import NUMBERED, SEVERAL_PICTURES
-from vqa_core.data.formats.table_rows import ODD
+from vqa_core.data.formats.rows.column_names import KNOWN_AS, UNUSED
+from vqa_core.data.formats.rows.reader import NUMBERED, SEVERAL_PICTURES
+from vqa_core.data.formats.rows.tables import ODD
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example
