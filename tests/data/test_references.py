@@ -27,13 +27,22 @@ def test_a_blank_field_of_a_solution_is_no_answer_nor_is_a_row_that_counts_for_n
         read_solution(path)
 
 
-def test_a_solution_with_an_id_twice_or_without_the_column_is_refused(tmp_path: Path) -> None:
+def test_a_solution_with_an_id_twice_or_without_the_column_of_a_flag_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "solution.csv"
     path.write_text("ID,answer\n1,a\n2,b\n1,c\n")
     with pytest.raises(InputError, match="1 ids occur more than once: '1'"):
         read_solution(path)
     with pytest.raises(InputError, match=r"no column 'label'.*'ID', 'answer'.*--answer-column"):
-        read_solution(path, ColumnMap(answer="label"))
+        read_solution(path, ColumnMap(answer="label"), ["answer"])
+    path.write_text("ID,answer\n1,a\n")
+    assert read_solution(path, ColumnMap(answer="label")) == {"1": ["a"]}  # the run's name, which train.csv has
+
+
+def test_numbers_in_annotations_become_text_as_in_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    items = [{"question_id": 7.0, "answers": [2.0, {"answer": 3.0}]}, {"question_id": 8, "answers": [True, "2.0"]}]
+    path.write_text(json.dumps({"annotations": items}))
+    assert read_annotations(path) == {"7": ["2", "3"], "8": ["true", "2.0"]}
 
 
 def test_vqa_annotations_are_read_with_ids_as_text(tmp_path: Path) -> None:
@@ -60,7 +69,7 @@ def test_a_question_whose_annotated_answers_are_all_blank_has_none(tmp_path: Pat
     [
         ([], "no list under"),
         ({"annotations": [{"question_id": 1}]}, "annotation 0: expected a question_id and a list"),
-        ({"annotations": [{"question_id": 1, "answers": [5]}]}, "annotation 0"),
+        ({"annotations": [{"question_id": 1, "answers": [None]}]}, "annotation 0"),
         ({"annotations": [{"question_id": 1, "answers": []}] * 2}, "'1' occurs more than once"),
     ],
 )

@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from tests.support.exported import notes_of
+from vqa_core.data.columns.values import WHOLE
 from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.importing import Sources, import_data
 from vqa_core.data.formats.inline_pictures import BROKEN
 from vqa_core.data.formats.parquet import write_parquet
 from vqa_core.data.formats.picture_paths import WEB
-from vqa_core.data.formats.rows import NUMBERED
+from vqa_core.data.formats.rows.reader import NUMBERED
 from vqa_core.data.references import read_annotations
-from vqa_core.data.values import WHOLE
 from vqa_core.files import InputError, read_json
 from vqa_core.runs.examples import ColumnMap, Example
 
@@ -202,6 +202,14 @@ def test_a_dataset_saved_in_another_format_is_read_as_plain_values(pictures: lis
     made.save_to_disk(tmp_path / "set")
     read = read_competition(import_data(Sources([str(tmp_path / "set")]), tmp_path / "out"))
     assert [(row.question_id, row.answer) for row in read.train] == [("1", "1")]
+
+
+def test_rows_that_name_their_split_belong_to_it_unless_all_name_the_same(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"id": [1, 2], "image": pictures, "question": ["Q", "R"], "answer": ["x", "y"]}
+    for splits, counts in ((["train", "val"], [1, 1]), (["val", "val"], [2, 0])):
+        source = save(tmp_path / f"set{counts}", {"train": rows | {"split": splits}}, image=datasets.Image())
+        read = read_competition(import_data(Sources([source]), tmp_path / f"out{counts}"))
+        assert [len(read.train), len(read.val)] == counts
 
 
 def test_training_data_without_answers_is_refused_with_its_columns(pictures: list[str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.support.exported import notes_of
 from train.prepare import main
+from vqa_core.data.columns.values import ROUNDED, TRUTH, WHOLE
 from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.importing import Sources, import_data
 from vqa_core.data.formats.llava import (
@@ -28,7 +29,6 @@ from vqa_core.data.formats.llava import (
     read_question_records,
 )
 from vqa_core.data.formats.picture_paths import WEB
-from vqa_core.data.values import ROUNDED, TRUTH, WHOLE
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
 

@@ -78,9 +78,10 @@ def test_two_paths_that_end_in_one_file_are_a_warning(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "name"), [("C:\\a\\gone.png", "gone.png"), ("a\\gone.png", "a/gone.png"), ("/a/gone.png", "gone.png")]
+    ("image", "name"),
+    [("C:\\a\\gone.png", "C:\\a\\gone.png"), ("a\\gone.png", "a\\gone.png"), ("/a/gone.png", "gone.png"), ("\\", "\\")],
 )
-def test_a_path_that_leads_nowhere_keeps_its_last_part(image: str, name: str, folder: Path) -> None:
+def test_a_path_that_leads_nowhere_keeps_its_name(image: str, name: str, folder: Path) -> None:
     assert Pictures(folder).find(image, "a", SplitData()) == (name, name)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from vqa_core.data.columns.values import WHOLE
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.vqav2 import ODD_ANNOTATION, ODD_QUESTION, REPEATED, UNASKED
@@ -127,3 +128,10 @@ def test_questions_that_call_themselves_test_are_to_be_answered(tmp_path: Path) 
         {"annotations": [annotation(10, "a")]},
     )
     assert [row.question_id for row in found["test"].examples] == ["20"]
+
+
+def test_ids_that_pandas_made_floating_point_meet_those_of_the_other_file(tmp_path: Path) -> None:
+    asked = question(10) | {"question_id": 10.0, "image_id": 1.0}
+    found = read(tmp_path, {"questions": [asked]}, {"annotations": [annotation(10, "a")]})["train"]
+    assert [(row.question_id, row.image_id, row.answer) for row in found.examples] == [("10", "1", "a")]
+    assert {("note", f"{key}: {WHOLE}"): ["10"] for key in ("question_id", "image_id")} == found.notes

@@ -17,12 +17,12 @@ from tests.support.tiny import tiny_competition, tiny_run
 from vqa_core.answers import answer_type, casefold, question_length, question_type
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import read_competition
-from vqa_core.data.copies import find_copies
 from vqa_core.data.images import check_images
 from vqa_core.data.index.index import DataIndex, open_index
 from vqa_core.data.index.run_layer import NO_RUN, find_predictions, layer_of
 from vqa_core.data.index.selection import FACETS, PAGE, SHOWN, Filter, select
 from vqa_core.data.index.writer import fingerprint, index_dataset
+from vqa_core.data.pictures.copies import find_copies
 from vqa_core.data.prepare import prepare
 from vqa_core.data.report import examine
 from vqa_core.files import InputError

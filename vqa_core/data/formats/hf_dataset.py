@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vqa_core.data.formats.column_names import answers_optional, find_columns
-from vqa_core.data.formats.rows import Row, RowReader
+from vqa_core.data.columns.values import Column
+from vqa_core.data.formats.rows.column_names import answers_optional, find_columns
+from vqa_core.data.formats.rows.reader import Row, RowReader
+from vqa_core.data.formats.rows.tables import is_table, read_tables
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.formats.table_rows import is_table, read_tables
-from vqa_core.data.values import Column
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
 
@@ -34,10 +34,10 @@ def read_dataset(
 
     Columns are those that are set, else those with a usual name (`column_names`). A list in the answer column, or in a
     column `answers`, holds all answers; if no other column has the answer to train on, it is the commonest of them.
-    Values become texts as `vqa_core.data.values` says. Without an id column rows are numbered; without image ids the
-    hash of a picture is its id. A list in the image column may hold one picture; rows with several are left out, and so
-    are those whose picture is at a web address. Raises InputError if the dataset or a column is missing, or if no split
-    to train on has answers.
+    Values become texts as `vqa_core.data.columns.values` says. Without an id column rows are numbered; without image
+    ids the hash of a picture is its id. A list in the image column may hold one picture; rows with several are left
+    out, and so are those whose picture is at a web address. Raises InputError if the dataset or a column is missing, or
+    if no split to train on has answers.
     """
     if is_table(source):
         yield from read_tables(source, columns, pictures, is_test, images)
@@ -62,7 +62,7 @@ def read_dataset(
             f"the data with --test-data to have its questions answered."
         )
     for reader, kept in read:
-        yield reader.split, reader.finish(kept)
+        yield from reader.finish(kept, apart=_folder(source).is_file()).items()
 
 
 def is_dataset(source: str) -> bool:

@@ -19,15 +19,16 @@ from typing import Any
 
 from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
-from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, SOURCE_ID, VAL_TABLES, origin_of
+from vqa_core.data.columns.table_reader import SOURCE_ID
+from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
 from vqa_core.data.formats.joining import join_parts, says_more, use_val_to_train
 from vqa_core.data.formats.layouts.json_values import SUFFIXES, is_json, refuse_pickle
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.roles import ROLES, is_test_name, pair_up, role_of
+from vqa_core.data.formats.rows.tables import copy_companions, is_table
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.formats.table_rows import copy_companions, is_table
 from vqa_core.data.references import ANNOTATIONS
 from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vqa_core.data.columns.values import ROUNDED, Column
 from vqa_core.data.formats.conversations import IMAGE_TOKEN, read_choices
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.formats.turns import GPT, HUMAN, ROLES, SYSTEM, Turn, pictures_of, turns_of
-from vqa_core.data.values import ROUNDED, Column
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
 
@@ -94,7 +94,9 @@ def read_question_records(records: Sequence[Any], name: str, images: Path) -> Sp
             data.leave_out(str(error), question_id, record)
             continue
         example = Example(question_id, texts.image_id(record, picture.name), picture.path, question)
-        data.put(read_choices(example, record), made_up=is_made_up)
+        data.examples.append(read_choices(example, record))
+        if is_made_up:
+            data.made_up.add(question_id)
     return data
 
 
@@ -170,7 +172,9 @@ def _read(record: dict[str, Any], turns: list[Turn], default_id: str, texts: _Te
         answer = said[at + 1] if at + 1 < len(said) else None
         question = _question(said[at], question_id, data)
         example = Example(question_id, image_id, picture.path, question, answer)
-        data.put(read_choices(example, record), made_up=is_made_up)
+        data.examples.append(read_choices(example, record))
+        if is_made_up:
+            data.made_up.add(question_id)
     return None
 
 

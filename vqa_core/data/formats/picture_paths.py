@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from vqa_core.data.competition import ImageFiles
 from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.pictures.image_files import ImageFiles
 
 BY_TAIL = (
     "image paths of another machine (absolute, with backslashes or file://), looked up by their last parts below the "
@@ -44,9 +44,9 @@ class Pictures:
     def find(self, image: str, case: str, data: SplitData) -> Picture:
         """The one file of a relative path, whatever its suffix, or else the path as it is.
 
-        Of a path of another machine, the longest tail that is a file counts; if none is, its last part. A picture in
-        base64 becomes an entry of `data.pictures`. Raises ValueError, with the reason, for a picture that cannot be
-        had: one at a web address, or in broken base64.
+        Of a path of another machine, the longest tail that is a file counts; if none is, the path stays as it is, and
+        of one from the root the last part. A picture in base64 becomes an entry of `data.pictures`. Raises ValueError,
+        with the reason, for a picture that cannot be had: one at a web address, or in broken base64.
         """
         inline = decode_picture(image)
         if inline is not None:
@@ -77,8 +77,7 @@ class Pictures:
                 return found
         if _WEB.match(image):
             return None
-        is_whole = image.startswith("/") or _FILE.match(image) or _DRIVE.match(image)
-        name = "/".join(parts[-1:] if is_whole else parts)
+        name = parts[-1] if parts and image.startswith("/") else image
         return Picture(name, name)
 
     def matches(self, name: str, split: str = "") -> list[str]:

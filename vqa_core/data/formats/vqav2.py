@@ -13,11 +13,11 @@ from typing import Any
 
 from vqa_core.answers import answer_type, question_type
 from vqa_core.data.choices.reading import FORM, form_of_record, parse_choices
+from vqa_core.data.columns.values import WHOLE, Column
 from vqa_core.data.formats.layouts.reader import LayoutReader, answers_of, plain_texts
 from vqa_core.data.formats.layouts.records import Row
 from vqa_core.data.formats.layouts.table import has_question
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.values import Column
 from vqa_core.files import InputError, write_json
 from vqa_core.runs.choices import MOST, TEXT
 from vqa_core.runs.examples import Example
@@ -106,7 +106,7 @@ class _Annotations:
             if answers is None:
                 self._odd.append((case, row.record))
                 continue
-            question_id = str(row.record["question_id"])
+            question_id = _id(row.record["question_id"])
             if question_id not in self.answers:
                 self.answers[question_id], self.chosen[question_id] = answers, answer
             elif (self.answers[question_id], self.chosen[question_id]) == (answers, answer):
@@ -186,7 +186,7 @@ def _annotation(example: Example, answers: list[str] | None, key: Key, image_key
 def _is_question(row: Row) -> bool:
     """Whether a row is a question of VQA, without answers, and of none of the layouts with more keys."""
     record = row.record if isinstance(row.record, dict) else {}
-    ids = all(isinstance(record.get(key), str | int) for key in ("question_id", "image_id"))
+    ids = all(isinstance(record.get(key), str | int | float) for key in ("question_id", "image_id"))
     others = (*ANSWER_KEYS, "choices", "set_name", "image_classes")
     return ids and "question" in record and not any(key in record for key in others)
 
@@ -194,7 +194,12 @@ def _is_question(row: Row) -> bool:
 def _is_annotation(row: Row) -> bool:
     record = row.record if isinstance(row.record, dict) else {}
     answered = any(key in record for key in ANSWER_KEYS)
-    return answered and isinstance(record.get("question_id"), str | int) and not has_question(row)
+    return answered and isinstance(record.get("question_id"), str | int | float) and not has_question(row)
+
+
+def _id(value: str | float) -> str:
+    """An id as text; pandas makes numbers floating point, and they are whole."""
+    return Column([value]).text(value) or "" if isinstance(value, float) else str(value)
 
 
 def _example(row: Row, reader: LayoutReader, known: _Annotations, data: SplitData) -> Example:
@@ -202,7 +207,10 @@ def _example(row: Row, reader: LayoutReader, known: _Annotations, data: SplitDat
     record = row.record
     if not _is_question(row) or not isinstance(record["question"], str):
         raise ValueError(ODD_QUESTION)
-    question_id, image_id = str(record["question_id"]), str(record["image_id"])
+    question_id, image_id = _id(record["question_id"]), _id(record["image_id"])
+    for key in ("question_id", "image_id"):
+        if isinstance(record[key], float):
+            data.note(f"{key}: {WHOLE}", question_id)
     subset = str(record.get("coco_split") or row.split)
     picture = reader.picture_of(record.get("image"), image_id, subset, data, question_id)
     choices, form = parse_choices(record.get(CHOICES) or ()), form_of_record(record)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vqa_core.data.competition import ImageFiles
+from vqa_core.data.pictures.image_files import ImageFiles
 
 DEEPEST = 3
 """So many folders below `--images` a picture's folder may lie: COCO's may be `Images/mscoco/train2014/`."""

@@ -6,13 +6,13 @@ from typing import Any
 
 from vqa_core.answers import commonest
 from vqa_core.data.choices.reading import OptionColumns, form_of_record, with_hint
+from vqa_core.data.columns.values import Column, is_missing
 from vqa_core.data.formats.conversations import IMAGE_TOKEN
 from vqa_core.data.formats.layouts.picture_finder import PictureFinder, coco_names
 from vqa_core.data.formats.layouts.records import SPLIT_KEYS, Row, named_split
 from vqa_core.data.formats.layouts.table import FLAT, KEY, Layout
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.values import Column, is_missing
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options, is_index
-from vqa_core.data.formats.column_names import USUAL
 from vqa_core.data.formats.layouts.records import SPLIT_KEYS, Row
+from vqa_core.data.formats.rows.column_names import USUAL
 from vqa_core.runs.choices import TEXT
 
 KEY = "the record's own key"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vqa_core.data.values import BYTES, DATES, NESTED, ROUNDED, TRUTH, WHOLE, Column, is_missing
+from vqa_core.data.columns.values import BYTES, DATES, NESTED, ROUNDED, TRUTH, WHOLE, Column, is_missing
 
 NOON = datetime.datetime(2024, 5, 1, 12, 30)
 MIDNIGHT = datetime.datetime(2024, 5, 1)

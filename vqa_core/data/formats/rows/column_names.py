@@ -1,16 +1,13 @@
 """The columns of a dataset by field: those that are set, else those that people usually call so."""
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options
+from vqa_core.data.columns.column_names import KEYS, key_of
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
-
-ANSWERS = "answers"
-"""Column with all answers, in copies of VQAv2 on the hub and in our own exports."""
 
 _PICTURES = (
     "img picture pic photo jpg jpeg png webp pixel pixels images imagebytes imagebase64 imageb64 base64 이미지 사진"
@@ -23,8 +20,10 @@ USUAL = {
     "question": ("question questiontext", "query prompt text instruction problem 질문 문제"),
     "answer": ("answer multiplechoiceanswer", "label response output target groundtruth gtanswer 답 답변 정답"),
     "answers": ("answers answerlist",),
+    "split": ("split setname datasetsplit datasplit",),
 }
-"""Names by field, lower case and without marks or blanks; those of an earlier group count before those of a later."""
+"""Names by field, as `key_of` has them; those of an earlier group count before those of a later, and then the names
+that tables have in many languages."""
 
 KNOWN_AS = "columns taken for their usual names, as none has the name that is set"
 UNCLEAR = "fields that several columns could hold, so that they are made up; the flag names the right column"
@@ -76,8 +75,9 @@ def find_columns(
     """
     there, default = list(there), ColumnMap()
     found = Columns({}, find_options(there))
-    for name in ("image", "question", "answer", "answers", "question_id", "image_id"):
-        wanted, usual = (ANSWERS, ANSWERS) if name == "answers" else (getattr(columns, name), getattr(default, name))
+    for name in ("image", "question", "answer", "answers", "question_id", "image_id", "split"):
+        usual = getattr(default, name, name)
+        wanted = getattr(columns, name, name)
         taken = set(found.names.values())
         if wanted in there:
             found.names[name] = wanted
@@ -93,7 +93,7 @@ def find_columns(
         found.names["answers"] = ""
     used = set(found.names.values())
     if found.options:
-        used |= {FORM, *found.options.columns, *(name for name in there if _plain(name) == HINT)}
+        used |= {FORM, *found.options.columns, *(name for name in there if key_of(name) == HINT)}
     found.unused = [name for name in there if name not in used]
     return found
 
@@ -103,17 +103,20 @@ def _find(
 ) -> str:
     """The column with a usual name of a field; "" if there is none, or, of a field that may lack, more than one."""
     groups = [
-        [column for column in there if column not in taken and _plain(column) in usual.split()] for usual in USUAL[name]
+        [column for column in there if column not in taken and key_of(column) in usual.split()] for usual in USUAL[name]
     ]
+    others = KEYS.get(name, ())[: 1 if name == "image_id" else None]  # its later names are those of pictures
+    groups += [[column for column in there if column not in taken and key_of(column) in line] for line in others]
     if name == "image":
         groups.insert(1, [column for column in pictures if column not in taken])
     if name == "answer" and found.options:
         groups.insert(1, [key for key in (answer_key(there),) if key and key not in taken])
-    elif name == "answer" and any(_plain(column) in USUAL["answers"][0].split() for column in there):
+    elif name == "answer" and any(key_of(column) in USUAL["answers"][0].split() for column in there):
         groups = groups[:1]  # beside the list of all answers, a label may be anything
     fitting = next((group for group in groups if group), [])
     if len(fitting) == 1:
-        found.known_as.append(f"{fitting[0]} as {name.replace('_', ' ')}")
+        if key_of(fitting[0]) != key_of(name):
+            found.known_as.append(f"{fitting[0]} as {name.replace('_', ' ')}")
         return fitting[0]
     if fitting and name in FLAGS:
         listed = " and ".join(map(repr, fitting))
@@ -131,8 +134,3 @@ def _no_column(split: str, wanted: str, there: list[str], name: str) -> InputErr
         f"split {split!r} has no column {wanted!r}; it has {', '.join(map(repr, there))}. "
         f"Name the right one with {FLAGS[name]}."
     )
-
-
-def _plain(name: str) -> str:
-    """`Question ID` and `question_id` as `questionid`."""
-    return re.sub(r"[\W_]+", "", name).casefold()

@@ -11,10 +11,10 @@ from PIL import Image
 
 from tests.support.exported import notes_of
 from vqa_core.data.competition import read_competition
-from vqa_core.data.formats.column_names import KNOWN_AS, UNUSED
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
-from vqa_core.data.formats.rows import NUMBERED, SEVERAL_PICTURES
-from vqa_core.data.formats.table_rows import ODD
+from vqa_core.data.formats.rows.column_names import KNOWN_AS, UNUSED
+from vqa_core.data.formats.rows.reader import NUMBERED, SEVERAL_PICTURES
+from vqa_core.data.formats.rows.tables import ODD
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example
@@ -144,3 +144,15 @@ def test_texts_of_a_table_stay_to_the_letter(tmp_path: Path) -> None:
     source = write(tmp_path / "a.csv", ("ID", "image", "question", "answer"), ("001", CODED[0], "Q", "2.0"))
     (row,) = read_competition(import_data(Sources([source]), tmp_path / "out")).train
     assert row == Example("001", Path(row.image).stem, row.image, "Q", "2.0")
+
+
+def test_rows_that_name_their_split_belong_to_it(tmp_path: Path) -> None:
+    header = ("index", "question", "answer", "image", "split")
+    rows = [(at, "Q", "A", CODED[at], split) for at, split in enumerate(("train", "validation", "test"))]
+    read = read_competition(import_data(Sources([write(tmp_path / "all.tsv", header, *rows)]), tmp_path / "out"))
+    assert [[row.question_id for row in split] for split in (read.train, read.val, read.test)] == [["0"], ["1"], ["2"]]
+    dev = write(tmp_path / "dev.tsv", header, *[(*row[:-1], "dev") for row in rows])
+    read = read_competition(import_data(Sources([dev]), tmp_path / "dev"))
+    assert [len(read.train), len(read.val), len(read.test)] == [3, 0, 0]  # named alone, it is what there is to train on
+    asked = import_data(Sources([], [dev]), tmp_path / "asked")
+    assert len(read_competition(asked, required=("test",)).test) == 3

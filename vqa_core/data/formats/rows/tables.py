@@ -10,22 +10,23 @@ import io
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from vqa_core.data.columns.separators import find_separator, stated_separator
+from vqa_core.data.columns.values import Column
 from vqa_core.data.competition import SAMPLE, SOLUTION
 from vqa_core.data.encodings import decode
-from vqa_core.data.formats.column_names import answers_optional, find_columns
 from vqa_core.data.formats.inline_pictures import has_inline_pictures
-from vqa_core.data.formats.rows import Row, RowReader
+from vqa_core.data.formats.rows.column_names import answers_optional, find_columns
+from vqa_core.data.formats.rows.reader import Row, RowReader
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.values import Column
 from vqa_core.files import InputError, find_duplicates, named
 from vqa_core.runs.examples import ColumnMap
 
 SUFFIXES = (".csv", ".tsv")
 TEST = "test"
 ODD = "rows with more or fewer fields than the header; a field with a separator in it needs double quotes"
-SEPARATORS = (",", "\t", ";", "|")
+_HEAD = (1 << 16) + 1  # characters that show the separator and the header
 
 
 class TableRows:
@@ -34,21 +35,28 @@ class TableRows:
     def __init__(self, path: Path) -> None:
         self.path, self.odd = path, list[tuple[int, list[str]]]()
         with _open(path) as file:
-            first = next((line for line in file if line.strip()), "")
-        rows = [next(csv.reader([first], delimiter=separator), []) for separator in SEPARATORS]
-        self.separator = SEPARATORS[max(range(len(rows)), key=lambda at: len(rows[at]))]
-        self.columns = tuple(next(csv.reader([first], delimiter=self.separator), []))
+            head = file.read(_HEAD)
+        stated = stated_separator(head)
+        self.separator, self._start = stated or (find_separator(head), 0)
+        rows: Iterator[list[str]] = self._reader(io.StringIO(head, newline=""))
+        self.columns = tuple(next((row for row in rows if _has_text(row)), []))
+
+    def _reader(self, file: TextIO) -> Any:
+        """The rows of a text, behind the line that states the separator, if there is one."""
+        file.read(self._start)
+        return csv.reader(file, delimiter=self.separator, strict=True)
 
     def __iter__(self) -> Iterator[dict[str, str]]:
-        number = 0
+        number = -1
         with _open(self.path) as file:
-            reader = csv.reader(file, delimiter=self.separator, strict=True)
+            reader = self._reader(file)
             try:
-                next((row for row in reader if row), None)
                 for row in reader:
-                    if not row:
+                    if not _has_text(row):
                         continue
                     number += 1
+                    if not number:  # the header
+                        continue
                     if len(row) == len(self.columns):
                         yield dict(zip(self.columns, row))
                     else:
@@ -58,6 +66,11 @@ class TableRows:
                     f"{self.path}, row {number + 1} (up to line {reader.line_num}): {error}. Is a double quote left "
                     f"open or not doubled inside a quoted field?"
                 ) from None
+
+
+def _has_text(row: Sequence[str]) -> bool:
+    """Whether a row has any text: Excel leaves some that don't."""
+    return any(map(str.strip, row))
 
 
 def is_table(source: str) -> bool:
@@ -88,7 +101,7 @@ def read_tables(
     """
     paths = table_files(source)
     known: dict[str, Column] = {}
-    read: list[tuple[str, RowReader, list[Row]]] = []
+    read: list[tuple[RowReader, list[Row]]] = []
     told: set[str] = set()
     for path in paths:
         rows = TableRows(path)
@@ -103,7 +116,8 @@ def read_tables(
         _refuse_twice(path, rows.columns, found.names.values())
         folder = images or path.parent
         link = f"linked-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
-        reader = RowReader(name, found, known, pictures, folder, link)
+        is_alone = not Path(source).is_dir()
+        reader = RowReader("train" if is_alone else name, found, known, pictures, folder, link, path.stem)
         found.tell(reader.data, told)
         kept = reader.read(rows)
         lost = list(dict.fromkeys(row.path for row in kept if row.path))
@@ -117,10 +131,10 @@ def read_tables(
         if any(row.picture.startswith(link) for row in kept):
             _link(pictures / link, folder)
         answered = any((row.values["answer"] or "").strip() for row in kept)
-        split = name if Path(source).is_dir() else "train"
-        read.append((split if answered else TEST, reader, kept))
-    for name, reader, kept in read:
-        yield name, reader.finish(kept)
+        reader.split = reader.split if answered else TEST
+        read.append((reader, kept))
+    for reader, kept in read:
+        yield from reader.finish(kept).items()
 
 
 def copy_companions(sources: Sequence[str], folder: Path) -> None:

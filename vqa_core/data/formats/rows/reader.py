@@ -5,7 +5,7 @@ questions becomes one file.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from vqa_core.answers import commonest
 from vqa_core.data.choices.reading import form_of_record, with_hint
-from vqa_core.data.formats.column_names import Columns
+from vqa_core.data.columns.values import ROUNDED, Column, is_float, is_missing
 from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix, split_pictures
+from vqa_core.data.formats.layouts.records import named_split
 from vqa_core.data.formats.picture_paths import Pictures
+from vqa_core.data.formats.rows.column_names import Columns
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.values import ROUNDED, Column, is_float, is_missing
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
 
@@ -59,6 +60,7 @@ class RowReader:
     `found` has the column of each field, and `columns` the types of some; readers of several splits share `columns`.
     `pictures` is the folder to write pictures to; their paths are looked up below `folder`. With `linked`,
     the name of a link to `folder` below `pictures`, files stay where they are, and examples name them below that link.
+    Rows without an id are numbered behind `stem`, by default the split.
     """
 
     def __init__(
@@ -69,9 +71,10 @@ class RowReader:
         pictures: Path,
         folder: Path,
         linked: str = "",
+        stem: str = "",
     ) -> None:
         self.split, self.names, self.options = split, found.names, found.options
-        self.pictures, self.linked, self.columns = pictures, linked, columns
+        self.pictures, self.linked, self.columns, self.stem = pictures, linked, columns, stem or split
         for name in found.names.values():
             columns.setdefault(name, Column())
         self.data, self.paths = SplitData(), Pictures(folder)
@@ -79,19 +82,29 @@ class RowReader:
     def read(self, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
         """All rows; writes their pictures, and shows each value to its column."""
         self.pictures.mkdir(parents=True, exist_ok=True)
-        shown = tqdm(rows, f"Reading {self.split}", unit=" rows", disable=None, leave=False)
-        read = [self._read(row, f"{self.split}_{number}") for number, row in enumerate(shown)]
+        shown = tqdm(rows, f"Reading {self.stem}", unit=" rows", disable=None, leave=False)
+        read = [self._read(row, f"{self.stem}_{number}") for number, row in enumerate(shown)]
         self._share_pictures(read)
         return read
 
-    def finish(self, rows: Iterable[Row]) -> SplitData:
-        """The rows as examples."""
+    def finish(self, rows: Sequence[Row], *, apart: bool = True) -> dict[str, SplitData]:
+        """The rows as examples, by split: those of `train` that say that they belong to another are that one's.
+
+        Without `apart`, rows that all belong to one split stay in that of the reader, whose name the user knows.
+        """
+        found = {self.split: self.data}
+        apart = apart or len({self._split_of(row) for row in rows}) > 1
         for row in rows:
+            data = found.setdefault(self._split_of(row) if apart else self.split, SplitData())
             try:
-                self._finish(row)
+                self._finish(row, data)
             except UnicodeDecodeError:
-                self.data.leave_out(NO_TEXT, row.default_id, {"row": row.default_id})
-        return self.data
+                data.leave_out(NO_TEXT, row.default_id, {"row": row.default_id})
+        return found
+
+    def _split_of(self, row: Row) -> str:
+        named = named_split(row.values["split"]) if self.split == "train" else ""
+        return named if named in ("val", "test") else self.split
 
     def _read(self, record: Mapping[str, Any], default_id: str) -> Row:
         values = {name: record.get(column) if column else None for name, column in self.names.items()}
@@ -108,42 +121,41 @@ class RowReader:
         self._find_picture(values.pop("image") if self.names["image"] else values["image_id"], row)
         return row
 
-    def _finish(self, row: Row) -> None:
+    def _finish(self, row: Row, data: SplitData) -> None:
         question_id = self.columns[self.names["question_id"]].text(row.values["question_id"])
         if question_id is None:
             question_id = row.default_id
-            self.data.note(NUMBERED, question_id)
-        self._text("question_id", row, question_id)
-        answers = [self._as_text(row.listed, value, question_id) for value in row.answers]
-        known = [answer for answer in answers if answer is not None]
-        answer = self._text("answer", row, question_id)
+            data.note(NUMBERED, question_id)
+
+        def text_of(name: str, value: Any) -> str | None:
+            conversion = self.columns[name].conversion(value)
+            if conversion:
+                tell = data.warn if conversion == ROUNDED else data.note
+                tell(f"column {name!r}: {conversion}", question_id)
+            return self.columns[name].text(value)
+
+        def field(name: str) -> str | None:
+            return text_of(self.names[name], row.values[name])
+
+        field("question_id")
+        known = [answer for value in row.answers if (answer := text_of(row.listed, value)) is not None]
+        answer = field("answer")
         if answer is None and known:
             answer = commonest(known)
         if row.choices and is_float(row.values["answer"]) and row.values["answer"].is_integer():
             answer = str(int(row.values["answer"]))  # as choices are written, and their indexes
-        question = row.hint + (self._text("question", row, question_id) or "")
+        question = row.hint + (field("question") or "")
         if row.why:
             pictures = {"pictures": row.pictures} if row.why == SEVERAL_PICTURES else {}
             record = {"question_id": question_id, **pictures, "question": question, "answer": answer}
-            return self.data.leave_out(row.why, question_id, record)
+            return data.leave_out(row.why, question_id, record)
         if row.unseen:
-            self.data.note(row.unseen, question_id)
-        image_id = self._text("image_id", row, question_id) if self.names["image_id"] else None
+            data.note(row.unseen, question_id)
+        image_id = field("image_id") if self.names["image_id"] else None
         image_id = row.digest if image_id is None else image_id
         example = Example(question_id, image_id, row.picture, question, answer, row.choices, row.form)
-        self.data.put(example, known, made_up=question_id == row.default_id and is_missing(row.values["question_id"]))
+        data.put(example, known, made_up=question_id == row.default_id and is_missing(row.values["question_id"]))
         return None
-
-    def _text(self, field: str, row: Row, case: str) -> str | None:
-        return self._as_text(self.names[field], row.values[field], case)
-
-    def _as_text(self, name: str, value: Any, case: str) -> str | None:
-        """A value as the text of its column, with a note on what that changed; None if it is missing."""
-        conversion = self.columns[name].conversion(value)
-        if conversion:
-            tell = self.data.warn if conversion == ROUNDED else self.data.note
-            tell(f"column {name!r}: {conversion}", case)
-        return self.columns[name].text(value)
 
     def _find_picture(self, value: Any, row: Row) -> None:
         """Find a row's picture and write it to a file."""
@@ -179,7 +191,7 @@ class RowReader:
         if not self.linked and (self.paths.folder / path).is_file():
             return self._write((self.paths.folder / path).read_bytes(), row)
         found = self.paths.find(path, row.default_id, self.data)
-        file = next(iter(self.paths.matches(found.name, self.split)), found.path)
+        file = next(iter(self.paths.matches(found.name, self.stem.lower())), found.path)
         if not (self.paths.folder / file).is_file():
             row.unseen, row.digest, row.path = LOST, found.name if self.linked else "", path
         elif self.linked:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vqa_core.data.formats.column_names import KNOWN_AS, UNCLEAR, UNUSED, answers_optional, find_columns
+from vqa_core.data.formats.rows.column_names import KNOWN_AS, UNCLEAR, UNUSED, answers_optional, find_columns
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
