@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 ROLES = ("train", "val", "test")
-_TEST = re.compile("(?<![a-z])test(dev|std)?(?![a-z])")
-_VAL = re.compile("(?<![a-z])(val|valid|validation|dev|eval|evaluation)(?![a-z])")
-_TRAIN = re.compile("(?<![a-z])train(?![a-z])")
+_TEST = re.compile("(?<![a-z])test(dev|std|set|ing)?(?![a-z])")
+_VAL = re.compile("(?<![a-z])((mini)?val|valid|validate|validation|dev|eval|evaluation)(set)?(?![a-z])")
+_TRAIN = re.compile("(?<![a-z])train(set|ing)?(?![a-z])")
 
 
 def role_of(name: str, source: str = "") -> str:
