@@ -20,7 +20,6 @@ vqav2.py            VQA's questions, annotations and results
 rows/               rows of a dataset or of a table with pictures inside
 layouts/            JSON of other data sets, by the keys of their records
 
-May import: the ground, runs and vqa_core.data. A data set whose JSON has other keys is an entry of LAYOUTS in layouts/.
-Another format to read is a file whose reader returns SplitData, called in readers.py; one to write is a function in
-EXPORTS of exporting.py.
+May import: the ground, runs and vqa_core.data. JSON with other keys is an entry in layouts/; another format to read a
+file whose reader returns SplitData, called in readers.py; one to write a function in EXPORTS of exporting.py.
 """

@@ -235,9 +235,11 @@ def _refuse_no_picture(found: Collection[SplitData], images: Path, flag: str) ->
     files, inside = Pictures(images), {name for data in found for name in data.pictures}
     paths = (row.image for data in found for row in data.examples if row.image)
     if wanted and not any(path in inside or files.matches(path) for path in paths):
+        numbers = all(name.isdecimal() for name in wanted)
+        hint = " A number is sought as COCO names pictures, such as 000000000007.jpg." if numbers else ""
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
-            f"paths are relative to with {flag}."
+            f"paths are relative to with {flag}.{hint}"
         )
 
 
