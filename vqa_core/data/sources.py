@@ -9,6 +9,7 @@ from vqa_core.data.choices.easy_vqa import NAME, write_easy_vqa_choices
 from vqa_core.data.choices.forms import AUTO
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
+from vqa_core.data.formats.layouts.json_values import refuse_pickle
 from vqa_core.data.formats.linking import link_images
 from vqa_core.files import InputError
 from vqa_core.progress import Meter
@@ -56,6 +57,7 @@ def data_folder(
         return path
     if not path.exists():
         raise InputError(f"--data {source} does not exist. Name a folder, a zip, or {EASY_VQA}.")
+    refuse_pickle(path)
     if path.suffix.lower() != ".zip" and not is_zipfile(path):
         raise InputError(
             f"--data {source} is not a folder, a zip, or a JSON or parquet file. Name the folder that it is in."
@@ -63,7 +65,5 @@ def data_folder(
     with Meter("Unpacking", "B") as meter:
         folder = extract_zip(path, data_dir, progress=meter.at)
     if is_foreign(str(folder)):
-        raise InputError(
-            f"{source} has no train.csv or test.csv, but data in another format. Read it with --data {folder}."
-        )
+        raise InputError(f"{source} holds data in another format. Read it with --data {folder}.")
     return folder

@@ -14,6 +14,8 @@ from vqa_core.data.columns.separators import find_separator, stated_separator
 from vqa_core.data.encodings import decode
 from vqa_core.files import InputError
 
+csv.field_size_limit(2**31 - 1)  # a field may be as long as its file; the default is 131,072 characters
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_ch
 from vqa_core.data.columns.table_reader import SOURCE_ID
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
+from vqa_core.data.formats.layouts.json_values import SUFFIXES, is_json, refuse_pickle
+from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
+from vqa_core.data.formats.rows.tables import copy_companions, is_table
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import ANNOTATIONS
 from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
@@ -37,10 +40,9 @@ REPEATED = (
     "submission.csv can't have them"
 )
 ROLES = ("train", "val", "test")
-_TEST = re.compile("(?<![a-z])test(dev|std)?(?![a-z])")
-_VAL = re.compile("(?<![a-z])(val|valid|validation|dev|eval|evaluation)(?![a-z])")
-_TRAIN = re.compile("(?<![a-z])train(?![a-z])")
-_JSON = (".json", ".jsonl")
+_TEST = re.compile("(?<![a-z])test(dev|std|set|ing)?(?![a-z])")
+_VAL = re.compile("(?<![a-z])((mini)?val|valid|validate|validation|dev|eval|evaluation)(set)?(?![a-z])")
+_TRAIN = re.compile("(?<![a-z])train(set|ing)?(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,9 @@ def is_foreign(source: str) -> bool:
     """Whether this module reads `source`, which then is no competition folder and no zip of one."""
     path = Path(source.partition("#")[0])
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
-    if path.is_dir() and any(map(any, tables)):
+    if path.is_dir() and any(map(any, tables)) and not is_table(source):
         return False
-    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else path.suffix in _JSON)
+    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else is_json(path))
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
@@ -104,6 +106,11 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         for role, data in splits.items():
             data.examples = settled[role]
         train, val, test = (splits[role] for role in ROLES)
+        if sources.data and test.examples and not (train.examples or val.examples or train.left_out):
+            raise InputError(
+                f"--data {sources.data[0]} has questions without answers, and nothing to train on. Name training data "
+                f"with --data and these with --test-data, or answer them with `python -m eval.predict --data`."
+            )
         if sources.data:
             _write_table(building / "train.csv", train.examples, answers=True)
         if val.examples:
@@ -118,6 +125,7 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         known = [(row.question_id, row.answer) for row in test.examples if row.answer is not None]
         if any((answer or "").strip() for _, answer in known):
             _write_csv(building / SOLUTION, ("ID", "answer"), known)
+        copy_companions(sources.data, building)
         if any(map(_says_more, splits.values())):
             references = train.references | val.references | test.references
             items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
@@ -184,14 +192,16 @@ def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
         for source in of_given:
             if is_dataset(source):
                 is_test = (lambda _: True) if given == "test" else _is_test
-                for split, data in read_dataset(source, sources.columns, building / "image", is_test):
+                below = sources.test_images or sources.images if given == "test" else sources.images
+                for split, data in read_dataset(source, sources.columns, building / "image", is_test, below):
                     role = "test" if given == "test" else _role_of(split, source)
                     parts[role].append(_prefix_images("image", data))
-                    whole = "#" in source or Path(source).suffix == ".parquet"
+                    whole = "#" in source or Path(source).suffix == ".parquet" or is_table(source)
                     named_val += [source if whole else f"{source}#{split}"] if role == "val" else []
                 continue
             for path in _json_files(source):
-                role = _role_of(path.name) if given == "train" else "test"
+                inside = path.name if path == Path(source) else path.relative_to(source).as_posix()
+                role = _role_of(inside) if given == "train" else "test"
                 if role == "test" and given == "train" and path == Path(source):
                     role = "train"  # the user names it as training data
                 files[role].append(path)
@@ -201,9 +211,13 @@ def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
             if paths:
                 folder = folders[role]
                 assert folder is not None  # there is a file, and so the folder that it is in
-                data = read_files(paths, folder, "test" if role == "test" else "train")
-                _refuse_no_picture(data, folder, "--test-images" if role == "test" and sources.data else "--images")
-                parts[role].append(_prefix_images(f"image/{names[role]}", data))
+                found = read_files(paths, folder, role)
+                flag = "--test-images" if role == "test" and sources.data else "--images"
+                _refuse_no_picture(found.values(), folder, flag)
+                for split, data in found.items():
+                    _write_pictures(building / "image", data)
+                    parts[split].append(_prefix_images(f"image/{names[role]}", data))
+                named_val += map(str, paths if role != "val" and "val" in found else ())
                 _link(building / "image" / names[role], folder)
     _use_val_to_train(parts, named_val, sources.data)
     return _join(parts)
@@ -303,10 +317,12 @@ def _validation_files(source: str) -> list[str]:
     return [path.as_posix() for path in inner if any(_role_of(part) == "val" for part in path.parts)]
 
 
-def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
+def _refuse_no_picture(found: Collection[SplitData], images: Path, flag: str) -> None:
     """Raise InputError if there are questions, but none of their pictures is below `images`."""
-    wanted = [row.image or row.image_id for row in data.examples]
-    if wanted and not any(row.image and (images / row.image).is_file() for row in data.examples):
+    wanted = [row.image or row.image_id for data in found for row in data.examples]
+    files, inside = Pictures(images), {name for data in found for name in data.pictures}
+    paths = (row.image for data in found for row in data.examples if row.image)
+    if wanted and not any(path in inside or files.matches(path) for path in paths):
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
             f"paths are relative to with {flag}."
@@ -314,9 +330,19 @@ def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
 
 
 def _prefix_images(folder: str, data: SplitData) -> SplitData:
-    """The same data with `folder` in front of the image paths."""
-    data.examples = [replace(row, image=f"{folder}/{row.image}" if row.image else "") for row in data.examples]
+    """The same data with `folder` in front of the image paths; pictures that were inside are in `image`."""
+    data.examples = [
+        replace(row, image=f"{'image' if row.image in data.pictures else folder}/{row.image}") if row.image else row
+        for row in data.examples
+    ]
     return data
+
+
+def _write_pictures(folder: Path, data: SplitData) -> None:
+    """Write the pictures that were inside a file."""
+    folder.mkdir(exist_ok=True)
+    for name, content in data.pictures.items():
+        (folder / name).write_bytes(content)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -334,16 +360,22 @@ def _json_files(source: str) -> list[Path]:
         raise InputError(f"--data {source} cannot be read with other sources: it has no JSON files and no dataset.")
     if not path.is_file():
         raise InputError(f"--data {source} does not exist. Name a file, a folder, or a dataset of the hub as hub:NAME.")
-    if path.suffix not in _JSON:
+    refuse_pickle(path)
+    if not is_json(path):
         raise InputError(
-            f"--data {source} cannot be read together with other sources: it is not JSON, JSONL or a dataset."
+            f"--data {source} cannot be read together with other sources: it is not JSON, a dataset, or a table with "
+            f"its pictures inside. Name the folder that it is in, alone."
         )
     return [path]
 
 
 def _json_of(folder: Path) -> list[Path]:
-    """The JSON files of a folder, without hidden ones: an unpacked zip has such a marker."""
-    return sorted(file for file in folder.iterdir() if file.suffix in _JSON and not file.name.startswith("."))
+    """The JSON files of a folder, or the metadata.jsonl of each folder in it, as `datasets` has them in an imagefolder.
+
+    Leaves out hidden ones: an unpacked zip has such a marker.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    return sorted(files or folder.glob("*/metadata.jsonl"))
 
 
 def _folder_beside(sources: Sequence[str]) -> Path | None:
