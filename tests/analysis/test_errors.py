@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.answered import Row, answered
-from vqa_core.analysis.errors import BY, Answers, answers_of, predicted_splits
+from vqa_core.analysis.errors import Answers, answers_of, predicted_splits
 from vqa_core.analysis.paired import pair
-from vqa_core.analysis.slicing import OTHER, UNKNOWN, answer_of, key_of
-from vqa_core.files import InputError, write_json_lines
-from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction
+from vqa_core.analysis.slicing import OF_CHOICES, OTHER, UNKNOWN, answer_of, key_of
+from vqa_core.files import InputError, write_json, write_json_lines
+from vqa_core.runs.examples import Example, write_examples
+from vqa_core.runs.predictions import Prediction, PredictionLog
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.intervals import mean_interval
 from vqa_core.scoring.score import score_predictions
@@ -78,7 +78,7 @@ def test_confidence_slices_have_the_mean_of_what_was_said_beside_what_was_right(
 
 
 def test_the_parts_of_every_slicing_are_what_selecting_them_finds(answers: Answers) -> None:
-    for by in BY:
+    for by in answers.slicings:
         parts = answers.slices(by, answers.select())[0]
         assert sum(item.n for item in parts) == len(answers)
         for item in parts:
@@ -249,3 +249,26 @@ def test_runs_of_other_questions_and_runs_that_lack_answers_are_not_compared(tmp
     another = answers_of(answered(tmp_path / "c", [("z", *row[1:]) for row in ROWS]), "val")
     with pytest.raises(InputError, match=r"not the same: 6 ids mean different ones, such as 'q0'"):
         pair(a, another)
+
+
+def test_questions_with_choices_have_slices_and_a_baseline_of_their_own(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run")
+    write_json(run.config, {"dataset": {"root": str(tmp_path)}})
+    four = ("red", "blue", "teal", "pink")
+    asked = [("q0", "A", ("yes", "no")), ("q1", "B", four), ("q2", "D", four)]
+    rows = [Example(name, name, "", "which?", answer, choices, "A") for name, answer, choices in asked]
+    open_row = Example("q3", "q3", "", "what?", "red")
+    write_examples(
+        run.train, [Example("t", "t", "", "which?", "A", ("blue", "red"), "A"), replace(open_row, answer="x")]
+    )
+    write_examples(run.val, [*rows, open_row])
+    with PredictionLog.open(run.predictions("val")) as log:
+        log.append([Prediction(row.question_id, "A", "A", 0.5) for row in [*rows, open_row]])
+    answers = answers_of(run, "val")
+    found = {by: [(part.key, part.wrong) for part in answers.slices(by, answers.select())[0]] for by in OF_CHOICES}
+    assert found == {
+        "choices": [("2", 0), ("4", 2), ("open", 1)],
+        "letter": [("A", 0), ("B", 1), ("D", 1), ("open", 1)],
+    }
+    assert answers.baseline
+    assert answers.baseline[0].value == 0.5  # blue was right in training, so B; else the commonest letter, A

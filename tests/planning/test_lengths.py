@@ -46,6 +46,25 @@ def test_the_index_gives_the_lengths_of_the_files(data: Path, tmp_path: Path, va
     assert lengths_of_index(tmp_path / "index.sqlite", val_fraction, seed) == given
 
 
+def test_the_lines_of_options_count_in_the_files_and_in_the_index(data: Path, tmp_path: Path) -> None:
+    with (data / "train.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.reader(file))
+    plain = lengths_of_data(data, DataSettings(val_fraction=0))
+    options = [["red", "a dark blue one"] if number % 2 else ["", ""] for number in range(len(table) - 1)]
+    with (data / "train.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*table[0], "A", "B"])
+        for row, texts in zip(table[1:], options, strict=True):
+            writer.writerow([*row[:3], "B" if texts[0] and row[3].strip() else row[3], *texts])
+    settings = DataSettings(val_fraction=0)
+    given = lengths_of_data(data, settings)
+    grown = [one - other for row, base in zip(given, plain, strict=True) for one, other in zip(row, base, strict=True)]
+    assert 0 in grown
+    assert min(each for each in grown if each) > 18  # two lines and LLaVA's sentence, and a letter instead of an answer
+    index_dataset(data.resolve(), column_map(settings), tmp_path / "index.sqlite")
+    assert lengths_of_index(tmp_path / "index.sqlite", 0.0, 0) == given
+
+
 def test_a_large_file_is_read_in_another_process_or_its_index(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

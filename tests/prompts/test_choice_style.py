@@ -58,7 +58,7 @@ def test_the_budget_cuts_the_question_and_never_an_option(option: str) -> None:
     short, cut = prompt.branch_ids(long, choices, budget=len(whole) - 5)
     assert cut >= 5
     assert len(short) == len(whole) - 5
-    lines = f"\nA. red\nB. {option}\nC. \n{CHOICE_INSTRUCTION}"
+    lines = f"\nA. red\nB. {option}\n{CHOICE_INSTRUCTION}"
     assert lines in prompt.tokenizer.decode(short)
     least, cut = prompt.branch_ids(long, choices, budget=3)
     assert cut == len(prompt.tokenizer(long)["input_ids"])

@@ -19,7 +19,10 @@ FINDINGS = {"Finding": 2}
 ADVICE = {"vqa_core.submission.submission": {"diagnose", "_read_with_pandas", "_find"}}
 """Functions that gather sentences in a list, by module."""
 
-NOTES = {"vqa_core.analysis.run_table": {"_read_object", "_read_scores", "_read_step_seconds"}}
+NOTES = {
+    "vqa_core.analysis.run_table": {"_read_object", "_read_scores", "_read_step_seconds"},
+    "vqa_core.data.choices.forms": {"_decide", "_find_form", "_also", "form_of_sample", "_read_questions"},
+}
 """Functions whose f-strings are all sentences."""
 
 COUNTS = {"named": {" and {0} more"}, "_list_answers": {" and {0} more", " ({0} times)"}}

@@ -65,9 +65,9 @@ def test_answers_that_are_no_option_are_refused_by_id_and_one_of_two_equal_optio
     row: dict[str, object] = {
         "question_ids": ["a", "b", "c"],
         "questions": ["What?"] * 3,
-        "answers": ["C", "red", "blue"],
-        "choices": [["red", "green"], ["green", "red", "red"], ["red", ""]],
-        "answer_forms": ["A", "text", "text"],
+        "answers": ["C", "red", "B"],
+        "choices": [["red", "green"], ["green", "red", "red"], ["red", "", "blue"]],
+        "answer_forms": ["A", "text", "A"],
     }
     assert [each.right for each in questions_of(row)] == [None, 1, None]
     encoder = BranchEncoder(tiny_vlm().prompt, 256)
@@ -75,12 +75,12 @@ def test_answers_that_are_no_option_are_refused_by_id_and_one_of_two_equal_optio
         measure_rows([row], encoder)
 
 
-def test_an_empty_option_can_be_learnt() -> None:
-    row: dict[str, object] = {"question_ids": ["a"], "questions": ["What?"], "answers": ["B"]}
-    row |= {"choices": [["red", ""]], "answer_forms": ["A"]}
-    encoder = BranchEncoder(tiny_vlm(choice_scoring="text").prompt, 256)
-    assert measure_rows([row], encoder).questions == 1
-    assert encoder.encode_question(questions_of(row)[0])[0].answer == [encoder.prompt.end_id]
+def test_a_blank_option_keeps_its_place_and_its_letter() -> None:
+    orders = {question("red", "", "blue", "green", right=3).shuffled([seed]) for seed in range(60)}
+    assert len(orders) == 6
+    for shuffled in orders:
+        assert shuffled.choices[1] == ""
+        assert shuffled.choices["ABCD".index(shuffled.target(LETTERS))] == "green"
 
 
 def batches_of(folder: Path, seed: int | None) -> tuple[TrainingBatches, list[Example]]:

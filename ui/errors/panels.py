@@ -8,7 +8,7 @@ from ui.components.words import Words
 from ui.errors.scene import Scene
 from vqa_core.analysis.errors import Answers, Slice
 from vqa_core.analysis.paired import PairedErrors
-from vqa_core.analysis.slicing import OTHER, UNKNOWN, answer_of
+from vqa_core.analysis.slicing import OF_CHOICES, OPEN, OTHER, UNKNOWN, answer_of
 from vqa_core.scoring.intervals import Interval
 
 OVERALL_DIGITS, DIGITS = 2, 1  # decimals of percentages
@@ -90,6 +90,8 @@ def slice_label(t: Words, by: str, key: str) -> str:
         return answer_label(t, key)
     if key == UNKNOWN:
         return t("errors.unknown")
+    if key == OPEN and by in OF_CHOICES:
+        return t("errors.open")
     if by == "confidence":
         low, _, high = key.partition("-")
         try:

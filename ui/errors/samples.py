@@ -13,6 +13,7 @@ from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import Answers
 from vqa_core.analysis.slicing import key_of
 from vqa_core.files import InputError
+from vqa_core.runs.choices import find_choice, letter
 from vqa_core.runs.tags import TAGS
 
 
@@ -162,7 +163,8 @@ def tag_button(t: Words, tag: str, on: bool) -> gr.Button:
 
 def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, Any]:
     example, item = answers.examples[place], answers.predictions[place]
-    rows = [["question", example.question], ["answer", answer_label(t, key_of(item.answer))]]
+    rows = [["question", "\n".join([example.question, *_choices(t, answers, place)])]]
+    rows.append(["answer", answer_label(t, key_of(item.answer))])
     if answers.references is not None:
         rows.append(["reference", answer_label(t, key_of(answers.references[place]))])
     if scene.paired:
@@ -175,6 +177,19 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
     if item.status != "ok":
         rows.append(["status", f"{t(f'errors.status_{item.status}')} {translate(item.detail, t)}".strip()])
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
+
+
+def _choices(t: Words, answers: Answers, place: int) -> list[str]:
+    """The choices of a question, one a line, the given and the right one marked."""
+    example, item = answers.examples[place], answers.predictions[place]
+    reference = answers.references[place] if answers.references is not None else None
+    given, right = (find_choice(text, example.choices, example.answer_form) for text in (item.answer, reference))
+    lines = []
+    for index, choice in enumerate(example.choices):
+        said = [t("errors.choice_given")] * (index == given) + [t("errors.choice_right")] * (index == right)
+        share = [percent(item.options[index])] if index < len(item.options) else []
+        lines += [" · ".join([line, *share, *said]) for line in [f"{letter(index)}. {choice}"] if choice]
+    return lines
 
 
 def _same_image(t: Words, answers: Answers, place: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import SHOWN, SORTS, SPLITS, Answers, answers_of, predicted_splits
 from vqa_core.analysis.near_misses import KINDS
 from vqa_core.analysis.paired import PAIRS, PairedErrors, pair
-from vqa_core.analysis.slicing import BY, Ints
+from vqa_core.analysis.slicing import BY, OF_CHOICES, Ints
 from vqa_core.files import InputError
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.tags import TAGS, Tags
@@ -48,7 +48,12 @@ class Scene:
 
     @property
     def by(self) -> str:
-        return one_of(self.view.get("by", ""), BY)
+        return one_of(self.view.get("by", ""), self.ways)
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The ways to slice: those by choice only where questions have choices."""
+        return tuple(self.answers.slicings) if self.answers else tuple(by for by in BY if by not in OF_CHOICES)
 
     @property
     def show(self) -> str:

@@ -21,7 +21,6 @@ from ui.errors.scene import Scene, read_scene
 from ui.workspace.workspace import Workspace
 from vqa_core.analysis.errors import SHOWN
 from vqa_core.analysis.review import review_csv
-from vqa_core.analysis.slicing import BY
 from vqa_core.runs.tags import TAGS, Tags
 
 NAME = "errors"
@@ -134,7 +133,7 @@ def _draw_choices(t: Words, scene: Scene) -> Drawn:
     kind, counts = scene.view.get("type", ""), scene.counts or {}
     return {
         "by": gr.Dropdown(
-            choices=[(t(f"errors.by_{by}" + ("_unscored" * (by == "answer" and not scored))), by) for by in BY],
+            choices=[(t(f"errors.by_{by}" + ("_unscored" * (by == "answer" and not scored))), by) for by in scene.ways],
             value=scene.by,
         ),
         "slices_title": "### " + t("errors.slices" if scored else "errors.slices_unscored"),

@@ -17,6 +17,7 @@ from ui.workspace.workspace import Workspace
 from vqa_core.data.index.index import IndexedImage
 from vqa_core.data.index.run_layer import find_predictions
 from vqa_core.data.index.selection import FACETS
+from vqa_core.runs.choices import list_choices
 from vqa_core.runs.predictions import Prediction
 
 BARS = ("split", "type", "answer_type", "answer", "length", "tag")
@@ -207,7 +208,8 @@ def _facts(t: Words, scene: Scene, image: IndexedImage) -> dict[str, Any]:
     rows, marks = [], []
     for question in image.questions:
         answer = question.answer
-        row = [question.question, "–" if answer is None else answer]
+        asked = "\n".join([question.question, *list_choices(question.choices)])
+        row = [asked, "–" if answer is None else answer]
         mark = ""
         if scene.run:
             given = predicted.get(question.row)

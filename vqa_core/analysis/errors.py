@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vqa_core.analysis.confusion import Confusion, confusion, in_cell
 from vqa_core.analysis.near_misses import count_near_misses, near_miss
-from vqa_core.analysis.slicing import BY, Bools, Floats, Ints, Slicing, key_of, slicing_of
+from vqa_core.analysis.slicing import BY, OF_CHOICES, Bools, Floats, Ints, Slicing, key_of, slicing_of
 from vqa_core.apart import run_apart
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.competition import SOLUTION
@@ -23,6 +23,7 @@ from vqa_core.files import InputError, named, stamp_of
 from vqa_core.runs.examples import ColumnMap, Example
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.scoring.choices import as_asked
 from vqa_core.scoring.intervals import Interval, mean_interval, paired_difference
 from vqa_core.scoring.score import known_answers
 
@@ -115,20 +116,27 @@ class Answers:
         if self.right is None or self.references is None or not len(self) or not self.run.train.is_file():
             return None
         try:
-            questions = {example.question for example in self.examples}
-            guesses = run_apart(_guess, self.run, questions, size=self.run.train.stat().st_size)
+            guesses = run_apart(_guess, self.run, set(map(_asked, self.examples)), size=self.run.train.stat().st_size)
         except InputError:  # there is no training answer
             return None
         hits = [
-            float(guesses[example.question] == reference) for example, reference in zip(self.examples, self.references)
+            float(guesses[_asked(example)] == reference) for example, reference in zip(self.examples, self.references)
         ]
         return mean_interval(hits, self.images), paired_difference(self.right.astype(float), hits, self.images)
 
     @cached_property
     def slicings(self) -> dict[str, Slicing]:
-        """The slicing by each of BY; by the right answers, or by the given ones if the right ones are not known."""
+        """The slicing by each of BY; by the right answers, or by the given ones if the right ones are not known.
+
+        Those by choice are there only if a question has choices.
+        """
         answers = self.references or [item.answer for item in self.predictions]
-        return {by: make(self.examples, answers, self.confidence) for by, make in BY.items()}
+        ways = (
+            BY
+            if any(example.choices for example in self.examples)
+            else {by: BY[by] for by in BY if by not in OF_CHOICES}
+        )
+        return {by: make(self.examples, answers, self.confidence) for by, make in ways.items()}
 
     def slices(self, by: str, at: Ints, most: int = 20) -> tuple[list[Slice], int]:
         """The first `most` parts of the questions `at` by one of BY, and the number of further parts.
@@ -182,7 +190,7 @@ class Answers:
         """
         mask = np.ones(len(self), dtype=np.bool_)
         for slicing, key in (("question_type", kind), (by, part)):
-            if key and slicing in BY:
+            if key and slicing in self.slicings:
                 mask &= self.slicings[slicing].where(key)
         if self.right is not None:
             if wanted or given:
@@ -221,10 +229,15 @@ class Answers:
         )
 
 
-def _guess(run: RunDir, questions: Collection[str]) -> dict[str, str]:
+def _asked(example: Example) -> Example:
+    """What a guess depends on: the question and its choices."""
+    return Example("", "", "", example.question, None, example.choices, example.answer_form)
+
+
+def _guess(run: RunDir, asked: Collection[Example]) -> dict[Example, str]:
     """Question -> the answer to guess from the training answers alone."""
     prior = AnswerPrior(run.examples("train"))
-    return {question: prior.answer(question) for question in questions}
+    return {example: prior.guess(example) for example in asked}
 
 
 def predicted_splits(run: RunDir) -> list[str]:
@@ -274,7 +287,7 @@ def _read_references(run: RunDir, split: str, examples: list[Example], solution:
         known = read_solution(solution, columns)
     else:
         return None
-    found = {example.question_id: known[example.question_id][0] for example in examples if example.question_id in known}
+    found = {row.question_id: as_asked(row, known[row.question_id][0]) for row in examples if row.question_id in known}
     if examples and not found:
         missing = [example.question_id for example in examples]
         raise InputError(

@@ -9,10 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vqa_core.answers import answer_type, question_length, question_type
+from vqa_core.data.choices.facts import count_choices
+from vqa_core.runs.choices import find_choice, letter
 from vqa_core.runs.examples import Example
 
 OTHER = "*"  # all answers without a row of their own in a confusion matrix
 UNKNOWN = "unknown"
+OPEN = "open"  # a question without choices, among others with some
+OF_CHOICES = ("choices", "letter")
+"""The ways that are for questions with choices: by their number, and by the letter of the right one."""
 CONFIDENCE_EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 QUESTIONS_PER_IMAGE = {1: "1", 2: "2", 4: "3-4", 9: "5-9", 14: "10-14"}  # up to so many: the part's name
 
@@ -90,6 +95,21 @@ def _by_confidence(_examples: Sequence[Example], _answers: Sequence[str], confid
     return slicing_of(labels, [*names, UNKNOWN])
 
 
+def _by_choices(examples: Sequence[Example], _answers: Sequence[str], _confidence: Floats) -> Slicing:
+    names = [str(count_choices(row)) if row.choices else OPEN for row in examples]
+    return slicing_of(names, sorted(set(names), key=lambda name: (len(name), name)))
+
+
+def _by_letter(examples: Sequence[Example], answers: Sequence[str], _confidence: Floats) -> Slicing:
+    names = [OPEN if not row.choices else _letter_of(row, answer) for row, answer in zip(examples, answers)]
+    return slicing_of(names, sorted(set(names), key=lambda name: (len(name), name)))
+
+
+def _letter_of(row: Example, answer: str) -> str:
+    index = find_choice(answer, row.choices, row.answer_form)
+    return UNKNOWN if index is None else letter(index)
+
+
 BY: dict[str, Callable[[Sequence[Example], Sequence[str], Floats], Slicing]] = {
     "question_type": _by_question_type,
     "answer_type": _by_answer_type,
@@ -97,6 +117,8 @@ BY: dict[str, Callable[[Sequence[Example], Sequence[str], Floats], Slicing]] = {
     "question_length": _by_question_length,
     "questions_an_image": _by_questions_per_image,
     "confidence": _by_confidence,
+    "choices": _by_choices,
+    "letter": _by_letter,
 }
 """Ways to slice, by name: from examples, their right answers (or, if unknown, the given ones) and the probability of
 each answer (NaN for none) to a Slicing. `key_of` makes the keys of `answer`."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,8 @@ def read_test(
 
 def _other_names(columns: ColumnMap) -> list[str]:
     """The fields with other names than the default ones; without the picture's, whose column a CSV file may lack."""
-    default = asdict(ColumnMap())
-    return [name for name, column in asdict(columns).items() if name != "image" and column != default[name]]
+    fields = ("question_id", "image_id", "question", "answer")
+    return [name for name in fields if getattr(columns, name) != getattr(ColumnMap(), name)]
 
 
 def origin_of(root: Path) -> dict[str, Any]:

@@ -31,14 +31,14 @@ def write_easy_vqa(folder: Path) -> None:
         for split in SPLITS
         for path in list_images(data, split)
     }
-    write_folder(folder, _format_tables(data), images, "easy-VQA")
+    write_folder(folder, _format_tables(data), images)
 
 
-def write_folder(folder: Path, tables: Mapping[str, str], images: Mapping[str, Path], name: str) -> None:
-    """Write a data set that comes with the workbench: the texts of its tables and copies of its images, by file name.
+def write_folder(folder: Path, tables: Mapping[str, str], images: Mapping[str, Path]) -> None:
+    """Write easy-VQA in some form: the texts of its tables and copies of its images, by file name.
 
     Does nothing if it is complete; rebuilds it if something is missing or truncated. Raises InputError if the folder
-    contains anything else. `name` is that of the data set.
+    contains anything else.
     """
     expected = {file: len(text.encode()) for file, text in tables.items()}
     expected |= {file: path.stat().st_size for file, path in images.items()}
@@ -48,13 +48,13 @@ def write_folder(folder: Path, tables: Mapping[str, str], images: Mapping[str, P
     foreign = sorted(sizes.keys() - expected.keys())
     if foreign:
         raise InputError(
-            f"{folder} contains files that do not belong to {name}, such as {foreign[0]}, and was not changed. "
+            f"{folder} contains files that do not belong to easy-VQA, such as {foreign[0]}, and was not changed. "
             f"Name an empty or new folder with --data-dir."
         )
     with replaced_folder(folder) as building:
         for place in dict.fromkeys((building / file).parent for file in images):
             place.mkdir(parents=True)
-        for file, path in metered(images.items(), f"Writing {name}", len(images), "images"):
+        for file, path in metered(images.items(), "Writing easy-VQA", len(images), "images"):
             shutil.copyfile(path, building / file)
         for file, text in tables.items():
             (building / file).write_text(text, encoding="utf-8", newline="")

@@ -252,12 +252,23 @@ def _check_choices(competition: Competition) -> list[Finding]:
         findings += _make_finding(
             "warning", f"no-{split}-choice", cases.none, noun, f"whose answer names none of its choices; {effect}"
         )
-        rest = "with the same choice twice"
-        findings += _make_finding("warning", f"repeated-{split}-choices", cases.twice, noun, rest)
-        rest = "with a blank choice between others, which keep their letters"
-        findings += _make_finding("note", f"blank-{split}-choices", cases.blank, noun, rest)
-        rest = "without choices beside others that have some; they are asked openly"
-        findings += _make_finding("note", f"open-{split}-questions", cases.open, noun, rest)
+        findings += _make_finding(
+            "warning", f"repeated-{split}-choices", cases.twice, noun, "with the same choice twice"
+        )
+        findings += _make_finding(
+            "note",
+            f"blank-{split}-choices",
+            cases.blank,
+            noun,
+            "with a blank choice between others, which keep their letters",
+        )
+        findings += _make_finding(
+            "note",
+            f"open-{split}-questions",
+            cases.open,
+            noun,
+            "without choices beside others that have some; they are asked openly",
+        )
     return findings
 
 

@@ -43,8 +43,7 @@ def data_folder(
         places = {split: place for split, place in of_split.items() if place}
         given = Path(source).is_dir()
         folder = Path(source) if given else data_folder(source, data_dir)
-        own = Path("data") / f"{folder.resolve().name}{'-asked' if to_answer else ''}.linked"
-        return link_images(folder, places, (data_dir if given else None) or own)
+        return link_images(folder, places, data_dir if given else None, "-asked" if to_answer else "")
     if source in EMBEDDED:
         folder = data_dir or Path("data") / source
         EMBEDDED[source](folder)

@@ -26,6 +26,7 @@ from vqa_core.model.packing import (
     shared_prefix_mask,
 )
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.prompts.choice_style import places_of, rearranged
 from vqa_core.prompts.prompt import Prompt
 from vqa_core.runs.examples import Example
 
@@ -37,7 +38,7 @@ class Order:
     """A multiple-choice question with its options in one order.
 
     `shown` are the options as its prompt shows them, `ids` are those of its chunk. `answers` are the ids that name each
-    option; they stand in the example's own order, whatever is shown.
+    option that is not blank; they stand in the example's own order, whatever is shown.
     """
 
     shown: tuple[str, ...]
@@ -57,17 +58,17 @@ def rotations(count: int, wanted: int) -> list[int]:
 
 def orders_of(prompt: Prompt, example: Example, wanted: int) -> list[Order]:
     """The question in each of its orders, the first of which is the example's own."""
-    choices, orders = example.choices, []
-    for shift in rotations(len(choices), wanted):
-        shown = choices[shift:] + choices[:shift]
+    places, orders = places_of(example.choices), []
+    for shift in rotations(len(places), wanted):
+        shown = rearranged(example.choices, places[shift:] + places[:shift])
         answers = prompt.choice_ids(shown)
-        own = [answers[(index - shift) % len(choices)] for index in range(len(choices))]
+        own = [answers[place] for place in places[len(places) - shift :] + places[: len(places) - shift]]
         orders.append(Order(shown, prompt.branch_ids(example.question, shown)[0], own))
     return orders
 
 
 def weigh(orders: Sequence[Order], logprobs: Sequence[Sequence[float]], *, per_token: bool) -> Generated:
-    """The probability of each option, from the log probabilities of its answer in each order."""
+    """The probability of each option, from the log probabilities of its answer in each order; 0 of a blank one."""
     total = [0.0] * len(orders[0].answers)
     for order, of_order in zip(orders, logprobs, strict=True):
         lengths = [len(ids) if per_token else 1 for ids in order.answers]
@@ -75,8 +76,10 @@ def weigh(orders: Sequence[Order], logprobs: Sequence[Sequence[float]], *, per_t
         highest = max(scores)
         weights = [math.exp(score - highest) for score in scores]
         total = [before + weight / sum(weights) for before, weight in zip(total, weights, strict=True)]
-    options = [probability / len(orders) for probability in total]
-    return Generated(logprob=math.log(max(options)), ended=True, options=options)
+    options = [0.0] * len(orders[0].shown)
+    for place, probability in zip(places_of(orders[0].shown), total, strict=True):
+        options[place] = probability / len(orders)
+    return Generated(logprob=math.log(max(total) / len(orders)), ended=True, options=options)
 
 
 def choose_singly(

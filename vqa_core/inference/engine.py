@@ -21,6 +21,7 @@ from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import Vlm
+from vqa_core.prompts.choice_style import places_of
 from vqa_core.runs.choices import find_choice, letter, write_choice
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import PartialAnswer, Prediction
@@ -225,8 +226,11 @@ class Engine:
         return Prediction(example.question_id, text, text, probability, "ok", detail)
 
     def _chosen(self, example: Example, options: Sequence[float]) -> Prediction:
-        """The likeliest option, named as the example's source names options; of equal ones, the first."""
-        best = max(range(len(options)), key=options.__getitem__)
+        """The likeliest option, named as the example's source names options; of equal ones, the first.
+
+        A blank one, which only keeps the letters of those behind it, is not chosen if another is there.
+        """
+        best = max(range(len(options)), key=lambda at: (bool(example.choices[at]), options[at]))
         return Prediction(
             example.question_id,
             write_choice(best, example.choices, example.answer_form),
@@ -239,7 +243,8 @@ class Engine:
         answer = self.fallback(example.question)
         if example.choices:  # an answer that is no option of this question would be refused
             found = find_choice(answer, example.choices, example.answer_form)
-            answer = write_choice(found or 0, example.choices, example.answer_form)
+            places = places_of(example.choices)
+            answer = write_choice(found if found in places else places[0], example.choices, example.answer_form)
         return Prediction(example.question_id, answer, "", None, status, detail)
 
     def text_of(self, ids: Sequence[int]) -> str:

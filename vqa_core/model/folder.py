@@ -17,7 +17,7 @@ from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import whole
 from vqa_core.model.stages import load_trained, merge_lora, prepare_stage, trained_tensors
 from vqa_core.model.vlm import DTYPES, Vlm, cast_weights
-from vqa_core.prompts.styles import changed_choices, changed_prompt
+from vqa_core.prompts.styles import changed_prompt
 from vqa_core.runs.model_folder import FORMAT, Stage, describe_model_folder
 from vqa_core.settings import differences
 
@@ -71,9 +71,8 @@ def start_from(vlm: AnyVlm, folder: Path) -> None:
     they are in the base.
     """
     given = describe_model_folder(folder)
-    for said in (changed_prompt(given.settings, vlm.settings), changed_choices(given.settings, vlm.settings)):
-        if said:
-            logger.warning("%s", said)
+    if said := changed_prompt(given.settings, vlm.settings):
+        logger.warning("%s", said)
     of_prompt = dict.fromkeys(("prompt_style", "instruction", "choice_instruction", "choice_scoring"), "")
     theirs, ours = (model.to_dict() | of_prompt for model in (given.settings, vlm.settings))
     if said := differences(theirs, ours):

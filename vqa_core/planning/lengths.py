@@ -3,6 +3,7 @@
 Another process reads large files: the lengths of 360,000 rows take 8 MB, reading the rows takes over 100 MB.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -13,7 +14,7 @@ import numpy as np
 from vqa_core.apart import run_apart
 from vqa_core.config import CHOICE_INSTRUCTION, DataSettings
 from vqa_core.data.competition import read_competition
-from vqa_core.data.index.index import SPLITS, open_index
+from vqa_core.data.index.index import NONE, SPLITS, open_index
 from vqa_core.data.prepare import column_map
 from vqa_core.data.report import usable
 from vqa_core.files import stamp_of
@@ -93,8 +94,13 @@ def _read_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
     index = open_index(path)
     words = np.zeros(index.texts + 1, dtype=np.int64)  # the last, number -1, is for answers that are not known
     given = np.zeros(index.texts + 1, dtype=np.bool_)
+    of_choices = np.zeros(index.texts + 1, dtype=np.int64)
+    listed = index.columns.get("choices", np.full(index.rows, NONE))  # numbers of texts that are JSON lists
+    lists = set(np.unique(listed).tolist())
     for number, text in index.each_text():
         words[number], given[number] = _words(text), bool(text.strip())
+        if number in lists:
+            of_choices[number] = _words_of_choices(json.loads(text))
     ids = dict(index.each_image_with_a_file())
     image, answer = index.columns["image"], index.columns["answer"]
     kept = given[answer] & (index.columns["split"] == SPLITS.index("train"))
@@ -103,7 +109,7 @@ def _read_index(path: Path, val_fraction: float, split_seed: int) -> Lengths:
     image_ids = set() if held_out else {ids[number] for number in np.unique(image[kept]).tolist()}
     left_out = choose_val_images(image_ids, val_fraction, split_seed)
     groups: dict[int, list[int]] = {}
-    lengths = words[index.columns["question"][kept]] + words[answer[kept]] + _AROUND
+    lengths = words[index.columns["question"][kept]] + words[answer[kept]] + of_choices[listed[kept]] + _AROUND
     for number, length in zip(image[kept].tolist(), lengths.tolist()):
         if ids[number] not in left_out:
             groups.setdefault(number, []).append(length)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from vqa_core.config import ModelSettings
-from vqa_core.runs.choices import letter
+from vqa_core.runs.choices import letter, list_choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,22 @@ class ChoiceStyle:
         return self.scoring == "text_per_token"
 
     def lines(self, choices: Sequence[str]) -> str:
-        """The options as they follow the question, each on a line of its own."""
-        return "".join(f"\n{letter(index)}. {choice}" for index, choice in enumerate(choices))
+        """The options as they follow the question, each on a line of its own; a blank one only keeps its letter."""
+        return "".join(f"\n{line}" for line in list_choices(choices))
 
     def names(self, choices: Sequence[str]) -> list[str]:
         """What a model answers to choose each of the options: its letter, or its text."""
         return [letter(index) for index in range(len(choices))] if self.by_letter else list(choices)
+
+
+def places_of(choices: Sequence[str]) -> list[int]:
+    """The places of the choices that are not blank, which are those to choose from; all if every one is blank."""
+    return [place for place, choice in enumerate(choices) if choice] or list(range(len(choices)))
+
+
+def rearranged(choices: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:
+    """The choices in another order: `order` says which of them each place shows. Blank ones stay where they are."""
+    shown = list(choices)
+    for place, source in zip(places_of(choices), order, strict=True):
+        shown[place] = choices[source]
+    return tuple(shown)

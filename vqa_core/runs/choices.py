@@ -16,6 +16,11 @@ def letter(index: int) -> str:
     return chr(ord("A") + index)
 
 
+def list_choices(choices: Sequence[str]) -> list[str]:
+    """`["A. red", "B. blue"]`; a blank choice is left out, and the others keep their letters."""
+    return [f"{letter(index)}. {choice}" for index, choice in enumerate(choices) if choice]
+
+
 def write_choice(index: int, choices: Sequence[str], form: str) -> str:
     """The answer that names `choices[index]` in a form."""
     return choices[index] if form == TEXT else chr(ord(form) + index) if form.isalpha() else str(int(form) + index)

@@ -4,6 +4,7 @@ In: predictions and the sample. Out: submission.csv as the answers are, never no
 answers in the files that other scorers read.
 
 card.py        the card: hashes, versions, validation score, command
+choices.py     multiple choice: only choices are answers, named as the sample names them
 history.py     past submissions with their public scores, and the difference of two
 results.py     LLaVA's answers JSON lines and VQAv2's results
 submission.py  Submission, and the doctor that looks through it

@@ -9,6 +9,7 @@ from vqa_core.data.tables import Table
 from vqa_core.files import InputError, named
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction
+from vqa_core.submission.choices import refuse_other_answers
 from vqa_core.submission.submission import build_submission
 
 RESULTS = {"llava": "answers.jsonl", "vqav2": "results.json"}
@@ -29,6 +30,7 @@ def write_run_results(
     `model_id` is the model's name in LLaVA's format. Raises InputError for missing, unknown or duplicate ids, as
     `build_submission` does.
     """
+    refuse_other_answers(examples, predictions)
     sample = Table(Path("the questions"), "utf-8", ("question_id", "answer"), [[e.question_id, ""] for e in examples])
     submission = build_submission(sample, predictions, allow_failed=allow_failed)
     answers = dict(zip(submission.ids, submission.answers))

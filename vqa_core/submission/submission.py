@@ -25,6 +25,7 @@ from vqa_core.files import InputError, find_duplicates, named, read_json_lines, 
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.submission.choices import in_form_of_sample, refuse_other_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +189,30 @@ def submission_of(
 
     The sample's columns have the names of the run's data, or those that the user passed as `flags` of DataSettings.
     With `all_questions`, those that the sample does not list follow below, in the order of the predictions. Compares
-    the answers with those of the training and validation questions. Raises what `build_submission` raises.
+    the answers with those of the training and validation questions. Raises what `build_submission` raises, and
+    InputError for an answer that is none of the choices of its question.
     """
     flags, sample = flags or {}, read_table(data / SAMPLE)
     columns = column_map(settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, flags))
     for field in ("question_id", "answer"):
         if f"{field}_column" in flags:
             refuse_other_name(sample, columns, field)
+    questions = run.examples("test") if run.test.is_file() else []
+    refuse_other_answers(questions, predictions)
     sample = _with_all_questions(sample, predictions, columns, added=all_questions)
     submission = build_submission(sample, predictions, columns, allow_failed=allow_failed)
+    filled = dict(zip(submission.ids, sample.fields(submission.answer_at)))
+    named_so, told = in_form_of_sample(questions, predictions, filled)
+    if named_so != predictions:
+        predictions = named_so
+        submission = build_submission(sample, predictions, columns, allow_failed=allow_failed)
     rows = (row for file in (run.train, run.val) if file.is_file() for row in read_json_lines(file))
-    return submission, diagnose(submission, [row["answer"] for row in rows if row.get("answer") is not None])
+    known = {row["answer"] for row in rows if row.get("answer") is not None and not row.get("choices")}
+    if known:  # the choices of a question are known without training
+        known |= {
+            predictions[row.question_id].answer for row in questions if row.choices and row.question_id in predictions
+        }
+    return submission, told + diagnose(submission, known)
 
 
 def _with_all_questions(

@@ -87,7 +87,7 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             branch, cut = encoder.encode_question(question)
             if question.is_unanswered:
                 unanswered.append(question.question_id)
-            elif len(branch.answer) < 2 and not question.choices:  # an empty choice is learnt by its end
+            elif len(branch.answer) < 2:
                 unsupervised.append(question.question_id)
             if not encoder.fits(branch):
                 too_long.append(question.question_id)

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from vqa_core.prompts.choice_style import ChoiceStyle
+from vqa_core.prompts.choice_style import ChoiceStyle, places_of, rearranged
 from vqa_core.runs.choices import TEXT, find_choice
 
 
@@ -14,7 +14,7 @@ from vqa_core.runs.choices import TEXT, find_choice
 class TrainingQuestion:
     """A question with its answer; a multiple-choice question with its choices and the index of the right one.
 
-    `right` is None for an open question, and where the answer names none of the choices.
+    `right` is None for an open question, and where the answer names none of the choices, or a blank one.
     """
 
     question_id: str
@@ -36,8 +36,9 @@ class TrainingQuestion:
         """The question with its choices in an order that the seed alone decides."""
         if self.right is None:
             return self
-        order = np.random.default_rng(seed).permutation(len(self.choices)).tolist()
-        return replace(self, choices=tuple(self.choices[index] for index in order), right=order.index(self.right))
+        places = places_of(self.choices)
+        order = np.random.default_rng(seed).permutation(places).tolist()
+        return replace(self, choices=rearranged(self.choices, order), right=places[order.index(self.right)])
 
 
 def questions_of(row: dict[str, object]) -> list[TrainingQuestion]:
@@ -57,4 +58,4 @@ def _right(answer: str, choices: Sequence[str], form: str) -> int | None:
     found = find_choice(answer, choices, form)
     if found is None and form == TEXT:
         found = next((index for index, choice in enumerate(choices) if choice.strip() == answer.strip()), None)
-    return found
+    return found if found is not None and choices[found] else None

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from vqa_core.config import CHOICE_INSTRUCTION
 from vqa_core.data.choices.forms import AUTO, OPEN, Hints, names_no_choice, right_choice, settle_choices
-from vqa_core.data.choices.reading import INSTRUCTION
 from vqa_core.files import InputError
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
@@ -102,7 +102,7 @@ def test_a_sample_in_another_form_decides_for_test_unless_it_is_a_placeholder() 
     splits = {"train": rows(["red", "teal"]), "test": rows([None, None])}
     settled, notes = settle_choices(splits, hints=Hints(sample={"q0": "A", "q1": "A"}))
     assert (settled["train"][0].answer_form, settled["test"][0].answer_form) == (TEXT, "A")
-    assert "as in the sample submission" in notes[0]["message"]
+    assert "as in the sample" in notes[0]["message"]
     settled, notes = settle_choices(splits, hints=Hints(sample={"q0": "0", "q1": "0"}))
     assert settled["test"][0].answer_form == TEXT
     assert "placeholder" in notes[0]["message"]
@@ -135,7 +135,7 @@ def test_choices_in_all_questions_are_read_if_the_answers_are_their_labels() -> 
 
 def test_a_question_with_llavas_instruction_is_read_among_open_ones() -> None:
     open_question = Example("q0", "i", "i.png", "what is it?", "a cat")
-    asked = Example("q1", "i", "i.png", f"which?\nA. red\nB. blue\n{INSTRUCTION}", "B")
+    asked = Example("q1", "i", "i.png", f"which?\nA. red\nB. blue\n{CHOICE_INSTRUCTION}", "B")
     settled, _ = settle_choices({"train": [open_question, asked]})
     assert settled["train"] == [open_question, Example("q1", "i", "i.png", "which?", "B", ("red", "blue"), "A")]
 

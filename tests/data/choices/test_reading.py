@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vqa_core.config import CHOICE_INSTRUCTION
 from vqa_core.data.choices.reading import (
-    INSTRUCTION,
     answer_key,
     choices_of_record,
     find_options,
@@ -104,7 +104,7 @@ def test_a_blank_choice_keeps_the_letters_of_those_behind_it() -> None:
         ("Which? A) red B) blue", ("Which?", ("red", "blue"), "A")),
         ("Which? (a) red, (b) blue", ("Which?", ("red", "blue"), "a")),
         ("Which?\nOptions:\n(A) red\n(B) blue\n", ("Which?", ("red", "blue"), "A")),
-        (f"Which?\nA. red\nB. blue\n{INSTRUCTION}", ("Which?", ("red", "blue"), "A")),
+        (f"Which?\nA. red\nB. blue\n{CHOICE_INSTRUCTION}", ("Which?", ("red", "blue"), "A")),
         ("무슨 색인가? ① 빨강 ② 파랑", ("무슨 색인가?", ("빨강", "파랑"), "1")),
         ("무슨 색?\n1. 빨강\n2. 파랑\n정답을 고르시오.", ("무슨 색?", ("빨강", "파랑"), "1")),
         ("What is (A) here? (A) red (B) blue", ("What is (A) here?", ("red", "blue"), "A")),

@@ -66,10 +66,12 @@ def test_a_letter_is_as_likely_as_the_models_own_generate_has_it(kind: str) -> N
             made = model.model.generate(  # type: ignore[operator]
                 **inputs, do_sample=False, max_new_tokens=1 + forced, output_logits=True, return_dict_in_generate=True
             )
-        letters = model.prompt.choice_ids(choices)
+        letters = [ids for choice, ids in zip(choices, model.prompt.choice_ids(choices), strict=True) if choice]
         if len(letters[0]) == 1:
             of_letters = torch.stack([made.logits[forced][0, ids[0]] for ids in letters]).float().softmax(0)
-            assert found.options == pytest.approx(of_letters.tolist(), abs=1e-4)
+            assert [each for each, choice in zip(found.options, choices, strict=True) if choice] == pytest.approx(
+                of_letters.tolist(), abs=1e-4
+            )
 
 
 @pytest.mark.parametrize("kind", ["llava", "smolvlm", "qwen2_5_vl"])
@@ -81,7 +83,7 @@ def test_a_picture_is_encoded_once_for_all_options_and_orders_where_it_can_be(ki
     assert engine.work.encodes == 1
 
 
-@pytest.mark.parametrize("kind", ["paligemma", "florence2", "llava_next"])
+@pytest.mark.parametrize("kind", ["paligemma", "florence2", "gemma3"])
 def test_what_is_learnt_is_what_is_scored(kind: str, tmp_path: Path) -> None:
     """The loss of a shuffled question is the score of its right option, the options as they were shown."""
     model = hub(kind, choice_scoring="text")

@@ -51,7 +51,7 @@ def write_easy_vqa_choices(folder: Path) -> None:
         for source in numbers
         for path in list_images(data, source)
     }
-    write_folder(folder, _format_tables(rows), images, "easy-VQA with choices")
+    write_folder(folder, _format_tables(rows), images)
 
 
 def draw_choices(answer: str, draw: random.Random, share_of_a: float | None = None) -> tuple[list[str], int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from vqa_core.data.choices.reading import is_instructed, split_question, strip_labels
 from vqa_core.files import InputError
-from vqa_core.runs.choices import FORMS, TEXT, find_choice
+from vqa_core.runs.choices import FORMS, TEXT, find_choice, letter
 from vqa_core.runs.examples import Example
 
 AUTO, OPEN = "auto", "open"
@@ -83,11 +83,34 @@ def right_choice(example: Example) -> int | None:
     return index if index is not None and example.choices[index] else None
 
 
-def form_of_answers(pairs: Sequence[Pair]) -> str:
-    """The one form in which all of the answers name a choice; "" if there is none, or more than one."""
-    counts = _count_named(pairs)
-    fitting = [form for form, count in counts.items() if count == len(pairs)]
-    return fitting[0] if len(fitting) == 1 and pairs else ""
+def form_of_sample(asked: Sequence[Pair], known: str, first: str = "A") -> tuple[str, str]:
+    """(form, what to tell about it) of the answers to submit, by the answers in the sample submission.
+
+    `known` is the form of the training answers, "" if there are none; `first` is taken where nothing else is known.
+    """
+    known_or_first = known or first or letter(0)
+    if not asked or (known and all(find_choice(answer, choices, known) is not None for answer, choices in asked)):
+        return known_or_first, ""
+    counts = _count_named(asked)
+    fitting = [form for form in ("A", "a", TEXT, "0", "1") if counts[form] == len(asked)]
+    if not fitting:
+        return known_or_first, ""
+    constant = len({answer for answer, _ in asked}) == 1
+    if known and constant and fitting[0] in ("0", "1"):
+        return known, f"all answers of the sample submission are {asked[0][0]!r}, which is taken for a placeholder"
+    form = "1" if fitting == ["0", "1"] else fitting[0]  # no answer is 0
+    if not known:
+        return form, f"no training answer shows the form of answers; the sample submission has {_NAMES[form]}"
+    return form, f"answers are submitted as {_NAMES[form]}, as in the sample; in training they are {_NAMES[known]}"
+
+
+def sample_pairs(examples: Iterable[Example], sample: Mapping[str, str]) -> list[Pair]:
+    """The answers of a sample submission to questions with choices, without blank ones."""
+    return [
+        (sample[row.question_id], row.choices)
+        for row in examples
+        if row.choices and sample.get(row.question_id, "").strip()
+    ]
 
 
 def _decide(answered: Sequence[Pair], test: Sequence[Example], hints: Hints) -> tuple[str, str, list[dict[str, Any]]]:
@@ -95,7 +118,7 @@ def _decide(answered: Sequence[Pair], test: Sequence[Example], hints: Hints) -> 
     decided, why = _find_form(answered, hints) if answered else ("", "")
     if answered and not decided:
         return "", "", [_warn(f"{why}; if they do, set {FLAG}", len(answered), [answer for answer, _ in answered])]
-    asked, also = _form_of_sample(test, hints, decided)
+    asked, also = form_of_sample(sample_pairs(test, hints.sample), decided, hints.first)
     return decided, asked, [_tell(f"{sentence}; {FLAG} changes it") for sentence in (why, also) if sentence]
 
 
@@ -164,34 +187,6 @@ def _pairs(examples: Iterable[Example]) -> list[Pair]:
 
 def _by_rank(splits: Iterable[str]) -> list[str]:
     return sorted(splits, key=lambda split: split != "train")
-
-
-def _form_of_sample(examples: Sequence[Example], hints: Hints, known: str) -> tuple[str, str]:
-    """(form of the answers to test questions, what to tell about it); `known` is that of the training answers."""
-    asked = [
-        (hints.sample[row.question_id], row.choices)
-        for row in examples
-        if row.choices and hints.sample.get(row.question_id, "").strip()
-    ]
-    if not asked:
-        return known or (hints.first or "A"), ""
-    if known and all(find_choice(answer, choices, known) is not None for answer, choices in asked):
-        return known, ""
-    counts = _count_named(asked)
-    fitting = [form for form in ("A", "a", TEXT, "0", "1") if counts[form] == len(asked)]
-    constant = len({answer for answer, _ in asked}) == 1
-    if fitting and fitting[0] in ("0", "1") and known and constant:
-        return known, f"all answers of the sample submission are {asked[0][0]!r}, which is taken for a placeholder"
-    if not fitting:
-        return known or (hints.first or "A"), ""
-    if fitting[0] == "0" and len(fitting) == 2:  # no answer is 0
-        fitting = ["1"]
-    form = fitting[0]
-    if not known:
-        return form, f"no training answer shows the form of answers; the sample submission has {_NAMES[form]}"
-    return form, f"answers are submitted as {_NAMES[form]}, as in the sample submission; in training they are " + (
-        _NAMES[known]
-    )
 
 
 def _read_questions(

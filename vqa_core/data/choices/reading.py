@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from vqa_core.config import CHOICE_INSTRUCTION
 from vqa_core.runs.choices import FORMS, MOST, TEXT
 
 LISTS = ("choices", "options", "choice", "option", "choice_list", "answer_choices", "선택지", "보기", "선지")
@@ -27,8 +28,6 @@ HINT = "hint"
 """Column with a text to read before the question, as in MMBench and ScienceQA."""
 FORM = "answer_form"
 """Column or key with the form of an answer, in what we write ourselves."""
-INSTRUCTION = "Answer with the option's letter from the given choices directly."
-"""LLaVA-1.5's instruction for questions with choices."""
 
 _COLUMN = re.compile(
     r"(?P<word>option|opt|choice|선택지|보기|선지)?[\s_.\-]*\(?(?P<label>[a-z]|\d{1,2})[).:]?(?P<number>번)?",
@@ -144,7 +143,7 @@ def split_question(text: str) -> tuple[str, tuple[str, ...], str] | None:
 
 def is_instructed(text: str) -> bool:
     """Whether a question asks for the letter of a choice in LLaVA-1.5's words."""
-    return text.rstrip().endswith(INSTRUCTION)
+    return text.rstrip().endswith(CHOICE_INSTRUCTION)
 
 
 def strip_labels(choices: Sequence[str]) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vqa_core.data.choices.reading import FORM, INSTRUCTION
+from vqa_core.config import CHOICE_INSTRUCTION
+from vqa_core.data.choices.reading import FORM
 from vqa_core.files import InputError, write_atomically, write_json_lines
-from vqa_core.runs.choices import FORMS, find_choice, letter, write_choice
+from vqa_core.runs.choices import FORMS, find_choice, letter, list_choices, write_choice
 from vqa_core.runs.examples import Example
 
 IMAGE_TOKEN = "<image>"
@@ -73,8 +74,7 @@ def written_question(example: Example) -> str:
     """The question; below it its choices, each on a line with its letter, and the instruction to answer by letter."""
     if not example.choices:
         return example.question
-    lines = [f"{letter(at)}. {choice}" for at, choice in enumerate(example.choices) if choice]
-    return "\n".join([example.question, *lines, INSTRUCTION])
+    return "\n".join([example.question, *list_choices(example.choices), CHOICE_INSTRUCTION])
 
 
 def read_choices(example: Example, record: Mapping[str, Any]) -> Example:

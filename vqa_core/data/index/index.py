@@ -20,6 +20,7 @@ from vqa_core.answers import casefold
 from vqa_core.files import InputError
 
 SPLITS = ("train", "test", "val")  # the labels of the column `split`; val is a validation split of the source's own
+NONE = -1  # the number of a text that is not there
 TRIGRAM = 3  # characters
 
 Mask = NDArray[np.bool_]
@@ -28,13 +29,14 @@ Codes = NDArray[np.signedinteger[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A row of the index. `answer` is None if it is not known."""
+    """A row of the index. `answer` is None if it is not known; `choices` are empty for an open question."""
 
     row: int
     split: str
     question_id: str
     question: str
     answer: str | None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,9 @@ class DataIndex:
         fingerprint: identifies the files that the index was built from.
         report: the DataReport from `to_dict`; None while the images are still being checked.
         rows, images: the numbers of questions and of images.
-        columns: name -> one number per row, (rows,): `image` is ascending; `question` and `answer` are numbers of
-            texts; `split`, `type`, `length` and `answer_type` are positions in their labels; -1 means unknown.
+        columns: name -> one number per row, (rows,): `image` is ascending; `question`, `answer` and, where questions
+            have some, `choices` (a JSON list) are numbers of texts; `split`, `type`, `length` and `answer_type` are
+            positions in their labels; -1 means unknown.
         labels: column -> the labels of its numbers.
         findings: code of a finding of the report -> mask of the rows that it is about, (rows,).
     """
@@ -110,12 +113,13 @@ class DataIndex:
         """The questions of these rows."""
         wanted = list(rows)
         columns = [self.columns[name][wanted].tolist() for name in ("split", "question", "answer")]
+        listed = self.columns["choices"][wanted].tolist() if "choices" in self.columns else [NONE] * len(wanted)
         with closing(self._connect()) as database:
             ids = dict(_select_in(database, "select number, id from questions where number", wanted))
-        texts = self.texts_of([*columns[1], *columns[2]])
+        texts = self.texts_of([*columns[1], *columns[2], *listed])
         return [
-            Question(row, SPLITS[split], ids[row], texts[question], texts.get(answer))
-            for row, split, question, answer in zip(wanted, *columns)
+            Question(row, SPLITS[split], ids[row], texts[question], texts.get(answer), _choices(texts.get(at)))
+            for row, split, question, answer, at in zip(wanted, *columns, listed)
         ]
 
     def texts_of(self, numbers: Sequence[int]) -> dict[int, str]:
@@ -173,6 +177,8 @@ class DataIndex:
             questions = database.execute("select number from questions where id = ?", (text,)).fetchall()
             images = database.execute("select number from images where id = ?", (text,)).fetchall()
         rows: Mask = matches[self.columns["question"]] | matches[self.columns["answer"]]
+        if "choices" in self.columns:
+            rows |= matches[self.columns["choices"]]
         rows[[number for (number,) in questions]] = True
         for (number,) in images:
             rows[self.rows_of_image(number)] = True
@@ -197,6 +203,10 @@ def open_index(path: Path) -> DataIndex:
 @lru_cache(maxsize=3)
 def _open(path: Path, _mtime_ns: int, _inode: int) -> DataIndex:
     return DataIndex(path)
+
+
+def _choices(listed: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(listed)) if listed else ()
 
 
 def _select_in(database: sqlite3.Connection, select: str, values: Sequence[int] | Sequence[str]) -> list[Any]:

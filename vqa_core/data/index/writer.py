@@ -115,10 +115,15 @@ def write_index(
         database.executescript(SCHEMA)
         texts: dict[str, int] = {}
         codes: dict[str, list[int]] = {"question": [], "answer": []}
+        with_choices = any(example.choices for _, example in rows)
+        codes |= {"choices": []} if with_choices else {}
         for _, example in _report_progress((rows[index] for index in order), len(rows), progress):
             codes["question"].append(texts.setdefault(example.question, len(texts)))
             answer = example.answer if example.answer is not None else (solution or {}).get(example.question_id)
             codes["answer"].append(NONE if answer is None else texts.setdefault(answer, len(texts)))
+            if with_choices:
+                listed = json.dumps(example.choices, ensure_ascii=False) if example.choices else ""
+                codes["choices"].append(texts.setdefault(listed, len(texts)) if listed else NONE)
         codes |= _classify(database, list(texts), codes)
         codes["image"] = [images[index] for index in order]
         codes["split"] = [rows[index][0] for index in order]
