@@ -67,7 +67,7 @@ def data_folder(
     with Meter("Unpacking", "B") as meter:
         folder = extract_zip(path, data_dir, progress=meter.at)
     if is_foreign(str(folder)):
-        raise InputError(f"{source} holds data in another format than a competition's. Read it with --data {folder}.")
+        raise InputError(f"{source} holds data in another format. Read it with --data {folder}.")
     return folder
 
 

@@ -7,7 +7,6 @@ conversations.py    LLaVA's conversation JSON, question and answer JSON lines, a
 exporting.py        a prepared run becomes parquet, LLaVA's JSON or VQAv2's JSON
 hf_dataset.py       `datasets` from disk or the hub, and parquet
 importing.py        any of these becomes a competition folder
-inline_pictures.py  pictures inside a text, as base64
 joining.py          the questions of all sources as one, each with an id of its own
 linking.py          pictures that lie elsewhere, behind links
 llava.py            LLaVA's files as other people write them

@@ -277,7 +277,8 @@ def _json_files(source: str) -> list[Path]:
     refuse_pickle(path)
     if not is_json(path):
         raise InputError(
-            f"--data {source} cannot be read together with other sources: it is not JSON, JSONL or a dataset."
+            f"--data {source} cannot be read together with other sources: it is not JSON, a dataset, or a table with "
+            f"its pictures inside. Name the folder that it is in, alone."
         )
     return [path]
 

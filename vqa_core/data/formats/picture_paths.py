@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from vqa_core.data.formats.inline_pictures import decode_picture
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.image_formats import suffix_of
 from vqa_core.data.pictures.image_files import ImageFiles
+from vqa_core.data.pictures.inline import decode_picture
 
 BY_TAIL = (
     "image paths of another machine (absolute, with backslashes or file://), looked up by their last parts below the "

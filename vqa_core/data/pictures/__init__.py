@@ -3,6 +3,7 @@
 copies.py         which picture files show the same picture
 image_files.py    the image file that an image id means
 image_folders.py  where the pictures of a split usually lie, and what paths of other machines mean
+inline.py         pictures inside a text, as base64
 
 May import: the ground, runs and vqa_core.data.
 """

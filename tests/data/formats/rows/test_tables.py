@@ -98,20 +98,21 @@ def test_a_competition_s_csv_files_with_pictures_inside_keep_their_sample_and_so
 def test_csv_files_with_paths_stay_a_competition_folder(tmp_path: Path) -> None:
     write(tmp_path / "given/train.csv", ("ID", "image_id", "question", "answer"), ("a", "i", "Q" * 10**6, "yes"))
     assert not is_foreign(str(tmp_path / "given"))
+    assert not is_foreign(str(tmp_path / "given/train.csv"))
     assert len(read_competition(tmp_path / "given").train[0].question) == 10**6
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp949"])
 def test_a_table_named_alone_finds_its_pictures_below_images(separator: str, encoding: str, tmp_path: Path) -> None:
-    (tmp_path / "pictures/image/train").mkdir(parents=True)
-    (tmp_path / "pictures/image/train/하나.png").write_bytes(PICTURES[0])
-    source = Path(write(tmp_path / "train.csv", ("image_id", "question", "answer"), ("하나", "무슨 색?", "빨강"),
+    (tmp_path / "pictures/image").mkdir(parents=True)
+    (tmp_path / "pictures/image/하나.png").write_bytes(PICTURES[0])
+    source = Path(write(tmp_path / "all.csv", ("image_id", "question", "answer"), ("하나", "무슨 색?", "빨강"),
                         ("하나", "몇 개?"), separator=separator))  # fmt: skip
     source.write_bytes(source.read_text(encoding="utf-8").encode(encoding))
     folder = import_data(Sources([str(source)], images=tmp_path / "pictures"), tmp_path / "out")
     (row,) = read_competition(folder).train
-    assert (row.question_id, row.image_id, row.question, row.answer) == ("train_0", "하나", "무슨 색?", "빨강")
+    assert (row.question_id, row.image_id, row.question, row.answer) == ("all_0", "하나", "무슨 색?", "빨강")
     assert (folder / row.image).read_bytes() == PICTURES[0]
     assert not (folder / row.image).is_symlink()
     assert notes_of(folder) == {NUMBERED: 1, f"left out, kept in left_out.json: {ODD}": 1}

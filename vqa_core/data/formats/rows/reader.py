@@ -15,12 +15,12 @@ from tqdm import tqdm
 from vqa_core.answers import commonest
 from vqa_core.data.choices.reading import form_of_record, with_hint
 from vqa_core.data.columns.values import ROUNDED, Column, is_float, is_missing
-from vqa_core.data.formats.inline_pictures import decode_picture, split_pictures
 from vqa_core.data.formats.layouts.records import named_split
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.rows.column_names import Columns
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.image_formats import suffix_of
+from vqa_core.data.pictures.inline import decode_picture, split_pictures
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
 

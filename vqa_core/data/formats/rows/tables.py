@@ -16,15 +16,16 @@ from vqa_core.data.columns.separators import find_separator, stated_separator
 from vqa_core.data.columns.values import Column
 from vqa_core.data.competition import SAMPLE, SOLUTION
 from vqa_core.data.encodings import decode
-from vqa_core.data.formats.inline_pictures import has_inline_pictures
 from vqa_core.data.formats.rows.column_names import answers_optional, find_columns
 from vqa_core.data.formats.rows.reader import Row, RowReader
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.pictures.inline import has_inline_pictures
 from vqa_core.files import InputError, find_duplicates, named
 from vqa_core.runs.examples import ColumnMap
 
 SUFFIXES = (".csv", ".tsv")
 TEST = "test"
+_PARTS = ("train", "val", TEST)
 ODD = "rows with more or fewer fields than the header; a field with a separator in it needs double quotes"
 _HEAD = (1 << 16) + 1  # characters that show the separator and the header
 
@@ -74,7 +75,10 @@ def _has_text(row: Sequence[str]) -> bool:
 
 
 def is_table(source: str) -> bool:
-    """Whether `source` is a CSV or TSV file, or a folder of such files with pictures inside."""
+    """Whether `source` is a CSV or TSV file, or a folder of such files with pictures inside.
+
+    A train.csv without pictures inside is none, but a part of the competition in its folder.
+    """
     return bool(table_files(source))
 
 
@@ -82,13 +86,14 @@ def table_files(source: str) -> list[Path]:
     """The files of a source that `is_table`: the file itself, or those of a folder with pictures inside."""
     path = Path(source)
     if path.is_file():
-        return [path] if path.suffix.lower() in SUFFIXES else []
+        is_part = path.suffix.lower() == ".csv" and path.stem in _PARTS and not has_inline_pictures(path)
+        return [path] if path.suffix.lower() in SUFFIXES and not is_part else []
     if not path.is_dir():
         return []
     files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
     tables = [file for file in files if file.name not in (SAMPLE, SOLUTION) and not file.name.startswith(".")]
     inline = [file for file in tables if has_inline_pictures(file)]
-    return [file for file in tables if file in inline or (inline and file.stem in ("train", "val", TEST))]
+    return [file for file in tables if file in inline or (inline and file.stem in _PARTS)]
 
 
 def read_tables(
