@@ -19,7 +19,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="DIR|ZIP|FILE",
         help="competition folder, zip, or questions in another format (default: the data the run was prepared from)",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for --data in JSON")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder that the image paths of --data are relative to"
+    )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where to write or unpack --data (default: as in train.prepare)"
     )

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqa_core.commands import parser_for, run_command
+from vqa_core.config import DataSettings
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.settings import add_arguments
 from vqa_core.submission.submit import FORMATS, submit
 
 
@@ -22,6 +24,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="csv: submission.csv in the order of the sample; llava: answers JSONL; vqav2: result JSON (default csv)",
     )
     parser.add_argument("--allow-failed", action="store_true", help="submit failed questions with an empty answer")
+    parser.add_argument(
+        "--all-questions",
+        action="store_true",
+        help="add the questions that sample_submission.csv does not list, where it only shows what a submission is",
+    )
+    add_arguments(parser, DataSettings, only=("question_id_column", "answer_column"))
     args = parser.parse_args(argv)
 
     written = submit(
@@ -30,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         data=args.data,
         out=args.out,
         allow_failed=args.allow_failed,
+        all_questions=args.all_questions,
+        flags=vars(args),
         command=["python", "-m", "eval.submit", *(sys.argv[1:] if argv is None else argv)],
     )
     for warning in written.warnings:

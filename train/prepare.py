@@ -34,15 +34,23 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "hub:NAME[:CONFIG][@REVISION], with #SPLIT for one split",
     )
     parser.add_argument("--test-data", nargs="+", default=[], metavar="SOURCE", help="test questions, in these formats")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="images of JSON files (default: beside the first)")
-    parser.add_argument("--test-images", type=Path, metavar="DIR", help="images of --test-data (default: as --images)")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder that image paths are relative to (default: that of the first JSON file; for a competition folder, "
+        "the usual places in it)",
+    )
+    parser.add_argument(
+        "--test-images", type=Path, metavar="DIR", help="the same for test questions (default: as --images)"
+    )
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where to write easy-vqa or easy-vqa-choices (default data/NAME), to unpack a zip, or to write another "
+        help="where to write easy-vqa or easy-vqa-choices (default data/NAME), to unpack a zip, to write another "
         "format as a competition folder (default data/NAME.imported, with a hash behind NAME if others have that "
-        "folder)",
+        "folder), or to put links to --images (default data/NAME.linked)",
     )
     parser.add_argument("--export", choices=tuple(EXPORTS), help="also write the run's splits in this format")
     parser.add_argument(

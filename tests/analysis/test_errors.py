@@ -186,8 +186,8 @@ def test_a_solution_without_an_answer_is_no_solution_and_it_is_said_why(tmp_path
     assert "6 of 6 questions have no right answer: 'q0', 'q1', 'q2' and 3 more" in answers.why
     (tmp_path / "data" / "solution.csv").write_text("ID,answer\nq0,\n")
     assert "has no answer" in answers_of(run, "test").why
-    (tmp_path / "data" / "solution.csv").write_text("ID,label\nq0,red\n")
-    assert "has no column 'answer'" in answers_of(run, "test").why
+    (tmp_path / "data" / "solution.csv").write_text("ID,image_id\nq0,red\n")
+    assert "has no column for the answers; it has 'ID', 'image_id'" in answers_of(run, "test").why
 
 
 def test_questions_not_answered_yet_are_left_out_and_counted(tmp_path: Path) -> None:

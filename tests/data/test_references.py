@@ -27,13 +27,15 @@ def test_a_blank_field_of_a_solution_is_no_answer_nor_is_a_row_that_counts_for_n
         read_solution(path)
 
 
-def test_a_solution_with_an_id_twice_or_without_the_column_is_refused(tmp_path: Path) -> None:
+def test_a_solution_with_an_id_twice_or_without_the_column_of_a_flag_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "solution.csv"
     path.write_text("ID,answer\n1,a\n2,b\n1,c\n")
     with pytest.raises(InputError, match="1 ids occur more than once: '1'"):
         read_solution(path)
     with pytest.raises(InputError, match=r"no column 'label'.*'ID', 'answer'.*--answer-column"):
-        read_solution(path, ColumnMap(answer="label"))
+        read_solution(path, ColumnMap(answer="label"), ["answer"])
+    path.write_text("ID,answer\n1,a\n")
+    assert read_solution(path, ColumnMap(answer="label")) == {"1": ["a"]}  # the run's name, which train.csv has
 
 
 def test_vqa_annotations_are_read_with_ids_as_text(tmp_path: Path) -> None:

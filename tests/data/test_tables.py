@@ -76,8 +76,7 @@ def test_quotes_hold_commas_newlines_and_quotes(tmp_path: Path) -> None:
         ("", "is empty"),
         ("\ufeff", "is empty"),
         (" \n\n", "is empty"),
-        ("ID;question\n1;a\n", "separated by semicolons"),
-        ("ID\tquestion\n1\ta\n", "separated by tabs"),
+        ("ID;question\n1;a;b\n", r"row 1 \(line 2\): fields: 3, in the header: 2. Put a field with ';' in it"),
         ("ID,question\n1,a\n2,b,c\n", r"row 2 \(line 3\): fields: 3, in the header: 2"),
         ("ID,question\n1,a\n2\n", r"row 2 \(line 3\): fields: 1, in the header: 2"),
         ('ID,question\n1,"a\nb"\n2\n', r"row 2 \(line 4\)"),
@@ -88,6 +87,64 @@ def test_quotes_hold_commas_newlines_and_quotes(tmp_path: Path) -> None:
 def test_what_is_no_clean_table_is_refused_with_the_place(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"train\.csv.*{message}"):
         read_table(written(tmp_path, content))
+
+
+@pytest.mark.parametrize(("separator", "other"), [(";", ","), ("\t", ";"), ("|", ","), (",", ";")])
+def test_any_usual_separator_is_read_and_known(separator: str, other: str, tmp_path: Path) -> None:
+    lines = [("ID", "question", "answer"), ("1", f"red{other} blue", "a"), ("2", f'"x{separator}y"', "")]
+    table = read_table(written(tmp_path, "".join(separator.join(line) + "\r\n" for line in lines)))
+    assert (table.separator, table.columns) == (separator, lines[0])
+    assert table.rows == [["1", f"red{other} blue", "a"], ["2", f"x{separator}y", ""]]
+
+
+def test_excels_unicode_text_is_read(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "ID\tanswer\r\n1\t사과\r\n".encode("utf-16")))
+    assert (table.separator, table.rows) == ("\t", [["1", "사과"]])
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "\ufeffsep=;", "SEP=;;;"])
+def test_the_line_that_states_the_separator_is_no_header(first: str, tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, f"{first}\r\nID;answer\r\n1;a, b\r\n"))
+    assert (table.columns, table.rows, table.separator) == (("ID", "answer"), [["1", "a, b"]], ";")
+    with pytest.raises(InputError, match=r"row 2 \(line 4\)"):
+        read_table(written(tmp_path, f"{first}\r\nID;answer\r\n1;a\r\n2;b;c\r\n"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_of_separators_alone_are_skipped_and_counted(end: str, tmp_path: Path) -> None:
+    lines = ["ID,question,answer", '1,"a"', ",,", "2,b,", ",,,,,", " , ,", "   ", "", '"","",""', ",,"]
+    lines[1] += ",x"
+    table = read_table(written(tmp_path, end.join(lines)))
+    assert table.rows == [["1", "a", "x"], ["2", "b", ""], ["", "", ""]]  # quotes are there on purpose
+    assert table.blank_rows == 5
+
+
+def test_blank_rows_before_the_header_are_no_header(tmp_path: Path) -> None:
+    assert read_table(written(tmp_path, ",,\n\nID,answer,\n1,a,\n")).columns == ("ID", "answer", "")
+
+
+def test_a_blank_after_every_comma_is_part_of_none(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "ID, question, answer\n1, what?,  red\n2, why?, \n3,, no\n"))
+    assert (table.padded, table.columns) == (True, ("ID", "question", "answer"))
+    assert table.rows == [["1", "what?", "red"], ["2", "why?", ""], ["3", "", "no"]]
+    quoted = read_table(written(tmp_path, 'ID, question, answer\n1, "red, or blue?", red\n'))
+    assert (quoted.padded, quoted.rows) == (True, [["1", "red, or blue?", "red"]])
+
+
+@pytest.mark.parametrize("content", ["ID, question, answer\n1,what?,red\n", "ID,question,answer\n1, what?, red\n"])
+def test_blanks_in_header_or_rows_alone_are_kept(content: str, tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, content))
+    assert not table.padded
+    assert [",".join(table.columns), ",".join(table.rows[0])] == content.splitlines()
+
+
+def test_separator_and_blanks_can_be_given(tmp_path: Path) -> None:
+    path = written(tmp_path, "ID;a,b\n1;x,y\n")
+    assert read_table(path, ";", False).columns == ("ID", "a,b")
+    assert read_table(written(tmp_path, 'ID, answer\n1, red\n2," red"\n'), ",", True).rows == [
+        ["1", "red"],
+        ["2", " red"],
+    ]
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:

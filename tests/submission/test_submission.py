@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError
+from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.predictions import Prediction
 from vqa_core.submission import submission as submission_module
 from vqa_core.submission.submission import build_submission, diagnose, write_submission
@@ -83,6 +84,64 @@ def test_order_and_further_columns_are_the_samples_whatever_its_encoding(tmp_pat
     path.write_bytes('번호,답변,비고\r\nT001,없음,"가,나"\r\nT000,없음,NA\r\n'.encode("cp949"))
     submission = build_submission(read_table(path), predict(["빨강", "파랑"]))
     assert submission.to_csv() == '번호,답변,비고\nT001,파랑,"가,나"\nT000,빨강,NA\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("ID,image_id,answer\nT000,i,\nT001,j,\n", "ID,image_id,answer\nT000,i,red\nT001,j,a; b\n"),
+        ("answer,ID\n0,T000\n0,T001\n", "answer,ID\nred,T000\na; b,T001\n"),
+        ("image_id,Id,Prediction \ni,T001,0\nj,T000,0\n", "image_id,Id,Prediction \ni,T001,a; b\nj,T000,red\n"),
+        ("ID;answer;x\nT000;;1,5\nT001;;2\n", 'ID;answer;x\nT000;red;1,5\nT001;"a; b";2\n'),
+        ("sep=;\r\nID;answer\r\nT000;\r\nT001;\r\n;;\r\n", 'ID;answer\nT000;red\nT001;"a; b"\n'),
+        ("ID\tanswer\nT000\t\nT001\t\n", "ID\tanswer\nT000\tred\nT001\ta; b\n"),
+        ("ID, answer, x\nT000, 0, u\nT001, 0, v\n", "ID, answer, x\nT000,red, u\nT001,a; b, v\n"),
+        ("ID, answer\nT000,\nT001,\n", "ID, answer\nT000,red\nT001,a; b\n"),
+        ("ID,A,B,label\nT000,1,2,\nT001,3,4,\n", "ID,A,B,label\nT000,1,2,red\nT001,3,4,a; b\n"),
+        (",id,답\n0,T000,\n1,T001,\n", ",id,답\n0,T000,red\n1,T001,a; b\n"),
+    ],
+)
+def test_only_the_answers_are_others_than_in_the_sample(text: str, written: str, tmp_path: Path) -> None:
+    path = tmp_path / "sample_submission.csv"
+    path.write_bytes(text.encode())
+    submission = build_submission(read_table(path), predict(["red", "a; b"]))
+    write_submission(tmp_path / "out.csv", submission)
+    assert (tmp_path / "out.csv").read_bytes() == written.encode()
+    assert sorted(zip(submission.ids, submission.answers)) == [("T000", "red"), ("T001", "a; b")]
+    assert diagnose(submission) == []
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_nasty_answers_come_back_with_any_separator(separator: str, tmp_path: Path) -> None:
+    nasty = [*NASTY, "a;b", "a\tb", "a|b", "  two"]
+    predictions = predict(nasty)
+    for columns, padded in ((("ID", "answer"), False), (("ID", "image_id", "answer"), True)):
+        table = Table(
+            Path("sample.csv"),
+            "utf-8",
+            columns,
+            [[name, *["x"] * (len(columns) - 1)] for name in predictions],
+            separator,
+            padded,
+        )
+        submission = build_submission(table, predictions)
+        write_submission(tmp_path / "out.csv", submission)
+        back = read_table(tmp_path / "out.csv", separator, padded)
+        assert back.fields(len(columns) - 1) == nasty
+
+
+def test_the_runs_names_are_asked_first() -> None:
+    table = Table(Path("sample.csv"), "utf-8", ("ID", "label", "prediction"), [["T000", "", ""]])
+    with pytest.raises(InputError, match=r"'label', 'prediction'\. Name the right one with --answer-column"):
+        build_submission(table, predict(["red"]))
+    assert build_submission(table, predict(["red"]), ColumnMap(answer="label")).rows == [["T000", "red", ""]]
+
+
+def test_ids_that_a_spreadsheet_has_changed_are_named_as_such() -> None:
+    with pytest.raises(InputError, match=r"a spreadsheet has rounded them: row 1: '2\.02E\+11'\. Get that file again"):
+        build_submission(sample(["2.02E+11", "2.02E+11"]), predict(["red"]))
+    with pytest.raises(InputError, match=r"1 ids in .* other leading zeros .* such as '1' for '001'"):
+        build_submission(sample(["1"]), {"001": Prediction("001", "red", "red", 1.0)})
 
 
 @pytest.mark.parametrize(
@@ -179,7 +238,7 @@ def test_a_sound_submission_has_no_warnings() -> None:
 def test_a_file_that_does_not_come_back_as_written_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "submission.csv"
     predictions = predict(["yes", "no"])
-    monkeypatch.setattr(submission_module, "_quote", lambda text: "No" if text == "no" else text)
+    monkeypatch.setattr(submission_module, "_quote", lambda text, _: "No" if text == "no" else text)
     with pytest.raises(InputError, match="first at 'T001'; it was removed"):
         write_submission(path, build_submission(sample(list(predictions)), predictions))
     assert not path.exists()

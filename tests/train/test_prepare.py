@@ -296,7 +296,7 @@ def spoil(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
 
 FATAL: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "typo in a column": (lambda _folder: None, ["--question-column", "questoin"], "no column 'questoin'.*'question'"),
-    "renamed column": (spoil("train.csv", lambda text: text.replace("answer", "label", 1)), [], "--answer-column"),
+    "renamed column": (spoil("train.csv", lambda text: text.replace("answer", "reaction", 1)), [], "--answer-column"),
     "empty train.csv": (spoil("train.csv", lambda _text: ""), [], r"train\.csv is empty"),
     "header only": (spoil("train.csv", lambda text: text.splitlines()[0]), [], "a header but no rows"),
     "no train.csv": (lambda folder: (folder / "train.csv").unlink(), [], r"does not hold train\.csv; it holds image"),
@@ -307,7 +307,11 @@ FATAL: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
         [],
         r"train_00\.JPG or image/train/train_00\.png",
     ),
-    "no images": (lambda folder: (folder / "image/train").rename(folder / "pictures"), [], "images were looked for in"),
+    "no images": (
+        lambda folder: (folder / "image/train").rename(folder / "elsewhere"),
+        [],
+        "images were looked for in",
+    ),
     "unknown choice": (lambda _folder: None, ["--verify-images", "ful"], "Did you mean 'full'"),
 }
 

@@ -10,6 +10,7 @@ from PIL import Image
 from ui.workspace.history import Answer
 from ui.workspace.models import Models
 from vqa_core.files import InputError
+from vqa_core.runs.choices import MOST, find_choice, letter, list_choices
 from vqa_core.runs.predictions import PartialAnswer, Prediction
 
 if TYPE_CHECKING:  # it loads torch
@@ -39,10 +40,12 @@ def stream_answers(
     run: str,
     *,
     k: int = 5,
+    choices: Sequence[str] = (),
     keep: Callable[[Sequence[Image.Image]], dict[str, Any]] = lambda _: {},
 ) -> Generator[list[PartialAnswer], None, list[Answer]]:
     """As `answer`; yields the answers so far after each token, and the whole ones before it looks for the likeliest.
 
+    With `choices` the answer to each question is one of them, and they are the likeliest answers, all of them.
     `keep` gets the tiles that the model's own processor made of the picture, and returns what to store of them.
     """
     questions = check_questions(questions)
@@ -53,28 +56,37 @@ def stream_answers(
         from vqa_core.model.vlm import Vlm
 
         now, started = time.time(), time.perf_counter()
-        predictions = yield from engine.stream(image, questions)
+        predictions = yield from engine.stream(image, questions, [choices] * len(questions) if choices else ())
         seconds = round(time.perf_counter() - started, 3)
-        candidates, vlm = find_likeliest(engine, image, questions, k), engine.vlm
+        vlm = engine.vlm
+        if choices:
+            likeliest = [_rank_choices(choices, prediction) for prediction in predictions]
+        else:
+            candidates = find_likeliest(engine, image, questions, k)
+            likeliest = [
+                [_with_probability(candidate, prediction) for candidate in found]
+                for prediction, found in zip(predictions, candidates, strict=True)
+            ]
         pixels = asdict(vlm.transform) if isinstance(vlm, Vlm) else {}
         if isinstance(vlm, HubModel):
             pixels = keep(vlm.tiles(vlm.preprocess(image)))
         return [
             Answer(
                 question=question,
-                answer=prediction.answer,
+                answer=_named(choices, prediction.answer),
                 probability=prediction.probability,
-                likeliest=[_with_probability(candidate, prediction) for candidate in found],
+                likeliest=found,
                 seconds=seconds,
-                prompt=engine.vlm.prompt.text(question),
+                prompt=engine.vlm.prompt.text(question, choices),
                 status=prediction.status,
                 detail=prediction.detail,
                 run=run,
                 pixels=pixels,
                 asked=now,
-                searched=vlm.sharing is Sharing.PREFIX,
+                searched=bool(choices) or vlm.sharing is Sharing.PREFIX,
+                choices=list(choices),
             )
-            for question, prediction, found in zip(questions, predictions, candidates, strict=True)
+            for question, prediction, found in zip(questions, predictions, likeliest, strict=True)
         ]
 
 
@@ -84,9 +96,36 @@ def _with_probability(candidate: "Candidate", prediction: Prediction) -> dict[st
     return asdict(candidate) | ({"probability": prediction.probability} if same else {})
 
 
+def _rank_choices(choices: Sequence[str], prediction: Prediction) -> list[dict[str, Any]]:
+    """The choices with their probabilities, the likeliest first; none if the model computed none."""
+    named = zip(list_choices(choices), prediction.options)
+    return sorted(
+        ({"answer": answer, "probability": probability} for answer, probability in named),
+        key=lambda each: -float(each["probability"]),
+    )
+
+
+def _named(choices: Sequence[str], answer: str) -> str:
+    """`B` -> `B. blue`; the answer to an open question as it is."""
+    index = find_choice(answer, choices, letter(0)) if choices else None
+    return answer if index is None else list_choices(choices)[index]
+
+
 def split_lines(text: str) -> list[str]:
     """The questions of a text, one per line, without blank lines and without blanks round a question."""
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def check_choices(choices: Sequence[str]) -> list[str]:
+    """The options as the model gets them; an InputError for a single one, too many or too long ones."""
+    if len(choices) == 1:
+        raise InputError("There is one option. Write two or more, one a line, or none.")
+    if len(choices) > MOST:
+        raise InputError(f"These are {len(choices)} options; at most {MOST} can be chosen from.")
+    length = sum(map(len, choices))
+    if length > CHARACTERS:
+        raise InputError(f"These options have {length:,} characters; at most {CHARACTERS:,} can be shown.")
+    return [choice.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for choice in choices]
 
 
 def check_questions(questions: Sequence[str]) -> list[str]:

@@ -49,6 +49,10 @@ def _lay_out_question(page: Page, parts: Parts) -> None:
         max_lines=8, elem_id="ask-question", elem_classes=["key-search"],
     )  # fmt: skip
     parts.add("question", question)
+    options = gr.Textbox(
+        label=t("ask.options"), info=t("ask.options_info"), lines=1, max_lines=8, elem_id="ask-options",
+    )  # fmt: skip
+    parts.add("options", options)
     parts.add("submit", gr.Button(t("ask.ask"), variant="primary", elem_id="ask-submit"))
     parts.add("status", gr.Markdown(elem_id="ask-status"))
     parts.add("answers", widgets.facts("ask-answers", t("ask.answers")))

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.ask.answering import check_questions, split_lines, stream_answers
+from ui.ask.answering import check_choices, check_questions, split_lines, stream_answers
 from ui.ask.examples import list_examples
 from ui.ask.layout import lay_out
 from ui.ask.panel import draw_answers, draw_examples, draw_model, draw_picture, tabulate_answers
@@ -26,7 +26,7 @@ NAME = "ask"
 LONGEST_Q = 500  # characters of a question that an address carries
 MODEL = ("run", "about", "demo", "submit")
 ANSWERS = ("status", "answers", "result", "likeliest", "whole", "seen", "prompt", "json", "notices")
-SHOWN = ("picture", "examples", "question", *MODEL, *ANSWERS)
+SHOWN = ("picture", "examples", "question", "options", *MODEL, *ANSWERS)
 
 # An answer is drawn only where the page still shows the picture it was asked about: another may have been chosen
 # meanwhile. The rest of the view is the reader's too; only the first arrival sets it to what was asked.
@@ -42,7 +42,8 @@ ARRIVE = """(arrival, view) => {
 def build(page: Page) -> Tab:
     """Draw and wire the tab."""
     t, workspace, parts = page.t, page.workspace, lay_out(page, NAME)
-    view, picture, run, question = (parts[name] for name in ("view", "picture", "run", "question"))
+    view, picture, run = (parts[name] for name in ("view", "picture", "run"))
+    question, options = parts["question"], parts["options"]
 
     def wire(event: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any], *outputs: str) -> Any:
         return page.wire(event, functools.partial(handler, workspace, t), inputs, parts.only(*outputs))
@@ -61,13 +62,13 @@ def build(page: Page) -> Tab:
         return choose_example(workspace, t, view, str(event.key))
 
     page.wire(parts["answers"].select, answer_clicked, [view], parts.only("view", *ANSWERS))
-    shown = parts.only("view", "picture", "examples", "question", *ANSWERS)
+    shown = parts.only("view", "picture", "examples", "question", "options", *ANSWERS)
     taken = page.wire(parts["examples"].select, example_clicked, [view], shown)
 
     answer = functools.partial(ask, workspace, t)
     several = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "ask"}
     for event in (functools.partial(gr.on, [parts["submit"].click, question.submit]), taken.success):
-        page.wire(event, answer, [view, question, run], parts.only("arrival"), **several)
+        page.wire(event, answer, [view, question, run, options], parts.only("arrival"), **several)
     arriving = parts.only("view", *ANSWERS)
     page.wire(parts["arrival"].change, None, [parts["arrival"], view], arriving, js=arriving.script(ARRIVE))
     return Tab(NAME, view, parts.only(*SHOWN), functools.partial(show, workspace, t))
@@ -80,24 +81,30 @@ def show(workspace: Workspace, t: Words, view: View) -> Drawn:
         workspace.models.warm(name)
     return {
         "question": view.get("q", ""),
+        "options": view.get("options", ""),
         **draw_picture(workspace, view),
         **draw_model(workspace, t, name),
         **draw_answers(workspace, t, view),
     }
 
 
-def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iterator[Drawn]:
+def ask(workspace: Workspace, t: Words, view: View, text: str, run: str, options: str = "") -> Iterator[Drawn]:
     """Answer the questions of `text` about the view's picture; the answers grow as they come.
 
+    With `options`, one a line, the answer to each question is one of those.
     Each arrival, which ARRIVE draws, is {"view": that of the question, "begins": whether it is the first one, "drawn":
     values for some of ANSWERS}.
     """
-    text = text or ""
-    view = change_view(view, run=run, q=text if len(text) <= LONGEST_Q else None, at=None)
+    text, options = text or "", options or ""
+    kept = {
+        "q": text if len(text) <= LONGEST_Q else None,
+        "options": options if 0 < len(options) <= LONGEST_Q else None,
+    }
+    view = change_view(view, run=run, at=None, **kept)
     subject = find_subject(workspace, view)
     if subject is None:
         raise InputError("There is no picture. Upload or paste one, or choose an example.")
-    questions = check_questions(split_lines(text))
+    questions, choices = check_questions(split_lines(text)), check_choices(split_lines(options))
     with DECODING:
         image = open_image(subject.path)
     models, before = workspace.models, workspace.history.answers(subject.key)
@@ -112,10 +119,10 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str) -> Iter
     ready = models.ready(run)
     status = "ask.loading" if not ready else "ask.waiting" if models.busy else "ask.answering"
     yield arrive(draw_growing(status, [("", None)] * len(questions)), begins=True)
-    with workspace.history.once((subject.key, run, *questions)) as first:
+    with workspace.history.once((subject.key, run, *questions, "", *choices)) as first:
         if first:
             keep = functools.partial(workspace.history.keep_seen, subject.key)
-            stream = stream_answers(models, image, questions, run, keep=keep)
+            stream = stream_answers(models, image, questions, run, choices=choices, keep=keep)
             try:
                 while True:
                     yield arrive(draw_growing("ask.answering", next(stream)))
@@ -148,9 +155,9 @@ def choose_example(workspace: Workspace, t: Words, view: View, key: str) -> Draw
     view = with_picture(view, example=key)
     find_subject(workspace, view)  # refuses an unknown key
     text = list_examples()[key].questions
-    view = keep_existing(workspace, t, change_view(view, q=text))
+    view = keep_existing(workspace, t, change_view(view, q=text, options=None))
     drawn = draw_picture(workspace, view) | draw_answers(workspace, t, view)
-    return {"view": view, "question": text} | drawn
+    return {"view": view, "question": text, "options": ""} | drawn
 
 
 def choose_run(workspace: Workspace, t: Words, view: View, run: str) -> Drawn:

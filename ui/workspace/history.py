@@ -15,7 +15,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Answer:
     `prompt` the text as the model gets it, `<image>` standing for the picture; `pixels` the fields of the model's
     PixelTransform, or where it has a processor of its own what was kept of its tiles; `asked` the time in seconds since
     1970; `status` and `detail` are a Prediction's. `searched` is whether the likeliest answers were searched for.
+    `choices` are the options that the answer, with its letter, is one of; their probabilities add up to 1.
     """
 
     question: str
@@ -52,6 +53,7 @@ class Answer:
     pixels: dict[str, Any]
     asked: float
     searched: bool = True
+    choices: list[str] = field(default_factory=list)
 
 
 class AnswerHistory:

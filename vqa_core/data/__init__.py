@@ -1,11 +1,9 @@
 """A competition folder becomes a prepared run: read, checked, split by image, written in every form the stages read.
 
-In: a folder, a zip, `easy-vqa` or another format, as sources.py tells them apart. Out: a DataReport, the examples of
-each split and the training rows.
+In: a folder, a zip, `easy-vqa` or another format (sources.py). Out: a DataReport, the examples, the training rows.
 
 archives.py     unpacks a zip safely
-competition.py  CSV files and image folders become examples
-copies.py       which picture files show the same picture
+competition.py  a competition folder: its files and its examples
 easy_vqa.py     the embedded dataset in the layout of a competition
 encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data
@@ -17,10 +15,12 @@ questions.py    the questions that eval.predict answers
 references.py   known answers: solution.csv or VQA annotations
 report.py       DataReport: statistics and findings
 sources.py      what --data may name
-tables.py       CSV as text, with its encoding detected
+tables.py       CSV as text, with its encoding and separator detected
 choices/        multiple choice: which choices, named in which form
+columns/        which column of a table holds what
 formats/        data formats of other people, in and out
 index/          lookup in a dataset of any size, for the page
+pictures/       which file a table means, and which are copies
 
 May import: the ground and runs. A new check of the data is a function in findings.py, a new format goes to formats/.
 """

@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vqa_core.data.choices.facts import choice_cases
+from vqa_core.data.columns.ids import pairs_but_for_case, pairs_without_zeros, rounded_ids
+from vqa_core.data.columns.table_reader import NUMBERS
+from vqa_core.data.columns.table_reader import SAMPLE as OF_SAMPLE
 from vqa_core.data.competition import SAMPLE, Competition
-from vqa_core.data.copies import Copies
+from vqa_core.data.pictures.copies import Copies
+from vqa_core.files import named
 from vqa_core.runs.choices import letter
 from vqa_core.runs.examples import Example
 
@@ -52,6 +56,9 @@ def find_all(
         *_check_repeated(competition, repeated),
         *_check_choices(competition),
         *_check_encodings(competition),
+        *_check_tables(competition),
+        *_check_columns(competition),
+        *_check_spreadsheet(competition),
     ]
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
@@ -144,7 +151,7 @@ def _check_images(competition: Competition, problems: Mapping[str, str]) -> list
         findings += _make_finding("warning", f"broken-{split}-images", reasons, noun, f"that cannot be used; {effect}")
         without = len(missing) + len(broken)
         if split == "train" and 2 * without > len(rows):
-            folder = competition.root / competition.image_folders[split]
+            folder = (competition.root / competition.image_folders[split]).resolve()
             message = (
                 f"{without:,} of {len(rows):,} rows of train.csv have no usable image; images were looked for in "
                 f"{folder}"
@@ -264,3 +271,66 @@ def _check_choices(competition: Competition) -> list[Finding]:
 def _check_encodings(competition: Competition) -> list[Finding]:
     other = [f"{name}: {encoding}" for name, encoding in competition.encodings.items() if encoding != "utf-8"]
     return _make_finding("note", "encodings", other, "CSV file", "not encoded as plain UTF-8")
+
+
+def _check_tables(competition: Competition) -> list[Finding]:
+    """What was done to read a table: its separator, rows that were skipped, ids that were made up."""
+    findings: list[Finding] = []
+    for name, facts in competition.tables.items():
+        for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
+            if facts.separator == separator:
+                findings.append(Finding("note", "separators", f"{name} is separated by {word}", 1))
+        if facts.padded:
+            message = f"the blank after each separator of {name} is no part of the fields"
+            findings.append(Finding("note", "padded-fields", message, 1))
+        if facts.blank_rows:
+            count = facts.blank_rows
+            message = f"{count:,} row{'s' if count > 1 else ''} of {name} with nothing but separators, skipped"
+            findings.append(Finding("note", "blank-rows", message, count))
+        if facts.ids == NUMBERS:
+            message = f"{name} has no column of ids, so its rows were numbered"
+            findings.append(Finding("note", "numbered-rows", message, 1))
+        if facts.ids == OF_SAMPLE:
+            message = f"{name} has no column of ids, so its rows got those of {SAMPLE}, in its order"
+            findings.append(Finding("warning", "ids-of-sample", message, 1))
+    return findings
+
+
+def _check_columns(competition: Competition) -> list[Finding]:
+    """Which columns were taken for what, if their names don't say it, and which are for nothing."""
+    findings: list[Finding] = []
+    for name, facts in competition.tables.items():
+        if facts.renamed:
+            listed = ", ".join(f"{column!r} as {field}" for column, field in facts.renamed.items())
+            message = f"{name} has other names for its columns: {listed}"
+            findings.append(Finding("note", "renamed-columns", message, len(facts.renamed)))
+        if unused := competition.unused.get(name, ()):
+            message = f"{name} has columns that nothing is read from: {named(unused, 12)}"
+            findings.append(Finding("note", "unused-columns", message, len(unused)))
+        if not facts.answers and name == SAMPLE:
+            message = (
+                f"{name} has no column for the answers, so no submission can be written; add one to it, or name it "
+                "with --answer-column"
+            )
+            findings.append(Finding("warning", "no-sample-answers", message, 1))
+        elif not facts.answers:
+            message = f"{name} has no column of answers, so its questions validate nothing"
+            findings.append(Finding("warning", "no-val-answers", message, 1))
+    return findings
+
+
+def _check_spreadsheet(competition: Competition) -> list[Finding]:
+    """Ids that a spreadsheet has changed when it saved the file."""
+    ids = {competition.table_of(split): [row.question_id for row in rows] for split, rows in competition.splits.items()}
+    findings: list[Finding] = []
+    for name, texts in (ids | {SAMPLE: competition.sample_ids}).items():
+        rounded = f"of {name} rounded by a spreadsheet, so that different ids may be alike now; get that file again"
+        findings += _make_finding("warning", "rounded-ids", rounded_ids(texts), "id", rounded)
+    asked, listed = set(ids["test.csv"]), set(competition.sample_ids)
+    unasked, unlisted = sorted(listed - asked), sorted(asked - listed)
+    zeros = [f"{ours!r} for {theirs!r}" for ours, theirs in pairs_without_zeros(unasked, unlisted)]
+    as_numbers = f"of {SAMPLE} with other leading zeros than in test.csv, as spreadsheets leave them; write both alike"
+    findings += _make_finding("warning", "zeros-of-ids", zeros, "id", as_numbers)
+    alike = [f"{ours!r} for {theirs!r}" for ours, theirs in pairs_but_for_case(unasked, unlisted)]
+    as_texts = f"of {SAMPLE} with other blanks or capitals than in test.csv; write both alike"
+    return findings + _make_finding("warning", "spelling-of-ids", alike, "id", as_texts)

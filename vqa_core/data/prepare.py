@@ -1,17 +1,18 @@
 """Prepare a run: read a competition's data, examine it, split it by image, and write it as the stages read it."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import SOLUTION, VAL_TABLES, Competition, read_competition
-from vqa_core.data.copies import find_copies
 from vqa_core.data.formats.conversations import write_conversations, write_questions
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.images import check_images
+from vqa_core.data.pictures.copies import find_copies
 from vqa_core.data.report import DataReport, examine, usable, with_image
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError, sha256_of, stamp_of, write_json
@@ -58,6 +59,11 @@ def column_map(settings: DataSettings) -> ColumnMap:
 def column_settings(columns: ColumnMap) -> dict[str, str]:
     """The settings for `columns`; the inverse of `column_map`."""
     return {f"{name}_column": column for name, column in asdict(columns).items()}
+
+
+def typed_columns(flags: Mapping[str, Any]) -> list[str]:
+    """The fields whose columns a person named by flags, such as `answer` by `--answer-column`."""
+    return [name.removesuffix("_column") for name in column_settings(ColumnMap()) if name in flags]
 
 
 def prepare(
@@ -118,7 +124,7 @@ def prepare_sources(
         settings = DataSettings(**settings.to_dict() | column_settings(ColumnMap()))  # those of an imported folder
         return prepare(run, str(folder), settings, on_report=on_report)
     if sources.images or sources.test_images:
-        raise InputError(f"--images is for JSON files; the images of {source} are found in it by their ids.")
+        source = str(data_folder(source, data_dir, images=sources.images, test_images=sources.test_images))
     return prepare(run, source, settings, data_dir=data_dir, on_report=on_report)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.competition import read_test
 from vqa_core.data.formats.importing import columns_of_import, is_foreign
-from vqa_core.data.prepare import column_map, column_settings
+from vqa_core.data.prepare import column_map, column_settings, typed_columns
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example
@@ -50,7 +50,7 @@ def read_questions(
         )
     )
     if source and split == "test":
-        competition = read_test(root, columns, answer_form=settings.answer_form)
+        competition = read_test(root, columns, insist=typed_columns(flags), answer_form=settings.answer_form)
         questions = Questions(competition.root, competition.test)
     else:
         questions = Questions(root, run.examples(split))

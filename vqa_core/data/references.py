@@ -1,10 +1,12 @@
 """Reference answers in files of their own: a solution.csv, or a VQA annotation file with ten answers per question."""
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
+from vqa_core.data.columns.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
 from vqa_core.data.tables import read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap
@@ -17,16 +19,22 @@ USAGE, IGNORED = "usage", "ignored"
 """Column of a Kaggle solution that says what a row counts for, and the value of rows that count for nothing."""
 
 
-def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, list[str]]:
+def read_solution(path: Path, columns: ColumnMap | None = None, insist: Collection[str] = ()) -> dict[str, list[str]]:
     """The one answer to each question id in a CSV file, unchanged; a blank field is no answer.
 
-    Nor is an answer whose `Usage` is `Ignored`, as in the solutions of Kaggle. Raises InputError for a missing column,
-    a duplicate id, or a file without any answer.
+    Nor is an answer whose `Usage` is `Ignored`, as in the solutions of Kaggle. The columns are found as those of a
+    sample submission; those of the fields in `insist` must have the names in `columns`. Raises InputError for a missing
+    column, a duplicate id, or a file without any answer.
     """
     columns = columns or ColumnMap()
     table = read_table(path)
-    ids = table.column(columns.question_id, "--question-id-column")
-    answers = table.column(columns.answer, "--answer-column")
+    for field in insist:
+        refuse_other_name(table, columns, field)
+    id_at = find_sample_ids(table, columns)
+    answer_at = find_sample_answers(table, columns, id_at)
+    if answer_at is None:
+        raise lacks_answers(table, columns)
+    ids, answers = table.fields(id_at), table.fields(answer_at)
     twice = find_duplicates(ids)
     if twice:
         raise InputError(f"{path}: {len(twice)} ids occur more than once: {named(twice)}.")
@@ -38,8 +46,9 @@ def read_solution(path: Path, columns: ColumnMap | None = None) -> dict[str, lis
         if answer.strip() and used.strip().casefold() != IGNORED
     }
     if ids and not known:
+        name = table.columns[answer_at]
         raise InputError(
-            f"{path} has no answer: the column {columns.answer!r} is blank, or its row ignored, in all {len(ids)} "
+            f"{path} has no answer: the column {name!r} is blank, or its row ignored, in all {len(ids)} "
             "rows. Name the right column with --answer-column, or another file."
         )
     return known
@@ -98,7 +107,9 @@ def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]]
     if not args.answers:
         return None
     data = settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, args)
-    return read_solution(args.answers, ColumnMap(question_id=data.question_id_column, answer=data.answer_column))
+    columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
+    typed = [field for field in ("question_id", "answer") if f"{field}_column" in vars(args)]
+    return read_solution(args.answers, columns, typed)
 
 
 def _text(answer: Any) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from vqa_core.data.choices.facts import choice_facts, choice_lines, is_fit
 from vqa_core.data.competition import Competition
-from vqa_core.data.copies import Copies
 from vqa_core.data.findings import Finding, exact_match_ceiling, find_all, repeated_questions
+from vqa_core.data.pictures.copies import Copies
 from vqa_core.runs.examples import Example, join_images
 from vqa_core.tabulate import tabulate
 

@@ -9,6 +9,7 @@ from vqa_core.data.choices.easy_vqa import NAME, write_easy_vqa_choices
 from vqa_core.data.choices.forms import AUTO
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
+from vqa_core.data.formats.linking import link_images
 from vqa_core.files import InputError
 from vqa_core.progress import Meter
 from vqa_core.runs.examples import ColumnMap
@@ -23,6 +24,7 @@ def data_folder(
     data_dir: Path | None = None,
     *,
     images: Path | None = None,
+    test_images: Path | None = None,
     columns: ColumnMap | None = None,
     to_answer: bool = False,
     answer_form: str = AUTO,
@@ -31,8 +33,17 @@ def data_folder(
 
     Writes one of EMBEDDED to `data_dir` (default `data/NAME`), unpacks a zip to it (default: beside the zip), or
     imports another format to it (`import_data`, with its default), with `images`, `columns` and `answer_form`;
-    `to_answer` imports test questions instead of training data. Raises InputError if the source cannot be read.
+    `to_answer` imports test questions instead of training data. A competition folder with `images` or `test_images`
+    elsewhere gets a folder of links (`link_images`; `data_dir`, or data/NAME.linked). Raises InputError if the source
+    cannot be read.
     """
+    if (images or test_images) and not is_foreign(source):
+        of_split = {"test": test_images or images} | ({} if to_answer else {"train": images, "val": images})
+        places = {split: place for split, place in of_split.items() if place}
+        given = Path(source).is_dir()
+        folder = Path(source) if given else data_folder(source, data_dir)
+        own = Path("data") / f"{folder.resolve().name}{'-asked' if to_answer else ''}.linked"
+        return link_images(folder, places, (data_dir if given else None) or own)
     if source in EMBEDDED:
         folder = data_dir or Path("data") / source
         EMBEDDED[source](folder)

@@ -226,8 +226,11 @@ class Engine:
         return Prediction(example.question_id, text, text, probability, "ok", detail)
 
     def _chosen(self, example: Example, options: Sequence[float]) -> Prediction:
-        """The likeliest option with a text, named as the example's source names options; of equal ones, the first."""
-        best = max((at for at, text in enumerate(example.choices) if text), key=options.__getitem__)
+        """The likeliest option, named as the example's source names options; of equal ones, the first.
+
+        A blank one, which only keeps the letters of those behind it, is not chosen if another is there.
+        """
+        best = max(range(len(options)), key=lambda at: (bool(example.choices[at]), options[at]))
         return Prediction(
             example.question_id,
             write_choice(best, example.choices, example.answer_form),

@@ -35,13 +35,18 @@ def write_card(
     predictions: Mapping[str, Prediction],
     warnings: Sequence[str],
     command: Sequence[str],
+    layout: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the card of the file `submission` beside it; return its path. Hashes are SHA-256 of whole files."""
+    """Write the card of the file `submission` beside it; return its path. Hashes are SHA-256 of whole files.
+
+    `layout` says which columns of a CSV file hold ids and answers, as Submission has it.
+    """
     predictions_file = run.predictions("test")
     meta = meta_path(predictions_file)
     scores = read_json(run.score) if run.score.is_file() else {}
     card: dict[str, Any] = {
-        "submission": {"file": submission.name, "sha256": sha256_of(submission), "rows": len(predictions)},
+        "submission": {"file": submission.name, "sha256": sha256_of(submission), "rows": len(predictions)}
+        | ({"columns": dict(layout)} if layout else {}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(command),
         "git_commit": git_commit(),

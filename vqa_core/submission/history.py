@@ -18,7 +18,6 @@ from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.comparison import Comparison, compare
 from vqa_core.submission.card import card_path
-from vqa_core.submission.submission import ANSWER, ID
 
 TIME = "%Y%m%dT%H%M%SZ"
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -147,8 +146,14 @@ def _public_path(path: Path) -> Path:
 
 
 def _read_answers(kept: KeptSubmission) -> dict[str, Prediction]:
-    rows = read_table(kept.path).rows
-    return {row[ID]: Prediction(row[ID], row[ANSWER], row[ANSWER], None) for row in rows}
+    """The answers by id. Where the card does not say which columns hold them, as old ones do not, the first two do."""
+    layout = (kept.card.get("submission") or {}).get("columns")
+    if not layout:
+        rows = [(row[0], row[1]) for row in read_table(kept.path).rows]
+    else:
+        table = read_table(kept.path, layout.get("separator", ","), layout.get("padded", False))
+        rows = list(zip(*(table.fields(table.columns.index(layout[name])) for name in ("id", "answer"))))
+    return {id: Prediction(id, answer, answer, None) for id, answer in rows}
 
 
 def _settings(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def write_run_results(
     refuse_other_answers(examples, predictions)
     sample = Table(Path("the questions"), "utf-8", ("question_id", "answer"), [[e.question_id, ""] for e in examples])
     submission = build_submission(sample, predictions, allow_failed=allow_failed)
-    answers = {row[0]: row[1] for row in submission.rows}
+    answers = dict(zip(submission.ids, submission.answers))
     repeated = [example.id_in_source for example in examples if example.source_id is not None]
     if kind == "vqav2" and repeated:
         raise InputError(

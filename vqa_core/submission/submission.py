@@ -7,59 +7,116 @@ make it see another text than the model's: missing values, numbers, white space.
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from vqa_core.answers import plain
+from vqa_core.config import DataSettings, settings_of
+from vqa_core.data.columns.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
+from vqa_core.data.columns.ids import pairs_without_zeros, rounded_ids
+from vqa_core.data.competition import SAMPLE
+from vqa_core.data.prepare import column_map
 from vqa_core.data.tables import Table, read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json_lines, write_atomically
+from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.submission.choices import in_form_of_sample, refuse_other_answers
 
-ID, ANSWER = 0, 1  # positions of the two columns; further ones are copied from the sample
-_NEEDS_QUOTES = re.compile('[",\r\n]')
-
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The rows of a submission file below its header; `fallbacks` counts answers not from the model, by status."""
+    """The rows of a submission file below its header.
+
+    `fallbacks` counts answers not from the model, by status. The ids are in the column at `id_at`, the answers in that
+    at `answer_at`; other columns are the sample's, and so is the `separator`. If a blank follows each separator of the
+    sample (`padded`), it stays before all but the answers.
+    """
 
     columns: tuple[str, ...]
     rows: list[list[str]]
     fallbacks: dict[str, int]
+    id_at: int = 0
+    answer_at: int = 1
+    separator: str = ","
+    padded: bool = False
+
+    @property
+    def ids(self) -> list[str]:
+        return [row[self.id_at] for row in self.rows]
 
     @property
     def answers(self) -> list[str]:
-        return [row[ANSWER] for row in self.rows]
+        return [row[self.answer_at] for row in self.rows]
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """JSON-ready: the names of the two columns, and what else it takes to read the file again."""
+        separated = {} if self.separator == "," else {"separator": self.separator}
+        padded = {"padded": True} if self.padded else {}
+        return {"id": self.columns[self.id_at], "answer": self.columns[self.answer_at], **separated, **padded}
 
     def to_csv(self) -> bytes:
         """The file as UTF-8 without byte-order mark, with LF line ends, and quotes only where RFC 4180 needs them."""
         for row in self.rows:
             if not all(map(_is_writable, row)):
                 raise InputError(
-                    f"the answer to {row[ID]!r} cannot be written as a UTF-8 CSV field: {row[ANSWER]!r} holds a zero "
-                    "byte or half a character. Predict it again, or correct it in the predictions file."
+                    f"the answer to {row[self.id_at]!r} cannot be written as a UTF-8 CSV field: "
+                    f"{row[self.answer_at]!r} holds a zero byte or half a character. Predict it again, or correct it "
+                    "in the predictions file."
                 )
-        return "".join(",".join(map(_quote, row)) + "\n" for row in (self.columns, *self.rows)).encode()
+        special = re.compile(f'["\r\n{re.escape(self.separator)}]{"|^ " if self.padded else ""}')
+        header = self._format(self.columns, special, bare=())
+        return "".join([header, *(self._format(row, special, bare=(self.answer_at,)) for row in self.rows)]).encode()
+
+    def _format(self, row: Sequence[str], special: re.Pattern[str], bare: tuple[int, ...]) -> str:
+        """A line of the file; the fields at `bare` get no blank before them."""
+        fields = [_quote(text, special) for text in row]
+        if self.padded:
+            fields = [f" {text}" if index and index not in bare else text for index, text in enumerate(fields)]
+        return self.separator.join(fields) + "\n"
 
 
-def build_submission(sample: Table, predictions: Mapping[str, Prediction], *, allow_failed: bool = False) -> Submission:
-    """Join predictions by id to the sample, in its order and with its columns: first the id, second the answer.
+def build_submission(
+    sample: Table,
+    predictions: Mapping[str, Prediction],
+    columns: ColumnMap | None = None,
+    *,
+    allow_failed: bool = False,
+) -> Submission:
+    """Join predictions by id to the sample, in its order and with its columns; only the answers are other ones.
 
-    Raises InputError for missing, unknown or duplicate ids, and, unless `allow_failed`, for questions whose prediction
-    failed without a fallback answer.
+    With `all_questions`, those that the sample does not list follow below, in the order of the predictions; a column
+    with one text in all of its rows gets that text there, too.
+    `columns` names the columns of ids and answers, as `find_sample_ids` and `find_sample_answers` take it. Raises
+    InputError if they cannot be found, for missing, unknown or duplicate ids, and, unless `allow_failed`, for questions
+    whose prediction failed without a fallback answer.
     """
-    if len(sample.columns) < 2:
-        raise InputError(f"{sample.path} has one column, {sample.columns[0]!r}; expected an id and an answer.")
-    ids = [row[ID] for row in sample.rows]
+    columns = columns or ColumnMap()
+    id_at = find_sample_ids(sample, columns, predictions.keys())
+    answer_at = find_sample_answers(sample, columns, id_at)
+    if answer_at is None:
+        raise lacks_answers(sample, columns)
+    ids = sample.fields(id_at)
+    rounded = rounded_ids(ids)
     twice = find_duplicates(ids)
+    if twice and rounded:
+        raise InputError(
+            f"{sample.path}: {len(twice)} ids occur more than once, since a spreadsheet has rounded them: "
+            f"{rounded[0]}. Get that file again, and do not save it in a spreadsheet."
+        )
     if twice:
         raise InputError(f"{sample.path}: {len(twice)} ids occur more than once: {named(twice)}.")
     missing = [question_id for question_id in ids if question_id not in predictions]
+    if zeros := pairs_without_zeros(missing, predictions.keys() - set(ids)):
+        raise InputError(
+            f"{len(zeros)} ids in {sample.path} have other leading zeros than those of the questions, such as "
+            f"{zeros[0][0]!r} for {zeros[0][1]!r}. Write them there as they are in test.csv."
+        )
     if missing:
         raise InputError(
             f"{len(missing)} of the {len(ids)} ids in {sample.path} have no prediction: {named(missing)}. "
@@ -78,9 +135,9 @@ def build_submission(sample: Table, predictions: Mapping[str, Prediction], *, al
             f"{len(failed)} questions failed and have no fallback answer: {named(failed)}. Predict them again "
             "(--restart starts over), or pass --allow-failed to submit them empty."
         )
-    rows = [[row[ID], item.answer, *row[ANSWER + 1 :]] for row, item in zip(sample.rows, chosen)]
+    rows = [[*row[:answer_at], item.answer, *row[answer_at + 1 :]] for row, item in zip(sample.rows, chosen)]
     fallbacks = Counter(item.status for item in chosen if item.status != "ok")
-    return Submission(sample.columns, rows, dict(fallbacks))
+    return Submission(sample.columns, rows, dict(fallbacks), id_at, answer_at, sample.separator, sample.padded)
 
 
 def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[str]:
@@ -99,7 +156,7 @@ def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[
     warnings += _find(counts, "with leading or trailing white space", lambda answer: answer != answer.strip())
     warnings += _find(counts, "with a line break inside", lambda answer: len(answer.strip().splitlines()) > 1)
     if len(counts) == 1 and len(submission.rows) > 1:
-        warnings.append(f"all {len(submission.rows)} answers are the same: {submission.rows[0][ANSWER]!r}.")
+        warnings.append(f"all {len(submission.rows)} answers are the same: {submission.answers[0]!r}.")
     if known:
         canonical = {plain(answer): answer for answer in known}
         unseen = {answer: count for answer, count in counts.items() if answer and answer not in known}
@@ -120,19 +177,35 @@ def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[
 
 
 def submission_of(
-    run: RunDir, data: Path, predictions: Mapping[str, Prediction], *, allow_failed: bool = False
+    run: RunDir,
+    data: Path,
+    predictions: Mapping[str, Prediction],
+    flags: Mapping[str, Any] | None = None,
+    *,
+    allow_failed: bool = False,
+    all_questions: bool = False,
 ) -> tuple[Submission, list[str]]:
     """The submission of a run for the competition folder `data`, and the warnings of `diagnose`.
 
-    Compares the answers with those of the training and validation questions. Raises what `build_submission` raises, and
+    The sample's columns have the names of the run's data, or those that the user passed as `flags` of DataSettings.
+    With `all_questions`, those that the sample does not list follow below, in the order of the predictions. Compares
+    the answers with those of the training and validation questions. Raises what `build_submission` raises, and
     InputError for an answer that is none of the choices of its question.
     """
-    sample = read_table(data / "sample_submission.csv")
+    flags, sample = flags or {}, read_table(data / SAMPLE)
+    columns = column_map(settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, flags))
+    for field in ("question_id", "answer"):
+        if f"{field}_column" in flags:
+            refuse_other_name(sample, columns, field)
     questions = run.examples("test") if run.test.is_file() else []
     refuse_other_answers(questions, predictions)
-    filled = {row[ID]: row[ANSWER] for row in sample.rows if len(row) > ANSWER}
-    predictions, told = in_form_of_sample(questions, predictions, filled)
-    submission = build_submission(sample, predictions, allow_failed=allow_failed)
+    sample = _with_all_questions(sample, predictions, columns, added=all_questions)
+    submission = build_submission(sample, predictions, columns, allow_failed=allow_failed)
+    filled = dict(zip(submission.ids, sample.fields(submission.answer_at)))
+    named_so, told = in_form_of_sample(questions, predictions, filled)
+    if named_so != predictions:
+        predictions = named_so
+        submission = build_submission(sample, predictions, columns, allow_failed=allow_failed)
     rows = (row for file in (run.train, run.val) if file.is_file() for row in read_json_lines(file))
     known = {row["answer"] for row in rows if row.get("answer") is not None and not row.get("choices")}
     if known:  # the choices of a question are known without training
@@ -142,12 +215,36 @@ def submission_of(
     return submission, told + diagnose(submission, known)
 
 
+def _with_all_questions(
+    sample: Table, predictions: Mapping[str, Prediction], columns: ColumnMap, *, added: bool
+) -> Table:
+    """A sample that lists only some of the questions with a row for each of the others, if they are to be `added`.
+
+    A column with one text in all rows of the sample has it in the new ones, too. Raises InputError if the sample lists
+    only some, and the others are not to be added.
+    """
+    id_at = find_sample_ids(sample, columns, predictions.keys())
+    listed = set(sample.fields(id_at))
+    others = [question_id for question_id in predictions if question_id not in listed]
+    if not others or not listed <= predictions.keys():
+        return sample
+    if not added:
+        raise InputError(
+            f"{sample.path} lists {len(listed)} of the {len(predictions)} questions that have a prediction, without "
+            f"{named(others)}. If it only shows what a submission looks like, add the others with --all-questions; "
+            "if it belongs to other data, name its folder with --data."
+        )
+    texts = [set(sample.fields(index)) for index in range(len(sample.columns))]
+    common = [next(iter(known)) if len(known) == 1 else "" for known in texts]
+    return replace(sample, rows=[*sample.rows, *([*common[:id_at], other, *common[id_at + 1 :]] for other in others)])
+
+
 def write_submission(path: Path, submission: Submission) -> None:
     """Write the file atomically, read it back, and raise InputError if a field differs."""
     write_atomically(path, submission.to_csv())
-    back = read_table(path)
+    back = read_table(path, submission.separator, submission.padded)
     if back.columns != submission.columns or back.rows != submission.rows:
-        at = next((row[ID] for row, other in zip(submission.rows, back.rows) if row != other), None)
+        at = next((id for id, row, other in zip(submission.ids, submission.rows, back.rows) if row != other), None)
         path.unlink()
         raise InputError(
             f"{path} does not read back as it was written"
@@ -156,8 +253,8 @@ def write_submission(path: Path, submission: Submission) -> None:
         )
 
 
-def _quote(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
+def _quote(text: str, special: re.Pattern[str]) -> str:
+    return '"' + text.replace('"', '""') + '"' if special.search(text) else text
 
 
 def _is_writable(text: str) -> bool:
@@ -170,13 +267,19 @@ def _is_writable(text: str) -> bool:
 def _read_with_pandas(submission: Submission) -> list[str]:
     """Warnings of what `pandas.read_csv` without arguments, as many scorers call it, changes in ids and answers."""
     try:
-        read = pd.read_csv(io.BytesIO(submission.to_csv()), low_memory=False, index_col=False)
+        read = pd.read_csv(
+            io.BytesIO(submission.to_csv()),
+            sep=submission.separator,
+            skipinitialspace=submission.padded,
+            low_memory=False,
+            index_col=False,
+        )
     except (ValueError, pd.errors.ParserError) as error:
         return [f"a default pandas reader refuses the file: {error}."]
     if len(read) != len(submission.rows):
         return [f"a default pandas reader finds {len(read)} rows in the file, not {len(submission.rows)}."]
     warnings = []
-    for column, what in ((ID, "ids"), (ANSWER, "answers")):
+    for column, what in ((submission.id_at, "ids"), (submission.answer_at, "answers")):
         texts = [row[column] for row in submission.rows]
         gone = read.iloc[:, column].isna()
         nan = Counter(text for text, lost in zip(texts, gone) if lost and text)

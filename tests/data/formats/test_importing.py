@@ -305,8 +305,6 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_images_are_a_folders_own_matter_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--images is for JSON files"):
-        main(["--data", str(tmp_path), "--images", str(tmp_path), "--run", str(tmp_path / "run")])
+def test_data_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["--run", str(tmp_path / "run")])

@@ -16,12 +16,12 @@ from PIL import Image
 from tests.support.tiny import tiny_competition, tiny_run
 from vqa_core.answers import answer_type, casefold, question_length, question_type
 from vqa_core.data.competition import read_competition
-from vqa_core.data.copies import find_copies
 from vqa_core.data.images import check_images
 from vqa_core.data.index.index import DataIndex, open_index
 from vqa_core.data.index.run_layer import find_predictions, layer_of
 from vqa_core.data.index.selection import FACETS, PAGE, SHOWN, Filter, select
 from vqa_core.data.index.writer import fingerprint, index_dataset
+from vqa_core.data.pictures.copies import find_copies
 from vqa_core.data.report import examine
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example
@@ -296,3 +296,13 @@ def test_a_run_adds_its_validation_split_its_tags_and_its_predictions(tmp_path: 
     given = find_predictions(path, ["a", 'b"\\', "c", "none"])
     assert {name: item.answer for name, item in given.items()} == {"a": '", "question_id": "b', 'b"\\': "예"}
     assert find_predictions(run.predictions("train"), ["a"]) == {}
+
+
+def test_options_are_kept_with_their_question_and_found(tmp_path: Path) -> None:
+    train = "ID,image_id,question,A,B,C,answer\n0,a,which?,red,teal,,B\n1,a,how?,one,two,three,A\n2,b,what?,,,,a cat\n"
+    (tmp_path / "train.csv").write_text(train, encoding="utf-8")
+    index_dataset(tmp_path, ColumnMap(), tmp_path / "index.sqlite")
+    index = open_index(tmp_path / "index.sqlite")
+    choices = {question.question_id: question.choices for question in index.questions(range(3))}
+    assert choices == {"0": ("red", "teal"), "1": ("one", "two", "three"), "2": ()}
+    assert index.rows_with("teal").tolist() == [True, False, False]

@@ -327,3 +327,20 @@ def test_it_is_said_what_a_model_was_trained_on(workspace: Workspace) -> None:
 )
 def test_a_probability_is_shown_in_percent(probability: float | None, shown: str) -> None:
     assert format_percent(probability) == shown
+
+
+def test_with_options_the_answer_is_one_of_them(workspace: Workspace, view: dict[str, str]) -> None:
+    arrivals = list(tab.ask(workspace, EN, view, QUESTIONS[0], "tiny", "red\n\n blue \nteal"))
+    last = arrivals[-1]["arrival"]
+    options = {"A. red", "B. blue", "C. teal"}
+    assert last["drawn"]["answers"]["rows"][0][1] in options
+    bars = last["drawn"]["likeliest"]["rows"]
+    assert {bar["label"] for bar in bars} == options
+    assert sum(bar["share"] for bar in bars) == pytest.approx(1, abs=1e-5)
+    assert bars[0]["chosen"]
+    assert "B. blue\n" in last["drawn"]["prompt"]
+    shown = tab.show(workspace, EN, last["view"])
+    assert shown["options"] == "red\n\n blue \nteal"
+    assert shown["answers"] == last["drawn"]["answers"]  # kept, and drawn again as it was
+    with pytest.raises(InputError, match="one option"):
+        list(tab.ask(workspace, EN, view, QUESTIONS[0], "tiny", "red"))

@@ -340,3 +340,21 @@ def test_the_texts_are_in_both_languages_and_none_is_spare() -> None:
     for key, text in texts.items():
         assert set(text) == set(LANGUAGES), key
         assert key == "tab" or f'"{key}"' in code or f'"errors.{key}' in code or key.startswith(built), key
+
+
+def test_a_sample_shows_its_options_with_the_given_and_the_right_one(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "runs", tmp_path / "data")
+    run = answered(workspace.runs / "mc", [("a", "which?", "B", "C", 0.6), ("a", "what?", "A", "A", 0.9)])
+    rows = run.examples("val")
+    write_examples(run.root / "val.jsonl", [replace(rows[0], choices=("red", "", "blue"), answer_form="A"), rows[1]])
+    view = {"run": "mc", "split": "val"}
+    drawn = draw(workspace, view | {"sample": "q0"})
+    assert drawn["facts"]["rows"][0][1] == "which?\nA. red\nC. blue · predicted"
+    write_examples(run.root / "val.jsonl", [replace(rows[0], choices=("red", "teal"), answer_form="A"), rows[1]])
+    drawn = draw(workspace, view | {"sample": "q0", "by": "choices"}, Words("ko"))
+    assert drawn["facts"]["rows"][0][1] == "which?\nA. red\nB. teal · 정답"
+    assert [row["label"] for row in drawn["slices"]["rows"]] == ["2", "선택지 없음"]
+    assert {by for _, by in drawn["by"].choices} >= {"choices", "letter"}
+    write_examples(run.root / "val.jsonl", rows)
+    drawn = draw(workspace, view | {"sample": "q0", "by": "choices"})
+    assert not {by for _, by in drawn["by"].choices} & {"choices", "letter"}

@@ -211,3 +211,16 @@ def test_a_view_draws_every_part_of_the_tab(workspace: Workspace, tmp_path: Path
             tab = explore.build(Page(shown, T, Wiring(T)))
         for view in ({}, {"run": "one"}, {"run": "one", "sample": "TRAIN_00000"}):
             assert tab.parts.checked(tab.show(view))
+
+
+def test_options_stand_below_their_question(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "runs", tmp_path / "data")
+    workspace.runs.mkdir()
+    (workspace.data / "mc").mkdir(parents=True)
+    (workspace.data / "mc/train.csv").write_text("ID,image_id,question,A,B,answer\n0,a,which?,red,teal,B\n", "utf-8")
+    deadline = time.monotonic() + 60
+    while any(workspace.datasets.update_index(dataset).state for dataset in workspace.datasets.all()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    shown = drawn(workspace, sample="0")
+    assert shown["facts"]["rows"][0][:2] == ["which?\nA. red\nB. teal", "B"]

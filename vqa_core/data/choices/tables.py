@@ -8,12 +8,17 @@ from typing import Any
 
 from vqa_core.data.choices.forms import AUTO, OPEN, Hints, settle_choices
 from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options, is_index, with_hint
+from vqa_core.data.columns.columns import find_columns, has_column
 from vqa_core.data.tables import Table, read_table
+from vqa_core.files import InputError
 from vqa_core.runs.choices import FORMS, TEXT
 from vqa_core.runs.examples import ColumnMap, Example
 
 CHOICES_COLUMN, FORM_COLUMN = "choices", FORM
 """Choices as a JSON list and the form of the answer, in the CSV files that `vqa_core.data.formats.importing` writes."""
+
+
+FIELDS = ("question_id", "image_id", "question", "image", "answer")
 
 
 class ChoiceTables:
@@ -76,29 +81,15 @@ class ChoiceTables:
         return {split: settled[split] for split in splits}, findings
 
 
-def answer_column(table: Table, columns: ColumnMap) -> str:
-    """The column with the answers; "" if there is none.
-
-    That of `columns`; beside choices, and unless `columns` names another than the default, one with a usual name for
-    the right choice.
-    """
-    if columns.answer in table.columns:
-        return columns.answer
-    usual = columns.answer == ColumnMap().answer and find_options(table.columns)
-    return answer_key(table.columns) if usual else ""
+def with_answer_key(table: Table, columns: ColumnMap) -> ColumnMap:
+    """`columns` with a usual name for the right choice, if the table has choices and no column of the answer's name."""
+    key = "" if has_column(table, columns.answer) or not find_options(table.columns) else answer_key(table.columns)
+    return replace(columns, answer=key) if key else columns
 
 
 def written_choices(example: Example) -> tuple[str, str]:
     """The fields of CHOICES_COLUMN and FORM_COLUMN; two blanks for an open question."""
     return (json.dumps(example.choices, ensure_ascii=False), example.answer_form) if example.choices else ("", "")
-
-
-def answers_of(table: Table, columns: ColumnMap) -> dict[str, str]:
-    """Question id -> answer in a table that may lack either column, as a sample submission may."""
-    if not {columns.question_id, columns.answer} <= set(table.columns):
-        return {}
-    at, answer = table.columns.index(columns.question_id), table.columns.index(columns.answer)
-    return {row[at]: row[answer] for row in table.rows}
 
 
 def _with_choices(table: Table, options: OptionColumns, examples: Sequence[Example]) -> list[Example]:
@@ -121,12 +112,14 @@ def _with_choices(table: Table, options: OptionColumns, examples: Sequence[Examp
 
 
 def _known(table: Table, columns: ColumnMap) -> list[Example]:
-    """Answers and choices of the training rows, as examples of nothing else."""
-    answer = answer_column(table, columns)
-    question = table.columns.index(columns.question) if columns.question in table.columns else None
-    options = find_options(table.columns, {columns.question_id, columns.image_id, columns.question, answer})
-    if not answer:
+    """Answers and choices of the training rows, as examples of nothing else; [] if their columns are not clear."""
+    try:
+        at = find_columns(table, with_answer_key(table, columns), FIELDS).at
+    except InputError:
         return []
-    at = table.columns.index(answer)
-    rows = [Example("", "", "", "" if question is None else row[question], row[at]) for row in table.rows]
+    if "answer" not in at:
+        return []
+    question = at.get("question")
+    options = find_options(table.columns, {table.columns[index] for index in at.values()})
+    rows = [Example("", "", "", "" if question is None else row[question], row[at["answer"]]) for row in table.rows]
     return _with_choices(table, options, rows) if options else rows

@@ -7,6 +7,7 @@ conversations.py  LLaVA's conversation JSON, question and answer JSON lines, as 
 exporting.py      a prepared run becomes parquet, LLaVA's JSON or VQAv2's JSON
 hf_dataset.py     `datasets` from disk or the hub, and parquet
 importing.py      any of these becomes a competition folder
+linking.py        pictures that lie elsewhere, behind links
 llava.py          LLaVA's files as other people write them
 parquet.py        a split as parquet with the pictures inside
 readers.py        which reader takes a JSON file

@@ -19,7 +19,8 @@ from typing import Any
 
 from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
-from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, SOURCE_ID, VAL_TABLES, origin_of
+from vqa_core.data.columns.table_reader import SOURCE_ID
+from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
 from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.split_data import SplitData

@@ -11,8 +11,8 @@ from typing import Any
 
 from vqa_core.answers import answer_type, commonest, question_type
 from vqa_core.data.choices.reading import FORM, form_of_record, parse_choices
-from vqa_core.data.competition import ImageFiles
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.pictures.image_files import ImageFiles
 from vqa_core.data.references import parse_annotations
 from vqa_core.files import InputError, named, read_json, write_json
 from vqa_core.runs.choices import TEXT

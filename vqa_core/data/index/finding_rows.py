@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa_core.data.competition import Competition
-from vqa_core.data.copies import Copies
 from vqa_core.data.findings import copied_images, repeated_questions, rows_with_copies
 from vqa_core.data.index.index import SPLITS
+from vqa_core.data.pictures.copies import Copies
 from vqa_core.runs.examples import Example
 
 Test = Callable[[Example], bool]

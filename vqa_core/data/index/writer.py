@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from vqa_core.answers import answer_type, casefold, question_length, question_type
 from vqa_core.data.competition import SAMPLE, SOLUTION, VAL_TABLES, Competition, read_competition
-from vqa_core.data.copies import find_copies
 from vqa_core.data.images import check_images
 from vqa_core.data.index.finding_rows import finding_rows
 from vqa_core.data.index.index import SPLITS
+from vqa_core.data.pictures.copies import find_copies
+from vqa_core.data.pictures.image_folders import LINKED
 from vqa_core.data.references import read_solution
 from vqa_core.data.report import DataReport, examine
 from vqa_core.files import InputError
@@ -58,7 +59,9 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
     """Hex digest that changes with the dataset's files (size or time), with the entries of its image folders, with the
     column names, and with the format of the index."""
     names = ["train.csv", "test.csv", SAMPLE, SOLUTION, *VAL_TABLES]
-    folders = [f"{base}/{split}" for base in ("image", "images") for split in SPLITS] + ["image", "images", *SPLITS]
+    bases = ("image", "images", LINKED)
+    folders = [f"{base}/{split}" for base in bases for split in SPLITS] + ["image", "images", *SPLITS]
+    folders += [name for split in SPLITS for name in (f"{split}_images", f"images_{split}", f"{split}/images")]
     seen: list[Any] = [VERSION, str(root), *astuple(columns)]
     for name in (*names, *folders):
         try:

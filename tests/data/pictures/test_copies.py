@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from vqa_core.data import copies as module
-from vqa_core.data.copies import find_copies
+from vqa_core.data.pictures import copies as module
+from vqa_core.data.pictures.copies import find_copies
 
 
 def photograph(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:

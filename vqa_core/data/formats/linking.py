@@ -1,0 +1,59 @@
+"""A dataset folder whose pictures lie elsewhere becomes a folder of links to its files and to those pictures.
+
+Nothing is copied and nothing is written into the user's folders, and image paths stay relative to one folder.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from vqa_core.data.competition import dataset_root
+from vqa_core.data.pictures.image_folders import LINKED
+from vqa_core.files import InputError
+from vqa_core.folders import replaced_folder
+
+
+def link_images(folder: Path, images: Mapping[str, Path], to: Path) -> Path:
+    """Write to `to` links to every file of the dataset in `folder`, and to the images of each split; return `to`.
+
+    An existing folder of such links is kept, or made again if the dataset has other files now. Raises InputError if
+    there is no dataset, if images are in no folder, or if `to` is anything else.
+    """
+    root = dataset_root(folder)
+    for place in images.values():
+        if not place.is_dir():
+            raise InputError(f"{place} is not a folder. Name the folder of the images with --images or --test-images.")
+    links = {entry.name: root / entry.name for entry in os.scandir(root) if not entry.name.startswith(".")}
+    known = links.pop(LINKED, None)  # the dataset is itself such a folder
+    inner = {place.name: place.resolve() for place in sorted(known.iterdir())} if known else {}
+    links |= {f"{LINKED}/{split}": place for split, place in inner.items()}
+    links |= {f"{LINKED}/{split}": place.resolve() for split, place in images.items()}
+    if to.exists():
+        there = _links(to)
+        if there == links:
+            return to
+        if there is None or _homes(there) != _homes(links):
+            raise InputError(
+                f"{to} exists and was made from other sources. Remove it, or name another folder with --data-dir."
+            )
+    with replaced_folder(to) as building:
+        for name, place in links.items():
+            (building / name).parent.mkdir(exist_ok=True)
+            (building / name).symlink_to(place)
+    return to
+
+
+def _homes(links: Mapping[str, Path]) -> set[tuple[str, Path]]:
+    """The folder of the dataset, and the folders of its images with their splits."""
+    return {(name, place) if name.startswith(f"{LINKED}/") else ("", place.parent) for name, place in links.items()}
+
+
+def _links(folder: Path) -> dict[str, Path] | None:
+    """Name -> target of every link in a folder that `link_images` wrote; None for any other folder."""
+    found = {}
+    for place in (*folder.iterdir(), *(folder / LINKED).glob("*")):
+        if place.is_symlink():
+            found[place.relative_to(folder).as_posix()] = place.readlink()
+        elif place != folder / LINKED:
+            return None
+    return found
