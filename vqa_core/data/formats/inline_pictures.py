@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vqa_core.data.images import FORMATS
+from vqa_core.data.pictures.image_formats import FORMATS
 
 BROKEN = "a picture in base64 that cannot be decoded"
 
