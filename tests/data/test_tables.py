@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vqa_core.data.encodings import decode
 from vqa_core.data.tables import read_table
+from vqa_core.data.texts.encodings import decode
 from vqa_core.files import InputError
 
 KOREAN = (

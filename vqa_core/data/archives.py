@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vqa_core.data.entry_names import entry_names
+from vqa_core.data.texts.entry_names import entry_names
 from vqa_core.files import InputError, read_json, sha256_of, write_json
 from vqa_core.folders import replaced_folder
 

@@ -82,10 +82,9 @@ def read_competition(
     )
     origin = origin_of(root)
     if origin:
-        columns, insist = ColumnMap(), ()
-    sample = (
-        read_table(root / SAMPLE, encoding=columns.encoding) if (root / SAMPLE).is_file() and "test" in splits else None
-    )
+        columns, insist = ColumnMap(), ()  # all is UTF-8, too
+    has_sample = (root / SAMPLE).is_file() and "test" in splits
+    sample = read_table(root / SAMPLE, encoding=columns.encoding) if has_sample else None
     choices = ChoiceTables(OPEN if origin else answer_form)
     reader = TableReader(ImageFiles(root), columns, choices, sample, imported=bool(origin))
     examples: dict[str, list[Example]] = {}
@@ -108,7 +107,7 @@ def read_competition(
         sample_ids=[question_id for question_id, _ in placeholders],
         ambiguous=reader.ambiguous,
         encodings={name: facts.encoding for name, facts in reader.facts.items() if facts.answers or name == SAMPLE},
-        samples={name: facts.sample for name, facts in reader.facts.items()},
+        samples={name: facts.sample for name, facts in reader.facts.items() if facts.sample},
         image_folders={split: reader.files.folder_of(split) for split in examples},
         imported=[*origin.get("findings", []), *findings],
         tables=reader.facts,

@@ -15,8 +15,8 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from vqa_core.config import DataSettings, settings_of
-from vqa_core.data.image_depth import boxes, has_two_bytes, is_deep, joined, keep_low_bytes, to_8_bit
-from vqa_core.data.image_formats import FORMATS, brand_of, is_decoded_in_rows, without_metadata
+from vqa_core.data.pictures.image_depth import boxes, has_two_bytes, is_deep, joined, keep_low_bytes, to_8_bit
+from vqa_core.data.pictures.image_formats import FORMATS, brand_of, is_decoded_in_rows, without_metadata
 from vqa_core.files import InputError, sha256_of
 from vqa_core.progress import metered
 from vqa_core.runs.run_dir import RunDir

@@ -65,7 +65,9 @@ def column_settings(columns: ColumnMap) -> dict[str, str]:
 
 def typed_columns(flags: Mapping[str, Any]) -> list[str]:
     """The fields whose columns a person named by flags, such as `answer` by `--answer-column`."""
-    return [name.removesuffix("_column") for name in column_settings(ColumnMap()) if name in flags]
+    return [
+        name.removesuffix("_column") for name in column_settings(ColumnMap()) if name in flags and name != "encoding"
+    ]
 
 
 def prepare(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.data.columns.separators import find_separator, stated_separator
-from vqa_core.data.encodings import cut_line, decode
+from vqa_core.data.texts.encodings import cut_line, decode
 from vqa_core.files import InputError
 
 csv.field_size_limit(2**31 - 1)  # a field may be as long as its file; the default is 131,072 characters

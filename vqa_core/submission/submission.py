@@ -243,7 +243,7 @@ def _with_all_questions(
 def write_submission(path: Path, submission: Submission) -> None:
     """Write the file atomically, read it back, and raise InputError if a field differs."""
     write_atomically(path, submission.to_csv())
-    back = read_table(path, submission.separator, submission.padded)
+    back = read_table(path, submission.separator, submission.padded, encoding="utf-8")
     if back.columns != submission.columns or back.rows != submission.rows:
         at = next((id for id, row, other in zip(submission.ids, submission.rows, back.rows) if row != other), None)
         path.unlink()

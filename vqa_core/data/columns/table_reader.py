@@ -27,12 +27,11 @@ class TableFacts:
 
     `renamed` maps columns with another name than in the settings to the field that they were taken for; `unused` are
     those that nothing is read from. `ids` says where the rows' ids come from, one of COLUMN, SAMPLE and NUMBERS.
-    `answers` says whether a table that needs a column of answers has one, `sample` is a row with characters outside
-    ASCII. The rest is as in Table.
+    `answers` says whether a table that needs a column of answers has one. `sample` is a row with
+    characters outside ASCII, of a table that is not UTF-8. The rest is as in Table.
     """
 
     encoding: str
-    sample: str
     separator: str
     padded: bool
     blank_rows: int
@@ -40,6 +39,7 @@ class TableFacts:
     unused: tuple[str, ...] = ()
     ids: str = COLUMN
     answers: bool = True
+    sample: str = ""
 
 
 class TableReader:
@@ -126,10 +126,9 @@ class TableReader:
         ]
         if not unknown or not self._headers:
             return
+        encoding = self.columns.encoding
         unread = [
-            read_table(path, encoding=self.columns.encoding)
-            for path in others
-            if path.is_file() and path.name not in self.facts
+            read_table(path, encoding=encoding) for path in others if path.is_file() and path.name not in self.facts
         ]
         for field in unknown:
             if not any(has_column(table, getattr(self.columns, field)) for table in unread):
@@ -138,10 +137,10 @@ class TableReader:
     def _note(self, table: Table, found: Found, *, ids: str = COLUMN, answers: bool = True) -> None:
         self._headers.append(replace(table, rows=[]))
         unused = () if table is self.sample else found.unused  # the sample's other columns are written back
+        sample = "" if table.encoding == "utf-8" else table.sample()
         self.facts[table.path.name] = TableFacts(
-            table.encoding, table.sample(), table.separator, table.padded, table.blank_rows, found.renamed, unused, ids,
-            answers,
-        )  # fmt: skip
+            table.encoding, table.separator, table.padded, table.blank_rows, found.renamed, unused, ids, answers, sample
+        )
 
     def _find_ids_of_sample(self, found: Found, sample: Table) -> Found:
         """`found` with the column whose texts are the sample's ids, if its own column of ids has none of them."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.image_formats import suffix_of
 from vqa_core.data.pictures.image_files import ImageFiles
+from vqa_core.data.pictures.image_formats import suffix_of
 from vqa_core.data.pictures.inline import decode_picture
 
 BY_TAIL = (

@@ -90,10 +90,9 @@ def index_dataset(root: Path, columns: ColumnMap, path: Path, progress: Progress
         checks.add(check_images(competition.root, names[start : start + CHECKED_AT_ONCE]))
     progress("check", len(names), len(names))
     competition.imported.extend(find_unusual_images(checks))
-    problems = checks.problems
-    copies = find_copies(competition.root, [name for name in names if name not in problems])
-    rows = finding_rows(competition, problems, copies)
-    write_report(path, examine(competition, problems, copies), rows, order)
+    copies = find_copies(competition.root, [name for name in names if name not in checks.problems])
+    rows = finding_rows(competition, checks.problems, copies)
+    write_report(path, examine(competition, checks.problems, copies), rows, order)
 
 
 def write_index(

@@ -4,8 +4,8 @@ import os
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from vqa_core.data.image_formats import SUFFIXES, USUAL_SUFFIXES
 from vqa_core.data.pictures.image_folders import LINKED, possible_paths, usual_folders
+from vqa_core.data.pictures.image_formats import SUFFIXES, USUAL_SUFFIXES
 
 
 class ImageFiles:
@@ -37,7 +37,7 @@ class ImageFiles:
         for path in possible_paths(image_id):
             for folder in self._places(split, path):
                 exact, stems = self._list(folder)
-                names = exact.get(path.name) or _prefer_usual(stems.get(_stem(path.name), []))
+                names = exact.get(path.name) or _usual(stems.get(_stem(path.name), []))
                 if names:
                     return sorted((PurePosixPath(folder) / name).as_posix() for name in names)
         return []
@@ -69,6 +69,11 @@ class ImageFiles:
                         stems.setdefault(_stem(composed), []).append(name)
             self._listed[folder] = exact, stems
         return self._listed[folder]
+
+
+def _usual(names: list[str]) -> list[str]:
+    """The names with a usual suffix, or all if none has one: a mask.pgm beside picture.jpg makes nothing ambiguous."""
+    return [name for name in names if name.lower().endswith(USUAL_SUFFIXES)] or names
 
 
 def _stem(name: str) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from vqa_core.data.image_formats import suffix_of
+from vqa_core.data.pictures.image_formats import suffix_of
 
 BROKEN = "a picture in base64 that cannot be decoded"
 

@@ -19,7 +19,7 @@ from vqa_core.data.formats.layouts.records import named_split
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.rows.column_names import Columns
 from vqa_core.data.formats.split_data import SplitData
-from vqa_core.data.image_formats import suffix_of
+from vqa_core.data.pictures.image_formats import suffix_of
 from vqa_core.data.pictures.inline import decode_picture, split_pictures
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example

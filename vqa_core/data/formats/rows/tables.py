@@ -15,11 +15,11 @@ from typing import Any, TextIO
 from vqa_core.data.columns.separators import find_separator, stated_separator
 from vqa_core.data.columns.values import Column
 from vqa_core.data.competition import SAMPLE, SOLUTION
-from vqa_core.data.encodings import decode
 from vqa_core.data.formats.rows.column_names import answers_optional, find_columns
 from vqa_core.data.formats.rows.reader import Row, RowReader
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.pictures.inline import has_inline_pictures
+from vqa_core.data.texts.encodings import decode
 from vqa_core.files import InputError, find_duplicates, named
 from vqa_core.runs.examples import ColumnMap
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa_core.data.competition import read_competition
-from vqa_core.data.encodings import decode
 from vqa_core.data.report import examine
+from vqa_core.data.texts.encodings import decode
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from vqa_core.data.findings import find_unusual_images
-from vqa_core.data.image_depth import white_of
 from vqa_core.data.images import check_images, open_image, open_picture
+from vqa_core.data.pictures.image_depth import white_of
 
 KINDS = {1: 0, 3: 2}  # colours of a PNG -> its colour type
 

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from vqa_core.data.encodings import CLOSE_BITS, Reading, cost_of, decode, readings
+from vqa_core.data.texts.encodings import CLOSE_BITS, Reading, cost_of, decode, readings
 from vqa_core.files import InputError
 
 _UTF8_NAME = 0x800  # general purpose flag bit, PKWARE APPNOTE 4.4.4

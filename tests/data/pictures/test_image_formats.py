@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from vqa_core.data import image_formats
-from vqa_core.data.image_formats import FORMATS, SUFFIXES, readable_formats, suffix_of
 from vqa_core.data.images import ImageError, check_image, open_image
+from vqa_core.data.pictures import image_formats
 from vqa_core.data.pictures.image_files import ImageFiles
+from vqa_core.data.pictures.image_formats import FORMATS, SUFFIXES, readable_formats, suffix_of
 
 COLOUR = (200, 30, 60)
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
-from vqa_core.data.letters import ASCII_BITS, LANGUAGES
+from vqa_core.data.texts.letters import ASCII_BITS, LANGUAGES
 from vqa_core.files import InputError
 
 CLOSE_BITS = 15.0
