@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from vqa_core.data.choices.facts import choice_cases
 from vqa_core.data.columns.ids import pairs_but_for_case, pairs_without_zeros, rounded_ids
 from vqa_core.data.columns.table_reader import NUMBERS
 from vqa_core.data.columns.table_reader import SAMPLE as OF_SAMPLE
 from vqa_core.data.competition import SAMPLE, Competition
+from vqa_core.data.images import ImageChecks
 from vqa_core.data.pictures.copies import Copies
 from vqa_core.files import named
 from vqa_core.runs.choices import letter
@@ -83,6 +85,18 @@ def exact_match_ceiling(repeated: Repeated, rows: int) -> float:
     """The best possible exact match: the share of `rows` that is right if every question gets its commonest answer."""
     lost = sum(answers.total() - max(answers.values()) for answers in repeated.values())
     return 1 - lost / rows if rows else 1.0
+
+
+def find_unusual_images(checks: ImageChecks) -> list[dict[str, Any]]:
+    """What was done to decode some images, as fields of findings like those of an import."""
+    smaller = [f"{name} at 1/{part}" for name, part in sorted(checks.parts.items())]
+    fewer = [f"{name}: {bits} bits" for name, bits in sorted(checks.bits.items())]
+    rest = "of 16 bits with samples of fewer, scaled by the range that these have"
+    found = [
+        *_make_finding("note", "reduced-images", smaller, "image", "above the pixel limit, decoded at a smaller size"),
+        *_make_finding("note", "shallow-images", fewer, "image", rest),
+    ]
+    return [asdict(finding) for finding in found]
 
 
 def _make_finding(severity: str, code: str, cases: Sequence[str], noun: str, rest: str) -> list[Finding]:
@@ -273,7 +287,13 @@ def _check_choices(competition: Competition) -> list[Finding]:
 
 
 def _check_encodings(competition: Competition) -> list[Finding]:
-    other = [f"{name}: {encoding}" for name, encoding in competition.encodings.items() if encoding != "utf-8"]
+    other = [
+        f"{name}: {encoding}, read as {competition.samples[name]!r}"
+        if competition.samples.get(name)
+        else f"{name}: {encoding}"
+        for name, encoding in competition.encodings.items()
+        if encoding != "utf-8"
+    ]
     return _make_finding("note", "encodings", other, "CSV file", "not encoded as plain UTF-8")
 
 

@@ -28,7 +28,7 @@ def read_solution(path: Path, columns: ColumnMap | None = None, insist: Collecti
     column, a duplicate id, or a file without any answer.
     """
     columns = columns or ColumnMap()
-    table = read_table(path)
+    table = read_table(path, encoding=columns.encoding)
     for field in insist:
         refuse_other_name(table, columns, field)
     id_at = find_sample_ids(table, columns)
@@ -97,7 +97,7 @@ def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
     known.add_argument(
         "--annotations", type=Path, metavar="FILE", help="VQA annotation file (JSON), with ten answers to each question"
     )
-    add_arguments(parser, DataSettings, only=("question_id_column", "answer_column"))
+    add_arguments(parser, DataSettings, only=("question_id_column", "answer_column", "encoding"))
 
 
 def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]] | None:
@@ -110,7 +110,7 @@ def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]]
     if not args.answers:
         return None
     data = settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, args)
-    columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
+    columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column, encoding=data.encoding)
     typed = [field for field in ("question_id", "answer") if f"{field}_column" in vars(args)]
     return read_solution(args.answers, columns, typed)
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from zipfile import is_zipfile
 
-from vqa_core.data.archives import extract_zip
+from vqa_core.data.archives import extract_zip, unpack_images
 from vqa_core.data.choices.easy_vqa import NAME, write_easy_vqa_choices
 from vqa_core.data.choices.forms import AUTO
+from vqa_core.data.competition import dataset_root
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.formats.layouts.json_values import refuse_pickle
@@ -54,6 +55,7 @@ def data_folder(
         return import_data(read, data_dir)
     path = Path(source)
     if path.is_dir():
+        _unpack_images(path)
         return path
     if not path.exists():
         raise InputError(f"--data {source} does not exist. Name a folder, a zip, or {EASY_VQA}.")
@@ -67,3 +69,12 @@ def data_folder(
     if is_foreign(str(folder)):
         raise InputError(f"{source} holds data in another format. Read it with --data {folder}.")
     return folder
+
+
+def _unpack_images(folder: Path) -> None:
+    """Unpack zips of images beside the CSV files of a dataset, if the folder holds one."""
+    try:
+        root = dataset_root(folder)
+    except InputError:
+        return  # whoever reads it says what is missing
+    unpack_images(root)

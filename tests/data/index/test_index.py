@@ -186,7 +186,7 @@ def test_a_finding_leads_to_as_many_rows_as_it_counts(odd: Path, index: DataInde
     competition = read_competition(odd)
     images = sorted({row.image for row in (*competition.train, *competition.test) if row.image})
     copies = find_copies(competition.root, images)
-    report = examine(competition, check_images(competition.root, ["image/broken.png"]), copies)
+    report = examine(competition, check_images(competition.root, ["image/broken.png"]).problems, copies)
     assert index.report == json.loads(json.dumps(report.to_dict()))
     by_row = {"empty-answers", "empty-train-ids", "empty-train-questions", "test-images-in-train"}
     codes = {finding.code: finding for finding in report.findings}

@@ -62,7 +62,7 @@ class Sources:
         return {
             "data": list(self.data),
             "test_data": list(self.test_data),
-            "columns": asdict(self.columns),
+            "columns": {name: value for name, value in asdict(self.columns).items() if value or name != "encoding"},
             **{name: str(path.resolve()) if path else None for name, path in places.items()},
             **({"answer_form": self.answer_form} if self.answer_form != AUTO else {}),
             "files": [_stamp(path) for source in (*self.data, *self.test_data) for path in _all_files(source)],

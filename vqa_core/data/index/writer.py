@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from vqa_core.answers import answer_type, casefold, question_length, question_type
 from vqa_core.data.competition import SAMPLE, SOLUTION, VAL_TABLES, Competition, read_competition
-from vqa_core.data.images import check_images
+from vqa_core.data.findings import find_unusual_images
+from vqa_core.data.images import ImageChecks, check_images
 from vqa_core.data.index.finding_rows import finding_rows
 from vqa_core.data.index.index import SPLITS
 from vqa_core.data.pictures.copies import find_copies
@@ -83,14 +84,15 @@ def index_dataset(root: Path, columns: ColumnMap, path: Path, progress: Progress
     competition = read_competition(root, columns, required=())
     order = write_index(competition, path, mark, _read_solution(root, columns), progress)
     names = sorted({row.image for rows in competition.splits.values() for row in rows if row.image})
-    problems: dict[str, str] = {}
+    checks = ImageChecks()
     for start in range(0, len(names), CHECKED_AT_ONCE):
         progress("check", start, len(names))
-        problems |= check_images(competition.root, names[start : start + CHECKED_AT_ONCE])
+        checks.add(check_images(competition.root, names[start : start + CHECKED_AT_ONCE]))
     progress("check", len(names), len(names))
-    copies = find_copies(competition.root, [name for name in names if name not in problems])
-    rows = finding_rows(competition, problems, copies)
-    write_report(path, examine(competition, problems, copies), rows, order)
+    competition.imported.extend(find_unusual_images(checks))
+    copies = find_copies(competition.root, [name for name in names if name not in checks.problems])
+    rows = finding_rows(competition, checks.problems, copies)
+    write_report(path, examine(competition, checks.problems, copies), rows, order)
 
 
 def write_index(

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from PIL import Image
 
-from vqa_core.data.images import FORMATS, image_hash, open_image
+from vqa_core.data.images import image_hash, open_image
+from vqa_core.data.pictures.image_formats import FORMATS
 from vqa_core.progress import metered
 
 MOST_FILES = 25_000

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vqa_core.data.encodings import decode
+from vqa_core.data.texts.encodings import decode
 from vqa_core.files import InputError
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".jsonlines")
