@@ -34,8 +34,9 @@ class TableRows:
     """The rows of a file as objects by column; `odd` has those that do not fit the header, by number of the row."""
 
     def __init__(self, path: Path, encoding: str = "") -> None:
-        self.path, self.encoding, self.odd = path, encoding, list[tuple[int, list[str]]]()
-        with _open(path, encoding) as file:
+        self.path, self.odd = path, list[tuple[int, list[str]]]()
+        file, self.encoding = _open(path, encoding)
+        with file:
             head = file.read(_HEAD)
         stated = stated_separator(head)
         self.separator, self._start = stated or (find_separator(head), 0)
@@ -49,7 +50,7 @@ class TableRows:
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         number = -1
-        with _open(self.path, self.encoding) as file:
+        with _open(self.path, self.encoding)[0] as file:
             reader = self._reader(file)
             try:
                 for row in reader:
@@ -124,6 +125,8 @@ def read_tables(
         is_alone = not Path(source).is_dir()
         reader = RowReader("train" if is_alone else name, found, known, pictures, folder, link, path.stem)
         found.tell(reader.data, told)
+        if rows.encoding:
+            reader.data.note(f"files decoded as {rows.encoding}", str(path))
         kept = reader.read(rows)
         lost = list(dict.fromkeys(row.path for row in kept if row.path))
         if lost and not any(row.picture or row.why for row in kept):
@@ -161,9 +164,8 @@ def _link(link: Path, folder: Path) -> None:
         link.symlink_to(folder.resolve(), target_is_directory=True)
 
 
-def _open(path: Path, encoding: str) -> TextIO:
-    """The text of a file: as a stream if it is UTF-8, which most are, else decoded as a whole, from `encoding` if it is
-    given."""
+def _open(path: Path, encoding: str) -> tuple[TextIO, str]:
+    """The text of a file, as a stream if it is UTF-8, which most are, and "", else decoded as a whole, and how."""
     try:
         decoder = codecs.getincrementaldecoder("utf-8")()
         with path.open("rb") as file:
@@ -177,5 +179,6 @@ def _open(path: Path, encoding: str) -> TextIO:
     except UnicodeDecodeError:
         is_other = True
     if is_other:
-        return io.StringIO(decode(path.read_bytes(), str(path), encoding)[0], newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        text, found = decode(path.read_bytes(), str(path), encoding)
+        return io.StringIO(text, newline=""), found
+    return path.open(encoding="utf-8-sig", newline=""), ""
