@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from eval import submit
 from tests.support.browser import Look, OpenPage, Serve, Server, open_tab, ready
-from tests.support.processes import command
 from tests.support.workspaces import easy_competition
 
 if TYPE_CHECKING:
@@ -49,10 +49,8 @@ def test_the_downloaded_submission_is_the_commands_byte_for_byte(
         page.click("#predict-download")
     assert download.value.suggested_filename == "submission.csv"
     received = Path(download.value.path()).read_bytes()
-    done = command(
-        "eval.submit", "--run", folders[0] / "second", "--out", tmp_path / "by-command.csv", "--allow-failed"
-    )
-    assert done.returncode == 0, done.stderr
+    by_command = ["--run", folders[0] / "second", "--out", tmp_path / "by-command.csv", "--allow-failed"]
+    submit.main(list(map(str, by_command)))
     assert received == (tmp_path / "by-command.csv").read_bytes()
     ready(page)
     assert hashlib.sha256(received).hexdigest() in page.locator("#predict-submit").inner_text().replace("\n", "")
