@@ -142,6 +142,10 @@ def _check_rows(competition: Competition, problems: Mapping[str, str]) -> list[F
         table = competition.table_of("val")
         message = f"{table} is the validation split, {len(held_out):,} rows: --val-fraction holds out no others"
         findings.append(Finding("note", OWN_VAL, message, len(held_out)))
+    elif competition.val:
+        table = competition.table_of("val")
+        unused = f"no row of {table} has a usable image and an answer, so --val-fraction holds out others"
+        findings.append(Finding("warning", "no-usable-val", unused, len(competition.val)))
     return findings
 
 
@@ -186,8 +190,8 @@ def _check_copies(competition: Competition, copies: Copies) -> list[Finding]:
     findings += _make_finding("note", "copied-train-images", pairs, "train image file", together)
     if not copies.by_pixels:
         message = (
-            f"{copies.pictures:,} images were compared by their bytes, and only where their files end alike by their "
-            "pixels; --verify-images full compares all pixels"
+            f"{copies.pictures:,} images were compared by their bytes, and by their pixels at most where their files "
+            "end alike; --verify-images full compares all pixels"
         )
         findings.append(Finding("note", "copies-by-bytes", message, copies.pictures))
     return findings

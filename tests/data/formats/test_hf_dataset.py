@@ -17,10 +17,10 @@ from tests.support.exported import notes_of
 from vqa_core.data.columns.values import WHOLE
 from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.importing import Sources, import_data
-from vqa_core.data.formats.inline_pictures import BROKEN
 from vqa_core.data.formats.parquet import write_parquet
 from vqa_core.data.formats.picture_paths import WEB
 from vqa_core.data.formats.rows.reader import NUMBERED
+from vqa_core.data.pictures.inline import BROKEN
 from vqa_core.data.references import read_annotations
 from vqa_core.files import InputError, read_json
 from vqa_core.runs.examples import ColumnMap, Example

@@ -7,19 +7,19 @@ conversations.py    LLaVA's conversation JSON, question and answer JSON lines, a
 exporting.py        a prepared run becomes parquet, LLaVA's JSON or VQAv2's JSON
 hf_dataset.py       `datasets` from disk or the hub, and parquet
 importing.py        any of these becomes a competition folder
-inline_pictures.py  pictures inside a text, as base64
+joining.py          the questions of all sources as one, each with an id of its own
 linking.py          pictures that lie elsewhere, behind links
 llava.py            LLaVA's files as other people write them
 parquet.py          a split as parquet with the pictures inside
 picture_paths.py    pictures by paths of any machine, by web addresses, or inside as base64
 readers.py          which reader takes a JSON file
+roles.py            which split a file belongs to by its name
 split_data.py       SplitData: what a reader found, and what it had to leave out
 turns.py            the turns of a conversation in any chat format
 vqav2.py            VQA's questions, annotations and results
 rows/               rows of a dataset or of a table with pictures inside
 layouts/            JSON of other data sets, by the keys of their records
 
-May import: the ground, runs and vqa_core.data. A data set whose JSON has other keys is an entry of LAYOUTS in layouts/.
-Another format to read is a file whose reader returns SplitData, called in readers.py; one to write is a function in
-EXPORTS of exporting.py.
+May import: the ground, runs and vqa_core.data. JSON with other keys is an entry in layouts/; another format to read a
+file whose reader returns SplitData, called in readers.py; one to write a function in EXPORTS of exporting.py.
 """

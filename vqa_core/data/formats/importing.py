@@ -22,9 +22,11 @@ from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_ch
 from vqa_core.data.columns.table_reader import SOURCE_ID
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
+from vqa_core.data.formats.joining import join_parts, says_more, use_val_to_train
 from vqa_core.data.formats.layouts.json_values import SUFFIXES, is_json, refuse_pickle
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
+from vqa_core.data.formats.roles import ROLES, is_test_name, pair_up, role_of
 from vqa_core.data.formats.rows.tables import copy_companions, is_table
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import ANNOTATIONS
@@ -33,16 +35,10 @@ from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import ColumnMap, Example
 
 LEFT_OUT = "left_out.json"
-UNANSWERED = {"train": "training questions without an answer", "val": "validation questions without an answer"}
-ONLY_VAL = "validation questions that are trained on, since the sources have no others with answers"
 REPEATED = (
     "test ids that several questions have: numbered here, and written back as they were by --format llava; a "
     "submission.csv can't have them"
 )
-ROLES = ("train", "val", "test")
-_TEST = re.compile("(?<![a-z])test(dev|std|set|ing)?(?![a-z])")
-_VAL = re.compile("(?<![a-z])((mini)?val|valid|validate|validation|dev|eval|evaluation)(set)?(?![a-z])")
-_TRAIN = re.compile("(?<![a-z])train(set|ing)?(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,7 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         if any((answer or "").strip() for _, answer in known):
             _write_csv(building / SOLUTION, ("ID", "answer"), known)
         copy_companions(sources.data, building)
-        if any(map(_says_more, splits.values())):
+        if any(map(says_more, splits.values())):
             references = train.references | val.references | test.references
             items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
             write_json(building / ANNOTATIONS, {"annotations": items})
@@ -191,21 +187,21 @@ def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
         files: dict[str, list[Path]] = {role: [] for role in ROLES}
         for source in of_given:
             if is_dataset(source):
-                is_test = (lambda _: True) if given == "test" else _is_test
+                is_test = (lambda _: True) if given == "test" else is_test_name
                 below = sources.test_images or sources.images if given == "test" else sources.images
                 for split, data in read_dataset(source, sources.columns, building / "image", is_test, below):
-                    role = "test" if given == "test" else _role_of(split, source)
+                    role = "test" if given == "test" else role_of(split, source)
                     parts[role].append(_prefix_images("image", data))
                     whole = "#" in source or Path(source).suffix == ".parquet" or is_table(source)
                     named_val += [source if whole else f"{source}#{split}"] if role == "val" else []
                 continue
             for path in _json_files(source):
                 inside = path.name if path == Path(source) else path.relative_to(source).as_posix()
-                role = _role_of(inside) if given == "train" else "test"
+                role = role_of(inside) if given == "train" else "test"
                 if role == "test" and given == "train" and path == Path(source):
                     role = "train"  # the user names it as training data
                 files[role].append(path)
-        _pair_up(files)
+        pair_up(files)
         named_val += map(str, files["val"])
         for role, paths in files.items():
             if paths:
@@ -219,92 +215,8 @@ def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
                     parts[split].append(_prefix_images(f"image/{names[role]}", data))
                 named_val += map(str, paths if role != "val" and "val" in found else ())
                 _link(building / "image" / names[role], folder)
-    _use_val_to_train(parts, named_val, sources.data)
-    return _join(parts)
-
-
-def _join(parts: dict[str, list[SplitData]]) -> dict[str, SplitData]:
-    """The parts of each role as one, without the training and validation questions that lack an answer."""
-    splits = {role: SplitData() for role in ROLES}
-    for part in parts["test"]:
-        splits["test"].add(part)
-    every = [part for of_role in parts.values() for part in of_role]
-    taken: set[str] = set()
-    if any(_says_more(part) for part in every):
-        # test may number its questions as train does, but the references of both are kept by id in one file
-        asked = {row.question_id for row in splits["test"].examples}
-        taken = asked & {key for part in (*every, splits["test"]) for key in part.references}
-    for role in ("train", "val"):
-        data = splits[role]
-        data.reserve(taken)
-        for part in parts[role]:
-            data.add(part)
-        taken |= {row.question_id for row in data.examples}
-        for row in [row for row in data.examples if row.answer is None]:
-            data.leave_out(UNANSWERED[role], row.question_id, row.to_dict())
-        data.examples = [row for row in data.examples if row.answer is not None]
-    return splits
-
-
-def _says_more(data: SplitData) -> bool:
-    """Whether the references hold anything but each question's one answer."""
-    answered = {row.question_id: row.answer for row in data.examples}
-    return any(answers != [answered.get(key)] for key, answers in data.references.items())
-
-
-def _use_val_to_train(parts: dict[str, list[SplitData]], named: Sequence[str], given: Sequence[str]) -> None:
-    """Make the validation questions the training questions if nothing else has answers and the user names them alone.
-
-    Raises InputError if they come from a folder or dataset that the user named as a whole.
-    """
-
-    def has_answers(role: str) -> bool:
-        return any(row.answer is not None for part in parts[role] for row in part.examples)
-
-    if has_answers("train") or not has_answers("val"):
-        return
-    if not set(named) <= set(given):
-        raise InputError(
-            f"{', '.join(given)} has validation questions and none to train on. To train on some of those and hold out "
-            f"the rest, name them by themselves: --data {' '.join(named)}."
-        )
-    for part in parts["val"]:
-        for row in part.examples:
-            part.warn(ONLY_VAL, row.question_id)
-    parts["train"] += parts["val"]
-    parts["val"] = []
-
-
-def _role_of(name: str, source: str = "") -> str:
-    """The role of a file or split by its name; `testdev` is a test, `train+val` is training data.
-
-    A parquet file has no splits, and `datasets` calls its one `train`: there the file's name counts too.
-    """
-    words = name.lower()
-    if source and "#" not in source and Path(source).suffix == ".parquet" and words == "train":
-        words = Path(source).stem.lower()
-        return "val" if _VAL.search(words) and not _TRAIN.search(words) else "train"
-    if _is_test(words):
-        return "test"
-    return "val" if _VAL.search(words) and not _TRAIN.search(words) else "train"
-
-
-def _is_test(name: str) -> bool:
-    """Whether a split or file of that name holds test questions."""
-    return _TEST.search(name.lower()) is not None
-
-
-def _pair_up(files: dict[str, list[Path]]) -> None:
-    """Put the validation files back to the training files if only one of VQA's two files has `val` in its name."""
-
-    def holds(word: str) -> bool:
-        return any(word in path.name.lower() for path in files["val"])
-
-    if holds("annotation") != holds("question"):
-        other = "question" if holds("annotation") else "annotation"
-        if any(other in path.name.lower() for path in files["train"]):
-            files["train"] += files["val"]
-            files["val"] = []
+    use_val_to_train(parts, named_val, sources.data)
+    return join_parts(parts)
 
 
 def _validation_files(source: str) -> list[str]:
@@ -314,7 +226,7 @@ def _validation_files(source: str) -> list[str]:
     root = Path(source.partition("#")[0])
     found = _all_files(source)
     inner = [path.relative_to(root) if root.is_dir() else Path(path.name) for path in found]
-    return [path.as_posix() for path in inner if any(_role_of(part) == "val" for part in path.parts)]
+    return [path.as_posix() for path in inner if any(role_of(part) == "val" for part in path.parts)]
 
 
 def _refuse_no_picture(found: Collection[SplitData], images: Path, flag: str) -> None:
@@ -323,9 +235,11 @@ def _refuse_no_picture(found: Collection[SplitData], images: Path, flag: str) ->
     files, inside = Pictures(images), {name for data in found for name in data.pictures}
     paths = (row.image for data in found for row in data.examples if row.image)
     if wanted and not any(path in inside or files.matches(path) for path in paths):
+        numbers = all(name.isdecimal() for name in wanted)
+        hint = " A number is sought as COCO names pictures, such as 000000000007.jpg." if numbers else ""
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
-            f"paths are relative to with {flag}."
+            f"paths are relative to with {flag}.{hint}"
         )
 
 

@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.pictures.image_files import ImageFiles
+from vqa_core.data.pictures.image_formats import suffix_of
+from vqa_core.data.pictures.inline import decode_picture
 
 BY_TAIL = (
     "image paths of another machine (absolute, with backslashes or file://), looked up by their last parts below the "
@@ -50,7 +51,7 @@ class Pictures:
         """
         inline = decode_picture(image)
         if inline is not None:
-            name = hashlib.sha256(inline).hexdigest()[:32] + picture_suffix(inline)
+            name = hashlib.sha256(inline).hexdigest()[:32] + suffix_of(inline)
             data.pictures[name] = inline
             return Picture(name, name)
         if image not in self._found:

@@ -30,7 +30,9 @@ def read_files(paths: Sequence[Path], images: Path, role: str) -> dict[str, Spli
     found: dict[str, SplitData] = {}
     vqa = VqaFiles()
     for path in paths:
-        content, _ = read_values(path)
+        content, encoding = read_values(path)
+        if not encoding.startswith("utf-8"):
+            found.setdefault(role, SplitData()).note(f"files decoded as {encoding}", str(path))
         tables = [rows for rows in tables_of(content) if rows]
         if _is_empty(content):
             continue

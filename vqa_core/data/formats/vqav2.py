@@ -14,7 +14,7 @@ from typing import Any
 from vqa_core.answers import answer_type, question_type
 from vqa_core.data.choices.reading import FORM, form_of_record, parse_choices
 from vqa_core.data.columns.values import WHOLE, Column
-from vqa_core.data.formats.layouts.reader import LayoutReader, answers_of
+from vqa_core.data.formats.layouts.reader import LayoutReader, answers_of, plain_texts
 from vqa_core.data.formats.layouts.records import Row
 from vqa_core.data.formats.layouts.table import has_question
 from vqa_core.data.formats.split_data import SplitData
@@ -95,7 +95,8 @@ class _Annotations:
 
     def read(self, path: Path, rows: Sequence[Row]) -> None:
         """Add a file's. Raises InputError if it has other answers to a question than were read before."""
-        column = Column(row.record.get(key) for row in rows if isinstance(row.record, dict) for key in ANSWER_KEYS)
+        values = (row.record.get(key) for row in rows if isinstance(row.record, dict) for key in ANSWER_KEYS)
+        column = Column(value for value in values if plain_texts(value) is None)
         for number, row in enumerate(rows, start=1):
             case = f"{path.stem}_{number}"
             try:

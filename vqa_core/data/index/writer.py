@@ -60,9 +60,9 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
     """Hex digest that changes with the dataset's files (size or time), with the entries of its image folders, with the
     column names, and with the format of the index."""
     names = ["train.csv", "test.csv", SAMPLE, SOLUTION, *VAL_TABLES]
-    bases = ("image", "images", LINKED)
-    folders = [f"{base}/{split}" for base in bases for split in SPLITS] + ["image", "images", *SPLITS]
-    folders += [name for split in SPLITS for name in (f"{split}_images", f"images_{split}", f"{split}/images")]
+    bases, places = ("image", "images", LINKED), [*SPLITS, *(name.removesuffix(".csv") for name in VAL_TABLES[1:])]
+    folders = [f"{base}/{place}" for base in bases for place in places] + ["image", "images", *places]
+    folders += [name for place in places for name in (f"{place}_images", f"images_{place}", f"{place}/images")]
     seen: list[Any] = [VERSION, str(root), *astuple(columns)]
     for name in (*names, *folders):
         try:

@@ -5,6 +5,7 @@ image_depth.py    samples of more than 8 bits become 8
 image_files.py    the image file that an image id means
 image_folders.py  where the pictures of a split usually lie, and what paths of other machines mean
 image_formats.py  formats of pictures and their suffixes
+inline.py         pictures inside a text, as base64
 
 May import: the ground, runs and vqa_core.data.
 """

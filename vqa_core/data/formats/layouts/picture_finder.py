@@ -59,11 +59,10 @@ class PictureFinder:
     def _search(self, names: Sequence[str], subset: str) -> Iterator[list[str]]:
         for name in names:
             for path in dict.fromkeys((self._beside + name, name)):
-                if (self.root / path).is_file() and ".." not in path:
+                if "/" not in path and (self.root / path).is_file():
                     yield [path]
                 if found := self._files.find("", path):
                     yield found
-        for name in names:
             hits = [path for folder in self._subfolders() for path in self._files.find("", f"{folder}/{name}")]
             of_subset = [path for path in hits if subset and _is_of(path.removesuffix(name), subset)]
             if found := sorted(set(of_subset or hits)):

@@ -85,7 +85,7 @@ class LayoutReader:
         record: dict[str, Any] = row.record
         case = columns.id_of(row) or default_id
         try:
-            question = _question(_first(record, layout.question), case, data)
+            question = _question(_first(record, layout.question), _first(record, layout.below), case, data)
             path, image_id = _named_picture(row, layout, columns.image)
             answer, answers = answers_of(record, layout.answers, columns.answer)
             choices = _choices(record, layout, answer, case, data)
@@ -141,7 +141,8 @@ class _Columns:
 def _column(rows: Sequence[Row], keys: Sequence[str]) -> Column:
     """The values of the keys over all rows: they decide how its numbers are written."""
     records = (row.record for row in rows if isinstance(row.record, dict))
-    return Column(record[key] for record in records for key in keys if key in record)
+    values = (record[key] for record in records for key in keys if key in record)
+    return Column(value for value in values if plain_texts(value) is None)
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
@@ -154,16 +155,17 @@ def _listed(needs: Sequence[str]) -> str:
     return " and ".join(" or ".join(map(repr, need.split("|"))) for need in needs)
 
 
-def _question(value: Any, case: str, data: SplitData) -> str:
+def _question(value: Any, below: Any, case: str, data: SplitData) -> str:
     """The question, without the `<image>` that stands for the picture in LLaVA's. Raises ValueError for no text."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not isinstance(below, str | None):
         raise ValueError(NO_QUESTION)
-    if value.startswith(IMAGE_TOKEN):
-        return value.removeprefix(IMAGE_TOKEN).removeprefix("\n")
-    if IMAGE_TOKEN in value:
+    text = f"{value}\n{below}" if below else value
+    if text.startswith(IMAGE_TOKEN):
+        return text.removeprefix(IMAGE_TOKEN).removeprefix("\n")
+    if IMAGE_TOKEN in text:
         data.note(MOVED, case)
-        return value.replace(IMAGE_TOKEN, "", 1).strip()
-    return value
+        return text.replace(IMAGE_TOKEN, "", 1).strip()
+    return text
 
 
 def _named_picture(row: Row, layout: Layout, column: Column) -> tuple[str, str]:
@@ -197,10 +199,18 @@ def answers_of(record: Mapping[str, Any], keys: Sequence[str], column: Column) -
         if isinstance(value, dict) and value and all(isinstance(weight, int | float) for weight in value.values()):
             value = max(value.items(), key=lambda pair: pair[1])[0]  # LXMERT's scores by answer
         if isinstance(value, dict | list):
-            answers = answers or list(_texts(value, column))
+            answers = answers or plain_texts(value) or list(_texts(value, column))
         elif chosen is None:
             chosen = column.text(value)
     return chosen if chosen is not None else commonest(answers) if answers else None, answers
+
+
+def plain_texts(value: Any) -> list[str] | None:
+    """The texts of a list that holds nothing else, or VQA's objects with an `answer`; None for any other value."""
+    if type(value) is not list:
+        return None
+    texts: list[Any] = [item.get("answer") if type(item) is dict else item for item in value]
+    return texts if all(type(text) is str for text in texts) else None
 
 
 def _texts(value: Any, column: Column) -> Iterator[str]:

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vqa_core.data.choices.reading import FORM, HINT, OptionColumns, answer_key, find_options, is_index
 from vqa_core.data.formats.layouts.records import SPLIT_KEYS, Row
@@ -23,7 +24,8 @@ class Layout:
     """How the records of one data set say what an example holds.
 
     `needs` are the keys by which a record is recognised; in `a|b` either will do. The others are keys of a record, the
-    first with a value counts: `image` names a picture by its path, `image_id` by a number or by its file's name alone.
+    first with a value counts: `below` has a text for a line below the question, `image` names a picture by its path,
+    `image_id` by a number or by its file's name alone.
     `answers` holds one answer or several. A question has the choices of `options`; with `wrong`, that key has the
     wrong ones, and the answer is the right one. `form` is that of the answers, TEXT if they have to show it. `paths`
     are where a picture may lie besides its own path; {image}, {name} (its last part), {key} (the question's id) and
@@ -33,6 +35,7 @@ class Layout:
     name: str
     needs: tuple[str, ...]
     question: tuple[str, ...] = ("question",)
+    below: tuple[str, ...] = ()
     question_id: tuple[str, ...] = ("question_id",)
     image: tuple[str, ...] = ("image", "image_path", "img_path", "file_name")
     image_id: tuple[str, ...] = ("image_id",)
@@ -45,19 +48,19 @@ class Layout:
     paths: tuple[str, ...] = ()
     source: str = ""
 
-    def missing(self, row: Row) -> list[str]:
+    def missing(self, row: Row) -> Sequence[str]:
         """The needs that a record doesn't meet."""
         record = row.record if isinstance(row.record, dict) else {}
-        lacking = [need for need in self.needs if not any(key in record for key in need.split("|"))]
+        lacking = _lacking(self.needs, tuple(record))
         if self.form == "0":  # what is no index of a choice is another layout's answer
-            values = [(key, record[key]) for key in self.answers if key in record]
-            lacking += [f"{key} as a number" for key, value in values if not isinstance(value, int | float | None)]
+            odd = [key for key in self.answers if not isinstance(record.get(key), int | float | None)]
+            lacking = [*lacking, *(f"{key} as a number" for key in odd)]
         return lacking
 
     def used(self) -> set[str]:
         """The keys that are read."""
         options = (*self.options.columns, HINT) if self.options else ()
-        used = (*self.question, *self.question_id, *self.image, *self.image_id, *self.answers)
+        used = (*self.question, *self.below, *self.question_id, *self.image, *self.image_id, *self.answers)
         return {*used, *self.split, *options, self.wrong}
 
 
@@ -183,7 +186,7 @@ FLAT = "records with image, question and answer"
 _MORE_NAMES = {
     "question_id": "pid qaid questionindex",
     "image_id": "",
-    "image": "filepath imgname picturepath",
+    "image": "filepath imgname picturepath imagebase64str dataid",
     "question": "sent questionstring",
     "answer": "labels solution gt directanswers",
     "answers": "",
@@ -196,7 +199,7 @@ def flat_layout(rows: Sequence[Row]) -> Layout | None:
     `metadata.jsonl` of an imagefolder of `datasets` has such records, with `file_name`.
     """
     seen = Counter(key for row in rows if isinstance(row.record, dict) for key in row.record)
-    keys = [key for key, _ in seen.most_common()]
+    keys = tuple(key for key, _ in seen.most_common())
     question, image, image_id = (_usual(field, keys) for field in ("question", "image", "image_id"))
     answers = (*_usual("answer", keys), *_usual("answers", keys))
     if not question or not (image or image_id):
@@ -210,6 +213,7 @@ def flat_layout(rows: Sequence[Row]) -> Layout | None:
         FLAT,
         (question[0], "|".join((*image[:1], *image_id[:1]))),
         question=question[:1],
+        below=tuple(key for key in keys if _fold(question[0]) == "instruction" and _fold(key) in ("input", "inputs")),
         question_id=ids,
         image=image[:1],
         image_id=image_id[:1],
@@ -224,23 +228,29 @@ def is_llava_question(row: Row) -> bool:
 
     Choices beside the text are another format's, unless our own export wrote them.
     """
-    keys = list(row.record) if isinstance(row.record, dict) else []
+    keys = tuple(row.record) if isinstance(row.record, dict) else ()
     others = [*_usual("question", keys), *_usual("answer", keys), *_usual("answers", keys)]
     return others == ["text"] and bool({"question_id", "id"} & set(keys)) and (FORM in keys or not find_options(keys))
 
 
 def has_question(row: Row) -> bool:
     """Whether a record has a key with a usual name for the question."""
-    return isinstance(row.record, dict) and bool(_usual("question", list(row.record)))
+    return isinstance(row.record, dict) and bool(_usual("question", tuple(row.record)))
 
 
-def _missing_flat(row: Row) -> list[str]:
-    keys = list(row.record) if isinstance(row.record, dict) else []
+def _missing_flat(row: Row) -> Sequence[str]:
+    keys = tuple(row.record) if isinstance(row.record, dict) else ()
     fields = {"image": ("image", "image_id"), "question": ("question",), "answer": ("answer", "answers")}
     return [name for name, usual in fields.items() if not any(_usual(field, keys) for field in usual)]
 
 
-def _usual(field: str, keys: Sequence[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=4096)  # records have few sets of keys
+def _lacking(needs: tuple[str, ...], keys: tuple[str, ...]) -> Sequence[str]:
+    return tuple(need for need in needs if not any(key in keys for key in need.split("|")))
+
+
+@lru_cache(maxsize=4096)
+def _usual(field: str, keys: tuple[str, ...]) -> tuple[str, ...]:
     """The keys with usual names of a field, the most usual first."""
     names = " ".join((*USUAL[field], _MORE_NAMES[field])).split()
     if field == "image_id":
@@ -255,7 +265,7 @@ def _fold(key: str) -> str:
 def nearest_layout(rows: Sequence[Row]) -> tuple[str, int, list[str]]:
     """Of rows without a layout: the name of the one that lacks least, how many rows lack something, what most lack."""
     layouts = (*LAYOUTS, Layout("VQA", ("question_id", "image_id", "question")))
-    missing = {FLAT: [_missing_flat(row) for row in rows]}
+    missing: dict[str, list[Sequence[str]]] = {FLAT: [_missing_flat(row) for row in rows]}
     missing |= {layout.name: [layout.missing(row) for row in rows] for layout in layouts}
     share = {layout.name: sum(map(len, missing[layout.name])) / len(layout.needs) / len(rows) for layout in layouts}
     share[FLAT] = min(0.5, sum(map(len, missing[FLAT])) / 3 / len(rows))  # any other has to have more than half

@@ -15,11 +15,12 @@ from tqdm import tqdm
 from vqa_core.answers import commonest
 from vqa_core.data.choices.reading import form_of_record, with_hint
 from vqa_core.data.columns.values import ROUNDED, Column, is_float, is_missing
-from vqa_core.data.formats.inline_pictures import decode_picture, picture_suffix, split_pictures
 from vqa_core.data.formats.layouts.records import named_split
 from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.rows.column_names import Columns
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.pictures.image_formats import suffix_of
+from vqa_core.data.pictures.inline import decode_picture, split_pictures
 from vqa_core.runs.choices import TEXT
 from vqa_core.runs.examples import Example
 
@@ -202,7 +203,7 @@ class RowReader:
 
     def _write(self, data: bytes, row: Row) -> None:
         row.digest = hashlib.sha256(data).hexdigest()[:32]
-        row.picture = row.digest + picture_suffix(data)
+        row.picture = row.digest + suffix_of(data)
         if not (self.pictures / row.picture).exists():
             (self.pictures / row.picture).write_bytes(data)
 

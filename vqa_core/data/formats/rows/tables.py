@@ -15,10 +15,10 @@ from typing import Any, TextIO
 from vqa_core.data.columns.separators import find_separator, stated_separator
 from vqa_core.data.columns.values import Column
 from vqa_core.data.competition import SAMPLE, SOLUTION
-from vqa_core.data.formats.inline_pictures import has_inline_pictures
 from vqa_core.data.formats.rows.column_names import answers_optional, find_columns
 from vqa_core.data.formats.rows.reader import Row, RowReader
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.pictures.inline import has_inline_pictures
 from vqa_core.data.texts.encodings import decode
 from vqa_core.files import InputError, find_duplicates, named
 from vqa_core.runs.examples import ColumnMap
@@ -33,9 +33,10 @@ _HEAD = (1 << 16) + 1  # characters that show the separator and the header
 class TableRows:
     """The rows of a file as objects by column; `odd` has those that do not fit the header, by number of the row."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str = "") -> None:
         self.path, self.odd = path, list[tuple[int, list[str]]]()
-        with _open(path) as file:
+        file, self.encoding = _open(path, encoding)
+        with file:
             head = file.read(_HEAD)
         stated = stated_separator(head)
         self.separator, self._start = stated or (find_separator(head), 0)
@@ -49,7 +50,7 @@ class TableRows:
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         number = -1
-        with _open(self.path) as file:
+        with _open(self.path, self.encoding)[0] as file:
             reader = self._reader(file)
             try:
                 for row in reader:
@@ -109,7 +110,7 @@ def read_tables(
     read: list[tuple[RowReader, list[Row]]] = []
     told: set[str] = set()
     for path in paths:
-        rows = TableRows(path)
+        rows = TableRows(path, columns.encoding)
         name = path.stem.lower()
         wanted = answers_optional(columns, rows.columns) if is_test(name) else columns
         found = find_columns(name, rows.columns, wanted, required=("question",))
@@ -124,6 +125,8 @@ def read_tables(
         is_alone = not Path(source).is_dir()
         reader = RowReader("train" if is_alone else name, found, known, pictures, folder, link, path.stem)
         found.tell(reader.data, told)
+        if rows.encoding:
+            reader.data.note(f"files decoded as {rows.encoding}", str(path))
         kept = reader.read(rows)
         lost = list(dict.fromkeys(row.path for row in kept if row.path))
         if lost and not any(row.picture or row.why for row in kept):
@@ -161,8 +164,8 @@ def _link(link: Path, folder: Path) -> None:
         link.symlink_to(folder.resolve(), target_is_directory=True)
 
 
-def _open(path: Path) -> TextIO:
-    """The text of a file: as a stream if it is UTF-8, which most are, else decoded as a whole."""
+def _open(path: Path, encoding: str) -> tuple[TextIO, str]:
+    """The text of a file, as a stream if it is UTF-8, which most are, and "", else decoded as a whole, and how."""
     try:
         decoder = codecs.getincrementaldecoder("utf-8")()
         with path.open("rb") as file:
@@ -176,5 +179,6 @@ def _open(path: Path) -> TextIO:
     except UnicodeDecodeError:
         is_other = True
     if is_other:
-        return io.StringIO(decode(path.read_bytes(), str(path))[0], newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        text, found = decode(path.read_bytes(), str(path), encoding)
+        return io.StringIO(text, newline=""), found
+    return path.open(encoding="utf-8-sig", newline=""), ""

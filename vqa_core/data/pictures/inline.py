@@ -7,13 +7,10 @@ import ast
 import base64
 import binascii
 import contextlib
-import io
 import re
 from pathlib import Path
 
-from PIL import Image
-
-from vqa_core.data.pictures.image_formats import FORMATS
+from vqa_core.data.pictures.image_formats import suffix_of
 
 BROKEN = "a picture in base64 that cannot be decoded"
 
@@ -46,7 +43,7 @@ def decode_picture(text: str) -> bytes | None:
     if not address and not start.startswith((*_SIGNATURES, *_SHORT_SIGNATURES)):
         return None
     data = _decode("".join(coded.split()))
-    if data and (address or data.startswith(_SIGNATURES) or picture_suffix(data)):
+    if data and (address or data.startswith(_SIGNATURES) or suffix_of(data)):
         return data
     if address or start.startswith(_SIGNATURES):
         raise ValueError(BROKEN)
@@ -61,15 +58,6 @@ def split_pictures(text: str) -> list[str]:
             if isinstance(items, list) and all(isinstance(item, str) for item in items):
                 return items
     return [text]
-
-
-def picture_suffix(data: bytes) -> str:
-    """The file suffix for the format of a picture's bytes; empty for formats that are not read here."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{(image.format or '').lower()}")
-    except Exception:  # as in open_image; the data report will say what is wrong with the picture
-        return ""
 
 
 def has_inline_pictures(table: Path) -> bool:

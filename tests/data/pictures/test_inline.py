@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vqa_core.data.formats.inline_pictures import decode_picture, has_inline_pictures, split_pictures
+from vqa_core.data.pictures.inline import decode_picture, has_inline_pictures, split_pictures
 
 
 def picture(kind: str = "PNG") -> bytes:
