@@ -117,7 +117,7 @@ def _decide(answered: Sequence[Pair], test: Sequence[Example], hints: Hints) -> 
     """(form of training answers, form of test answers, findings); the first is "" without any, or if none fits."""
     decided, why = _find_form(answered, hints) if answered else ("", "")
     if answered and not decided:
-        return "", "", [_warn(f"{why}; if they do, set {FLAG}", len(answered), [answer for answer, _ in answered])]
+        return "", "", [_warn(f"{why}; write the answers so, or say with {FLAG} how they do", len(answered), [answer for answer, _ in answered])]
     asked, also = form_of_sample(sample_pairs(test, hints.sample), decided, hints.first)
     return decided, asked, [_tell(f"{sentence}; {FLAG} changes it") for sentence in (why, also) if sentence]
 
@@ -128,7 +128,7 @@ def _find_form(pairs: Sequence[Pair], hints: Hints) -> tuple[str, str]:
     most = max(counts.values())
     if 2 * most <= len(pairs):
         return "", (
-            f"the choices are not used: {most:,} of {len(pairs):,} answers name one of them by letter, number or text"
+            f"the choices are not used: {most:,} of {len(pairs):,} answers name one of them by letter (`A`), number (`1`) or text"
         )
     best = [form for form, count in counts.items() if count == most]
     if len(best) == 1:
