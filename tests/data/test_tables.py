@@ -171,7 +171,7 @@ def test_whatever_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]], 
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        table = read_table(written(tmp_path, text.getvalue().encode(encoding)))
+        table = read_table(written(tmp_path, text.getvalue().encode(encoding)), encoding="utf-8")
         assert [tuple(row) for row in table.rows] == rows
 
 

@@ -82,7 +82,7 @@ def read_competition(
     )
     origin = origin_of(root)
     if origin:
-        columns, insist = ColumnMap(), ()  # all is UTF-8, too
+        columns, insist = ColumnMap(encoding="utf-8"), ()
     has_sample = (root / SAMPLE).is_file() and "test" in splits
     sample = read_table(root / SAMPLE, encoding=columns.encoding) if has_sample else None
     choices = ChoiceTables(OPEN if origin else answer_form)
