@@ -117,7 +117,17 @@ def _decide(answered: Sequence[Pair], test: Sequence[Example], hints: Hints) -> 
     """(form of training answers, form of test answers, findings); the first is "" without any, or if none fits."""
     decided, why = _find_form(answered, hints) if answered else ("", "")
     if answered and not decided:
-        return "", "", [_warn(f"{why}; write the answers so, or say with {FLAG} how they do", len(answered), [answer for answer, _ in answered])]
+        return (
+            "",
+            "",
+            [
+                _warn(
+                    f"{why}; write the answers so, or say with {FLAG} how they do",
+                    len(answered),
+                    [answer for answer, _ in answered],
+                )
+            ],
+        )
     asked, also = form_of_sample(sample_pairs(test, hints.sample), decided, hints.first)
     return decided, asked, [_tell(f"{sentence}; {FLAG} changes it") for sentence in (why, also) if sentence]
 
