@@ -121,7 +121,7 @@ def main() -> None:
         folder = (args.workspace or Path(temporary)).resolve()
         make_workspace(folder)
         # started in the folder, so that the commands which the page shows name no path of this machine
-        with Server(Path("runs"), Path("data"), cwd=folder) as server, sync_playwright() as playwright:
+        with Server(Path("runs"), Path("data"), cwd=folder, forked=False) as server, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, headless=True, args=list(FLAGS))
             with opened(browser, Look()) as page:
                 picture = folder / "data" / "easy-vqa" / "image" / "test" / "test_0003.png"

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--restart", action="store_true", help="start over; the answers so far move to a file with the suffix .old"
     )
     add_arguments(parser, PredictSettings)
-    add_arguments(parser, DataSettings, only=tuple(column_settings(ColumnMap())))
+    add_arguments(parser, DataSettings, only=(*column_settings(ColumnMap()), "pixel_limit"))
     args = parser.parse_args(argv)
 
     run = RunDir(args.run)
@@ -48,7 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vqa_core.inference.predict import predict_split  # imports torch
 
     statuses = predict_split(
-        run, args.split, asked.examples, asked.root, settings, model=args.model, restart=args.restart
+        run,
+        args.split,
+        asked.examples,
+        asked.root,
+        settings,
+        model=args.model,
+        restart=args.restart,
+        pixel_limit=vars(args).get("pixel_limit"),
     )
     failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")
     logger.info(

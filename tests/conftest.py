@@ -16,6 +16,10 @@ from tests.support.namespace import cut_off
 # Before anything imports torch or transformers; child processes inherit it.
 os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
 
+# What one of the tests' many processes has compiled, the others and the next run take.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # So does the network: from here on there is only loopback, for browsers and programs that no hook can see, too.
 NOT_CUT_OFF = cut_off()
 

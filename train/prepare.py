@@ -31,7 +31,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="SOURCE",
         help="competition folder, zip of one, easy-vqa or easy-vqa-choices; LLaVA conversations or VQA questions and "
         "annotations (JSON files or a folder of them); a `datasets` dataset as folder, parquet file or "
-        "hub:NAME[:CONFIG][@REVISION], with #SPLIT for one split",
+        "hub:NAME[:CONFIG][@REVISION], with #SPLIT for one split; a CSV or TSV file with its pictures inside",
     )
     parser.add_argument("--test-data", nargs="+", default=[], metavar="SOURCE", help="test questions, in these formats")
     parser.add_argument(

@@ -47,6 +47,19 @@ class DataSettings(Settings):
         choices=("auto", "A", "a", "1", "0", "text", "open"),
         quiet=True,
     )
+    encoding: str = setting(
+        "",
+        "encoding of the CSV files that are not UTF-8, such as cp949, gb18030 or cp1252; empty detects it",
+        quiet=True,
+    )
+    pixel_limit: int = setting(
+        50_000_000,
+        "most pixels of a picture, width times height; beyond it a JPEG is decoded at a half, a quarter or an eighth "
+        "of its size, and other pictures are left out",
+        unit="pixels",
+        minimum=1,
+        quiet=True,
+    )
     verify_images: str = setting(
         "header",
         "how to check images: `none`, `header` (header and file end) or `full` (decode every pixel)",

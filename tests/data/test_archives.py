@@ -5,6 +5,7 @@ import stat
 import struct
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,8 @@ import pytest
 
 from vqa_core.data import archives
 from vqa_core.data.archives import ZipLimits, extract_zip
+from vqa_core.data.competition import read_competition
+from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError
 
 
@@ -131,6 +134,114 @@ def test_files_come_out_exactly_and_junk_stays_in(tmp_path: Path) -> None:
     files.pop(".extracted.json")
     assert files == {name: body for name, body in content.items() if not name.endswith("/")}
     assert steps[-1] == (4 + 256 * 9000, 4 + 256 * 9000)
+
+
+def packed_in(path: Path, encoding: str, entries: dict[str, bytes]) -> Path:
+    """A zip whose names are in an encoding that nothing tells, as Windows writes them."""
+    raws = {number: name.encode(encoding) for number, name in enumerate(entries)}
+    stand_ins = {number: f"{number:03}".rjust(len(raw), "x") for number, raw in raws.items()}
+    zipped(path, {stand_ins[number]: body for number, body in enumerate(entries.values())}, zipfile.ZIP_STORED)
+    data = path.read_bytes()
+    for number, raw in raws.items():
+        data = data.replace(stand_ins[number].encode(), raw)
+    path.write_bytes(data)
+    return path
+
+
+NAMES = {
+    "cp949": ["사과 사진", "강아지", "학습"],
+    "gbk": ["图片", "苹果照片", "训练"],
+    "big5": ["蘋果的照片", "狗與貓的圖片", "學校"],
+    "cp932": ["りんご", "犬の写真", "テスト"],
+    "cp1251": ["яблоко", "собака", "картинка"],
+    "cp1252": ["pomme de forêt", "été à la mer", "chien âgé"],
+}
+
+
+@pytest.mark.parametrize("encoding", NAMES)
+def test_names_without_a_mark_are_read_in_the_encoding_that_is_likeliest_for_all(encoding: str, tmp_path: Path) -> None:
+    entries = {f"image/{name}_{number:04}.png": name.encode() for number, name in enumerate(NAMES[encoding])}
+    target = extract_zip(packed_in(tmp_path / "open.zip", encoding, entries))
+    assert {f"image/{file.name}": file.read_bytes() for file in (target / "image").iterdir()} == entries
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("gbk", "红"), ("cp932", "赤"), ("cp949", "뷁"), ("big5", "紅")])
+def test_where_that_is_a_close_call_the_names_in_the_tables_decide(encoding: str, name: str, tmp_path: Path) -> None:
+    table = f"ID,image_id,question,answer\n1,{name},?,?\n".encode()
+    target = extract_zip(packed_in(tmp_path / "open.zip", encoding, {f"a/{name}.png": b"1", "train.csv": table}))
+    assert (target / f"a/{name}.png").is_file()
+
+
+def test_names_in_gbk_that_are_valid_utf_8_by_chance_are_read_as_gbk(tmp_path: Path) -> None:
+    assert "图片".encode("gbk").decode() == "ͼƬ"
+    entries = {f"image/图片_{number}.png": b"1" for number in range(4)}
+    target = extract_zip(packed_in(tmp_path / "open.zip", "gbk", entries))
+    assert {f"image/{file.name}" for file in (target / "image").iterdir()} == set(entries)
+
+
+@pytest.mark.parametrize("name", ["é", "사과", "да", "图片", "ա", "½"])
+def test_names_in_utf_8_without_the_flag_stay_themselves(name: str, tmp_path: Path) -> None:
+    target = extract_zip(packed_in(tmp_path / "open.zip", "utf-8", {f"image/{name}.png": b"1"}))
+    assert (target / f"image/{name}.png").is_file()
+
+
+def test_a_name_in_the_field_for_unicode_wins(tmp_path: Path) -> None:
+    plain = "사과.png".encode("cp949")
+    field = struct.pack("<BI", 1, zlib.crc32(plain)) + "사과.png".encode()
+    path = tmp_path / "open.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("x" * len(plain))
+        info.extra = struct.pack("<HH", 0x7075, len(field)) + field
+        archive.writestr(info, b"1")
+    path.write_bytes(path.read_bytes().replace(b"x" * len(plain), plain))
+    assert (extract_zip(path) / "사과.png").is_file()
+
+
+def test_a_method_that_python_cannot_unpack_is_named_with_a_way_out(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "open.zip", {"train.csv": b"ID\n"}, zipfile.ZIP_STORED)
+    data = path.read_bytes().replace(struct.pack("<HHH", 20, 0, 0), struct.pack("<HHH", 20, 0, 9))
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"'train.csv' is packed with Deflate64.*`unzip .*open\.zip -d FOLDER`"):
+        extract_zip(path)
+    assert os.listdir(tmp_path) == ["open.zip"]
+
+
+@pytest.mark.parametrize("inside", ["", "image/"])
+def test_images_packed_beside_the_tables_are_unpacked_in_their_place(inside: str, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("ID,image_id,question,answer\n1,a,?,x\n")
+    zipped(tmp_path / "image.zip", {f"{inside}train/a.png": b"1", f"{inside}test/b.png": b"2"})
+    assert data_folder(str(tmp_path)) == tmp_path
+    assert (tmp_path / "image/train/a.png").read_bytes() == b"1"
+    assert read_competition(tmp_path).train[0].image == "image/train/a.png"
+    before = (tmp_path / "image").stat().st_ino
+    data_folder(str(tmp_path))
+    assert (tmp_path / "image").stat().st_ino == before
+
+
+def test_images_packed_inside_a_zip_are_unpacked_too_and_the_result_counts_as_unchanged(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "train.zip", {"a.png": b"1"}).read_bytes()
+    (tmp_path / "train.zip").unlink()
+    table = b"ID,image_id,question,answer\n1,a,?,x\n"
+    path = zipped(tmp_path / "open.zip", {"open/train.csv": table, "open/train.zip": inner})
+    target = extract_zip(path)
+    assert read_competition(target).train[0].image == "train/a.png"
+    assert extract_zip(path) == target
+
+
+def test_images_that_are_unpacked_already_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("ID\n")
+    (tmp_path / "images").mkdir()
+    zipped(tmp_path / "image.zip", {"a.png": b"1"})
+    data_folder(str(tmp_path))
+    assert not (tmp_path / "image").exists()
+
+
+def test_an_evil_zip_of_images_is_refused_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("ID\n")
+    zipped(tmp_path / "image.zip", {"../evil": b"x"})
+    with pytest.raises(InputError, match="outside"):
+        data_folder(str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == ["image.zip", "train.csv"]
 
 
 @pytest.mark.parametrize("encoding", ["cp949", "utf-8"])

@@ -38,6 +38,13 @@ def test_a_solution_with_an_id_twice_or_without_the_column_of_a_flag_is_refused(
     assert read_solution(path, ColumnMap(answer="label")) == {"1": ["a"]}  # the run's name, which train.csv has
 
 
+def test_numbers_in_annotations_become_text_as_in_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    items = [{"question_id": 7.0, "answers": [2.0, {"answer": 3.0}]}, {"question_id": 8, "answers": [True, "2.0"]}]
+    path.write_text(json.dumps({"annotations": items}))
+    assert read_annotations(path) == {"7": ["2", "3"], "8": ["true", "2.0"]}
+
+
 def test_vqa_annotations_are_read_with_ids_as_text(tmp_path: Path) -> None:
     path = tmp_path / "annotations.json"
     answers = [{"answer": "yes", "answer_id": 1}, {"answer": "no", "answer_id": 2}]
@@ -62,7 +69,7 @@ def test_a_question_whose_annotated_answers_are_all_blank_has_none(tmp_path: Pat
     [
         ([], "no list under"),
         ({"annotations": [{"question_id": 1}]}, "annotation 0: expected a question_id and a list"),
-        ({"annotations": [{"question_id": 1, "answers": [5]}]}, "annotation 0"),
+        ({"annotations": [{"question_id": 1, "answers": [None]}]}, "annotation 0"),
         ({"annotations": [{"question_id": 1, "answers": []}] * 2}, "'1' occurs more than once"),
     ],
 )

@@ -79,8 +79,9 @@ def test_other_columns_and_another_folder_are_named_by_the_flags_that_the_errors
     with pytest.raises(InputError, match=r"no column 'text'.*--question-column"):
         asked(run, "--data", tmp_path / "other/asked")
     assert asked(run, "--data", tmp_path / "other/asked", "--question-column", "words") == ["01", "02", "03"]
+    assert asked(run, "--data", template / "asked") == ["01", "02", "03"]  # a folder of its own beside the other's
     with pytest.raises(InputError, match=r"was made from other sources.*--data-dir"):
-        asked(run, "--data", template / "asked")
+        asked(run, "--data", template / "asked", "--data-dir", Path("data/asked-asked.imported"))
     assert asked(run, "--data", template / "asked", "--data-dir", tmp_path / "mine") == ["01", "02", "03"]
 
 

@@ -14,6 +14,7 @@ from tests.support.tiny import tiny_examples, tiny_picture, tiny_vlm, write_pict
 from tests.support.tiny_choices import tiny_choices
 from vqa_core.config import CHOICE_SCORING, PredictSettings
 from vqa_core.data.images import open_image
+from vqa_core.inference import choosing
 from vqa_core.inference.choosing import rotations
 from vqa_core.inference.engine import Engine
 from vqa_core.model.vlm import Vlm
@@ -151,6 +152,18 @@ def test_a_picture_is_encoded_once_and_its_prefix_read_once_whatever_is_asked(
     assert work.decode_tokens == fed
     assert work.head_rows == rows + fed
     assert (fed == 0) == (scoring == "letter")  # a letter is told from the end of the question
+
+
+def test_many_questions_in_many_orders_fill_several_rows_and_the_picture_is_encoded_once_all_the_same(
+    vlm: Vlm, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = choose(vlm, data_root, option_orders=3)
+    monkeypatch.setattr(choosing, "ROW_TOKENS", 150)
+    monkeypatch.setattr(choosing, "HEAD_ROWS", 2)
+    engine = Engine(vlm, PredictSettings(option_orders=3), data_root)
+    for found in engine.generate(EXAMPLES):
+        assert found.options == pytest.approx(expected[found.question_id].options, rel=1e-3, abs=2e-6)
+    assert engine.work.encodes == len({example.image for example in EXAMPLES})
 
 
 @pytest.mark.parametrize("scoring", CHOICE_SCORING)

@@ -1,6 +1,7 @@
 """The page for everyone: nothing serious for axe, no scrolling sideways on a phone, keys, and Korean that is Korean."""
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,14 +12,8 @@ from ui.server.page import TABS
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-VIEWS: dict[str, dict[str, str]] = {
-    "explore": {"run": "first"},
-    "ask": {"run": "first"},
-    "train": {"run": "first"},
-    "predict": {"run": "first", "split": "test"},
-    "errors": {"run": "first", "split": "val"},
-    "runs": {},
-}
+ERRORS = {"run": "first", "split": "val"}
+PHONE = {"width": 390, "height": 900}
 LOOKS = [Look(language, dark) for language in ("en", "ko") for dark in (False, True)]
 
 # What axe finds in Gradio's own elements and neither theme nor script can mend: rule -> (part of the element, why).
@@ -53,6 +48,17 @@ NAMES = {
 }  # fmt: skip
 
 
+def views(page: "Page", server: Server) -> Iterator[str]:
+    """Go through all tabs: a trained run and its answers by their addresses, each tab by a click on it."""
+    open_tab(page, server, "train", run="first")
+    yield "train, a run"
+    open_tab(page, server, "predict", run="first", split="test")
+    yield "predict, a run"
+    for name in sorted(TABS, key=lambda name: name == "predict"):  # a click on the open one would do nothing
+        click_tab(page, name)
+        yield name
+
+
 def serious(page: "Page") -> list[str]:
     """What axe calls serious or critical, an element a line."""
     from axe_playwright_python.sync_playwright import Axe
@@ -67,50 +73,48 @@ def serious(page: "Page") -> list[str]:
     return lines
 
 
+def too_wide(page: "Page") -> list[str]:
+    """What makes the page scroll sideways."""
+    scrolls = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+    return [f"scrolls by {scrolls} px", *page.evaluate(TOO_WIDE)] if scrolls > 0 else []
+
+
+def latin(page: "Page") -> list[str]:
+    """Labels without Hangul that hold a word which is no name."""
+    texts = dict.fromkeys(page.evaluate(VISIBLE_WORDS))
+    return [text for text in texts if not HANGUL.search(text) and {*LATIN.findall(text)} - NAMES]
+
+
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look.language}-{'dark' if look.dark else 'light'}")
-def test_no_tab_has_a_serious_violation(open_page: OpenPage, server: Server, look: Look) -> None:
-    page, found = open_page(look), {}
-    for name, view in VIEWS.items():
-        open_tab(page, server, name, **view)
-        found[name] = serious(page)
-    assert not {name: lines for name, lines in found.items() if lines}
-
-
-def test_the_sheet_of_keys_has_no_serious_violation(page: "Page", server: Server) -> None:
-    open_tab(page, server)
-    page.keyboard.press("h")
-    page.locator("#wb-keys[open]").wait_for()
-    assert not serious(page)
-
-
-@pytest.mark.parametrize("page", [Look(width=390), Look("ko", width=390)], indirect=True, ids=["en", "ko"])
-def test_a_phone_scrolls_the_page_one_way_only(page: "Page", server: Server) -> None:
-    found = {}
-    for name, view in VIEWS.items():
-        open_tab(page, server, name, **view)
-        scrolls = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
-        if scrolls > 0:
-            found[name] = (scrolls, page.evaluate(TOO_WIDE))
-    assert not found
-
-
-@pytest.mark.parametrize("page", [Look("ko")], indirect=True)
-def test_a_korean_page_has_no_label_in_latin_letters_alone(page: "Page", server: Server) -> None:
-    open_tab(page, server)
-    assert page.locator("html").get_attribute("lang") == "ko"
-    assert HANGUL.search(page.title())
+def test_no_tab_has_a_serious_violation_or_scrolls_sideways_or_is_korean_in_latin_letters(
+    open_page: OpenPage, server: Server, look: Look
+) -> None:
+    page = open_page(look)
     found: dict[str, list[str]] = {}
-    for name, view in VIEWS.items():
-        open_tab(page, server, name, **view)
-        for text in dict.fromkeys(page.evaluate(VISIBLE_WORDS)):
-            words = [word for word in LATIN.findall(text) if word not in NAMES]
-            if words and not HANGUL.search(text):
-                found.setdefault(name, []).append(text)
-    assert not found
+    for name in views(page, server):
+        found[name] = serious(page)
+        if look.language == "ko":
+            found[name] += [f"in Latin letters alone: {text}" for text in latin(page)]
+        if not look.dark:
+            page.set_viewport_size(PHONE)
+            ready(page)
+            found[name] += too_wide(page)
+            page.set_viewport_size({"width": look.width, "height": look.height})
+            ready(page)
+    assert not {name: lines for name, lines in found.items() if lines}
+    assert page.locator("html").get_attribute("lang") == look.language
+    assert bool(HANGUL.search(page.title())) is (look.language == "ko")
+
+
+@pytest.mark.parametrize("page", [Look(**PHONE), Look("ko", **PHONE)], indirect=True, ids=["en", "ko"])
+def test_a_phone_scrolls_the_page_one_way_only(page: "Page", server: Server) -> None:
+    """Opened there, not only made as narrow."""
+    open_tab(page, server, "errors", **ERRORS)
+    assert not too_wide(page)
 
 
 def test_a_choice_of_language_is_kept_with_the_place(page: "Page", server: Server) -> None:
-    open_tab(page, server, "errors", **VIEWS["errors"])
+    open_tab(page, server, "errors", **ERRORS)
     page.locator("#wb-language").click()
     page.wait_for_url("**/ko/?**")
     ready(page)
@@ -120,25 +124,33 @@ def test_a_choice_of_language_is_kept_with_the_place(page: "Page", server: Serve
     assert "/ko/" in page.url, "the choice wins over the browser's language"
 
 
-def test_h_and_question_mark_show_the_keys_but_not_while_typing(page: "Page", server: Server) -> None:
+def test_the_keys_show_their_sheet_but_not_while_typing_go_to_the_search_box_and_move_in_the_gallery(
+    page: "Page", server: Server
+) -> None:
     open_tab(page, server, "explore")
     for key in ("h", "?"):
         page.keyboard.press(key)
         page.locator("#wb-keys[open]").wait_for()
+        assert key != "h" or not serious(page), "the sheet is for everyone too"
         page.keyboard.press("Escape")
         page.locator("#wb-keys").wait_for(state="detached")
-    box = page.locator("textarea, input[type=text]").filter(visible=True).first
-    box.focus()
-    page.keyboard.type("h?j/1")
-    assert page.locator("#wb-keys").count() == 0
-    assert "h?j/1" in box.input_value()
 
+    cells = page.locator("#explore-gallery .wb-cell")
+    cells.nth(0).focus()
+    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        assert (
+            page.evaluate("[...document.activeElement.parentElement.children].indexOf(document.activeElement)") == place
+        )
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.matches('.wb-cell')"), "nowhere to go is no way out"
 
-def test_slash_goes_to_the_search_box(page: "Page", server: Server) -> None:
-    open_tab(page, server, "explore")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.closest('.key-search') !== null")
     assert page.evaluate("document.activeElement.value") == "", "the key itself is not typed"
+    page.keyboard.type("h?j/1")
+    assert page.locator("#wb-keys").count() == 0
+    assert page.evaluate("document.activeElement.value") == "h?j/1"
 
 
 def test_keys_work_where_hangul_is_typed_and_the_sheet_shows_those_of_the_tab(page: "Page", server: Server) -> None:
@@ -149,14 +161,14 @@ def test_keys_work_where_hangul_is_typed_and_the_sheet_shows_those_of_the_tab(pa
     assert page.locator("#wb-keys kbd").all_inner_texts() == ["h ?"]
     page.evaluate(press, ["Process", "KeyH"])
     page.locator("#wb-keys").wait_for(state="detached")
-    open_tab(page, server, "errors", **VIEWS["errors"])
+    open_tab(page, server, "errors", **ERRORS)
     page.evaluate(press, ["h", "KeyH"])
     assert page.locator("#wb-keys kbd").all_inner_texts() == ["j", "k", "1–5", "← → ↑ ↓", "h ?"]
 
 
 def test_samples_are_stepped_through_and_tagged_by_keys_but_not_beneath_the_sheet(page: "Page", server: Server) -> None:
-    open_tab(page, server, "errors", **VIEWS["errors"])
-    tags = server.runs / VIEWS["errors"]["run"] / "tags.json"
+    open_tab(page, server, "errors", **ERRORS)
+    tags = server.runs / ERRORS["run"] / "tags.json"
     first = page.locator("#errors-detail").inner_text()
 
     def press(key: str) -> str:
@@ -175,19 +187,6 @@ def test_samples_are_stepped_through_and_tagged_by_keys_but_not_beneath_the_shee
         press(key)
         assert tag in tags.read_text(encoding="utf-8")
     tags.unlink()
-
-
-def test_arrows_move_in_the_gallery(page: "Page", server: Server) -> None:
-    open_tab(page, server, "explore")
-    cells = page.locator("#explore-gallery .wb-cell")
-    cells.nth(0).focus()
-    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
-        page.keyboard.press(key)
-        assert (
-            page.evaluate("[...document.activeElement.parentElement.children].indexOf(document.activeElement)") == place
-        )
-    page.keyboard.press("ArrowUp")
-    assert page.evaluate("document.activeElement.matches('.wb-cell')"), "nowhere to go is no way out"
 
 
 def test_every_tab_is_reached_by_the_keyboard_and_shows_its_focus(page: "Page", server: Server) -> None:

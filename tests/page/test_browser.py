@@ -39,7 +39,7 @@ def test_requests_outside_and_errors_are_noticed(page: "Page", server: Server) -
 
 
 def test_a_killed_server_comes_back_on_its_port(tmp_path: Path, serve, page: "Page") -> None:
-    server = serve(tmp_path / "runs", tmp_path / "data")
+    server = serve(tmp_path / "runs", tmp_path / "data", forked=False)
     open_tab(page, server)
     forgive(page, "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE")
     port, pid = server.port, server.pid

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Look, Server, forgive, open_tab, ready
+from tests.support.browser import Look, Server, click_tab, forgive, open_tab, ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -45,41 +45,39 @@ def test_a_refusal_is_told_as_text(page: "Page", server: Server, title: str, tex
 
 
 @pytest.mark.parametrize(
-    ("page", "text"), [(Look(), "Reference"), (Look("ko"), "참조 번호")], indirect=["page"], ids=["en", "ko"]
+    ("page", "reference", "title", "refusal"),
+    [
+        (Look(), "Reference", "Error", "There is no picture."),
+        (Look("ko"), "참조 번호", "오류", "이미지가 없습니다."),
+    ],
+    indirect=["page"],
+    ids=["en", "ko"],
 )
-def test_what_nobody_foresaw_is_told_by_a_reference_whose_trace_is_in_the_log(
-    page: "Page", server: Server, text: str
+def test_what_nobody_foresaw_is_told_by_a_reference_and_a_question_without_a_picture_is_refused(
+    page: "Page", server: Server, reference: str, title: str, refusal: str
 ) -> None:
+    """The trace to the reference is in the log. Questions go through Gradio's queue, whose errors Gradio shows."""
+    from playwright.sync_api import expect
+
     forgive(page, "status of 500")
     open_tab(page, server, "errors", run="first", split="test")
     tags = server.runs / "first" / "tags.json"
     tags.mkdir()
     try:
         page.locator("body").press("1")
-        told = page.get_by_role("alert").inner_text(timeout=20_000)
+        alert = page.get_by_role("alert")
+        told = alert.inner_text(timeout=20_000)
     finally:
         tags.rmdir()
-    assert text in told
-    [reference] = re.findall(r"[0-9a-f]{6}", told)
-    assert f"error {reference} in " in server.log
+    assert reference in told
+    [number] = re.findall(r"[0-9a-f]{6}", told)
+    assert f"error {number} in " in server.log
     assert "Traceback" in server.log
+    alert.get_by_role("button").click()
 
-
-@pytest.mark.parametrize(
-    ("page", "title", "text"),
-    [(Look(), "Error", "There is no picture."), (Look("ko"), "오류", "이미지가 없습니다.")],
-    indirect=["page"],
-    ids=["en", "ko"],
-)
-def test_a_question_without_a_picture_is_refused_in_the_readers_language(
-    page: "Page", server: Server, title: str, text: str
-) -> None:
-    """Questions go through Gradio's queue, whose errors Gradio shows."""
-    from playwright.sync_api import expect
-
-    open_tab(page, server, "ask", run="first")
+    click_tab(page, "ask")
     page.fill("#ask-question textarea", "is there a circle?")
     page.click("#ask-submit")
     toast = page.get_by_test_id("toast-body")
-    expect(toast).to_contain_text(text)
+    expect(toast).to_contain_text(refusal)
     expect(toast.locator(".toast-title")).to_contain_text(title)

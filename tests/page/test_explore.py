@@ -131,18 +131,17 @@ def test_a_picture_opens_at_its_own_size_and_a_broken_one_says_so(open_page: Ope
     expect(page.locator("#explore-no-file")).to_contain_text("찾을 수 없습니다")
 
 
-@pytest.mark.parametrize("click", ["#explore-page-next", "#explore-split button[data-key=train]", ".wb-cell"])
-def test_data_that_changes_while_the_page_is_open_is_drawn_at_the_next_click(
-    page: "Page", server: Server, click: str
-) -> None:
+def test_data_that_changes_while_the_page_is_open_is_drawn_at_the_next_click(page: "Page", server: Server) -> None:
     from playwright.sync_api import expect
 
     explore(page, server)
     questions = page.locator("#explore-summary tbody tr").first.locator("td").last  # of the test split
     expect(questions).not_to_be_empty(timeout=INDEXED_MS)
-    before = int(questions.inner_text())
-    with (server.data / "mine/test.csv").open("a", encoding="utf-8") as file:
-        file.write(f"NEW_{before},test_0000,one more?\n")
-    page.locator(click).first.click()
-    expect(questions).to_have_text(str(before + 1), timeout=INDEXED_MS)
-    expect(page.locator("#explore-status")).to_be_hidden()
+    for click in ("#explore-page-next", "#explore-split button[data-key=train]", ".wb-cell"):
+        ready(page)
+        before = int(questions.inner_text())
+        with (server.data / "mine/test.csv").open("a", encoding="utf-8") as file:
+            file.write(f"NEW_{before},test_0000,one more?\n")
+        page.locator(click).first.click()
+        expect(questions).to_have_text(str(before + 1), timeout=INDEXED_MS)
+        expect(page.locator("#explore-status")).to_be_hidden()

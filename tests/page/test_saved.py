@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval import submit
 from tests.support.browser import Server, open_tab, ready
-from tests.support.processes import command
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -64,7 +64,7 @@ def test_a_public_score_is_kept_and_an_earlier_submission_compared(
     changed = [line.replace('"yes"', '"no"') for line in lines]
     answers.write_text("\n".join(changed) + "\n", encoding="utf-8")
     count = sum(old != new for old, new in zip(lines, changed, strict=True))
-    assert command("eval.submit", "--run", run, "--allow-failed").returncode == 0
+    submit.main(["--run", str(run), "--allow-failed"])
     open_tab(page, server, "predict", run="second")
     expect(page.locator("#predict-past tbody tr")).to_have_count(2)
     assert f"{count} of {len(lines)}" in page.locator("#predict-changed").inner_text()

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Serve, forgive, open_tab, ready
+from tests.support.jobs import stopped_at_a_step
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, losses, tiny_competition, tiny_parts
 from ui.jobs.folder import JobFolder
 from ui.jobs.jobs import Jobs
@@ -20,7 +20,7 @@ from vqa_core.runs.run_dir import RunDir
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-STEPS = 200
+STEPS = 60
 WAIT_S = 180
 GONE = (
     "Failed to fetch",
@@ -75,12 +75,7 @@ def test_a_training_survives_reload_and_a_killed_server(tmp_path: Path, serve: S
     [job] = jobs.list()
     assert page.locator("#train-job-commands textarea").input_value() == job.shown
 
-    while not ((told := jobs.get(job.id).progress) and told.unit == "steps"):
-        assert jobs.get(job.id).active, jobs.log_tail(job.id)
-        time.sleep(0.05)
-    command = JobFolder(jobs.folder / job.id).state().command
-    assert command
-    command.send(signal.SIGSTOP)  # or a fast machine would end it before the server is back
+    command = stopped_at_a_step(jobs, job)
     shows(moves)
     page.reload()
     shows(moves)

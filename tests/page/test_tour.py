@@ -1,14 +1,14 @@
 """A tour of the page in a real browser, each stop with real files and the demo's weights: what a person comes for."""
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from PIL import Image
 
+from eval import submit
 from tests.support.browser import Look, OpenPage, Serve, Server, open_tab, ready
-from tests.support.processes import command
 from tests.support.workspaces import easy_competition
 
 if TYPE_CHECKING:
@@ -49,10 +49,8 @@ def test_the_downloaded_submission_is_the_commands_byte_for_byte(
         page.click("#predict-download")
     assert download.value.suggested_filename == "submission.csv"
     received = Path(download.value.path()).read_bytes()
-    done = command(
-        "eval.submit", "--run", folders[0] / "second", "--out", tmp_path / "by-command.csv", "--allow-failed"
-    )
-    assert done.returncode == 0, done.stderr
+    by_command = ["--run", folders[0] / "second", "--out", tmp_path / "by-command.csv", "--allow-failed"]
+    submit.main(list(map(str, by_command)))
     assert received == (tmp_path / "by-command.csv").read_bytes()
     ready(page)
     assert hashlib.sha256(received).hexdigest() in page.locator("#predict-submit").inner_text().replace("\n", "")
@@ -128,17 +126,17 @@ def test_the_table_of_runs_leads_to_a_run_and_its_card(server: Server, page: "Pa
     assert (server.runs / "baseline.json").is_file()
 
 
-@pytest.mark.parametrize("tab", ["runs", "errors"])
-def test_without_runs_one_click_starts_the_demo_run_and_shows_it(
-    tab: str, serve: Serve, page: "Page", tmp_path: Path
-) -> None:
+def test_without_runs_one_click_starts_the_demo_run_and_shows_it(serve: Serve, page: "Page", tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     easy_competition(tmp_path / "data" / "easy-vqa", 4, 2)
-    open_tab(page, serve(tmp_path / "runs", tmp_path / "data"), tab)
-    page.click(f"#{tab}-start")
-    page.wait_for_url("**tab=train&run=quick-demo*")
-    ready(page)
-    expect(page.locator("#train-job-status")).to_contain_text("quick-demo")
-    page.click("#train-job-stop")
-    expect(page.locator("#train-job-stop")).to_be_hidden(timeout=ANSWER_S * 1000)
+    server = serve(tmp_path / "runs", tmp_path / "data")
+    for tab in ("runs", "errors"):
+        open_tab(page, server, tab)
+        page.click(f"#{tab}-start")
+        page.wait_for_url("**tab=train&run=quick-demo*")
+        ready(page)
+        expect(page.locator("#train-job-status")).to_contain_text("quick-demo")
+        page.click("#train-job-stop")
+        expect(page.locator("#train-job-stop")).to_be_hidden(timeout=ANSWER_S * 1000)
+        shutil.rmtree(server.runs / "quick-demo", ignore_errors=True)

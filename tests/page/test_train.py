@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Serve, open_tab, ready
+from tests.support.jobs import stopped_at_a_step
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_competition, tiny_parts
+from ui.jobs.folder import JobFolder
 from ui.jobs.jobs import Jobs
 from vqa_core.config import SECTIONS
 from vqa_core.files import write_json
@@ -20,14 +23,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 WAIT_S = 180
-STEPS = 400
+STEPS = 100
 USABLE_S = 30.0  # on a busy machine; `eval.benchmark page` holds it to 8 s
 
 
 def test_the_page_is_usable_soon_after_its_start(tmp_path: Path, serve: Serve, page: "Page") -> None:
     tiny_competition(tmp_path / "data" / "toy")
     started = time.monotonic()
-    open_tab(page, serve(tmp_path / "runs", tmp_path / "data"), "train")
+    open_tab(page, serve(tmp_path / "runs", tmp_path / "data", forked=False), "train")
     page.locator("#train-start").wait_for()
     assert time.monotonic() - started < USABLE_S
 
@@ -93,8 +96,14 @@ def test_a_training_is_stopped_resumed_and_its_folder_warned_of(tmp_path: Path, 
         assert SECTIONS[section](**saved[section]) == SECTIONS[section](**values)
 
     page.click("#train-start")
+    shows(re.compile("Training · mine"))
+    [job] = jobs.list()
+    command = stopped_at_a_step(jobs, job)
     shows(re.compile(rf"running.* of {STEPS} steps"))
     page.click("#train-job-stop")
+    while not JobFolder(jobs.folder / job.id).stop_asked:
+        time.sleep(0.02)
+    command.send(signal.SIGCONT)
     shows("stopped after")
     page.locator("#train-resume").wait_for()
     expect(page.locator("#train-resume")).to_have_text(re.compile(rf"Resume at step \d+ of {STEPS}"))

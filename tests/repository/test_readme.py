@@ -71,7 +71,7 @@ def test_every_make_target_that_a_page_names_is_there() -> None:
         assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
 
 
-TOUR_IMAGES = {"train": 300, "test": 60}
+TOUR_IMAGES = {"train": 12, "test": 20}
 """Of easy-VQA's 4,000 and 1,000: tests/data/test_easy_vqa.py counts them all."""
 
 

@@ -204,7 +204,7 @@ def pix2struct(tokenizer: PreTrainedTokenizerFast) -> Any:
 def pix2struct_processor(tokenizer: PreTrainedTokenizerFast, *, asks: bool = True) -> Any:
     """The question is drawn on the picture where it `asks`, else it is the beginning of a caption."""
     size = {"height": PATCH, "width": PATCH}
-    return Pix2StructProcessor(Pix2StructImageProcessorPil(patch_size=size, is_vqa=asks), tokenizer)
+    return Pix2StructProcessor(Pix2StructImageProcessorPil(patch_size=size, max_patches=256, is_vqa=asks), tokenizer)
 
 
 def udop(tokenizer: PreTrainedTokenizerFast) -> Any:

@@ -190,6 +190,15 @@ def test_how_far_images_are_checked_is_a_setting(folder: Path, tmp_path: Path) -
         splits = prepare(RunDir(tmp_path / how), str(folder), DataSettings(verify_images=how, val_fraction=0.0))
         kept[how] = len(splits.train)
     assert kept == {"none": 36, "header": 36, "full": 33}
+    codes = {
+        how: [one["code"] for one in json.loads((tmp_path / how / "data_report.json").read_text())["findings"]]
+        for how in kept
+    }
+    assert {how: "copies-by-bytes" in found for how, found in codes.items()} == {
+        "none": True,
+        "header": False,
+        "full": False,
+    }
 
 
 def copy_as_new_names(folder: Path) -> None:
@@ -231,9 +240,10 @@ def own_split(folder: Path, request: pytest.FixtureRequest) -> Path:
     head, *rows = (folder / "train.csv").read_text().splitlines()
     (folder / "train.csv").write_text("\n".join([head, *rows[:27]]) + "\n")
     (folder / request.param).write_text("\n".join([head, *rows[27:], "27,train_00,a leak?,x", "99,train_11,?,"]) + "\n")
-    (folder / "image/val").mkdir()
+    pictures = folder / "image" / request.param.removesuffix(".csv")
+    pictures.mkdir()
     for number in (0, *range(9, 12)):
-        shutil.copyfile(folder / f"image/train/train_{number:02d}.png", folder / f"image/val/train_{number:02d}.png")
+        shutil.copyfile(folder / f"image/train/train_{number:02d}.png", pictures / f"train_{number:02d}.png")
     return folder
 
 
@@ -245,7 +255,7 @@ def test_the_validation_split_of_the_data_is_the_runs_whole_and_never_trained_on
     train, val = read_examples(run.train), read_examples(run.val)
     assert [row.question_id for row in train] == [str(number) for number in range(27)]
     assert [row.question_id for row in val] == [*(str(number) for number in range(27, 36)), "27#2"]
-    assert val[0].image == "image/val/train_09.png"
+    assert val[0].image in [f"image/{name}/train_09.png" for name in ("val", "validation", "dev")]
     shown = capsys.readouterr()
     assert re.search(
         r"note: \w+\.csv is the validation split, 10 rows: --val-fraction holds out no others\.", shown.out
@@ -256,6 +266,23 @@ def test_the_validation_split_of_the_data_is_the_runs_whole_and_never_trained_on
     )
     assert "--val-fraction 0.5 is not used: the validation split that the data have wins" in shown.err
     assert [row.question_id for row in read_examples(run.unanswered)] == ["99"]
+
+
+def test_validation_pictures_among_those_of_training_are_found_and_without_any_a_share_is_held_out(
+    own_split: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next(
+        own_split / "image" / name for name in ("val", "validation", "dev") if (own_split / "image" / name).is_dir()
+    ).rename(tmp_path / "away")
+    run = RunDir(tmp_path / "run")
+    main(["--data", str(own_split), "--run", str(run.root)])
+    assert {row.image for row in read_examples(run.val)} == {f"image/train/train_{n:02d}.png" for n in (0, 9, 10, 11)}
+    for number in (0, *range(9, 12)):
+        (own_split / f"image/train/train_{number:02d}.png").unlink()
+    capsys.readouterr()
+    main(["--data", str(own_split), "--run", str(tmp_path / "second")])
+    assert re.search(r"warning: no row of \w+\.csv has a usable image and an answer, so", capsys.readouterr().out)
+    assert {row.image_id[:6] for row in read_examples(tmp_path / "second/val.jsonl")} == {"train_"}
 
 
 def test_nobody_who_asked_for_no_fraction_is_told_that_it_is_not_used(

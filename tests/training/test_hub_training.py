@@ -40,6 +40,7 @@ TRAIN = [
     "--stage", "lora", "--lora-rank", "4", "--batch-questions", "8", "--max-steps", "25", "--learning-rate", "1e-2",
     "--log-every", "1", "--save-every", "100", "--precision", "fp32", "--text-token-budget", "256",
 ]  # fmt: skip
+STEPS = {"blip": 25}  # it learns the slowest
 PREDICT = ["--precision", "fp32", "--max-new-tokens", "4"]
 
 
@@ -51,7 +52,8 @@ def answers(run: RunDir, split: str = "val") -> dict[str, str]:
 def test_training_learns_and_its_folder_answers_the_same_in_another_run(kind: str, tmp_path: Path) -> None:
     base = tiny_hub(kind, tmp_path / "base")
     run = tiny_run(tmp_path, train_images=8)
-    finetune.main(["--run", str(run.root), "--base-model", str(base), *TRAIN])
+    steps = str(STEPS.get(kind, 15))
+    finetune.main(["--run", str(run.root), "--base-model", str(base), *TRAIN, "--max-steps", steps])
     loss = losses(run)
     assert sum(list(loss.values())[-5:]) < 0.8 * sum(list(loss.values())[:5])
     described = read_json(run.model / "vqa.json")

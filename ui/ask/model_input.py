@@ -12,7 +12,6 @@ from ui.components.words import Words
 from ui.workspace.history import Answer
 from ui.workspace.pictures import DECODING, FULL
 from ui.workspace.workspace import Workspace
-from vqa_core.data.images import open_image
 from vqa_core.data.pixels import PixelTransform
 
 SIDE = 360  # pixels of the longest side of either picture
@@ -21,7 +20,7 @@ SIDE = 360  # pixels of the longest side of either picture
 def draw_input(workspace: Workspace, t: Words, subject: Subject, chosen: Answer) -> Drawn:
     """`whole`, darkened where it is cut off; `seen`, the square that the model sees, or its tiles."""
     with DECODING:
-        image = open_image(subject.path)
+        image = workspace.open_image(subject.path)
         if "side" in chosen.pixels:
             return _draw_square(t, image, PixelTransform(**chosen.pixels))
         size = t("ask.size", width=image.width, height=image.height)  # a model with a processor of its own

@@ -19,7 +19,6 @@ from ui.components.words import Words
 from ui.workspace.history import Answer
 from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
-from vqa_core.data.images import open_image
 from vqa_core.files import InputError
 from vqa_core.runs.predictions import PartialAnswer
 
@@ -148,7 +147,7 @@ def _preview(workspace: Workspace, view: View) -> Image.Image | None:
         if subject is None:
             return None
         with DECODING:
-            image = open_image(subject.path)
+            image = workspace.open_image(subject.path)
             return fit_image(image, SMALL if max(image.size) < SMALL else PREVIEW)
     except InputError:
         return None

@@ -106,7 +106,7 @@ def ask(workspace: Workspace, t: Words, view: View, text: str, run: str, options
         raise InputError("There is no picture. Upload or paste one, or choose an example.")
     questions, choices = check_questions(split_lines(text)), check_choices(split_lines(options))
     with DECODING:
-        image = open_image(subject.path)
+        image = workspace.open_image(subject.path)
     models, before = workspace.models, workspace.history.answers(subject.key)
 
     def arrive(drawn: Drawn, *, begins: bool = False) -> Drawn:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from ui.train.plan import (
 )
 from ui.workspace.workspace import Workspace
 from vqa_core.config import DataSettings, read_config
+from vqa_core.data.prepare import column_settings
 from vqa_core.files import InputError
 from vqa_core.planning.run_state import RunState
 
@@ -120,7 +121,7 @@ def with_columns(chosen: Sections, source: Source | None) -> Sections:
     """The settings with the columns that the dataset is known to have."""
     if source is None or source.columns is None:
         return chosen
-    named = {f"{field}_column": column for field, column in asdict(source.columns).items()}
+    named: dict[str, Any] = column_settings(source.columns)
     return chosen | {"data": replace(_data(chosen), **named)}
 
 

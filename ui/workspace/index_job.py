@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vqa_core import ROOT
@@ -24,13 +24,13 @@ from vqa_core.config import DataSettings
 from vqa_core.data.archives import extract_zip
 from vqa_core.data.competition import dataset_root
 from vqa_core.data.index.writer import fingerprint, index_dataset
-from vqa_core.data.prepare import column_map
+from vqa_core.data.prepare import column_map, column_settings
 from vqa_core.data.sources import EMBEDDED, data_folder
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.runs.examples import ColumnMap
-from vqa_core.settings import add_arguments, resolve
+from vqa_core.settings import add_arguments, flag_of, resolve
 
-COLUMNS = tuple(f"{field.name}_column" for field in fields(ColumnMap))
+COLUMNS = tuple(column_settings(ColumnMap()))
 OVER = ("done", "failed")
 WRITE_EVERY_S = 0.4
 _looking = threading.Lock()  # looking for a running process means trying its lock
@@ -94,8 +94,8 @@ class IndexJob:
             "--data-dir",
             str(data_dir.resolve()),
         ]
-        for name, column in asdict(columns).items():
-            command += [f"--{name.replace('_', '-')}-column", column]
+        for name, value in column_settings(columns).items():
+            command += [flag_of(name), value]
         with self._lock() as lock:
             if lock is None:
                 return

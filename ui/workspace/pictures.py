@@ -13,6 +13,7 @@ import os
 import secrets
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
@@ -33,10 +34,13 @@ DECODING = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Pictures:
-    """Addresses and bytes of pictures; `folder` keeps the encoded ones and the key that signs the addresses."""
+    """Addresses and bytes of pictures; `folder` keeps the encoded ones and the key that signs the addresses.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    `decode` opens a picture, with a longest side of about that many pixels.
+    """
+
+    def __init__(self, folder: Path, decode: Callable[[Path, int], Image.Image] | None = None) -> None:
+        self.folder, self._decode = folder, decode or (lambda path, side: open_image(path, side=side))
         key = folder / "key"
         if not key.is_file():
             write_atomically(key, secrets.token_bytes(32))
@@ -77,7 +81,7 @@ class Pictures:
 
     def _encode(self, path: Path, side: int) -> bytes:
         with DECODING:
-            image = open_image(path, side=side)
+            image = self._decode(path, side)
             image.thumbnail((side, side), Image.Resampling.LANCZOS)
         bytes_ = io.BytesIO()
         # a drawing of few pixels: lossy WebP would smear its flat colours, and lossless costs a few kB

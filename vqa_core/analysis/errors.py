@@ -283,7 +283,7 @@ def _read_references(run: RunDir, split: str, examples: list[Example], solution:
         known = known_answers(examples)
     elif solution.is_file():
         data = settings_of(DataSettings, run.read_config(), {})
-        columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
+        columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column, encoding=data.encoding)
         known = read_solution(solution, columns)
     else:
         return None

@@ -5,7 +5,6 @@ In: a folder, a zip, `easy-vqa` or another format (sources.py). Out: a DataRepor
 archives.py     unpacks a zip safely
 competition.py  a competition folder: its files and its examples
 easy_vqa.py     the embedded dataset in the layout of a competition
-encodings.py    the encoding of a text file, detected
 findings.py     what is wrong or odd in the data
 images.py       the one image decoder
 pixels.py       a picture becomes the square that the vision tower sees
@@ -20,7 +19,8 @@ choices/        multiple choice: which choices, named in which form
 columns/        which column of a table holds what
 formats/        data formats of other people, in and out
 index/          lookup in a dataset of any size, for the page
-pictures/       which file a table means, and which are copies
+pictures/       which file a table means; formats, depth, copies
+texts/          the encoding of a text
 
 May import: the ground and runs. A new check of the data is a function in findings.py, a new format goes to formats/.
 """

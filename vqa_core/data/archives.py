@@ -10,12 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vqa_core.data.texts.entry_names import entry_names
 from vqa_core.files import InputError, read_json, sha256_of, write_json
 from vqa_core.folders import replaced_folder
 
 _MARKER = ".extracted.json"
 _CHUNK = 1 << 20
-_UTF8_NAME, _ENCRYPTED = 0x800, 0x1  # general purpose flag bits, PKWARE APPNOTE 4.4.4
+_TABLES = ("train.csv", "test.csv")
+_IMAGE_FOLDERS = ("image", "images", "train", "test", "train_images", "test_images")
+_ENCRYPTED = 0x1  # general purpose flag bit, PKWARE APPNOTE 4.4.4
+_OTHER_METHODS = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES encryption"}  # APPNOTE 4.4.5
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -33,16 +38,17 @@ def extract_zip(
     path: Path,
     target: Path | None = None,
     *,
+    within: str = "",
     limits: ZipLimits = ZipLimits(),
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Unpack `path` into `target` (`NAME.extracted` beside it by default) and return that folder.
 
-    If the target was unpacked earlier from the same bytes, returns it as it is. Reads file names without the UTF-8 flag
-    as UTF-8 or CP949, as Korean Windows writes them; writes names in NFC. `progress` gets bytes done and bytes
-    declared. Raises InputError, and leaves nothing behind, for entries that are encrypted, absolute, outside the
-    target, links, devices or duplicates (also by case), for a zip beyond `limits`, and for a damaged one; also if the
-    target exists and is not the unchanged result of an earlier call.
+    If the target was unpacked earlier from the same bytes, returns it as it is. Reads file names as `entry_names` does;
+    writes names in NFC. The folder `within` is left off if all entries lie in it. `progress` gets bytes done and bytes
+    declared. Raises InputError, and leaves nothing behind, for entries that are encrypted, packed by an unknown method,
+    absolute, outside the target, links, devices or duplicates (also by case), for a zip beyond `limits`, and for a
+    damaged one; also if the target exists and is not the unchanged result of an earlier call.
     """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is not a zip file." if path.is_file() else f"{path} does not exist.")
@@ -53,10 +59,14 @@ def extract_zip(
     try:
         with zipfile.ZipFile(path) as archive:
             entries = _check_entries(archive, path, limits)
+            if within and all(name.startswith(f"{within}/") for name in entries):
+                entries = {name.removeprefix(f"{within}/"): entry for name, entry in entries.items()}
             _refuse_full_disk(path, target, sum(entry.file_size for entry in entries.values()))
             with replaced_folder(target) as building:
-                size = _unpack(archive, entries, building, path, limits, progress)
-                write_json(building / _MARKER, {"sha256": digest, "files": len(entries), "bytes": size})
+                _unpack(archive, entries, building, path, limits, progress)
+                for table in [name for name in entries if PurePosixPath(name).name in _TABLES]:
+                    unpack_images((building / table).parent)
+                write_json(building / _MARKER, {"sha256": digest, **_totals(building)})
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
         raise InputError(
             f"{path} cannot be unpacked: {error}. Nothing was written; download or create the zip again."
@@ -65,6 +75,24 @@ def extract_zip(
         place = error.filename or target
         raise InputError(f"{place} cannot be written: {error.strerror}. Name another folder with --data-dir.") from None
     return target
+
+
+def unpack_images(root: Path) -> list[Path]:
+    """Unpack the zips of images beside a dataset's CSV files, each to a folder of its name; return those folders.
+
+    Leaves them if the dataset has image folders already. Raises InputError for what `extract_zip` refuses, and where
+    nothing can be written.
+    """
+    packed = [root / f"{name}.zip" for name in _IMAGE_FOLDERS if (root / f"{name}.zip").is_file()]
+    own = [root / name for name in _IMAGE_FOLDERS if (root / name).is_dir() and not (root / name / _MARKER).is_file()]
+    if not packed or own:
+        return []
+    if not os.access(root, os.W_OK):
+        raise InputError(
+            f"{packed[0]} is to be unpacked in {root}, where nothing can be written. Copy that folder elsewhere, and "
+            "name the copy."
+        )
+    return [extract_zip(path, path.with_suffix(""), within=path.stem) for path in packed]
 
 
 def unpacked_from(target: Path) -> str:
@@ -87,14 +115,20 @@ def _read_hash(target: Path, path: Path) -> str:
             f"{target} exists and was not unpacked from {path}. Move it away, or read it with --data {target}."
         )
     marker = read_json(target / _MARKER)
-    sizes = [(Path(parent) / name).lstat().st_size for parent, _, names in os.walk(target) for name in names]
-    totals = {"files": len(sizes) - 1, "bytes": sum(sizes) - (target / _MARKER).stat().st_size}
+    totals = _totals(target)
     if totals != {key: marker.get(key) for key in totals}:
         raise InputError(
             f"{target} was changed after it was unpacked from {path}. To use it as it is, read it with "
             f"--data {target}; to unpack it again, move it away."
         )
     return str(marker["sha256"])
+
+
+def _totals(target: Path) -> dict[str, int]:
+    """The number of files below `target` and their bytes, without the marker."""
+    sizes = [(Path(parent) / name).lstat().st_size for parent, _, names in os.walk(target) for name in names]
+    marker = (target / _MARKER).stat().st_size if (target / _MARKER).is_file() else None
+    return {"files": len(sizes) - (marker is not None), "bytes": sum(sizes) - (marker or 0)}
 
 
 def _check_entries(archive: zipfile.ZipFile, path: Path, limits: ZipLimits) -> dict[str, zipfile.ZipInfo]:
@@ -104,8 +138,8 @@ def _check_entries(archive: zipfile.ZipFile, path: Path, limits: ZipLimits) -> d
         raise InputError(f"{path} has {len(infos):,} entries, more than the {limits.entries:,} allowed.")
     entries: dict[str, zipfile.ZipInfo] = {}
     folded: dict[str, str] = {}  # case-folded path -> path, for files and all folders above them
-    for info in infos:
-        parts = _split_name(info, path)
+    for info, entry in zip(infos, entry_names(archive)):
+        parts = _split_name(entry, path)
         if not parts or _JUNK.intersection(parts):
             continue
         name = "/".join(parts)
@@ -114,6 +148,12 @@ def _check_entries(archive: zipfile.ZipFile, path: Path, limits: ZipLimits) -> d
             raise InputError(f"{path}: entry {name!r} is a link or a device; only files and folders are unpacked.")
         if info.flag_bits & _ENCRYPTED:
             raise InputError(f"{path}: entry {name!r} is encrypted. Unpack the zip yourself and pass the folder.")
+        if info.compress_type not in _METHODS:
+            method = _OTHER_METHODS.get(info.compress_type, f"method {info.compress_type}")
+            raise InputError(
+                f"{path}: entry {name!r} is packed with {method}, which Python cannot unpack. Unpack the zip yourself, "
+                f"for example with 7-Zip or `unzip {path} -d FOLDER`, and pass the folder."
+            )
         if info.is_dir() or info.filename.endswith("\\"):
             continue
         for depth in range(1, len(parts)):
@@ -132,26 +172,13 @@ def _check_entries(archive: zipfile.ZipFile, path: Path, limits: ZipLimits) -> d
     return entries
 
 
-def _split_name(info: zipfile.ZipInfo, path: Path) -> tuple[str, ...]:
+def _split_name(entry: str, path: Path) -> tuple[str, ...]:
     """The parts of an entry's relative path, in NFC; some tools write backslashes."""
-    name = unicodedata.normalize("NFC", _decode_name(info)).replace("\\", "/")
+    name = unicodedata.normalize("NFC", entry).replace("\\", "/")
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0][1:2] == ":"):
         raise InputError(f"{path}: entry {name!r} points outside the folder it is unpacked into.")
     return parts
-
-
-def _decode_name(info: zipfile.ZipInfo) -> str:
-    """The entry's name; `zipfile` reads names without the UTF-8 flag as CP437, which loses no byte."""
-    if info.flag_bits & _UTF8_NAME:
-        return info.orig_filename
-    raw = info.orig_filename.encode("cp437")
-    for encoding in ("utf-8", "cp949"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return info.orig_filename
 
 
 def _refuse_size(size: int, path: Path, limits: ZipLimits) -> None:
@@ -178,8 +205,8 @@ def _unpack(
     path: Path,
     limits: ZipLimits,
     progress: Callable[[int, int], None] | None,
-) -> int:
-    """Write every entry below `building`, checking the size that it really has; return the number of bytes."""
+) -> None:
+    """Write every entry below `building`, checking the size that it really has."""
     done, declared = 0, sum(info.file_size for info in entries.values())
     for folder in sorted({PurePosixPath(name).parent for name in entries}):
         (building / folder).mkdir(parents=True, exist_ok=True)
@@ -191,4 +218,3 @@ def _unpack(
                 file.write(chunk)
         if progress:
             progress(done, declared)
-    return done

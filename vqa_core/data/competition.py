@@ -28,9 +28,9 @@ class Competition:
 
     A split that was not requested or does not exist is empty; `val` is the source's own validation split. `ambiguous`
     maps an image id to the two or more files that it could mean. `image_folders` maps each split to the folder with its
-    images, relative to `root`. By name of a CSV file that was read, `encodings` has its encoding, `tables` what else
-    there is to know of it, and `unused` the columns that nothing is read from. `imported` holds the findings of an
-    import from another format, as fields of a Finding.
+    images, relative to `root`. By name of a CSV file that was read, `encodings` has its encoding, `samples` a row with
+    characters outside ASCII, `tables` what else there is to know of it, and `unused` the columns that nothing is read
+    from. `imported` holds the findings of an import from another format, as fields of a Finding.
     """
 
     root: Path
@@ -39,6 +39,7 @@ class Competition:
     sample_ids: list[str] = field(default_factory=list)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, str] = field(default_factory=dict)
     image_folders: dict[str, str] = field(default_factory=dict)
     imported: list[dict[str, Any]] = field(default_factory=list)
     val: list[Example] = field(default_factory=list)
@@ -81,8 +82,9 @@ def read_competition(
     )
     origin = origin_of(root)
     if origin:
-        columns, insist = ColumnMap(), ()
-    sample = read_table(root / SAMPLE) if (root / SAMPLE).is_file() and "test" in splits else None
+        columns, insist = ColumnMap(encoding="utf-8"), ()
+    has_sample = (root / SAMPLE).is_file() and "test" in splits
+    sample = read_table(root / SAMPLE, encoding=columns.encoding) if has_sample else None
     choices = ChoiceTables(OPEN if origin else answer_form)
     reader = TableReader(ImageFiles(root), columns, choices, sample, imported=bool(origin))
     examples: dict[str, list[Example]] = {}
@@ -105,6 +107,7 @@ def read_competition(
         sample_ids=[question_id for question_id, _ in placeholders],
         ambiguous=reader.ambiguous,
         encodings={name: facts.encoding for name, facts in reader.facts.items() if facts.answers or name == SAMPLE},
+        samples={name: facts.sample for name, facts in reader.facts.items() if facts.sample},
         image_folders={split: reader.files.folder_of(split) for split in examples},
         imported=[*origin.get("findings", []), *findings],
         tables=reader.facts,

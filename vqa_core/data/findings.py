@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from vqa_core.data.choices.facts import choice_cases
 from vqa_core.data.columns.ids import pairs_but_for_case, pairs_without_zeros, rounded_ids
 from vqa_core.data.columns.table_reader import NUMBERS
 from vqa_core.data.columns.table_reader import SAMPLE as OF_SAMPLE
 from vqa_core.data.competition import SAMPLE, Competition
+from vqa_core.data.images import ImageChecks
 from vqa_core.data.pictures.copies import Copies
 from vqa_core.files import named
 from vqa_core.runs.choices import letter
@@ -85,6 +87,18 @@ def exact_match_ceiling(repeated: Repeated, rows: int) -> float:
     return 1 - lost / rows if rows else 1.0
 
 
+def find_unusual_images(checks: ImageChecks) -> list[dict[str, Any]]:
+    """What was done to decode some images, as fields of findings like those of an import."""
+    smaller = [f"{name} at 1/{part}" for name, part in sorted(checks.parts.items())]
+    fewer = [f"{name}: {bits} bits" for name, bits in sorted(checks.bits.items())]
+    rest = "of 16 bits with samples of fewer, scaled by the range that these have"
+    found = [
+        *_make_finding("note", "reduced-images", smaller, "image", "above the pixel limit, decoded at a smaller size"),
+        *_make_finding("note", "shallow-images", fewer, "image", rest),
+    ]
+    return [asdict(finding) for finding in found]
+
+
 def _make_finding(severity: str, code: str, cases: Sequence[str], noun: str, rest: str) -> list[Finding]:
     """A finding `12 NOUNs REST`, or none if there are no cases."""
     if not cases:
@@ -128,6 +142,10 @@ def _check_rows(competition: Competition, problems: Mapping[str, str]) -> list[F
         table = competition.table_of("val")
         message = f"{table} is the validation split, {len(held_out):,} rows: --val-fraction holds out no others"
         findings.append(Finding("note", OWN_VAL, message, len(held_out)))
+    elif competition.val:
+        table = competition.table_of("val")
+        unused = f"no row of {table} has a usable image and an answer, so --val-fraction holds out others"
+        findings.append(Finding("warning", "no-usable-val", unused, len(competition.val)))
     return findings
 
 
@@ -172,8 +190,8 @@ def _check_copies(competition: Competition, copies: Copies) -> list[Finding]:
     findings += _make_finding("note", "copied-train-images", pairs, "train image file", together)
     if not copies.by_pixels:
         message = (
-            f"{copies.pictures:,} images were compared by their bytes, and only where their files end alike by their "
-            "pixels; --verify-images full compares all pixels"
+            f"{copies.pictures:,} images were compared by their bytes, and by their pixels at most where their files "
+            "end alike; --verify-images full compares all pixels"
         )
         findings.append(Finding("note", "copies-by-bytes", message, copies.pictures))
     return findings
@@ -269,7 +287,13 @@ def _check_choices(competition: Competition) -> list[Finding]:
 
 
 def _check_encodings(competition: Competition) -> list[Finding]:
-    other = [f"{name}: {encoding}" for name, encoding in competition.encodings.items() if encoding != "utf-8"]
+    other = [
+        f"{name}: {encoding}, read as {competition.samples[name]!r}"
+        if competition.samples.get(name)
+        else f"{name}: {encoding}"
+        for name, encoding in competition.encodings.items()
+        if encoding != "utf-8"
+    ]
     return _make_finding("note", "encodings", other, "CSV file", "not encoded as plain UTF-8")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import SOLUTION, VAL_TABLES, Competition, read_competition
+from vqa_core.data.findings import find_unusual_images
 from vqa_core.data.formats.conversations import write_conversations, write_questions
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
 from vqa_core.data.images import check_images
@@ -53,17 +54,20 @@ def column_map(settings: DataSettings) -> ColumnMap:
         question=settings.question_column,
         answer=settings.answer_column,
         image=settings.image_column,
+        encoding=settings.encoding,
     )
 
 
 def column_settings(columns: ColumnMap) -> dict[str, str]:
     """The settings for `columns`; the inverse of `column_map`."""
-    return {f"{name}_column": column for name, column in asdict(columns).items()}
+    return {name if name == "encoding" else f"{name}_column": value for name, value in asdict(columns).items()}
 
 
 def typed_columns(flags: Mapping[str, Any]) -> list[str]:
     """The fields whose columns a person named by flags, such as `answer` by `--answer-column`."""
-    return [name.removesuffix("_column") for name in column_settings(ColumnMap()) if name in flags]
+    return [
+        name.removesuffix("_column") for name in column_settings(ColumnMap()) if name in flags and name != "encoding"
+    ]
 
 
 def prepare(
@@ -86,7 +90,9 @@ def prepare(
         data_folder(source, data_dir), column_map(settings), answer_form=settings.answer_form
     )
     images = sorted({row.image for rows in competition.splits.values() for row in rows if row.image})
-    problems = check_images(competition.root, images, settings.verify_images)
+    checks = check_images(competition.root, images, settings.verify_images, settings.pixel_limit)
+    problems = checks.problems
+    competition.imported.extend(find_unusual_images(checks))
     readable = [image for image in images if image not in problems]
     copies = find_copies(competition.root, readable, settings.verify_images)
     report = examine(competition, problems, copies)

@@ -7,6 +7,7 @@ from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.columns.columns import find_sample_answers, find_sample_ids, lacks_answers, refuse_other_name
+from vqa_core.data.columns.values import Column
 from vqa_core.data.tables import read_table
 from vqa_core.files import InputError, find_duplicates, named, read_json
 from vqa_core.runs.examples import ColumnMap
@@ -27,7 +28,7 @@ def read_solution(path: Path, columns: ColumnMap | None = None, insist: Collecti
     column, a duplicate id, or a file without any answer.
     """
     columns = columns or ColumnMap()
-    table = read_table(path)
+    table = read_table(path, encoding=columns.encoding)
     for field in insist:
         refuse_other_name(table, columns, field)
     id_at = find_sample_ids(table, columns)
@@ -68,9 +69,11 @@ def parse_annotations(content: Any, path: Path) -> dict[str, list[str]]:
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise InputError(f'{path} is not a VQA annotation file: it has no list under "annotations".')
     found: dict[str, list[str]] = {}
+    column = Column(_value(answer) for item in content["annotations"] for answer in _answers(item))
     for number, item in enumerate(content["annotations"]):
         try:
-            question_id, answers = str(item["question_id"]), [_text(answer) for answer in item["answers"]]
+            question_id = _text(item["question_id"], Column([item["question_id"]]))
+            answers = [_text(_value(answer), column) for answer in item["answers"]]
         except (KeyError, TypeError):
             raise InputError(
                 f"{path}, annotation {number}: expected a question_id and a list of answers, found {str(item)[:80]}."
@@ -94,7 +97,7 @@ def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
     known.add_argument(
         "--annotations", type=Path, metavar="FILE", help="VQA annotation file (JSON), with ten answers to each question"
     )
-    add_arguments(parser, DataSettings, only=("question_id_column", "answer_column"))
+    add_arguments(parser, DataSettings, only=("question_id_column", "answer_column", "encoding"))
 
 
 def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]] | None:
@@ -107,13 +110,23 @@ def references_of(run: RunDir, args: argparse.Namespace) -> dict[str, list[str]]
     if not args.answers:
         return None
     data = settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, args)
-    columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column)
+    columns = ColumnMap(question_id=data.question_id_column, answer=data.answer_column, encoding=data.encoding)
     typed = [field for field in ("question_id", "answer") if f"{field}_column" in vars(args)]
     return read_solution(args.answers, columns, typed)
 
 
-def _text(answer: Any) -> str:
-    text = answer["answer"] if isinstance(answer, dict) else answer
-    if not isinstance(text, str):
+def _answers(item: Any) -> list[Any]:
+    answers = item.get("answers") if isinstance(item, dict) else None
+    return answers if isinstance(answers, list) else []
+
+
+def _value(answer: Any) -> Any:
+    return answer.get("answer") if isinstance(answer, dict) else answer
+
+
+def _text(value: Any, column: Column) -> str:
+    """A value of a column as text. Raises TypeError for what is neither a text nor a number."""
+    text = None if isinstance(value, list | dict) else column.text(value)
+    if text is None:
         raise TypeError
     return text

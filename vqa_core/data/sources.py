@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from zipfile import is_zipfile
 
-from vqa_core.data.archives import extract_zip
+from vqa_core.data.archives import extract_zip, unpack_images
 from vqa_core.data.choices.easy_vqa import NAME, write_easy_vqa_choices
 from vqa_core.data.choices.forms import AUTO
+from vqa_core.data.competition import dataset_root
 from vqa_core.data.easy_vqa import write_easy_vqa
 from vqa_core.data.formats.importing import Sources, import_data, is_foreign
+from vqa_core.data.formats.layouts.json_values import refuse_pickle
 from vqa_core.data.formats.linking import link_images
 from vqa_core.files import InputError
 from vqa_core.progress import Meter
@@ -42,8 +44,7 @@ def data_folder(
         places = {split: place for split, place in of_split.items() if place}
         given = Path(source).is_dir()
         folder = Path(source) if given else data_folder(source, data_dir)
-        own = Path("data") / f"{folder.resolve().name}{'-asked' if to_answer else ''}.linked"
-        return link_images(folder, places, (data_dir if given else None) or own)
+        return link_images(folder, places, data_dir if given else None, "-asked" if to_answer else "")
     if source in EMBEDDED:
         folder = data_dir or Path("data") / source
         EMBEDDED[source](folder)
@@ -54,9 +55,11 @@ def data_folder(
         return import_data(read, data_dir)
     path = Path(source)
     if path.is_dir():
+        _unpack_images(path)
         return path
     if not path.exists():
         raise InputError(f"--data {source} does not exist. Name a folder, a zip, or {EASY_VQA}.")
+    refuse_pickle(path)
     if path.suffix.lower() != ".zip" and not is_zipfile(path):
         raise InputError(
             f"--data {source} is not a folder, a zip, or a JSON or parquet file. Name the folder that it is in."
@@ -64,7 +67,14 @@ def data_folder(
     with Meter("Unpacking", "B") as meter:
         folder = extract_zip(path, data_dir, progress=meter.at)
     if is_foreign(str(folder)):
-        raise InputError(
-            f"{source} has no train.csv or test.csv, but data in another format. Read it with --data {folder}."
-        )
+        raise InputError(f"{source} holds data in another format. Read it with --data {folder}.")
     return folder
+
+
+def _unpack_images(folder: Path) -> None:
+    """Unpack zips of images beside the CSV files of a dataset, if the folder holds one."""
+    try:
+        root = dataset_root(folder)
+    except InputError:
+        return  # whoever reads it says what is missing
+    unpack_images(root)

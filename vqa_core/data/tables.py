@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.data.columns.separators import find_separator, stated_separator
-from vqa_core.data.encodings import decode
+from vqa_core.data.texts.encodings import cut_line, decode
 from vqa_core.files import InputError
+
+csv.field_size_limit(2**31 - 1)  # a field may be as long as its file; the default is 131,072 characters
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """A CSV file: `columns` is its header, `rows` are the records below it, each as long as the header.
 
-    `encoding` is one of utf-8, utf-8-sig (with a byte-order mark), cp949, utf-16-le, utf-16-be; `separator` one of
+    `encoding` is utf-8, utf-8-sig (with a byte-order mark) or another that `decode` tells; `separator` one of
     SEPARATORS. `padded` says that a blank followed every separator, which is no part of the fields. `blank_rows` counts
     rows of nothing but separators, which were skipped.
     """
@@ -53,19 +55,24 @@ class Table:
         """The fields of the column at `index`, in row order."""
         return [row[index] for row in self.rows]
 
+    def sample(self) -> str:
+        """The first row with a character outside ASCII, as one line, cut to some length; "" if there is none."""
+        rows = (", ".join(row) for row in (*self.rows, self.columns))
+        return next((cut_line(row) for row in rows if not row.isascii()), "")
 
-def read_table(path: Path, separator: str | None = None, padded: bool | None = None) -> Table:
+
+def read_table(path: Path, separator: str | None = None, padded: bool | None = None, *, encoding: str = "") -> Table:
     """Read a table with a header line and quotes as in RFC 4180; skip blank lines, and rows of separators alone.
 
-    Without `separator` and `padded`, Excel's first line `sep=;` states the separator, or both are found. Raises
-    InputError for a missing or empty file, an unknown encoding, a row that is longer or shorter than the header, and a
-    quote that is never closed.
+    Without `separator` and `padded`, Excel's first line `sep=;` states the separator, or both are found. `encoding` is
+    that of a file that is not UTF-8; "" detects it, as `decode` does. Raises InputError for a missing or empty file, an
+    unknown encoding, a row that is longer or shorter than the header, and a quote that is never closed.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    text, encoding = decode(data, str(path))
+    text, encoding = decode(data, str(path), encoding)
     lines_before = 0
     if stated := stated_separator(text):
         separator, lines_before, text = separator or stated[0], 1, text[stated[1] :]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vqa_core.config import ModelSettings, PredictSettings
+from vqa_core.data.images import pixel_limit_of
 from vqa_core.data.priors import AnswerPrior
 from vqa_core.files import InputError
 from vqa_core.inference.engine import Engine
@@ -18,11 +19,18 @@ from vqa_core.prompts.styles import OWN_TEMPLATE, refuse_named_style
 from vqa_core.runs.run_dir import RunDir
 
 
-def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: AnyVlm | None = None) -> Engine:
+def build_engine(
+    run: RunDir,
+    settings: PredictSettings,
+    data_root: Path,
+    vlm: AnyVlm | None = None,
+    *,
+    pixel_limit: int | None = None,
+) -> Engine:
     """The engine for a run's model, with the answers and priors of its training examples.
 
-    `vlm` is the run's model where that is loaded already. Raises InputError where the settings ask for something that
-    the run or its model does not have.
+    `vlm` is the run's model where that is loaded already; `pixel_limit` is by default that of the run's data. Raises
+    InputError where the settings ask for something that the run or its model does not have.
     """
     vlm = vlm or load_model(run.model, settings)
     prompt = choose_prompt(vlm.settings, settings)
@@ -40,6 +48,7 @@ def build_engine(run: RunDir, settings: PredictSettings, data_root: Path, vlm: A
         data_root,
         allowed_answers=prior.answers if prior and settings.answers == "train" else None,
         fallback=prior.answer if prior else lambda _: "",
+        pixel_limit=pixel_limit or pixel_limit_of(run),
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from vqa_core.inference.generation import Generated, Limits, Picture, Work
+from vqa_core.inference.generation import Generated, Limits, Picture, Work, tokens_of
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import (
     PADDING_SEGMENT,
@@ -30,6 +30,7 @@ from vqa_core.prompts.choice_style import places_of, rearranged
 from vqa_core.prompts.prompt import Prompt
 from vqa_core.runs.examples import Example
 
+ROW_TOKENS = 4096  # of all branches of a packed row: the mask grows with its square
 HEAD_ROWS = 512  # positions whose logits are held at once: with a vocabulary of 150,000 they take 300 MB
 
 
@@ -113,21 +114,34 @@ def choose_packed(
     limits: Limits,
     work: Work,
 ) -> list[list[Generated]]:
-    """Answer multiple-choice questions, all of a picture and all their orders in one packed row.
+    """Answer multiple-choice questions, all of a picture and all their orders in one packed row, or in few long ones.
 
     Args:
         image_tokens: those of all pictures in order, (B, N, D) or (sum of N, D).
     """
     asked = [[orders_of(vlm.prompt, example, limits.orders) for example in group] for group in groups]
-    flat = [[order for orders in row for order in orders] for row in asked]
-    rows = [
-        pack_onto(vlm.prefix_of(picture), [Branch(order.ids, []) for order in orders])
-        for picture, orders in zip(pictures, flat, strict=True)
-    ]
-    answers = [[order.answers for order in orders] for orders in flat]
-    scored = iter(score_packed(vlm, rows, image_tokens, answers, work))
+    at, rows, answers = [], [], []
+    for number, of_picture in enumerate(asked):
+        for in_row in _in_rows([order for orders in of_picture for order in orders]):
+            at.append(number)
+            rows.append(pack_onto(vlm.prefix_of(pictures[number]), [Branch(order.ids, []) for order in in_row]))
+            answers.append([order.answers for order in in_row])
+    scored = iter(score_packed(vlm, rows, tokens_of(vlm, image_tokens, pictures, at), answers, work))
     per_token = vlm.prompt.choice_style.per_token
     return [[weigh(orders, [next(scored) for _ in orders], per_token=per_token) for orders in row] for row in asked]
+
+
+def _in_rows(orders: Sequence[Order]) -> list[list[Order]]:
+    """All orders of a picture's questions, for a row each of some ROW_TOKENS tokens or of a single order."""
+    rows: list[list[Order]] = []
+    room = 0
+    for order in orders:
+        if not rows or len(order.ids) > room:
+            rows.append([])
+            room = ROW_TOKENS
+        rows[-1].append(order)
+        room -= len(order.ids)
+    return rows
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vqa_core.config import PredictSettings
-from vqa_core.data.images import image_hash, open_image
+from vqa_core.data.images import PIXEL_LIMIT, image_hash, open_image
 from vqa_core.files import InputError
 from vqa_core.inference.answer_trie import AnswerTrie
 from vqa_core.inference.decoding import answer_packed, stream_answers
@@ -51,6 +51,7 @@ class Engine:
         data_root: folder that the examples' image paths are relative to.
         allowed_answers: the only answers that may be given (constrained decoding), or None.
         fallback: the answer to a question whose picture can't be read or that doesn't fit into memory.
+        pixel_limit: the most pixels of a picture, as in `open_image`.
 
     In fp32 the answers don't depend on batch size, order, or which questions share a picture.
     """
@@ -63,8 +64,10 @@ class Engine:
         *,
         allowed_answers: Iterable[str] | None = None,
         fallback: Callable[[str], str] = lambda _: "",
+        pixel_limit: int = PIXEL_LIMIT,
     ) -> None:
         self.vlm, self.settings, self.data_root, self.fallback = vlm, settings, data_root, fallback
+        self.pixel_limit = pixel_limit
         self.work = Work()
         self._spelled: dict[tuple[int, ...], str] = {}  # decoding ids loses blanks round an answer
         trie = None
@@ -168,7 +171,7 @@ class Engine:
         try:
             if not group[0].image:
                 raise InputError(f"no file was found for image {group[0].image_id!r}")
-            return self.vlm.preprocess(open_image(self.data_root / group[0].image))
+            return self.vlm.preprocess(open_image(self.data_root / group[0].image, pixel_limit=self.pixel_limit))
         except (InputError, OSError) as error:
             return error if isinstance(error, InputError) else InputError(str(error))
 

@@ -116,7 +116,7 @@ def encode(vlm: AnyVlm, pictures: Sequence[Picture], work: Work) -> Tensor:
 
 def tokens_of(vlm: AnyVlm, image_tokens: Tensor, pictures: Sequence[Picture], at: Sequence[int]) -> Tensor:
     """Of all pictures' image tokens, as `encode` returns them, those of the pictures with these numbers."""
-    if len(at) == len(pictures):
+    if list(at) == list(range(len(pictures))):
         return image_tokens
     if image_tokens.ndim == 3:
         return image_tokens[list(at)]

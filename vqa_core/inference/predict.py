@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from vqa_core.config import PredictSettings
+from vqa_core.data.images import PIXEL_LIMIT, pixel_limit_of
 from vqa_core.files import InputError, sha256_of
 from vqa_core.inference.adopt import adopt_model
 from vqa_core.inference.build import build_engine, choose_prompt
@@ -38,8 +39,11 @@ def predict_split(
     *,
     model: str | None = None,
     restart: bool = False,
+    pixel_limit: int | None = None,
 ) -> Counter[str]:
     """Answer every example that has no answer yet; return how many predictions have which status.
+
+    `pixel_limit` is by default that of the run's data.
 
     Whatever kills it and whenever, the same call goes on, and the finished file is the same. `model` is made the run's
     own first, see `adopt_model`; without one the run's is asked. The settings become a section of the run's config.
@@ -50,12 +54,13 @@ def predict_split(
         torch.cuda.empty_cache()
     run.write_section("predict", settings.to_dict())
     path = run.predictions(split)
-    meta = _describe(run, examples, settings)
+    limit = pixel_limit or pixel_limit_of(run)
+    meta = _describe(run, examples, settings) | ({} if limit == PIXEL_LIMIT else {"pixel_limit": limit})
     with PredictionLog.open(path, meta=meta, restart=restart) as log:
         if log.done:
             logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
         if any(example.question_id not in log.done for example in examples):
-            _append(_generate(run, examples, data_root, settings, frozenset(log.done), vlm), len(examples), log)
+            _append(_generate(run, examples, data_root, settings, frozenset(log.done), vlm, limit), len(examples), log)
         statuses = Counter(prediction.status for prediction in log.read().values())
         log.finish([example.question_id for example in examples])
     return statuses
@@ -103,13 +108,14 @@ def _generate(
     settings: PredictSettings,
     done: frozenset[str],
     vlm: AnyVlm | None,
+    pixel_limit: int,
 ) -> Iterator[Prediction]:
     """Predictions of the examples that are not done, from an engine here or from several through Ray."""
     if settings.ray_workers:
-        yield from generate_with_ray(run, settings, data_root, examples, done)
+        yield from generate_with_ray(run, settings, data_root, examples, done, pixel_limit=pixel_limit)
         return
     started = time.monotonic()
-    engine = build_engine(run, settings, data_root, vlm)
+    engine = build_engine(run, settings, data_root, vlm, pixel_limit=pixel_limit)
     logger.info("Loaded %s in %.1f s.", run.model, time.monotonic() - started)
     yield from engine.generate(examples, done)
     logger.info("Encoded %d images.", engine.work.encodes)

@@ -24,9 +24,10 @@ from vqa_core.runs.run_dir import RunDir
 class _Worker:
     """One engine, built once in the process where it runs."""
 
-    def __init__(self, root: str, settings: dict[str, Any], data_root: str) -> None:
+    def __init__(self, root: str, settings: dict[str, Any], data_root: str, pixel_limit: int | None) -> None:
         torch.set_num_threads(1)
-        self.engine = build_engine(RunDir(Path(root)), PredictSettings(**settings), Path(data_root))
+        run, known = RunDir(Path(root)), PredictSettings(**settings)
+        self.engine = build_engine(run, known, Path(data_root), pixel_limit=pixel_limit)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         answers = []
@@ -42,6 +43,8 @@ def generate_with_ray(
     data_root: Path,
     examples: Sequence[Example],
     done: Collection[str] = (),
+    *,
+    pixel_limit: int | None = None,
 ) -> Iterator[Prediction]:
     """Yield a prediction for every example not in `done`, in the order in which `settings.ray_workers` engines answer.
 
@@ -72,7 +75,7 @@ def generate_with_ray(
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=settings.ray_workers),
             num_gpus=1 if torch.cuda.is_available() else 0,
-            fn_constructor_args=(str(run.root.resolve()), settings.to_dict(), str(data_root.resolve())),
+            fn_constructor_args=(str(run.root.resolve()), settings.to_dict(), str(data_root.resolve()), pixel_limit),
         )
         for row in answered.iter_rows():
             for fields in json.loads(row["predictions"]):

@@ -60,13 +60,17 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """The columns of a competition's CSV files, or of a dataset, by field; CSV may lack the `image` column."""
+    """The columns of a competition's CSV files, or of a dataset, by field; CSV may lack the `image` column.
+
+    `encoding` is that of the CSV files that are not UTF-8; "" detects it.
+    """
 
     question_id: str = "ID"
     image_id: str = "image_id"
     question: str = "question"
     answer: str = "answer"
     image: str = "image"
+    encoding: str = ""
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:

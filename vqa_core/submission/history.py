@@ -149,9 +149,9 @@ def _read_answers(kept: KeptSubmission) -> dict[str, Prediction]:
     """The answers by id. Where the card does not say which columns hold them, as old ones do not, the first two do."""
     layout = (kept.card.get("submission") or {}).get("columns")
     if not layout:
-        rows = [(row[0], row[1]) for row in read_table(kept.path).rows]
+        rows = [(row[0], row[1]) for row in read_table(kept.path, encoding="utf-8").rows]
     else:
-        table = read_table(kept.path, layout.get("separator", ","), layout.get("padded", False))
+        table = read_table(kept.path, layout.get("separator", ","), layout.get("padded", False), encoding="utf-8")
         rows = list(zip(*(table.fields(table.columns.index(layout[name])) for name in ("id", "answer"))))
     return {id: Prediction(id, answer, answer, None) for id, answer in rows}
 

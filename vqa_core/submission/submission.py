@@ -192,8 +192,9 @@ def submission_of(
     the answers with those of the training and validation questions. Raises what `build_submission` raises, and
     InputError for an answer that is none of the choices of its question.
     """
-    flags, sample = flags or {}, read_table(data / SAMPLE)
+    flags = flags or {}
     columns = column_map(settings_of(DataSettings, run.read_config() if run.config.is_file() else {}, flags))
+    sample = read_table(data / SAMPLE, encoding=columns.encoding)
     for field in ("question_id", "answer"):
         if f"{field}_column" in flags:
             refuse_other_name(sample, columns, field)
@@ -242,7 +243,7 @@ def _with_all_questions(
 def write_submission(path: Path, submission: Submission) -> None:
     """Write the file atomically, read it back, and raise InputError if a field differs."""
     write_atomically(path, submission.to_csv())
-    back = read_table(path, submission.separator, submission.padded)
+    back = read_table(path, submission.separator, submission.padded, encoding="utf-8")
     if back.columns != submission.columns or back.rows != submission.rows:
         at = next((id for id, row, other in zip(submission.ids, submission.rows, back.rows) if row != other), None)
         path.unlink()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vqa_core.data.images import open_image
+from vqa_core.data.images import PIXEL_LIMIT, open_image
 from vqa_core.files import InputError, named
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
@@ -138,9 +138,12 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         encoder: BranchEncoder,
         data_root: Path,
         shuffle_seed: int | None = None,
+        *,
+        pixel_limit: int = PIXEL_LIMIT,
     ) -> None:
         self.shuffle_seed = shuffle_seed
         self.rows, self.plan, self.vlm, self.encoder, self.data_root = rows, plan, vlm, encoder, data_root
+        self.pixel_limit = pixel_limit
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -153,7 +156,7 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             every = questions_of(row)
             questions = [self._as_shown(every[number], index, planned.row, number) for number in planned.questions]
             branches = [self.encoder.encode_question(question)[0] for question in questions]
-            picture = vlm.preprocess(open_image(self.data_root / str(row["image"])))
+            picture = vlm.preprocess(open_image(self.data_root / str(row["image"]), pixel_limit=self.pixel_limit))
             packed.append(pack_onto(vlm.prefix_of(picture), branches))
             pictures.append(picture)
             asked.append([question.question for question in questions])

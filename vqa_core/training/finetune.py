@@ -76,7 +76,9 @@ def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> Train
         units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
         spread(loss, units, arguments.device)
     hooks = Hooks(
-        validate=validator(vlm, plan.validation, task.data_root, settings) if plan.validation else None,
+        validate=validator(vlm, plan.validation, task.data_root, settings, task.pixel_limit)
+        if plan.validation
+        else None,
         log=metrics.write if metrics else None,
     )
     trainer = VqaTrainer(loss, arguments, plan.batches, settings, hooks)

@@ -46,7 +46,13 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
     _describe(task, model, lengths, plan, processes)
     return TrainingPlan(
         TrainingBatches(
-            task.rows, plan.batches, vlm, encoder, task.data_root, settings.seed if settings.shuffle_choices else None
+            task.rows,
+            plan.batches,
+            vlm,
+            encoder,
+            task.data_root,
+            settings.seed if settings.shuffle_choices else None,
+            pixel_limit=task.pixel_limit,
         ),
         plan,
         settings.accumulate * processes,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vqa_core.config import ModelSettings, TrainSettings
+from vqa_core.data.images import PIXEL_LIMIT, pixel_limit_of
 from vqa_core.runs.examples import Example
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
@@ -22,6 +23,7 @@ class TrainingTask:
         val: validation examples; the model generates answers to them, which gives its accuracy.
         data_root: the folder that image paths are relative to.
         resume: continue from the newest checkpoint that verifies; otherwise existing checkpoints are an error.
+        pixel_limit: the most pixels of a picture, as in `open_image`.
         started: seconds of `time.monotonic`, from which `--max-minutes` counts.
     """
 
@@ -32,10 +34,20 @@ class TrainingTask:
     model: ModelSettings
     settings: TrainSettings
     resume: bool = False
+    pixel_limit: int = PIXEL_LIMIT
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
     def of_run(cls, run: RunDir, model: ModelSettings, settings: TrainSettings, *, resume: bool) -> "TrainingTask":
         """A training on the rows that the run was prepared with; an InputError where there are none."""
         rows, val, root = open_rows(run.rows), run.examples("val"), run.data_root()
-        return cls(run=run, rows=rows, val=val, data_root=root, model=model, settings=settings, resume=resume)
+        return cls(
+            run=run,
+            rows=rows,
+            val=val,
+            data_root=root,
+            model=model,
+            settings=settings,
+            resume=resume,
+            pixel_limit=pixel_limit_of(run),
+        )

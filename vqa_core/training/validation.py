@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqa_core.config import PredictSettings, TrainSettings
+from vqa_core.data.images import PIXEL_LIMIT
 from vqa_core.inference.engine import Engine
 from vqa_core.model.packing import FLASH
 from vqa_core.model.protocol import AnyVlm
@@ -12,11 +13,16 @@ from vqa_core.runs.examples import Example
 
 
 def validator(
-    vlm: AnyVlm, examples: Sequence[Example], data_root: Path, settings: TrainSettings
+    vlm: AnyVlm,
+    examples: Sequence[Example],
+    data_root: Path,
+    settings: TrainSettings,
+    pixel_limit: int = PIXEL_LIMIT,
 ) -> Callable[[], dict[str, float]]:
     """A function that measures the `accuracy` of generated answers to `examples`, and the number of `questions`."""
     kind = "hf_batch" if vlm.attention == FLASH else "shared"  # FlashAttention takes one question per row only
-    engine = Engine(vlm, PredictSettings(batch_questions=settings.batch_questions, engine=kind), data_root)
+    predict = PredictSettings(batch_questions=settings.batch_questions, engine=kind)
+    engine = Engine(vlm, predict, data_root, pixel_limit=pixel_limit)
 
     def validate() -> dict[str, float]:
         answers = {prediction.question_id: prediction.answer for prediction in engine.generate(examples)}

@@ -119,6 +119,7 @@ def sample(
         ("번호,답변,비고", ("T0,,a", "T1,,b"), ["번호", "답변"]),
         ("ID,foo,Usage", ("T0,,Public", "T1,,Private"), ["ID", "foo"]),
         ("ID,foo,Usage", ("T0,,Public", "T1,,Public"), ["ID", "foo"]),
+        ("ID,foo,,", ("T0,,,", "T1,,,"), ["ID", "foo"]),  # as Excel leaves it
         ("ID,foo,image", ("T0,1,a", "T1,2,b"), ["ID", "foo"]),
         ("ID,A,B,C,foo", ("T0,1,2,3,", "T1,1,2,3,"), ["ID", "foo"]),
         ("ID,image_id", ("T0,", "T1,"), ["ID", ""]),

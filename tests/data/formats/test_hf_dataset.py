@@ -1,16 +1,26 @@
 """Datasets on disk: any split and column, pictures as their bytes, pictures that come twice written once."""
 
+import base64
 import math
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from tests.support.exported import notes_of
+from vqa_core.data.columns.values import WHOLE
 from vqa_core.data.competition import read_competition
 from vqa_core.data.formats.importing import Sources, import_data
 from vqa_core.data.formats.parquet import write_parquet
+from vqa_core.data.formats.picture_paths import WEB
+from vqa_core.data.formats.rows.reader import NUMBERED
+from vqa_core.data.pictures.inline import BROKEN
 from vqa_core.data.references import read_annotations
 from vqa_core.files import InputError, read_json
 from vqa_core.runs.examples import ColumnMap, Example
@@ -111,12 +121,105 @@ def test_a_missing_column_or_split_or_dataset_is_named(pictures: list[str], tmp_
         (Sources([source], columns=ColumnMap(question="text")), "no column 'text'.*--question-column"),
         (Sources([source], columns=ColumnMap(question_id="key")), "no column 'key'.*--question-id-column"),
         (Sources([f"{source}#dev"]), "there is no split 'dev'; there are train"),
-        (Sources([source]), "'True' is bool"),
         (Sources(["hub:no-such-org/no-such-set"]), "cannot be read as a dataset"),
         (Sources(["hub:"]), "is not a dataset"),
     ):
         with pytest.raises(InputError, match=message):
             import_data(sources, tmp_path / "out")
+
+
+def test_numbers_of_every_split_become_the_text_that_they_were(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"image": [pictures[0]] * 2, "question": ["Q"] * 2}
+    ids = {"question_id": [1000.0, None], "image_id": [7.0, 8.0]}
+    whole = {"train": rows | ids | {"answer": [2.0, 3.0]}, "test": rows | ids | {"answer": [1.0, None]}}
+    folder = import_data(Sources([save(tmp_path / "whole", whole, image=datasets.Image())]), tmp_path / "out0")
+    read = read_competition(folder)
+    assert [(row.question_id, row.image_id, row.answer) for row in read.train] == [
+        ("1000", "7", "2"),
+        ("train_1", "8", "3"),
+    ]
+    assert (folder / "solution.csv").read_text() == '"ID","answer"\n"1000","1"\n'
+    assert {f"column {name!r}: {WHOLE}" for name in ("question_id", "image_id", "answer")} < set(notes_of(folder))
+    parts = {"train": rows | {"answer": [2.0, 3.0]}, "test": rows | {"answer": [1.0, 2.5]}}
+    folder = import_data(Sources([save(tmp_path / "parts", parts, image=datasets.Image())]), tmp_path / "out1")
+    assert [row.answer for row in read_competition(folder).train] == ["2.0", "3.0"]
+    assert set(notes_of(folder)) == {NUMBERED}
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (pyarrow.array([0.1, 2.5], pyarrow.float32()), ["0.1", "2.5"]),
+        (pyarrow.array([True, False]), ["true", "false"]),
+        (pyarrow.array([2**64 - 1, 2**53 + 1], pyarrow.uint64()), [str(2**64 - 1), str(2**53 + 1)]),
+        (pyarrow.array([Decimal("2.50"), Decimal("1.00")]), ["2.50", "1.00"]),
+        (pyarrow.array([date(2024, 5, 1), date(2024, 5, 2)]), ["2024-05-01", "2024-05-02"]),
+        (pyarrow.array([datetime(2024, 5, 1)] * 2, pyarrow.timestamp("ns")), ["2024-05-01"] * 2),
+        (pyarrow.array(["NA", "001"], pyarrow.large_string()), ["NA", "001"]),
+        (pyarrow.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+        (pyarrow.array([[2.0, 3.0, 3.0], [1.0]]), ["3", "1"]),
+        (pyarrow.array([{"text": ["x"], "start": [1]}] * 2), ["x", "x"]),
+    ],
+    ids=str,
+)
+def test_answers_of_every_type_of_column_become_text(values: Any, texts: list[str], tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    stored = [{"bytes": (tmp_path / "a.png").read_bytes(), "path": None}] * 2
+    rows = {"question_id": ["a", "b"], "image": stored, "question": ["Q", "R"], "answer": values}
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "train.parquet")
+    folder = import_data(Sources([str(tmp_path / "train.parquet")]), tmp_path / "out")
+    assert [row.answer for row in read_competition(folder).train] == texts
+
+
+def test_pictures_come_as_base64_as_paths_of_any_machine_and_never_from_the_web(
+    pictures: list[str], tmp_path: Path
+) -> None:
+    data = Path(pictures[0]).read_bytes()
+    coded = base64.b64encode(data).decode()
+    given = [
+        coded,
+        f"data:image/jpeg;base64,{coded}",
+        "0.jpg",
+        "C:\\me\\0.png",
+        "http://example.org/x.jpg",
+        f"{coded}!{coded}",
+    ]
+    rows = {"id": list("abcdef"), "img": given, "query": ["Q"] * 6, "label": [["x"], *[["y"]] * 5]}
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "train.parquet")
+    folder = import_data(Sources([str(tmp_path / "train.parquet")]), tmp_path / "out")
+    read = read_competition(folder)
+    assert [(row.question_id, row.question, row.answer) for row in read.train] == [
+        ("a", "Q", "x"),
+        *[(name, "Q", "y") for name in "bcd"],
+    ]
+    assert {(folder / row.image).read_bytes() for row in read.train} == {data}
+    assert {f"left out, kept in left_out.json: {why}" for why in (WEB, BROKEN)} < set(notes_of(folder))
+
+
+def test_a_dataset_saved_in_another_format_is_read_as_plain_values(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"question_id": [1, 2], "image": pictures, "question": ["Q", "R"], "answer": [1.0, None]}
+    made = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image()).with_format("numpy")
+    made.save_to_disk(tmp_path / "set")
+    read = read_competition(import_data(Sources([str(tmp_path / "set")]), tmp_path / "out"))
+    assert [(row.question_id, row.answer) for row in read.train] == [("1", "1")]
+
+
+def test_rows_that_name_their_split_belong_to_it_unless_all_name_the_same(pictures: list[str], tmp_path: Path) -> None:
+    rows = {"id": [1, 2], "image": pictures, "question": ["Q", "R"], "answer": ["x", "y"]}
+    for splits, counts in ((["train", "val"], [1, 1]), (["val", "val"], [2, 0])):
+        source = save(tmp_path / f"set{counts}", {"train": rows | {"split": splits}}, image=datasets.Image())
+        read = read_competition(import_data(Sources([source]), tmp_path / f"out{counts}"))
+        assert [len(read.train), len(read.val)] == counts
+
+
+def test_training_data_without_answers_is_refused_with_its_columns(pictures: list[str], tmp_path: Path) -> None:
+    source = save(tmp_path / "set", {"train": {"image": pictures, "question": ["Q", "R"], "reply to": ["x", "y"]}})
+    with pytest.raises(
+        InputError, match=r"no column of answers; it has 'image', 'question', 'reply to'.*--answer-column"
+    ):
+        import_data(Sources([source]), tmp_path / "out")
+    read = read_competition(import_data(Sources([source], columns=ColumnMap(answer="reply to")), tmp_path / "out"))
+    assert [row.answer for row in read.train] == ["x", "y"]
 
 
 def test_parquet_is_read_by_datasets_with_pictures_and_stores_one_of_many_questions_once(tmp_path: Path) -> None:

@@ -283,10 +283,10 @@ def test_only_what_is_no_competition_folder_is_imported(pictures: Path, tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", "{}", "is neither LLaVA's list of conversations nor VQA"),
-        ("a.json", '{"annotations": []}', "has answers but no questions"),
-        ("a.json", '{"questions": [{"question_id": 1}]}', "question 0: expected question_id, image_id and question"),
-        ("a.json", '[{"id": "0"}]', 'conversation 1: expected a list of turns under "conversations"'),
+        ("a.json", "{}", "a.json: no question found"),
+        ("a.json", '{"annotations": [{"question_id": 1, "answers": ["a"]}]}', "has answers but no questions"),
+        ("a.json", '{"questions": [{"question_id": 1}]}', "their keys are 'question_id'"),
+        ("a.json", '[{"id": "0"}]', '1 of 1 records have no .image., .question., .answer.'),
         ("a.jsonl", '{"question_id": "0", "text": "Q"}\n', "Pass it with --test-data"),
         ("a.json", "[]", "a.json: no question found"),
         ("a.jsonl", "", "a.jsonl: no question found"),

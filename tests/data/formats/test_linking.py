@@ -62,6 +62,18 @@ def test_the_folder_is_kept_and_follows_the_dataset_but_takes_no_other(places: P
         link_images(places / "csv", {"train": places / "gone"}, places / "new")
 
 
+def test_other_pictures_or_another_folder_of_that_name_get_links_of_their_own(places: Path) -> None:
+    folder, images = str(places / "csv"), places / "pictures"
+    first = data_folder(folder, images=images)
+    other = data_folder(folder, images=images, test_images=places / "asked")
+    (places / "else").mkdir()
+    (places / "csv").rename(places / "else" / "csv")
+    third = data_folder(str(places / "else" / "csv"), images=images)
+    assert len({first, other, third}) == 3
+    assert data_folder(str(places / "else" / "csv"), images=images) == third
+    assert data_folder(str(places / "else" / "csv"), images=images, to_answer=True) == Path("data/csv-asked.linked")
+
+
 def test_a_run_is_prepared_with_them(places: Path) -> None:
     images = ["--images", str(places / "pictures"), "--test-images", str(places / "asked")]
     main(["--data", str(places / "csv"), *images, "--val-fraction", "0", "--run", "run"])

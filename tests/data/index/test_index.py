@@ -15,17 +15,21 @@ from PIL import Image
 
 from tests.support.tiny import tiny_competition, tiny_run
 from vqa_core.answers import answer_type, casefold, question_length, question_type
+from vqa_core.config import DataSettings
 from vqa_core.data.competition import read_competition
 from vqa_core.data.images import check_images
 from vqa_core.data.index.index import DataIndex, open_index
-from vqa_core.data.index.run_layer import find_predictions, layer_of
+from vqa_core.data.index.run_layer import NO_RUN, find_predictions, layer_of
 from vqa_core.data.index.selection import FACETS, PAGE, SHOWN, Filter, select
 from vqa_core.data.index.writer import fingerprint, index_dataset
 from vqa_core.data.pictures.copies import find_copies
+from vqa_core.data.prepare import prepare
 from vqa_core.data.report import examine
 from vqa_core.files import InputError
+from vqa_core.planning.lengths import lengths_of_data, lengths_of_index, lengths_of_run
 from vqa_core.runs.examples import ColumnMap, Example
 from vqa_core.runs.predictions import Prediction, PredictionLog
+from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.tags import Tags
 
 ODD_ANSWERS = ["none", "NA", "001", "", " yes", "Yes", "100%_sure", 'say "hi"', "예", "빨간색"]
@@ -182,7 +186,7 @@ def test_a_finding_leads_to_as_many_rows_as_it_counts(odd: Path, index: DataInde
     competition = read_competition(odd)
     images = sorted({row.image for row in (*competition.train, *competition.test) if row.image})
     copies = find_copies(competition.root, images)
-    report = examine(competition, check_images(competition.root, ["image/broken.png"]), copies)
+    report = examine(competition, check_images(competition.root, ["image/broken.png"]).problems, copies)
     assert index.report == json.loads(json.dumps(report.to_dict()))
     by_row = {"empty-answers", "empty-train-ids", "empty-train-questions", "test-images-in-train"}
     codes = {finding.code: finding for finding in report.findings}
@@ -269,6 +273,34 @@ def test_values_past_the_most_frequent_are_counted_and_a_search_finds_them(tmp_p
     assert len(absent.counts["answer"]) - 1 + absent.more["answer"] == answers
     found = select(index, Filter(text=last))
     assert (found.counts["answer"], found.more["answer"]) == ([(last, 1)], 0)
+
+
+def own_val(folder: Path) -> Path:
+    """A tiny competition whose last rows are in a val.csv."""
+    tiny_competition(folder, train_images=6, test_images=2)
+    head, *rows = (folder / "train.csv").read_text(encoding="utf-8").splitlines()
+    (folder / "train.csv").write_text("\n".join([head, *rows[:-4]]) + "\n", encoding="utf-8")
+    (folder / "val.csv").write_text("\n".join([head, *rows[-4:]]) + "\n", encoding="utf-8")
+    shutil.copytree(folder / "image/train", folder / "image/val")
+    return folder
+
+
+def test_a_validation_split_of_the_datas_own_is_indexed_and_is_the_runs(tmp_path: Path) -> None:
+    data = own_val(tmp_path / "data")
+    before = fingerprint(data, ColumnMap())
+    index = made(data, tmp_path)
+    prepare(run := RunDir(tmp_path / "run"), str(data), DataSettings())
+    val = {row.question_id for row in run.examples("val")}
+    assert len(val) == 4
+    for layer in (NO_RUN, layer_of(run, index)):
+        selection = select(index, Filter(split="val"), layer)
+        rows = [q for number in selection.images for q in index.image(int(number)).questions]
+        assert {q.question_id for q in rows if layer.split_of(q) == "val"} == val
+    assert index.report is not None
+    assert index.report["splits"]["val"]["rows"] == 4
+    assert lengths_of_index(index.path, 0.5, 0) == lengths_of_data(data, DataSettings()) == lengths_of_run(run)
+    (data / "val.csv").write_text((data / "val.csv").read_text(encoding="utf-8") + "\n\n", encoding="utf-8")
+    assert fingerprint(data, ColumnMap()) != before
 
 
 def test_a_run_adds_its_validation_split_its_tags_and_its_predictions(tmp_path: Path) -> None:

@@ -217,6 +217,15 @@ def test_the_review_csv_has_the_samples_found(easy: Workspace) -> None:
     assert Path(str(path)).name == "review-first-test.csv"
 
 
+def test_questions_without_a_right_answer_are_counted_and_not_shown(tmp_path: Path) -> None:
+    rows = [("a", "is it?", "yes", "no", 0.5), ("b", "is it?", "", "yes", 0.5), ("c", "is it?", "", "no", 0.5)]
+    answered(tmp_path / "runs" / "half", [*rows, ("d", "is it?", "no", None, None)], "test")
+    drawn = draw(Workspace(tmp_path / "runs", tmp_path / "data"), {"run": "half", "split": "test"})
+    assert "2 of 4 questions have no right answer and are not shown." in drawn["notices"]["empty"]
+    assert "Answered so far: 3 of 4 questions." in drawn["notices"]["empty"]
+    assert [cell["key"] for cell in drawn["gallery"]["cells"]] == ["q0"]
+
+
 def test_empty_states_name_the_next_step(easy: Workspace, tmp_path: Path) -> None:
     drawn = draw(Workspace(tmp_path / "none", tmp_path), {})
     assert [drawn[name].visible for name in ("demo", "next", "body")] == [True, False, False]

@@ -12,7 +12,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from tests.support.processes import TIMEOUT_S, command
+from eval import submit as submit_command
+from tests.support.processes import TIMEOUT_S
 from tests.support.workspaces import answered_run, easy_competition
 from ui.components.tab import Page, View
 from ui.components.wiring import Wiring
@@ -222,13 +223,18 @@ def test_the_newest_answers_come_first_one_a_picture_with_right_and_wrong(worksp
 
 
 def test_what_is_downloaded_is_what_the_command_writes(
-    workspace: Workspace, run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    run: RunDir,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    done = command("eval.submit", "--run", run.root, "--out", tmp_path / "by-hand.csv")
-    assert done.returncode == 0
+    submit_command.main(["--run", str(run.root), "--out", str(tmp_path / "by-hand.csv")])
     drawn = submit.draw_ready(T, run)
-    warnings = [line.removeprefix("warning: ") for line in done.stdout.splitlines() if line.startswith("warning: ")]
+    warnings = [
+        line.removeprefix("warning: ") for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")
+    ]
     assert [row[0] for row in drawn["findings"]["rows"]] == warnings
     assert drawn["download"].interactive is True
     kept = submit.write_submission(run)

@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from eval import submit
 from tests.support.browser import Server
-from tests.support.processes import command
 from tests.support.tiny import tiny_competition, tiny_parts, tiny_picture
 from tests.support.trained import write_model
 from ui.server import tools
@@ -119,7 +119,7 @@ def test_the_example_of_the_docs_does_what_it_says(
         log.append([Prediction(e.question_id, "none", "", 1.0) for e in workspace.run("mine").examples("test")])
     run(submission)
     by_hand = tmp_path / "by-hand.csv"
-    assert command("eval.submit", "--run", workspace.runs / "mine", "--out", by_hand).returncode == 0
+    submit.main(["--run", str(workspace.runs / "mine"), "--out", str(by_hand)])
     assert Path(names["file"]).read_bytes() == by_hand.read_bytes()
     assert Path(names["file"]).name == "submission.csv"
     assert names["told"]["sha256"] == sha256_of(by_hand)

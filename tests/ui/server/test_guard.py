@@ -250,7 +250,7 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_sigterm_ends_the_page_as_ctrl_c_does(by: signal.Signals, tmp_path: Path, serve: Serve) -> None:
-    server = serve(tmp_path / "runs", tmp_path / "data")
+    server = serve(tmp_path / "runs", tmp_path / "data", forked=False)
     uploads = tmp_path / "runs" / ".page" / "uploads"
     assert [path for path in uploads.iterdir() if path.is_dir()]
     assert server.stop(by) == 0

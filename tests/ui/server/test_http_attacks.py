@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "canary.txt").write_text(CANARY, encoding="utf-8")
     runs, data = easy_workspace(folder, train_images=8, test_images=4)
     (runs / "link").symlink_to(folder / "canary.txt")
-    with Server(runs, data, env={"SECRET_OF_THE_TEST": CANARY}) as server:
+    with Server(runs, data, env={"SECRET_OF_THE_TEST": CANARY}, forked=False) as server:
         yield server
 
 

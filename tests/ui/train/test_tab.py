@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from tests.support.jobs import stopped_at_a_step
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_competition, tiny_parts
 from tests.support.workspaces import find_source
 from ui.components.form import Form
@@ -362,26 +364,27 @@ def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     tower, language = tiny_parts(tmp_path / "parts")
     model = ModelSettings(**TINY_MODEL | {"vision_tower": str(tower), "language_model": str(language)})
     settings = TrainSettings(
-        **TINY_TRAIN | {"max_steps": 400, "eval_every": 0, "eval_questions": 4, "save_every": 1000}
+        **TINY_TRAIN | {"max_steps": 100, "eval_every": 0, "eval_questions": 4, "save_every": 1000}
     )
     shown = form.show({"data": DataSettings(val_fraction=0.2), "model": model, "train": settings})
     name = start_wish(workspace, T, form, head(find_source(workspace, "toy"), DEFAULTS, "가") | shown)
     assert train_watch.find_watched(workspace, {"run": name}) == "가"
     run = RunDir(workspace.runs / name)
-    wait(lambda: read_curves(run).last_step >= 3)
+    (job,) = workspace.jobs.active(run=name)
+    command = stopped_at_a_step(workspace.jobs, job)
     watch = draw_watch(workspace, name)
     assert watch["timer"].active
     assert not watch["resume"].visible
     assert watch["loss"]["points"][0][0] == 1
     assert watch["onward"] == {"links": []}
 
-    (job,) = workspace.jobs.active(run=name)
     workspace.jobs.stop(job.id)
+    command.send(signal.SIGCONT)
     wait(lambda: not workspace.jobs.active(run=name))
     watch = draw_watch(workspace, name)
     step = read_curves(run).last_step
     assert watch["resume"].visible
-    assert watch["resume"].value == f"Resume at step {step} of 400"
+    assert watch["resume"].value == f"Resume at step {step} of 100"
 
     write_json(run.checkpoints / f"checkpoint-{step}" / "x.json", {})  # not in the manifest, so it changes nothing
     train_watch.resume(workspace, T, {"run": name})
@@ -389,7 +392,7 @@ def test_a_training_is_started_watched_stopped_and_resumed_to_its_end(
     wait(lambda: not workspace.jobs.active(run=name))
     assert workspace.jobs.list()[0].status == "done", workspace.jobs.log_tail(workspace.jobs.list()[0].id)
     watch = draw_watch(workspace, name)
-    assert [point[0] for point in watch["loss"]["points"]] == list(range(1, 401))
+    assert [point[0] for point in watch["loss"]["points"]] == list(range(1, 101))
     assert not watch["resume"].visible
     assert [link["view"]["tab"] for link in watch["onward"]["links"]] == ["predict", "ask"]
     with pytest.raises(InputError, match="nothing to resume"):

@@ -80,7 +80,7 @@ def test_columns_are_those_typed_else_those_of_the_newest_run(workspace: Workspa
     folder = tiny_competition(tmp_path / "odd", train_images=2, test_images=1)
     for name in ("train.csv", "test.csv"):
         text = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace("question", "text", 1), encoding="utf-8")
+        (folder / name).write_text(text.replace("question", "utterance", 1), encoding="utf-8")
     datasets = workspace.datasets
     dataset = datasets.open(str(folder))
     wait(lambda: (datasets.update_index(dataset).state or IndexState("")).stage == "failed")
@@ -88,7 +88,7 @@ def test_columns_are_those_typed_else_those_of_the_newest_run(workspace: Workspa
     first = read_json(job_of(workspace, dataset).folder / "state.json")
     datasets.update_index(dataset)  # what failed is not tried again by looking at it
     assert read_json(job_of(workspace, dataset).folder / "state.json") == first
-    dataset = datasets.open(str(folder), ColumnMap(question="text"))
+    dataset = datasets.open(str(folder), ColumnMap(question="utterance"))
     ready(datasets, dataset)
     assert datasets.index(dataset.key).images == 3
 

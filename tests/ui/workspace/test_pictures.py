@@ -16,7 +16,10 @@ from starlette.testclient import TestClient
 
 from ui.workspace import pictures as module
 from ui.workspace.pictures import AT_ONCE, FULL, THUMB, WHOLE, Pictures, add_routes
+from ui.workspace.workspace import Workspace
 from vqa_core import ROOT
+from vqa_core.data.images import ImageError
+from vqa_core.runs.run_dir import RunDir
 
 
 @pytest.fixture
@@ -175,3 +178,14 @@ def test_no_more_pictures_are_decoded_at_once_than_there_are_slots(
     with ThreadPool(len(paths)) as pool:
         pool.starmap(lambda kept, path: kept.encoded(path, THUMB), zip([pictures, others] * len(paths), paths))
     assert max(most) == AT_ONCE
+
+
+def test_a_picture_that_a_run_allows_is_shown_however_large(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("1", (10_000, 5100)).save(path)
+    workspace = Workspace(tmp_path / "runs", tmp_path / "data")
+    with pytest.raises(ImageError, match="--pixel-limit 51000000"):
+        workspace.pictures.encoded(path, THUMB)
+    RunDir(tmp_path / "runs/mine").write_section("data", {"pixel_limit": 51_000_000})
+    with Image.open(workspace.pictures.encoded(path, THUMB)) as shown:
+        assert shown.size == (256, 131)

@@ -138,8 +138,8 @@ def _find_form(pairs: Sequence[Pair], hints: Hints) -> tuple[str, str]:
     most = max(counts.values())
     if 2 * most <= len(pairs):
         return "", (
-            f"the choices are not used: {most:,} of {len(pairs):,} answers name one of them by letter (`A`), number (`1`) "
-            "or text"
+            f"the choices are not used: {most:,} of {len(pairs):,} answers name one of them by letter (`A`), number "
+            "(`1`) or text"
         )
     best = [form for form, count in counts.items() if count == most]
     if len(best) == 1:

@@ -72,7 +72,8 @@ class ChoiceTables:
             return {split: list(rows) for split, rows in splits.items()}, []
         known = {}
         if self.columns and "train" not in splits and train and train.is_file():
-            known = {"train": _known(read_table(train), columns or ColumnMap())}
+            columns = columns or ColumnMap()
+            known = {"train": _known(read_table(train, encoding=columns.encoding), columns)}
         hints = Hints(self._first, self._indexed, sample or {})
         settled, findings = settle_choices(known | dict(splits), form=self.form, hints=hints)
         if self.columns and not any(row.choices for rows in settled.values() for row in rows):

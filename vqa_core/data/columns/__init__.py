@@ -8,6 +8,7 @@ columns.py       which column of a table holds which field
 ids.py           what spreadsheets do to ids
 separators.py    the character between the fields
 table_reader.py  tables and image folders become examples
+values.py        numbers, truth values, dates and lists as text
 
 May import: the ground, runs and vqa_core.data. Another usual name is a word in USUAL of column_names.py.
 """

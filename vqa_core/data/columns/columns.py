@@ -138,7 +138,7 @@ def find_sample_answers(table: Table, columns: ColumnMap, ids: int) -> int | Non
     left = [
         index
         for index, name in enumerate(table.columns)
-        if index != ids and index not in never and key_of(name) not in _NEVER_ANSWERS
+        if index != ids and index not in never and name.strip() and key_of(name) not in _NEVER_ANSWERS
     ]
     empty = [index for index in left if not any(map(str.strip, table.fields(index)))]
     constant = [index for index in left if len(set(table.fields(index))) < 2]

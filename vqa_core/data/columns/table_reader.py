@@ -27,7 +27,8 @@ class TableFacts:
 
     `renamed` maps columns with another name than in the settings to the field that they were taken for; `unused` are
     those that nothing is read from. `ids` says where the rows' ids come from, one of COLUMN, SAMPLE and NUMBERS.
-    `answers` says whether a table that needs a column of answers has one. The rest is as in Table.
+    `answers` says whether a table that needs a column of answers has one. `sample` is a row with
+    characters outside ASCII, of a table that is not UTF-8. The rest is as in Table.
     """
 
     encoding: str
@@ -38,6 +39,7 @@ class TableFacts:
     unused: tuple[str, ...] = ()
     ids: str = COLUMN
     answers: bool = True
+    sample: str = ""
 
 
 class TableReader:
@@ -67,7 +69,7 @@ class TableReader:
 
         Raises InputError if a column is missing, or if several may be it.
         """
-        table = read_table(path)
+        table = read_table(path, encoding=self.columns.encoding)
         named = self.columns if split == "test" else with_answer_key(table, self.columns)
         found = find_columns(table, named, FIELDS if split == "test" else (*FIELDS, "answer"))
         found = replace(found, columns=self.columns)
@@ -124,7 +126,10 @@ class TableReader:
         ]
         if not unknown or not self._headers:
             return
-        unread = [read_table(path) for path in others if path.is_file() and path.name not in self.facts]
+        encoding = self.columns.encoding
+        unread = [
+            read_table(path, encoding=encoding) for path in others if path.is_file() and path.name not in self.facts
+        ]
         for field in unknown:
             if not any(has_column(table, getattr(self.columns, field)) for table in unread):
                 Found(self._headers[0], self.columns, {}).fields(field)  # says which columns there are
@@ -132,8 +137,9 @@ class TableReader:
     def _note(self, table: Table, found: Found, *, ids: str = COLUMN, answers: bool = True) -> None:
         self._headers.append(replace(table, rows=[]))
         unused = () if table is self.sample else found.unused  # the sample's other columns are written back
+        sample = "" if table.encoding == "utf-8" else table.sample()
         self.facts[table.path.name] = TableFacts(
-            table.encoding, table.separator, table.padded, table.blank_rows, found.renamed, unused, ids, answers
+            table.encoding, table.separator, table.padded, table.blank_rows, found.renamed, unused, ids, answers, sample
         )
 
     def _find_ids_of_sample(self, found: Found, sample: Table) -> Found:

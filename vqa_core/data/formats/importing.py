@@ -12,7 +12,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,12 @@ from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_ch
 from vqa_core.data.columns.table_reader import SOURCE_ID
 from vqa_core.data.competition import ORIGIN, SAMPLE, SOLUTION, VAL_TABLES, origin_of
 from vqa_core.data.formats.hf_dataset import HUB, is_dataset, read_dataset
+from vqa_core.data.formats.joining import join_parts, says_more, use_val_to_train
+from vqa_core.data.formats.layouts.json_values import SUFFIXES, is_json, refuse_pickle
+from vqa_core.data.formats.picture_paths import Pictures
 from vqa_core.data.formats.readers import read_files
+from vqa_core.data.formats.roles import ROLES, is_test_name, pair_up, role_of
+from vqa_core.data.formats.rows.tables import copy_companions, is_table
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import ANNOTATIONS
 from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
@@ -30,17 +35,10 @@ from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import ColumnMap, Example
 
 LEFT_OUT = "left_out.json"
-UNANSWERED = {"train": "training questions without an answer", "val": "validation questions without an answer"}
-ONLY_VAL = "validation questions that are trained on, since the sources have no others with answers"
 REPEATED = (
     "test ids that several questions have: numbered here, and written back as they were by --format llava; a "
     "submission.csv can't have them"
 )
-ROLES = ("train", "val", "test")
-_TEST = re.compile("(?<![a-z])test(dev|std)?(?![a-z])")
-_VAL = re.compile("(?<![a-z])(val|valid|validation|dev|eval|evaluation)(?![a-z])")
-_TRAIN = re.compile("(?<![a-z])train(?![a-z])")
-_JSON = (".json", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Sources:
         return {
             "data": list(self.data),
             "test_data": list(self.test_data),
-            "columns": asdict(self.columns),
+            "columns": {name: value for name, value in asdict(self.columns).items() if value or name != "encoding"},
             **{name: str(path.resolve()) if path else None for name, path in places.items()},
             **({"answer_form": self.answer_form} if self.answer_form != AUTO else {}),
             "files": [_stamp(path) for source in (*self.data, *self.test_data) for path in _all_files(source)],
@@ -76,9 +74,9 @@ def is_foreign(source: str) -> bool:
     """Whether this module reads `source`, which then is no competition folder and no zip of one."""
     path = Path(source.partition("#")[0])
     tables = (path.glob(f"{place}{split}.csv") for place in ("", "*/") for split in ("train", "test"))
-    if path.is_dir() and any(map(any, tables)):
+    if path.is_dir() and any(map(any, tables)) and not is_table(source):
         return False
-    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else path.suffix in _JSON)
+    return is_dataset(source) or bool(_json_of(path) if path.is_dir() else is_json(path))
 
 
 def import_data(sources: Sources, folder: Path | None = None) -> Path:
@@ -104,6 +102,11 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         for role, data in splits.items():
             data.examples = settled[role]
         train, val, test = (splits[role] for role in ROLES)
+        if sources.data and test.examples and not (train.examples or val.examples or train.left_out):
+            raise InputError(
+                f"--data {sources.data[0]} has questions without answers, and nothing to train on. Name training data "
+                f"with --data and these with --test-data, or answer them with `python -m eval.predict --data`."
+            )
         if sources.data:
             _write_table(building / "train.csv", train.examples, answers=True)
         if val.examples:
@@ -118,7 +121,8 @@ def import_data(sources: Sources, folder: Path | None = None) -> Path:
         known = [(row.question_id, row.answer) for row in test.examples if row.answer is not None]
         if any((answer or "").strip() for _, answer in known):
             _write_csv(building / SOLUTION, ("ID", "answer"), known)
-        if any(map(_says_more, splits.values())):
+        copy_companions(sources.data, building)
+        if any(map(says_more, splits.values())):
             references = train.references | val.references | test.references
             items = [{"question_id": key, "answers": answers} for key, answers in references.items()]
             write_json(building / ANNOTATIONS, {"annotations": items})
@@ -183,114 +187,36 @@ def _read(sources: Sources, building: Path) -> dict[str, SplitData]:
         files: dict[str, list[Path]] = {role: [] for role in ROLES}
         for source in of_given:
             if is_dataset(source):
-                is_test = (lambda _: True) if given == "test" else _is_test
-                for split, data in read_dataset(source, sources.columns, building / "image", is_test):
-                    role = "test" if given == "test" else _role_of(split, source)
+                is_test = (lambda _: True) if given == "test" else is_test_name
+                below = sources.test_images or sources.images if given == "test" else sources.images
+                for split, data in read_dataset(source, sources.columns, building / "image", is_test, below):
+                    role = "test" if given == "test" else role_of(split, source)
                     parts[role].append(_prefix_images("image", data))
-                    whole = "#" in source or Path(source).suffix == ".parquet"
+                    whole = "#" in source or Path(source).suffix == ".parquet" or is_table(source)
                     named_val += [source if whole else f"{source}#{split}"] if role == "val" else []
                 continue
             for path in _json_files(source):
-                role = _role_of(path.name) if given == "train" else "test"
+                inside = path.name if path == Path(source) else path.relative_to(source).as_posix()
+                role = role_of(inside) if given == "train" else "test"
                 if role == "test" and given == "train" and path == Path(source):
                     role = "train"  # the user names it as training data
                 files[role].append(path)
-        _pair_up(files)
+        pair_up(files)
         named_val += map(str, files["val"])
         for role, paths in files.items():
             if paths:
                 folder = folders[role]
                 assert folder is not None  # there is a file, and so the folder that it is in
-                data = read_files(paths, folder, "test" if role == "test" else "train")
-                _refuse_no_picture(data, folder, "--test-images" if role == "test" and sources.data else "--images")
-                parts[role].append(_prefix_images(f"image/{names[role]}", data))
+                found = read_files(paths, folder, role)
+                flag = "--test-images" if role == "test" and sources.data else "--images"
+                _refuse_no_picture(found.values(), folder, flag)
+                for split, data in found.items():
+                    _write_pictures(building / "image", data)
+                    parts[split].append(_prefix_images(f"image/{names[role]}", data))
+                named_val += map(str, paths if role != "val" and "val" in found else ())
                 _link(building / "image" / names[role], folder)
-    _use_val_to_train(parts, named_val, sources.data)
-    return _join(parts)
-
-
-def _join(parts: dict[str, list[SplitData]]) -> dict[str, SplitData]:
-    """The parts of each role as one, without the training and validation questions that lack an answer."""
-    splits = {role: SplitData() for role in ROLES}
-    for part in parts["test"]:
-        splits["test"].add(part)
-    every = [part for of_role in parts.values() for part in of_role]
-    taken: set[str] = set()
-    if any(_says_more(part) for part in every):
-        # test may number its questions as train does, but the references of both are kept by id in one file
-        asked = {row.question_id for row in splits["test"].examples}
-        taken = asked & {key for part in (*every, splits["test"]) for key in part.references}
-    for role in ("train", "val"):
-        data = splits[role]
-        data.reserve(taken)
-        for part in parts[role]:
-            data.add(part)
-        taken |= {row.question_id for row in data.examples}
-        for row in [row for row in data.examples if row.answer is None]:
-            data.leave_out(UNANSWERED[role], row.question_id, row.to_dict())
-        data.examples = [row for row in data.examples if row.answer is not None]
-    return splits
-
-
-def _says_more(data: SplitData) -> bool:
-    """Whether the references hold anything but each question's one answer."""
-    answered = {row.question_id: row.answer for row in data.examples}
-    return any(answers != [answered.get(key)] for key, answers in data.references.items())
-
-
-def _use_val_to_train(parts: dict[str, list[SplitData]], named: Sequence[str], given: Sequence[str]) -> None:
-    """Make the validation questions the training questions if nothing else has answers and the user names them alone.
-
-    Raises InputError if they come from a folder or dataset that the user named as a whole.
-    """
-
-    def has_answers(role: str) -> bool:
-        return any(row.answer is not None for part in parts[role] for row in part.examples)
-
-    if has_answers("train") or not has_answers("val"):
-        return
-    if not set(named) <= set(given):
-        raise InputError(
-            f"{', '.join(given)} has validation questions and none to train on. To train on some of those and hold out "
-            f"the rest, name them by themselves: --data {' '.join(named)}."
-        )
-    for part in parts["val"]:
-        for row in part.examples:
-            part.warn(ONLY_VAL, row.question_id)
-    parts["train"] += parts["val"]
-    parts["val"] = []
-
-
-def _role_of(name: str, source: str = "") -> str:
-    """The role of a file or split by its name; `testdev` is a test, `train+val` is training data.
-
-    A parquet file has no splits, and `datasets` calls its one `train`: there the file's name counts too.
-    """
-    words = name.lower()
-    if source and "#" not in source and Path(source).suffix == ".parquet" and words == "train":
-        words = Path(source).stem.lower()
-        return "val" if _VAL.search(words) and not _TRAIN.search(words) else "train"
-    if _is_test(words):
-        return "test"
-    return "val" if _VAL.search(words) and not _TRAIN.search(words) else "train"
-
-
-def _is_test(name: str) -> bool:
-    """Whether a split or file of that name holds test questions."""
-    return _TEST.search(name.lower()) is not None
-
-
-def _pair_up(files: dict[str, list[Path]]) -> None:
-    """Put the validation files back to the training files if only one of VQA's two files has `val` in its name."""
-
-    def holds(word: str) -> bool:
-        return any(word in path.name.lower() for path in files["val"])
-
-    if holds("annotation") != holds("question"):
-        other = "question" if holds("annotation") else "annotation"
-        if any(other in path.name.lower() for path in files["train"]):
-            files["train"] += files["val"]
-            files["val"] = []
+    use_val_to_train(parts, named_val, sources.data)
+    return join_parts(parts)
 
 
 def _validation_files(source: str) -> list[str]:
@@ -300,23 +226,37 @@ def _validation_files(source: str) -> list[str]:
     root = Path(source.partition("#")[0])
     found = _all_files(source)
     inner = [path.relative_to(root) if root.is_dir() else Path(path.name) for path in found]
-    return [path.as_posix() for path in inner if any(_role_of(part) == "val" for part in path.parts)]
+    return [path.as_posix() for path in inner if any(role_of(part) == "val" for part in path.parts)]
 
 
-def _refuse_no_picture(data: SplitData, images: Path, flag: str) -> None:
+def _refuse_no_picture(found: Collection[SplitData], images: Path, flag: str) -> None:
     """Raise InputError if there are questions, but none of their pictures is below `images`."""
-    wanted = [row.image or row.image_id for row in data.examples]
-    if wanted and not any(row.image and (images / row.image).is_file() for row in data.examples):
+    wanted = [row.image or row.image_id for data in found for row in data.examples]
+    files, inside = Pictures(images), {name for data in found for name in data.pictures}
+    paths = (row.image for data in found for row in data.examples if row.image)
+    if wanted and not any(path in inside or files.matches(path) for path in paths):
+        numbers = all(name.isdecimal() for name in wanted)
+        hint = " A number is sought as COCO names pictures, such as 000000000007.jpg." if numbers else ""
         raise InputError(
             f"None of the images ({named(list(dict.fromkeys(wanted)))}) is in {images}. Name the folder that their "
-            f"paths are relative to with {flag}."
+            f"paths are relative to with {flag}.{hint}"
         )
 
 
 def _prefix_images(folder: str, data: SplitData) -> SplitData:
-    """The same data with `folder` in front of the image paths."""
-    data.examples = [replace(row, image=f"{folder}/{row.image}" if row.image else "") for row in data.examples]
+    """The same data with `folder` in front of the image paths; pictures that were inside are in `image`."""
+    data.examples = [
+        replace(row, image=f"{'image' if row.image in data.pictures else folder}/{row.image}") if row.image else row
+        for row in data.examples
+    ]
     return data
+
+
+def _write_pictures(folder: Path, data: SplitData) -> None:
+    """Write the pictures that were inside a file."""
+    folder.mkdir(exist_ok=True)
+    for name, content in data.pictures.items():
+        (folder / name).write_bytes(content)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -334,16 +274,22 @@ def _json_files(source: str) -> list[Path]:
         raise InputError(f"--data {source} cannot be read with other sources: it has no JSON files and no dataset.")
     if not path.is_file():
         raise InputError(f"--data {source} does not exist. Name a file, a folder, or a dataset of the hub as hub:NAME.")
-    if path.suffix not in _JSON:
+    refuse_pickle(path)
+    if not is_json(path):
         raise InputError(
-            f"--data {source} cannot be read together with other sources: it is not JSON, JSONL or a dataset."
+            f"--data {source} cannot be read together with other sources: it is not JSON, a dataset, or a table with "
+            f"its pictures inside. Name the folder that it is in, alone."
         )
     return [path]
 
 
 def _json_of(folder: Path) -> list[Path]:
-    """The JSON files of a folder, without hidden ones: an unpacked zip has such a marker."""
-    return sorted(file for file in folder.iterdir() if file.suffix in _JSON and not file.name.startswith("."))
+    """The JSON files of a folder, or the metadata.jsonl of each folder in it, as `datasets` has them in an imagefolder.
+
+    Leaves out hidden ones: an unpacked zip has such a marker.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    return sorted(files or folder.glob("*/metadata.jsonl"))
 
 
 def _folder_beside(sources: Sequence[str]) -> Path | None:

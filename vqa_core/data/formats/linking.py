@@ -3,6 +3,8 @@
 Nothing is copied and nothing is written into the user's folders, and image paths stay relative to one folder.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +15,10 @@ from vqa_core.files import InputError
 from vqa_core.folders import replaced_folder
 
 
-def link_images(folder: Path, images: Mapping[str, Path], to: Path) -> Path:
+def link_images(folder: Path, images: Mapping[str, Path], to: Path | None = None, mark: str = "") -> Path:
     """Write to `to` links to every file of the dataset in `folder`, and to the images of each split; return `to`.
 
+    By default it is data/NAME.linked, with `mark` behind NAME, and a hash of the folders if that is taken by others.
     An existing folder of such links is kept, or made again if the dataset has other files now. Raises InputError if
     there is no dataset, if images are in no folder, or if `to` is anything else.
     """
@@ -28,19 +31,33 @@ def link_images(folder: Path, images: Mapping[str, Path], to: Path) -> Path:
     inner = {place.name: place.resolve() for place in sorted(known.iterdir())} if known else {}
     links |= {f"{LINKED}/{split}": place for split, place in inner.items()}
     links |= {f"{LINKED}/{split}": place.resolve() for split, place in images.items()}
-    if to.exists():
-        there = _links(to)
-        if there == links:
-            return to
-        if there is None or _homes(there) != _homes(links):
-            raise InputError(
-                f"{to} exists and was made from other sources. Remove it, or name another folder with --data-dir."
-            )
+    to = to or _default_folder(f"{root.name}{mark}", links)
+    if to.exists() and _links(to) == links:
+        return to
+    if _is_of_others(to, links):
+        raise InputError(
+            f"{to} exists and was made from other sources. Remove it, or name another folder with --data-dir."
+        )
     with replaced_folder(to) as building:
         for name, place in links.items():
             (building / name).parent.mkdir(exist_ok=True)
             (building / name).symlink_to(place)
     return to
+
+
+def _default_folder(name: str, links: Mapping[str, Path]) -> Path:
+    usual = Path("data") / f"{name}.linked"
+    if not _is_of_others(usual, links):
+        return usual
+    homes = sorted((split, os.fsdecode(place)) for split, place in _homes(links))
+    digest = hashlib.sha256(json.dumps(homes).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return usual.with_name(f"{name}-{digest}.linked")
+
+
+def _is_of_others(folder: Path, links: Mapping[str, Path]) -> bool:
+    """Whether a folder exists that has anything else than links to the same folders."""
+    there = _links(folder) if folder.is_dir() else None
+    return folder.exists() and (there is None or _homes(there) != _homes(links))
 
 
 def _homes(links: Mapping[str, Path]) -> set[tuple[str, Path]]:

@@ -19,7 +19,8 @@ class SplitData:
 
     `references` has all answers to questions with several. `notes` maps (severity, sentence) to the ids that it applies
     to; `left_out` has the records that fit no example, each with the reason; `made_up` the ids that the reader numbered
-    for records without one.
+    for records without one. `pictures` has the bytes of pictures that were inside the source, by the name that their
+    examples call them.
     """
 
     examples: list[Example] = field(default_factory=list)
@@ -27,6 +28,7 @@ class SplitData:
     notes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     left_out: list[dict[str, Any]] = field(default_factory=list)
     made_up: set[str] = field(default_factory=set)
+    pictures: dict[str, bytes] = field(default_factory=dict)
     _ids: UniqueIds = field(default_factory=UniqueIds)
 
     def put(self, example: Example, answers: Sequence[str] = (), *, made_up: bool = False) -> None:
@@ -68,6 +70,7 @@ class SplitData:
             answers = other.references.get(example.question_id, ())
             self.put(replace(example, question_id=name) if made_up else example, answers, made_up=made_up)
         self.left_out += other.left_out
+        self.pictures |= other.pictures
         for key, cases in other.notes.items():
             self.notes.setdefault(key, []).extend(names.get(case, case) for case in cases)
 

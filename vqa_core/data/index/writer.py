@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from vqa_core.answers import answer_type, casefold, question_length, question_type
 from vqa_core.data.competition import SAMPLE, SOLUTION, VAL_TABLES, Competition, read_competition
-from vqa_core.data.images import check_images
+from vqa_core.data.findings import find_unusual_images
+from vqa_core.data.images import ImageChecks, check_images
 from vqa_core.data.index.finding_rows import finding_rows
 from vqa_core.data.index.index import SPLITS
 from vqa_core.data.pictures.copies import find_copies
@@ -59,9 +60,9 @@ def fingerprint(root: Path, columns: ColumnMap) -> str:
     """Hex digest that changes with the dataset's files (size or time), with the entries of its image folders, with the
     column names, and with the format of the index."""
     names = ["train.csv", "test.csv", SAMPLE, SOLUTION, *VAL_TABLES]
-    bases = ("image", "images", LINKED)
-    folders = [f"{base}/{split}" for base in bases for split in SPLITS] + ["image", "images", *SPLITS]
-    folders += [name for split in SPLITS for name in (f"{split}_images", f"images_{split}", f"{split}/images")]
+    bases, places = ("image", "images", LINKED), [*SPLITS, *(name.removesuffix(".csv") for name in VAL_TABLES[1:])]
+    folders = [f"{base}/{place}" for base in bases for place in places] + ["image", "images", *places]
+    folders += [name for place in places for name in (f"{place}_images", f"images_{place}", f"{place}/images")]
     seen: list[Any] = [VERSION, str(root), *astuple(columns)]
     for name in (*names, *folders):
         try:
@@ -83,14 +84,15 @@ def index_dataset(root: Path, columns: ColumnMap, path: Path, progress: Progress
     competition = read_competition(root, columns, required=())
     order = write_index(competition, path, mark, _read_solution(root, columns), progress)
     names = sorted({row.image for rows in competition.splits.values() for row in rows if row.image})
-    problems: dict[str, str] = {}
+    checks = ImageChecks()
     for start in range(0, len(names), CHECKED_AT_ONCE):
         progress("check", start, len(names))
-        problems |= check_images(competition.root, names[start : start + CHECKED_AT_ONCE])
+        checks.add(check_images(competition.root, names[start : start + CHECKED_AT_ONCE]))
     progress("check", len(names), len(names))
-    copies = find_copies(competition.root, [name for name in names if name not in problems])
-    rows = finding_rows(competition, problems, copies)
-    write_report(path, examine(competition, problems, copies), rows, order)
+    competition.imported.extend(find_unusual_images(checks))
+    copies = find_copies(competition.root, [name for name in names if name not in checks.problems])
+    rows = finding_rows(competition, checks.problems, copies)
+    write_report(path, examine(competition, checks.problems, copies), rows, order)
 
 
 def write_index(

@@ -15,14 +15,15 @@ from typing import TypeVar
 
 from PIL import Image
 
-from vqa_core.data.images import FORMATS, image_hash, open_image
+from vqa_core.data.images import image_hash, open_image
+from vqa_core.data.pictures.image_formats import FORMATS
 from vqa_core.progress import metered
 
 MOST_FILES = 25_000
 """As many headers are read, at 0.1 ms each, to learn how much there is to decode."""
 
 MOST_PIXELS = 1_000_000_000
-"""As many are decoded, at 100 million a second and core; `full` decodes any number."""
+"""As many are decoded, at 60 million a second and core; `full` decodes any number."""
 
 _TAIL = 64  # bytes at the end of a file that tell most pictures apart
 

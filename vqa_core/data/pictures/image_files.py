@@ -5,8 +5,7 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 
 from vqa_core.data.pictures.image_folders import LINKED, possible_paths, usual_folders
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+from vqa_core.data.pictures.image_formats import SUFFIXES, USUAL_SUFFIXES
 
 
 class ImageFiles:
@@ -30,15 +29,15 @@ class ImageFiles:
     def find(self, split: str, image_id: str) -> list[str]:
         """The files, relative to the root, that `image_id` may mean: none, one, or several.
 
-        A file with exactly that name wins; else all files with that stem and a known suffix, in any case, match; a
-        known suffix of `image_id` itself is ignored. An id may contain folders, below the root or a folder of the
-        split, as any machine writes them (`possible_paths`). Names are compared in NFC, as macOS stores them
-        decomposed. Never finds a file outside the root.
+        A file with exactly that name wins; else all files with that stem and one of the usual suffixes, in any case,
+        match; else those with another suffix of a picture. Such a suffix of `image_id` itself is ignored. An id may
+        contain folders, below the root or a folder of the split, as any machine writes them (`possible_paths`). Names
+        are compared in NFC, as macOS stores them decomposed. Never finds a file outside the root.
         """
         for path in possible_paths(image_id):
             for folder in self._places(split, path):
                 exact, stems = self._list(folder)
-                names = exact.get(path.name) or stems.get(_stem(path.name), [])
+                names = exact.get(path.name) or _usual(stems.get(_stem(path.name), []))
                 if names:
                     return sorted((PurePosixPath(folder) / name).as_posix() for name in names)
         return []
@@ -70,6 +69,11 @@ class ImageFiles:
                         stems.setdefault(_stem(composed), []).append(name)
             self._listed[folder] = exact, stems
         return self._listed[folder]
+
+
+def _usual(names: list[str]) -> list[str]:
+    """The names with a usual suffix, or all if none has one: a mask.pgm beside picture.jpg makes nothing ambiguous."""
+    return [name for name in names if name.lower().endswith(USUAL_SUFFIXES)] or names
 
 
 def _stem(name: str) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 from tests.support.exported import notes_of
 from train.prepare import main
 from vqa_core.data.competition import Competition, read_competition
-from vqa_core.data.formats.importing import ONLY_VAL, REPEATED, Sources, import_data
+from vqa_core.data.formats.importing import REPEATED, Sources, _contents, import_data
+from vqa_core.data.formats.joining import ONLY_VAL
 from vqa_core.data.references import read_annotations
 from vqa_core.files import InputError, write_json, write_json_lines
 from vqa_core.runs.examples import Example, read_examples
@@ -197,8 +198,6 @@ def test_a_folder_that_an_earlier_version_made_of_both_splits_is_made_again_but_
     rows = [*(folder / "train.csv").read_text().splitlines(), *(folder / "val.csv").read_text().splitlines()[1:]]
     (folder / "train.csv").write_text("\n".join(rows) + "\n")
     (folder / "val.csv").unlink()
-    from vqa_core.data.formats.importing import _contents
-
     del origin["made_from"]["validation"]
     write_json(folder / "source.json", origin | {"contents": _contents(folder)})
     assert ids(read_competition(folder).train) == ["t0", "t1", "v2"]

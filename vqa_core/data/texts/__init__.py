@@ -1,0 +1,8 @@
+"""Which encoding a text is in: that of a file, or of the names in a zip.
+
+encodings.py    the encoding of a text file, detected
+entry_names.py  names of a zip's entries in any encoding
+letters.py      how often the letters of a language are
+
+May import: the ground. Another language is a table of its letters in letters.py.
+"""
