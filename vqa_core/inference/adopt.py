@@ -82,5 +82,6 @@ def _check_same_prompt(run: RunDir, folder: Path) -> None:
     if changed_prompt(theirs, ours) or changed_choices(theirs, ours):
         raise InputError(
             f"{run.model} holds the weights of --model {folder} with another prompt. Leave --model out, and ask "
-            "for a prompt with --prompt-style and --instruction, or use another --run."
+            "for a prompt with --prompt-style, --instruction, --choice-instruction and --choice-scoring, or use "
+            "another --run."
         )

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -173,92 +174,85 @@ def score_packed(
             inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
         ).last_hidden_state
 
-    block = _Block.of(rows, answers)
     with vlm.autocast():
         embeds = vlm.embed(batch["input_ids"], image_tokens)
         mask = shared_prefix_mask(segments, segments, vlm.attention, embeds.dtype)
         hidden = forward(embeds, mask, batch["position_ids"], sum(map(len, rows)))  # (B, T, D)
-        hidden = hidden[block.branch_rows, block.ends]  # (branches, D)
-        logprobs = _logprobs(vlm, hidden, block.first_of, block.first, work)
-        if block.fed:
-            ids, queries, owners, positions = block.tensors(len(rows), vlm.pad_id, vlm.device)  # (B, Q) each
-            cached = (queries[:, :, None] == segments[:, None, :]) | (segments == PREFIX_SEGMENT)[:, None, :]
-            itself = (owners[:, :, None] == owners[:, None, :]).tril()
-            embeds = vlm.model.get_input_embeddings()(ids)
+        owner = [number for number, row in enumerate(rows) for _ in row.ends]  # the row of each branch
+        hidden = hidden[owner, [end for row in rows for end in row.ends]]  # (branches, D)
+        of_branches = [of_branch for of_row in answers for of_branch in of_row]
+        first = [(branch, ids[0]) for branch, of_branch in enumerate(of_branches) for ids in of_branch]
+        logprobs = _logprobs(vlm, hidden, first, work)
+        if fed := _fed_tokens(rows, answers):
+            work.decode_tokens += len(fed)
+            block = _block_of(fed, len(rows), vlm)
+            cached = (block["segments"][:, :, None] == segments[:, None, :]) | (segments == PREFIX_SEGMENT)[:, None, :]
+            itself = (block["answers"][:, :, None] == block["answers"][:, None, :]).tril()
+            embeds = vlm.model.get_input_embeddings()(block["ids"])
             mask = attention_mask(torch.cat([cached, itself], dim=2), vlm.attention, embeds.dtype)
-            work.decode_tokens += len(block.fed)
-            hidden = forward(embeds, mask, positions, len(block.fed))  # (B, Q, D)
-            hidden = hidden[[at[0] for at in block.places], [at[1] for at in block.places]]  # (fed tokens, D)
-            behind = _logprobs(vlm, hidden, list(range(len(block.fed))), block.following, work)
-            for answer, logprob in zip(block.owners, behind, strict=True):
-                logprobs[answer] += logprob
+            hidden = forward(embeds, mask, block["positions"], len(fed))  # (B, Q, D)
+            hidden = hidden[[token.row for token in fed], [token.column for token in fed]]  # (fed tokens, D)
+            following = _logprobs(vlm, hidden, [(number, token.following) for number, token in enumerate(fed)], work)
+            for token, logprob in zip(fed, following, strict=True):
+                logprobs[token.answer] += logprob
     found = iter(logprobs)
-    return [[next(found) for _ in of_branch] for of_row in answers for of_branch in of_row]
+    return [[next(found) for _ in of_branch] for of_branch in of_branches]
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """All answers to all branches, numbered, and where the tokens that are fed stand in the (B, Q) block behind rows.
+class _Fed(NamedTuple):
+    """A token that is fed: its place in the block, its branch's segment, the number of its answer among all answers,
+    its position, and the token that follows it in the answer."""
 
-    `ends` and `branch_rows` say where each branch ends, `first_of` is the branch of each answer, `first` its first
-    token. Of each fed token: `places` has its row and column, `fed` its id, `segments` that of its branch, `owners` its
-    answer, `positions` its position, `following` the token behind it.
-    """
-
-    branch_rows: list[int]
-    ends: list[int]
-    first_of: list[int]
-    first: list[int]
-    places: list[tuple[int, int]]
-    fed: list[int]
-    segments: list[int]
-    owners: list[int]
-    positions: list[int]
-    following: list[int]
-
-    @classmethod
-    def of(cls, rows: Sequence[PackedRow], answers: Sequence[Sequence[Sequence[list[int]]]]) -> "_Block":
-        block = cls([], [], [], [], [], [], [], [], [], [])
-        for number, (row, of_row) in enumerate(zip(rows, answers, strict=True)):
-            column = 0
-            for segment, (end, of_branch) in enumerate(zip(row.ends, of_row, strict=True), start=1):
-                block.branch_rows.append(number)
-                block.ends.append(end)
-                for ids in of_branch:
-                    for depth, (token, following) in enumerate(pairwise(ids), start=1):
-                        block.places.append((number, column))
-                        block.fed.append(token)
-                        block.segments.append(segment)
-                        block.owners.append(len(block.first))
-                        block.positions.append(row.position_ids[end] + depth)
-                        block.following.append(following)
-                        column += 1
-                    block.first_of.append(len(block.ends) - 1)
-                    block.first.append(ids[0])
-        return block
-
-    def tensors(self, rows: int, pad_id: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Ids, segments, owners and positions of the fed tokens, (B, Q) each."""
-        shape = rows, 1 + max(column for _, column in self.places)
-        at = [row for row, _ in self.places], [column for _, column in self.places]
-
-        def filled(values: list[int], padding: int) -> Tensor:
-            block = torch.full(shape, padding)
-            block[at] = torch.tensor(values)
-            return block.to(device)
-
-        # a segment of its own keeps padding from seeing padding in the cache: its keys have PADDING_SEGMENT
-        segments = filled(self.segments, PADDING_SEGMENT - 1)
-        return filled(self.fed, pad_id), segments, filled(self.owners, -1), filled(self.positions, 0)
+    row: int
+    column: int
+    id: int
+    segment: int
+    answer: int
+    position: int
+    following: int
 
 
-def _logprobs(vlm: AnyVlm, hidden: Tensor, of: Sequence[int], tokens: Sequence[int], work: Work) -> list[float]:
-    """The log probability of each of `tokens`, predicted from the hidden state (H, D) that `of` names."""
-    found = torch.empty(len(tokens), device=hidden.device)
-    owner, wanted = (torch.tensor(values, device=hidden.device) for values in (of, tokens))
+def _fed_tokens(rows: Sequence[PackedRow], answers: Sequence[Sequence[Sequence[list[int]]]]) -> list[_Fed]:
+    """All tokens of answers but their last, which nothing follows."""
+    fed: list[_Fed] = []
+    answer = 0
+    for number, (row, of_row) in enumerate(zip(rows, answers, strict=True)):
+        column = 0
+        for segment, (end, of_branch) in enumerate(zip(row.ends, of_row, strict=True), start=1):
+            for ids in of_branch:
+                for position, (id, following) in enumerate(pairwise(ids), start=row.position_ids[end] + 1):
+                    fed.append(_Fed(number, column, id, segment, answer, position, following))
+                    column += 1
+                answer += 1
+    return fed
+
+
+def _block_of(fed: Sequence[_Fed], rows: int, vlm: AnyVlm) -> dict[str, Tensor]:
+    """`ids`, `segments`, `answers` and `positions` of the fed tokens, (B, Q) each."""
+    shape = rows, 1 + max(token.column for token in fed)
+    at = [token.row for token in fed], [token.column for token in fed]
+
+    def filled(values: list[int], padding: int) -> Tensor:
+        block = torch.full(shape, padding)
+        block[at] = torch.tensor(values)
+        return block.to(vlm.device)
+
+    return {
+        "ids": filled([token.id for token in fed], vlm.pad_id),
+        # not PADDING_SEGMENT: what pads the block would see what pads the rows
+        "segments": filled([token.segment for token in fed], PADDING_SEGMENT - 1),
+        "answers": filled([token.answer for token in fed], -1),
+        "positions": filled([token.position for token in fed], 0),
+    }
+
+
+def _logprobs(vlm: AnyVlm, hidden: Tensor, wanted: Sequence[tuple[int, int]], work: Work) -> list[float]:
+    """The log probability of each wanted token, given as the number of a hidden state of (H, D) and the token's id."""
+    at, tokens = torch.tensor(wanted, device=hidden.device).T
+    found = torch.empty(len(wanted), device=hidden.device)
     work.head_rows += hidden.shape[0]
     for start in range(0, hidden.shape[0], HEAD_ROWS):
         logprobs = vlm.model.lm_head(hidden[start : start + HEAD_ROWS]).float().log_softmax(-1)
-        here = (owner >= start) & (owner < start + HEAD_ROWS)
-        found[here] = logprobs[owner[here] - start, wanted[here]]
+        here = (at >= start) & (at < start + HEAD_ROWS)
+        found[here] = logprobs[at[here] - start, tokens[here]]
     return found.tolist()
