@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.support.tiny import ANSWERS, QUESTIONS, tiny_examples, tiny_picture, tiny_vlm, write_pictures
 from vqa_core.config import PredictSettings
+from vqa_core.data.images import PIXEL_LIMIT
+from vqa_core.inference.build import build_engine
 from vqa_core.inference.decoding import answer_packed
 from vqa_core.inference.engine import Engine
 from vqa_core.inference.generation import Batch, Generated
@@ -19,6 +22,7 @@ from vqa_core.model.projectors import PROJECTORS
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction
+from vqa_core.runs.run_dir import RunDir
 
 LONGEST = 6
 EXAMPLES = tiny_examples(10)
@@ -255,6 +259,27 @@ def test_broken_and_missing_pictures_get_the_fallback_and_leave_the_others_alone
             assert prediction.probability is None
         else:
             assert_same({"": prediction}, {"": expected[example.question_id]})
+
+
+def test_a_picture_above_the_pixel_limit_is_answered_once_the_limit_allows_it(vlm: Vlm, tmp_path: Path) -> None:
+    examples = tiny_examples(1)
+    write_pictures(tmp_path, examples)
+    with Image.open(tmp_path / examples[0].image) as picture:
+        pixels = picture.width * picture.height
+    settings = PredictSettings(max_new_tokens=LONGEST)
+    found = list(Engine(vlm, settings, tmp_path, pixel_limit=pixels - 1).generate(examples))
+    assert {prediction.status for prediction in found} == {"bad_image"}
+    assert f"--pixel-limit {pixels} allows it" in found[0].detail
+    found = list(Engine(vlm, settings, tmp_path, pixel_limit=pixels).generate(examples))
+    assert {prediction.status for prediction in found} == {"ok"}
+
+
+def test_the_engine_of_a_run_has_the_limit_that_its_data_were_prepared_with(vlm: Vlm, tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    assert build_engine(run, PredictSettings(), tmp_path, vlm).pixel_limit == PIXEL_LIMIT
+    run.write_section("data", {"pixel_limit": 123})
+    assert build_engine(run, PredictSettings(), tmp_path, vlm).pixel_limit == 123
+    assert build_engine(run, PredictSettings(), tmp_path, vlm, pixel_limit=456).pixel_limit == 456
 
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:

@@ -32,6 +32,6 @@ def test_validation_asks_with_rows_that_the_attention_takes(
     vlm = tiny_vlm()
     vlm.language_model.config._attn_implementation_internal = attention
     made: list[str] = []
-    monkeypatch.setattr(validation, "Engine", lambda _vlm, settings, _root: made.append(settings.engine))
+    monkeypatch.setattr(validation, "Engine", lambda _vlm, settings, _root, **_: made.append(settings.engine))
     validation.validator(vlm, [], tmp_path, TrainSettings())
     assert made == [engine]

@@ -49,7 +49,7 @@ class Workspace:
         return AnswerHistory(self.cache / "asked")
 
     def open_image(self, path: Path, side: int | None = None) -> Image.Image:
-        """`open_image` for a dataset's picture, which may have as many pixels as any run allows."""
+        """`open_image` for a dataset's picture, of as many pixels as any run allows; the caller holds DECODING."""
         try:
             return open_image(path, side=side)
         except ImageError:
