@@ -249,7 +249,7 @@ def test_an_example_brings_its_picture_and_its_question(workspace: Workspace) ->
         assert drawn["question"] == example.questions
         assert drawn["picture"].width >= 256
         assert drawn["examples"]["chosen"] == key
-        assert drawn.keys() == {"view", "question", "picture", "examples", *tab.ANSWERS}
+        assert drawn.keys() == {"view", "question", "options", "picture", "examples", *tab.ANSWERS}
     assert len(list_examples()) == 6
     with pytest.raises(InputError, match="no example"):
         tab.choose_example(workspace, EN, {}, "../1")
