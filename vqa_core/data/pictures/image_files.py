@@ -80,8 +80,3 @@ def _stem(name: str) -> str:
     """`name` without a known image suffix; `photo.v2` keeps its dot."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in SUFFIXES else name
-
-
-def _prefer_usual(names: list[str]) -> list[str]:
-    """The names with a usual suffix, or all if none has one: a mask.pgm beside picture.jpg makes nothing ambiguous."""
-    return [name for name in names if name.lower().endswith(USUAL_SUFFIXES)] or names
