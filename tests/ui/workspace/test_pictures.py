@@ -148,15 +148,25 @@ def test_kept_pictures_stay_below_a_number_of_bytes(
     assert last.is_file(), "the newest stays"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "ui").glob("*.py")), ids=lambda file: file.stem)
+DECODERS = ("open_image", "check_image", "workspace.open_image", "self._decode")
+WRAPPERS = ("workspace/workspace.py",)  # their callers hold DECODING
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "ui").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT / "ui"))
+)
 def test_the_page_decodes_a_few_pictures_at_a_time_wherever_it_does(file: Path) -> None:
     def unheld(node: ast.AST, held: bool) -> list[int]:
+        if isinstance(node, ast.Lambda):
+            return []  # called elsewhere
         if isinstance(node, ast.With):
             held = held or any(ast.unparse(item.context_expr) == "DECODING" for item in node.items)
-        decodes = isinstance(node, ast.Call) and ast.unparse(node.func) in ("open_image", "check_image")
+        decodes = isinstance(node, ast.Call) and ast.unparse(node.func) in DECODERS
         below = [line for child in ast.iter_child_nodes(node) for line in unheld(child, held)]
         return below + ([node.lineno] if decodes and not held else [])  # type: ignore[attr-defined]
 
+    if file.relative_to(ROOT / "ui").as_posix() in WRAPPERS:
+        return
     assert not unheld(ast.parse(file.read_text(encoding="utf-8")), held=False)
 
 
