@@ -94,7 +94,7 @@ def prepare(
     problems = checks.problems
     competition.imported.extend(find_unusual_images(checks))
     readable = [image for image in images if image not in problems]
-    copies = find_copies(competition.root, readable, settings.verify_images)
+    copies = find_copies(competition.root, readable, settings.verify_images, settings.pixel_limit)
     report = examine(competition, problems, copies)
     write_json(run.report, report.to_dict())
     on_report(report)

@@ -9,13 +9,14 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
 
-from vqa_core.data.images import image_hash, open_image
+from vqa_core.data.images import PIXEL_LIMIT, image_hash, open_image
 from vqa_core.data.pictures.image_formats import FORMATS
 from vqa_core.progress import metered
 
@@ -47,10 +48,10 @@ class Copies:
         return self.first.get(image, image)
 
 
-def find_copies(root: Path, names: Sequence[str], how: str = "header") -> Copies:
+def find_copies(root: Path, names: Sequence[str], how: str = "header", pixel_limit: int = PIXEL_LIMIT) -> Copies:
     """Find the copies among the files `names` below `root`; those that cannot be read have none.
 
-    `how` is as in `check_images`: with "none" nothing is decoded, with "full" as much as it takes.
+    `how` and `pixel_limit` are as in `check_images`: with "none" nothing is decoded, with "full" as much as it takes.
     """
     with ThreadPool(os.cpu_count()) as pool:
         first = _same_bytes(root, names, pool)
@@ -65,7 +66,7 @@ def find_copies(root: Path, names: Sequence[str], how: str = "header") -> Copies
                 groups = _alike(different, _ends(root, different, pool))
                 sizes = _sizes(root, [name for group in groups for name in group], pool)
                 groups = groups if _affordable(groups, sizes, limit) else []
-        first |= _same_pixels(root, groups, pool)
+        first |= _same_pixels(root, groups, pool, pixel_limit)
     return Copies({name: first.get(other, other) for name, other in first.items()}, by_pixels, len(names))
 
 
@@ -86,10 +87,11 @@ def _same_bytes(root: Path, names: Sequence[str], pool: ThreadPool) -> dict[str,
     return first | _first_of_each(hashed, digests)
 
 
-def _same_pixels(root: Path, groups: Iterable[Sequence[str]], pool: ThreadPool) -> dict[str, str]:
+def _same_pixels(root: Path, groups: Iterable[Sequence[str]], pool: ThreadPool, pixel_limit: int) -> dict[str, str]:
     """Each copy, pixel for pixel as the model sees it, -> the first of its kind."""
     names = [name for group in groups for name in group]
-    hashes = pool.imap(lambda name: _or_none(_hash_pixels, root / name), names, chunksize=16)
+    hash_pixels = partial(_hash_pixels, pixel_limit=pixel_limit)
+    hashes = pool.imap(lambda name: _or_none(hash_pixels, root / name), names, chunksize=16)
     return _first_of_each(names, dict(zip(names, metered(hashes, "Comparing images", len(names), "images"))))
 
 
@@ -145,8 +147,8 @@ def _size(path: Path) -> tuple[int, int]:
     return shorter, longer
 
 
-def _hash_pixels(path: Path) -> str:
-    image = open_image(path)
+def _hash_pixels(path: Path, pixel_limit: int) -> str:
+    image = open_image(path, pixel_limit=pixel_limit)
     return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
