@@ -62,8 +62,9 @@ WAIT_S = 60
 EVENTS = (Path(__file__).parent / "events.js").read_text(encoding="utf-8")
 STILL = 9  # frames, 150 ms: what an event starts when it ends has been started by then. A starved browser draws fewer.
 READY = f"""() => {{
-    const {{ sending, sent, queued, still }} = window.eventsOfPage;
-    return sent && !sending && !queued.size && still > {STILL};
+    const events = window.eventsOfPage;
+    events.still += 1;
+    return events.sent && !events.sending && !events.queued.size && events.still > {STILL};
 }}"""
 NOISE = (
     r"status of 422",  # a validator said no: the field shows it

@@ -1,10 +1,9 @@
 // Notes in the page which of Gradio's events are under way: being sent, or accepted by the queue and waiting for their
-// end in its stream of messages; and how many frames have been drawn since an event or the page last moved.
+// end in its stream of messages; and how often somebody who waits, a look a frame, has seen all still since an event or
+// the page last moved.
 (() => {
     const events = window.eventsOfPage = { sending: 0, sent: 0, queued: new Set(), over: new Set(), still: 0 };
     const moved = () => { events.still = 0; };
-    const frame = () => { events.still += 1; requestAnimationFrame(frame); };
-    requestAnimationFrame(frame);
     new MutationObserver(moved).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
     // A page that is left closes its stream, and its last events find it gone: nobody is there to miss them.
     window.addEventListener('beforeunload', () => { console.error = () => {}; });
