@@ -216,7 +216,7 @@ def test_a_model_that_ray_s_workers_load_is_not_kept_in_memory_as_well(
         loaded.append(weakref.ref(vlm.model))
         return vlm
 
-    def generate(*_: object) -> Iterator[Prediction]:
+    def generate(*_: object, **__: object) -> Iterator[Prediction]:
         gc.collect()
         assert loaded[0]() is None
         return iter([Prediction(example.question_id, "a", "a", 0.5) for example in run.examples("test")])

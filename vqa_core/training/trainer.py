@@ -238,7 +238,8 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
 
     def _is_last(self) -> bool:
-        return bool(self.state.global_step >= self.state.max_steps)
+        """Whether no step of this training will show what the newest checkpoint is worth."""
+        return bool(self.state.global_step >= self.state.max_steps or self.control.should_training_stop)
 
     def _prove_checkpoint(self) -> None:
         """After a step with a finite loss, the checkpoint before the newest is not needed any more."""
