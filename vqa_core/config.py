@@ -14,6 +14,10 @@ _LOAD_IN = "quantisation of the frozen language model; `8bit` and `4bit` (QLoRA)
 CHOICE_INSTRUCTION = "Answer with the option's letter from the given choices directly."
 """LLaVA-1.5's sentence after the options of a question."""
 CHOICE_SCORING = ("letter", "text", "text_per_token")
+_FEATURE_CACHE = (
+    "keep the features of the frozen vision tower in this folder, for later epochs and predictions; it may be deleted"
+)
+_FEATURE_CACHE_GB = "most that --feature-cache holds; what was unused for longest is removed first"
 _CHOICE_SCORING = (
     "how the options of a multiple-choice question are scored: `letter` by the letter, `text` by the whole text, "
     "`text_per_token` by the mean over the tokens of the text and its end"
@@ -194,6 +198,8 @@ class TrainSettings(Settings):
     parallel: str = setting("ddp", "how several processes share the training", choices=("ddp", "fsdp2"))
     report_to: str = setting("none", "experiment tracker", choices=("none", "wandb", "trackio"))
     save_dtype: str = setting("fp32", "number format of the trained weights in model/", choices=("fp32", "bf16"))
+    feature_cache: str = setting("", _FEATURE_CACHE, quiet=True)
+    feature_cache_gb: float = setting(20.0, _FEATURE_CACHE_GB, unit="GB", minimum=0.001, quiet=True)
 
 
 @dataclass(frozen=True)
@@ -236,6 +242,8 @@ class PredictSettings(Settings):
     ray_workers: int = setting(
         0, "engines that share the questions through Ray (extra `ray`); 0 answers in this process", minimum=0
     )
+    feature_cache: str = setting("", _FEATURE_CACHE, quiet=True)
+    feature_cache_gb: float = setting(20.0, _FEATURE_CACHE_GB, unit="GB", minimum=0.001, quiet=True)
 
 
 SECTIONS: dict[str, type[Settings]] = {

@@ -56,7 +56,9 @@ def test_work_is_counted_in_the_models_own_tokens() -> None:
     assert work.branches == sum(len(prompt.branch_ids(example.question)[0]) for example in examples)
     assert work.fed == sum(len(prompt.answer_ids(example.answer or "")) for example in examples)
     given = {example.question_id: "yes" for example in examples}
-    assert workload_of(vlm, examples, given).fed == len(examples) * len(prompt.answer_ids("yes"))
+    answered = workload_of(vlm, examples, given)
+    assert answered.fed == len(examples) * len(prompt.answer_ids("yes"))
+    assert (work.once, answered.once) == (0, len(prompt.prefix_ids))
 
 
 def test_the_7b_shape_has_vicunas_and_clips_sizes() -> None:

@@ -4,6 +4,7 @@ import logging
 import random
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,9 @@ def test_work_is_exactly_what_the_formulas_say(batch_questions: int, vlm: Vlm, d
     if batch_questions == 1000:
         assert work.encodes == len({example.image for example in EXAMPLES})
     assert work.decode_tokens == sum(steps) - len(EXAMPLES)  # the first token comes from the prefill
-    assert work.lm_tokens == len(groups) * prefix + questions + work.decode_tokens
+    before = (len(groups) - 1) * len(vlm.prompt.prefix_ids)  # the text before the picture is read once
+    assert work.lm_tokens == len(groups) * prefix - before + questions + work.decode_tokens
+    assert work.padding_tokens == 0
     assert work.head_rows == sum(steps)
 
 
@@ -161,7 +164,8 @@ def test_work_of_the_engines_to_compare_with_is_what_the_formulas_say(engine: st
     prefix = len(vlm.prompt.prefix_ids) + vlm.image_tokens
     images = len({example.image for example in EXAMPLES})
     assert other.work.encodes == len(EXAMPLES)
-    assert other.work.lm_tokens - shared.work.lm_tokens == (len(EXAMPLES) - images) * prefix
+    before = (images - 1) * len(vlm.prompt.prefix_ids)  # the text before the picture is read once
+    assert other.work.lm_tokens - shared.work.lm_tokens == (len(EXAMPLES) - images) * prefix + before
     assert other.work.head_rows == shared.work.head_rows
 
 
@@ -340,3 +344,56 @@ def test_an_empty_answer_is_marked_and_replaced_by_the_fallback(vlm: Vlm, data_r
     prediction = engine._prediction(EXAMPLES[0], Generated([], -0.5, True))
     assert (prediction.answer, prediction.generated, prediction.status) == ("yes", "", "empty")
     assert prediction.probability == pytest.approx(0.606531)
+
+
+def test_questions_that_stand_again_about_the_same_pixels_are_answered_once(vlm: Vlm, tmp_path: Path) -> None:
+    write_pictures(tmp_path, EXAMPLES)
+    again = []
+    for number, example in enumerate(EXAMPLES):
+        copy = f"copy-{number % 3}-{Path(example.image).name}"
+        shutil.copy(tmp_path / example.image, tmp_path / copy)
+        again.append(replace(example, question_id=f"again-{number}", image=copy, image_id=copy))
+    settings = PredictSettings(max_new_tokens=LONGEST)
+    once, twice = Engine(vlm, settings, tmp_path), Engine(vlm, settings, tmp_path)
+    expected = {prediction.question_id: prediction for prediction in once.generate(EXAMPLES)}
+    found = {prediction.question_id: prediction for prediction in twice.generate([*EXAMPLES, *again])}
+    assert twice.work == once.work
+    assert len(found) == 2 * len(EXAMPLES)
+    for number, example in enumerate(EXAMPLES):
+        of_example = expected[example.question_id]
+        assert found[example.question_id] == of_example
+        assert found[f"again-{number}"] == replace(of_example, question_id=f"again-{number}")
+    # one of them is answered already: the other gets the same answer
+    done = {example.question_id for example in EXAMPLES}
+    left = {prediction.question_id: prediction for prediction in twice.generate([*EXAMPLES, *again], done)}
+    assert left == {question_id: found[question_id] for question_id in found.keys() - done}
+
+
+def test_the_text_before_the_picture_is_read_once_and_again_when_the_weights_may_be_others(
+    vlm: Vlm, data_root: Path
+) -> None:
+    engine = Engine(vlm, PredictSettings(max_new_tokens=LONGEST, batch_questions=4), data_root)
+    found = list(engine.generate(EXAMPLES))
+    assert len(engine.plan(EXAMPLES)) > 1
+    read = engine.work.lm_tokens
+    assert engine.work.padding_tokens == 0
+    weight = vlm.language_model.layers[0].mlp.down_proj.weight
+    kept = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight.mul_(-3)
+        other = list(engine.generate(EXAMPLES))
+        fresh = Engine(vlm, engine.settings, data_root)
+        assert other == list(fresh.generate(EXAMPLES))
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+    assert {p.question_id: p for p in engine.generate(EXAMPLES)} == {p.question_id: p for p in found}
+    lead = len(vlm.prompt.prefix_ids)
+    alone = [Engine(vlm, engine.settings, data_root) for _ in EXAMPLES]
+    for example, one in zip(EXAMPLES, alone, strict=True):
+        list(one.generate([example]))
+    groups = sum(len(batch.groups) for batch in engine.plan(EXAMPLES))
+    picture = vlm.image_tokens
+    shared_out = len(EXAMPLES) * (lead + picture) - (lead + groups * picture)
+    assert sum(one.work.lm_tokens for one in alone) - read == shared_out

@@ -5,6 +5,8 @@ I images, Q questions, P prefix tokens per image (start of the prompt and image 
 
     separate   Q (P + S + D) tokens, Q encodes       each question on its own, as LLaVA's model_vqa.py does
     shared     I P + Q (S + D) tokens, I encodes     the prefix once per image
+
+Answering, the text before the picture, E of the P tokens, is read once for all: E + I (P - E) + Q (S + D) tokens.
 """
 
 from collections.abc import Sequence
@@ -16,13 +18,17 @@ TRAINED_ATTENTION_PASSES = 3.5  # 2 products forward, 5 backward (FlashAttention
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Questions about images as numbers of tokens; `branches` and `fed` are sums over all questions."""
+    """Questions about images as numbers of tokens; `branches` and `fed` are sums over all questions.
+
+    `once` is E, the tokens of the prefix that are read once for all images; 0 in training.
+    """
 
     images: int
     questions: int
     prefix: int
     branches: int
     fed: int
+    once: int = 0
 
     @classmethod
     def uniform(cls, images: int, questions: int, prefix: int = 286, branch: int = 20, fed: int = 2) -> "Workload":
@@ -30,10 +36,10 @@ class Workload:
         return cls(images, questions, prefix, questions * branch, questions * fed)
 
     @classmethod
-    def of(cls, prefix: int, groups: Sequence[Sequence[tuple[int, int]]]) -> "Workload":
+    def of(cls, prefix: int, groups: Sequence[Sequence[tuple[int, int]]], once: int = 0) -> "Workload":
         """A workload from (S, D) of every question, grouped by image."""
         pairs = [pair for group in groups for pair in group]
-        return cls(len(groups), len(pairs), prefix, sum(s for s, _ in pairs), sum(d for _, d in pairs))
+        return cls(len(groups), len(pairs), prefix, sum(s for s, _ in pairs), sum(d for _, d in pairs), once)
 
     @property
     def separate_tokens(self) -> int:
@@ -41,7 +47,7 @@ class Workload:
 
     @property
     def shared_tokens(self) -> int:
-        return self.images * self.prefix + self.branches + self.fed
+        return self.once + self.images * (self.prefix - self.once) + self.branches + self.fed
 
     @property
     def head_rows(self) -> int:

@@ -94,15 +94,15 @@ def _figures(
     shape = shape_of(vlm)
     arms: dict[str, Any] = {}
     for arm in ARMS:
-        padding = sum(int((batch["segment_ids"] == PADDING_SEGMENT).sum()) for batch in batches[arm])
+        tokens = sum(int((batch["segment_ids"] != PADDING_SEGMENT).sum()) for batch in batches[arm])
         arms[arm] = arm_figures(
             rounds.seconds[arm],
             work.questions,
             shape.train_flops(work, shared=arm == "packed"),
             matmul_flops,
             encodes=results[arm].counted.encodes,
-            tokens=results[arm].counted.positions - padding,
-            padding=padding,
+            tokens=tokens,
+            padding=results[arm].counted.positions - tokens,
             head_rows=results[arm].counted.head_rows,
         )
     return {"images": work.images, "questions": work.questions} | comparison("packed", arms, work.speedup)

@@ -69,7 +69,8 @@ def workload_of(vlm: Vlm, examples: Sequence[Example], answers: Mapping[str, str
         return len(prompt.branch_ids(example.question)[0]), len(prompt.answer_ids(answer))
 
     groups = [[lengths(example) for example in group] for group in group_by_image(examples)]
-    return Workload.of(len(prompt.prefix_ids) + vlm.image_tokens, groups)
+    before = len(prompt.prefix_ids)
+    return Workload.of(before + vlm.image_tokens, groups, 0 if answers is None else before)
 
 
 def shape_of(vlm: Vlm) -> ModelShape:

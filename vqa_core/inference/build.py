@@ -9,6 +9,7 @@ from vqa_core.data.priors import AnswerPrior
 from vqa_core.files import InputError
 from vqa_core.inference.engine import Engine
 from vqa_core.model.attention import choose_attention
+from vqa_core.model.build import keep_features
 from vqa_core.model.folder import load_model_folder
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.parts import load_tokenizer
@@ -57,7 +58,7 @@ def load_model(folder: Path, settings: PredictSettings) -> AnyVlm:
     device = best_device()
     dtype = resolve_precision(settings.precision, device)
     attention = choose_attention(settings.attention, plain=settings.engine != "shared", device=device, dtype=dtype)
-    return load_model_folder(folder, dtype=dtype, attention=attention, how=settings)
+    return keep_features(load_model_folder(folder, dtype=dtype, attention=attention, how=settings), settings)
 
 
 def choose_prompt(trained: ModelSettings, settings: PredictSettings) -> ModelSettings:

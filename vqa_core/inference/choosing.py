@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from vqa_core.inference.generation import Generated, Limits, Picture, Work, tokens_of
 from vqa_core.model.collator import collate
@@ -27,6 +26,7 @@ from vqa_core.model.packing import (
     shared_prefix_mask,
 )
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.unpadded import Lead, RowCache, Rows
 from vqa_core.prompts.choice_style import places_of, rearranged
 from vqa_core.prompts.prompt import Prompt
 from vqa_core.runs.examples import Example
@@ -114,6 +114,7 @@ def choose_packed(
     image_tokens: Tensor,
     limits: Limits,
     work: Work,
+    lead: Lead | None = None,
 ) -> list[list[Generated]]:
     """Answer multiple-choice questions, all of a picture and all their orders in one packed row, or in few long ones.
 
@@ -127,7 +128,7 @@ def choose_packed(
             at.append(number)
             rows.append(pack_onto(vlm.prefix_of(pictures[number]), [Branch(order.ids, []) for order in in_row]))
             answers.append([order.answers for order in in_row])
-    scored = iter(score_packed(vlm, rows, tokens_of(vlm, image_tokens, pictures, at), answers, work))
+    scored = iter(score_packed(vlm, rows, tokens_of(vlm, image_tokens, pictures, at), answers, work, lead))
     per_token = vlm.prompt.choice_style.per_token
     return [[weigh(orders, [next(scored) for _ in orders], per_token=per_token) for orders in row] for row in asked]
 
@@ -152,6 +153,7 @@ def score_packed(
     image_tokens: Tensor,
     answers: Sequence[Sequence[Sequence[list[int]]]],
     work: Work,
+    lead: Lead | None = None,
 ) -> list[list[float]]:
     """The log probability of each answer to each branch of B packed rows, branch by branch.
 
@@ -165,21 +167,22 @@ def score_packed(
     """
     batch = {name: value.to(vlm.device) for name, value in collate(rows, vlm.pad_id).items()}
     segments = batch["segment_ids"]  # (B, T)
-    cache = DynamicCache()
+    cache = RowCache()
 
-    def forward(embeds: Tensor, mask: Tensor, positions: Tensor, tokens: int) -> Tensor:
-        work.lm_tokens += tokens
-        work.padding_tokens += embeds.shape[0] * embeds.shape[1] - tokens
-        return vlm.language_model(  # type: ignore[no-any-return]
-            inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+    def forward(laid: Rows, embeds: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        work.lm_tokens += laid.tokens
+        work.padding_tokens += laid.padding
+        return laid.read(vlm, embeds, mask, laid.lay(positions), cache)
 
     with vlm.autocast():
-        embeds = vlm.embed(batch["input_ids"], image_tokens)
-        mask = shared_prefix_mask(segments, segments, vlm.attention, embeds.dtype)
-        hidden = forward(embeds, mask, batch["position_ids"], sum(map(len, rows)))  # (B, T, D)
+        begun, read = (lead or Lead()).start(vlm, cache, batch)  # tokens of each row that are in the cache
+        work.lm_tokens += read
+        laid = Rows.of(vlm, segments[:, begun:])
+        embeds = vlm.embed(laid.lay(batch["input_ids"][:, begun:]), image_tokens)  # (1, L, D)
+        mask = shared_prefix_mask(laid.segments, segments, vlm.attention, embeds.dtype)
+        hidden = forward(laid, embeds, mask, batch["position_ids"][..., begun:])
         owner = [number for number, row in enumerate(rows) for _ in row.ends]  # the row of each branch
-        hidden = hidden[owner, [end for row in rows for end in row.ends]]  # (branches, D)
+        hidden = laid.take(hidden, owner, [end - begun for row in rows for end in row.ends])  # (branches, D)
         of_branches = [of_branch for of_row in answers for of_branch in of_row]
         first = [(branch, ids[0]) for branch, of_branch in enumerate(of_branches) for ids in of_branch]
         logprobs = _logprobs(vlm, hidden, first, work)
@@ -188,10 +191,11 @@ def score_packed(
             block = _block_of(fed, len(rows), vlm)
             cached = (block["segments"][:, :, None] == segments[:, None, :]) | (segments == PREFIX_SEGMENT)[:, None, :]
             itself = (block["answers"][:, :, None] == block["answers"][:, None, :]).tril()
-            embeds = vlm.model.get_input_embeddings()(block["ids"])
+            laid = Rows.of(vlm, block["segments"])
+            embeds = vlm.model.get_input_embeddings()(laid.lay(block["ids"]))
             mask = attention_mask(torch.cat([cached, itself], dim=2), vlm.attention, embeds.dtype)
-            hidden = forward(embeds, mask, block["positions"], len(fed))  # (B, Q, D)
-            hidden = hidden[[token.row for token in fed], [token.column for token in fed]]  # (fed tokens, D)
+            hidden = forward(laid, embeds, mask, block["positions"])
+            hidden = laid.take(hidden, [token.row for token in fed], [token.column for token in fed])  # (fed tokens, D)
             following = _logprobs(vlm, hidden, [(number, token.following) for number, token in enumerate(fed)], work)
             for token, logprob in zip(fed, following, strict=True):
                 logprobs[token.answer] += logprob
@@ -239,8 +243,7 @@ def _block_of(fed: Sequence[_Fed], rows: int, vlm: AnyVlm) -> dict[str, Tensor]:
 
     return {
         "ids": filled([token.id for token in fed], vlm.pad_id),
-        # not PADDING_SEGMENT: what pads the block would see what pads the rows
-        "segments": filled([token.segment for token in fed], PADDING_SEGMENT - 1),
+        "segments": filled([token.segment for token in fed], PADDING_SEGMENT),
         "answers": filled([token.answer for token in fed], -1),
         "positions": filled([token.position for token in fed], 0),
     }

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from vqa_core.inference.answer_trie import AnswerTrie
 from vqa_core.inference.choosing import choose_packed
@@ -18,14 +17,15 @@ from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Wor
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import PADDING_SEGMENT, Branch, PackedRow, pack_onto, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.unpadded import Lead, RowCache, Rows
 from vqa_core.runs.examples import Example
 
 
 @torch.inference_mode()
 def answer_packed(
-    vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work
+    vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work, lead: Lead | None = None
 ) -> list[list[Generated]]:
-    """One packed row per picture; all rows of the batch are decoded together.
+    """One packed row per picture; all rows of the batch are decoded together, behind the `lead` of all batches.
 
     A picture with open and with multiple-choice questions has two rows, and is encoded once for both.
     """
@@ -35,21 +35,21 @@ def answer_packed(
         def answer_open(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
             rows = [pack_questions(vlm, group, pictures[place]) for place, group in zip(at, groups, strict=True)]
             tokens = tokens_of(vlm, image_tokens, pictures, at)
-            return generate_packed(vlm, rows, tokens, limits.longest, limits.trie, work)
+            return generate_packed(vlm, rows, tokens, limits.longest, limits.trie, work, lead)
 
         def choose(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
             tokens = tokens_of(vlm, image_tokens, pictures, at)
-            return choose_packed(vlm, groups, [pictures[place] for place in at], tokens, limits, work)
+            return choose_packed(vlm, groups, [pictures[place] for place in at], tokens, limits, work, lead)
 
         return batch.answer_by_kind(answer_open, choose)
 
 
 def stream_answers(
-    vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work
+    vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work, lead: Lead | None = None
 ) -> Iterator[list[list[Generated]]]:
     """What `answer_packed` returns for open questions, after each token; see `stream_packed`."""
     rows = [pack_questions(vlm, group, picture) for group, picture in zip(batch.groups, pictures, strict=True)]
-    yield from stream_packed(vlm, rows, encode(vlm, pictures, work), limits.longest, limits.trie, work)
+    yield from stream_packed(vlm, rows, encode(vlm, pictures, work), limits.longest, limits.trie, work, lead)
 
 
 def pack_questions(vlm: AnyVlm, group: Sequence[Example], picture: Picture) -> PackedRow:
@@ -65,6 +65,7 @@ def generate_packed(
     max_new_tokens: int,
     trie: AnswerTrie | None = None,
     work: Work | None = None,
+    lead: Lead | None = None,
 ) -> list[list[Generated]]:
     """Answer every branch of every row greedily.
 
@@ -74,11 +75,12 @@ def generate_packed(
         max_new_tokens: longest answer, its end included.
         trie: the only answers allowed, or None for free generation.
         work: where the work is counted.
+        lead: of earlier rows, whose weights are the same.
 
     Returns:
         For each row the generations of its branches, in order.
     """
-    *_, grouped = stream_packed(vlm, rows, image_tokens, max_new_tokens, trie, work)
+    *_, grouped = stream_packed(vlm, rows, image_tokens, max_new_tokens, trie, work, lead)
     return grouped
 
 
@@ -90,6 +92,7 @@ def stream_packed(
     max_new_tokens: int,
     trie: AnswerTrie | None = None,
     work: Work | None = None,
+    lead: Lead | None = None,
 ) -> Iterator[list[list[Generated]]]:
     """What `generate_packed` returns, yielded after each token: the same objects each time, which grow.
 
@@ -98,18 +101,14 @@ def stream_packed(
     work = work if work is not None else Work()
     batch = {name: value.to(vlm.device) for name, value in collate(rows, vlm.pad_id).items()}
     segments = batch["segment_ids"]  # (B, T), grows to (B, K) with the cache
-    cache = (
-        DynamicCache()
-    )  # of every token: the mask says what is seen, and a sliding window would count other questions' tokens
+    # of every token: the mask says what is seen, and a sliding window would count other questions' tokens
+    cache = RowCache()
 
-    def forward(embeds: Tensor, queries: Tensor, positions: Tensor) -> Tensor:
-        mask = shared_prefix_mask(queries, segments, vlm.attention, embeds.dtype)
-        tokens = int((queries != PADDING_SEGMENT).sum())
-        work.lm_tokens += tokens
-        work.padding_tokens += queries.numel() - tokens
-        return vlm.language_model(  # type: ignore[no-any-return]
-            inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+    def forward(rows: Rows, embeds: Tensor, positions: Tensor) -> Tensor:
+        mask = shared_prefix_mask(rows.segments, segments, vlm.attention, embeds.dtype)
+        work.lm_tokens += rows.tokens
+        work.padding_tokens += rows.padding
+        return rows.read(vlm, embeds, mask, rows.lay(positions), cache)
 
     owner = [row for row, packed in enumerate(rows) for _ in packed.ends]  # R questions in all: row of each,
     segment = [number for packed in rows for number in range(1, len(packed.ends) + 1)]  # its segment,
@@ -121,8 +120,12 @@ def stream_packed(
         grouped[row].append(answer)
 
     with vlm.autocast():  # never round a `yield`: autocast belongs to the thread
-        hidden = forward(vlm.embed(batch["input_ids"], image_tokens), segments, batch["position_ids"])  # (B, T, D)
-        hidden = hidden[torch.tensor(owner), torch.tensor(ends)]  # (R, D)
+        begun, read = (lead or Lead()).start(vlm, cache, batch)  # tokens of each row that are in the cache
+        work.lm_tokens += read
+        laid = Rows.of(vlm, segments[:, begun:])
+        embeds = vlm.embed(laid.lay(batch["input_ids"][:, begun:]), image_tokens)  # (1, L, D)
+        hidden = forward(laid, embeds, batch["position_ids"][..., begun:])
+        hidden = laid.take(hidden, owner, [end - begun for end in ends])  # (R, D)
     active = list(range(len(owner)))
     states = torch.zeros(len(owner), dtype=torch.long, device=vlm.device)
     for step in range(max_new_tokens):
@@ -147,8 +150,9 @@ def stream_packed(
         segments = torch.cat([segments, queries], dim=1)
         work.decode_tokens += len(active)
         with vlm.autocast():
-            hidden = forward(vlm.model.get_input_embeddings()(ids), queries, positions)  # (B, Q, D)
-        hidden = hidden[block.rows, block.columns]  # (active, D)
+            laid = Rows.of(vlm, queries)
+            hidden = forward(laid, vlm.model.get_input_embeddings()(laid.lay(ids)), positions)
+        hidden = laid.take(hidden, block.rows, block.columns)  # (active, D)
 
 
 @dataclass(frozen=True, slots=True)

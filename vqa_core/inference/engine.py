@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from vqa_core.inference.separate import answer_hf_batch, answer_hub_rows, answer
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.unpadded import Lead, reads_lines
 from vqa_core.model.vlm import Vlm
 from vqa_core.prompts.choice_style import places_of
 from vqa_core.runs.choices import find_choice, letter, write_choice
@@ -31,10 +33,14 @@ logger = logging.getLogger("vqa")
 LOADERS = 4  # threads; reading and resizing a photograph takes 8 ms, asking a 7B model about it 12 ms on a fast GPU
 
 
-def choose_way(vlm: AnyVlm, engine: str) -> Way:
-    """The way of answering that PredictSettings.engine names: `shared` shares what the model can, others nothing."""
+def choose_way(vlm: AnyVlm, engine: str, lead: Lead) -> Way:
+    """The way of answering that PredictSettings.engine names: `shared` shares what the model can, others nothing.
+
+    `lead` keeps what the text before all pictures has given.
+    """
     if engine == "shared" and vlm.sharing is Sharing.PREFIX:
-        return partial(answer_packed, vlm)
+        reads_lines(vlm)  # tried now, not while the work is counted
+        return lambda batch, pictures, limits, work: answer_packed(vlm, batch, pictures, limits, work, lead)
     if isinstance(vlm, HubModel):
         return partial(answer_hub_rows, vlm, share_vision=engine == "shared" and vlm.sharing is Sharing.VISION)
     if isinstance(vlm, Vlm):
@@ -75,22 +81,28 @@ class Engine:
             self._spelled = {tuple(vlm.prompt.answer_ids(answer)): answer for answer in allowed_answers}
             trie = AnswerTrie(map(list, self._spelled), vlm.prompt.end_id, vlm.device)
         self.limits = Limits(trie, trie.depth if trie else settings.max_new_tokens, settings.option_orders)
-        self._answer = choose_way(vlm, settings.engine)
+        self._lead = Lead()
+        self._answer = choose_way(vlm, settings.engine, self._lead)
         self._streams = settings.engine == "shared" and vlm.sharing is Sharing.PREFIX
         self._hashes: dict[str, str] = {}
 
     def generate(self, examples: Sequence[Example], done: Collection[str] = ()) -> Iterator[Prediction]:
         """Yield a prediction for every example whose id is not in `done`.
 
+        A question that stands again about the same picture, under whatever name, is answered once.
         The batches are planned over all examples, whether done or not: a run that was stopped and goes on computes the
         very same batches, so its numbers are the same to the last digit.
         """
-        todo = [batch for batch in self.plan(examples) if any(e.question_id not in done for e in batch.examples)]
+        self._lead.forget()  # a training asks between its steps
+        equal = self._equal(examples)
+        left = {first.question_id: [id for id in ids if id not in done] for first, ids in equal}
+        batches = self.plan([first for first, _ in equal])
+        todo = [batch for batch in batches if any(left[example.question_id] for example in batch.examples)]
         with ThreadPoolExecutor(max_workers=LOADERS) as loader:
             for batch, loaded in _load_ahead(loader, self._load, todo):
                 for prediction in self._predict(batch, loaded):
-                    if prediction.question_id not in done:
-                        yield prediction
+                    for question_id in left[prediction.question_id]:
+                        yield replace(prediction, question_id=question_id)
 
     def ask(
         self, image: Image.Image, questions: Sequence[str], choices: Sequence[Sequence[str]] = ()
@@ -131,11 +143,19 @@ class Engine:
 
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Iterator[list[list[Generated]]]:
         if self._streams and not any(example.choices for example in batch.examples):
-            yield from stream_answers(self.vlm, batch, pictures, self.limits, self.work)
+            yield from stream_answers(self.vlm, batch, pictures, self.limits, self.work, self._lead)
         else:
             yield self._answer(batch, pictures, self.limits, self.work)
 
     # -- planning ------------------------------------------------------------------------------------------------
+
+    def _equal(self, examples: Sequence[Example]) -> list[tuple[Example, list[str]]]:
+        """Of questions that stand again about the same picture, the first, and the ids of all of them."""
+        found: dict[tuple[object, ...], tuple[Example, list[str]]] = {}
+        for example in examples:
+            key = self._identify(example), example.question, example.choices, example.answer_form
+            found.setdefault(key, (example, []))[1].append(example.question_id)
+        return list(found.values())
 
     def plan(self, examples: Sequence[Example]) -> list[Batch]:
         """Group by picture, whatever its name, put rows of like length together, cut into batches of questions."""

@@ -13,6 +13,7 @@ from transformers import LogitsProcessor
 
 from vqa_core.inference.answer_trie import AnswerTrie
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.vlm import Vlm
 from vqa_core.runs.examples import Example
 
 Picture = Any
@@ -109,9 +110,12 @@ KindWay = Callable[[list[int], list[list[Example]]], list[list[Generated]]]
 @torch.inference_mode()
 def encode(vlm: AnyVlm, pictures: Sequence[Picture], work: Work) -> Tensor:
     """Preprocessed pictures -> their image tokens in order, (B, N, D) or (sum of N, D)."""
-    work.encodes += len(pictures)
+    kept = vlm.features if isinstance(vlm, Vlm) else None
+    before = kept.hits if kept else 0
     with vlm.autocast():
-        return vlm.encode_images(vlm.stacked(pictures))
+        tokens = vlm.encode_images(vlm.stacked(pictures))
+    work.encodes += len(pictures) - (kept.hits - before if kept else 0)
+    return tokens
 
 
 def tokens_of(vlm: AnyVlm, image_tokens: Tensor, pictures: Sequence[Picture], at: Sequence[int]) -> Tensor:

@@ -13,6 +13,8 @@ loading.py         LoadOptions: revision, bits, whose code may run
 capabilities.py    what the questions about a picture share, by architecture
 packing.py         packed rows and their attention mask
 collator.py        packed rows to a padded batch
+feature_cache.py   FeatureCache: what a frozen tower made of pictures, on disk
+unpadded.py        packed rows read in one line, without padding
 attention.py       which attention backend computes
 stages.py          what a stage trains; LoRA put in and merged
 sharding.py        FSDP2: weights spread over processes

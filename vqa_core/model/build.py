@@ -2,11 +2,12 @@
 
 import torch
 
-from vqa_core.config import ModelSettings
+from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
+from vqa_core.files import InputError
 from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.protocol import AnyVlm
-from vqa_core.model.vlm import build_vlm
+from vqa_core.model.vlm import Vlm, build_vlm
 
 
 def build_any(
@@ -21,3 +22,15 @@ def build_any(
     if settings.base_model:
         return build_hub_model(settings, dtype=dtype, attention=attention, options=options)
     return build_vlm(settings, dtype=dtype, attention=attention, seed=seed, options=options)
+
+
+def keep_features(vlm: AnyVlm, settings: TrainSettings | PredictSettings) -> AnyVlm:
+    """The model with the feature cache of the settings, if they name one. Raises InputError for a whole model."""
+    if not settings.feature_cache:
+        return vlm
+    if not isinstance(vlm, Vlm):
+        raise InputError(
+            f"--feature-cache {settings.feature_cache} keeps what a vision tower makes of pictures, and --base-model "
+            f"{vlm.settings.base_model} has its tower within. Leave the flag out."
+        )
+    return vlm.with_features(settings.feature_cache, settings.feature_cache_gb)

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
 from vqa_core.machine import processor_prefers_bf16
 from vqa_core.model.capabilities import Sharing, sharing_of_parts
+from vqa_core.model.feature_cache import FeatureCache, key_of_tower
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
@@ -46,6 +48,8 @@ class Vlm:
     image_tokens: int
     sharing: Sharing = Sharing.PREFIX
     """What the questions about a picture share, see vqa_core/model/capabilities.py."""
+    features: FeatureCache | None = None
+    """Where the features of a frozen tower are kept, if anywhere."""
 
     @property
     def vision_tower(self) -> PreTrainedModel:
@@ -87,6 +91,11 @@ class Vlm:
         prompt = prompt_encoder(self.prompt.tokenizer, settings)
         return replace(self, prompt=prompt, settings=settings)
 
+    def with_features(self, folder: str, limit_gb: float) -> "Vlm":
+        """The same model, which keeps the features of its tower below `folder`."""
+        key = key_of_tower(self.vision_tower, self.settings.vision_feature_layer, self.transform.side)
+        return replace(self, features=FeatureCache(Path(folder), limit_gb, key))
+
     def pixels(self, images: list[Image.Image]) -> Tensor:
         """RGB pictures -> (B, 3, side, side) float32 on the CPU."""
         return torch.stack([torch.from_numpy(self.transform(image)) for image in images])
@@ -124,7 +133,10 @@ class Vlm:
         """(B, 3, side, side) -> image tokens (B, N, D)."""
         frozen = not any(parameter.requires_grad for parameter in self.vision_tower.parameters())
         with torch.no_grad() if frozen else contextlib.nullcontext():
-            features = self.image_features(pixels)
+            if frozen and self.features:
+                features = self.features.features(pixels, self.image_features).to(self.device)
+            else:
+                features = self.image_features(pixels)
         projector_dtype = next(self.projector.parameters()).dtype
         return self.projector(features.to(projector_dtype)).to(self.dtype)  # type: ignore[no-any-return]
 

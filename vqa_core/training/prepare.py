@@ -9,7 +9,7 @@ import torch
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.model.attention import choose_attention
-from vqa_core.model.build import build_any
+from vqa_core.model.build import build_any, keep_features
 from vqa_core.model.folder import start_from
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.protocol import AnyVlm
@@ -76,13 +76,14 @@ def build_model(model: ModelSettings, settings: TrainSettings, rows: TrainingRow
         len(row["questions"]) == 1  # type: ignore[arg-type]
         for row in map(rows.__getitem__, range(len(rows)))
     )
-    return build_any(
+    vlm = build_any(
         model,
         dtype=dtype,
         attention=choose_attention(settings.attention, plain=plain, device=device, dtype=dtype),
         seed=settings.seed,
         options=LoadOptions.of(model, settings),
     )
+    return keep_features(vlm, settings)
 
 
 def use_tf32(device: torch.device) -> None:

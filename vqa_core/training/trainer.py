@@ -20,6 +20,7 @@ from vqa_core.model.packing import check_backend, plain_mask, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
 from vqa_core.model.stages import load_trained, not_finite, trained_tensors
+from vqa_core.model.unpadded import Rows, reads_lines
 from vqa_core.runs.checkpoints import PLAN, keep_only, seal, steps_below
 from vqa_core.training.data import only, supervised_tokens
 from vqa_core.training.divergence import StepHealth, drop_unproven
@@ -38,6 +39,7 @@ class PackedLoss(nn.Module):
         super().__init__()
         if not plain:
             check_backend(vlm.attention)
+            reads_lines(vlm)  # tried here, while each process has all weights
         self.vlm, self.plain = vlm, plain
         self.model = vlm.model
 
@@ -61,14 +63,14 @@ class PackedLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """What `forward` returns, for pictures that are encoded already."""
         vlm = self.vlm
-        embeds = vlm.embed(input_ids, image_tokens)  # (B, T, D)
+        rows = Rows(segment_ids, None) if self.plain else Rows.of(vlm, segment_ids)
+        embeds = vlm.embed(rows.lay(input_ids), image_tokens)  # (1, L, D), or (B, T, D) padded
         if self.plain:
             mask = plain_mask(segment_ids)  # (B, T)
         else:
             mask = shared_prefix_mask(segment_ids, segment_ids, vlm.attention, embeds.dtype)  # (B, 1, T, T)
-        hidden = vlm.language_model(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
-        ).last_hidden_state  # (B, T, D)
+        hidden = rows.read(vlm, embeds, mask, rows.lay(position_ids))
+        targets = rows.lay(targets)
         keep = targets >= 0
         logits = self.model.lm_head(hidden[keep]).float()  # (supervised, V)
         loss = nn.functional.cross_entropy(logits, targets[keep], reduction="sum")

@@ -10,6 +10,7 @@ from vqa_core.benchmarks.gpu.bed import GpuBed, StepFindings
 from vqa_core.benchmarks.report import share
 from vqa_core.benchmarks.workloads import workload_of
 from vqa_core.inference.decoding import generate_packed
+from vqa_core.inference.generation import Work
 from vqa_core.model.packing import shared_prefix_mask
 
 DECODE_STEPS = 8  # timed together
@@ -49,11 +50,13 @@ def prefill(bed: GpuBed, limit_s: float) -> StepFindings:
         work = partial(generate_packed, bed.vlm, batch, image_tokens, 1)
         seconds = bed.seconds(work, limit_s / len(bed.scale.prefill_tokens))
         memory = peak_memory(bed.device)
-        expected = replace(workload_of(bed.vlm, bed.first(len(batch)).examples), fed=0)
+        once = len(bed.vlm.prompt.prefix_ids)
+        expected = replace(workload_of(bed.vlm, bed.first(len(batch)).examples), fed=0, once=once)
         flops = bed.shape.answer_flops(expected) - len(batch) * bed.shape.encode_flops
         part = flops / seconds / bed.matmul_flops
-        real = expected.shared_tokens
-        padding = len(batch) * max(map(len, batch)) - real
+        counted = Work()
+        generate_packed(bed.vlm, batch, image_tokens, 1, work=counted)
+        real, padding = counted.lm_tokens, counted.padding_tokens
         figures = {"images": len(batch), "tokens": real, "padding": padding, "seconds": seconds}
         found.numbers["batches"].append(figures | {"share_of_matmul": part, "peak_bytes": memory})
         cells = [f"{real:,}", f"{padding:,}", f"{1000 * seconds:.1f}", f"{real / seconds:,.0f}", share(part)]
