@@ -148,7 +148,8 @@ def test_a_picture_is_encoded_once_and_its_prefix_read_once_whatever_is_asked(
     work = engine.work
     assert work.encodes == len(images)
     prefix = len(vlm.prompt.prefix_ids) + vlm.image_tokens
-    assert work.lm_tokens == len(images) * prefix + asked + fed
+    before = (len(images) - 1) * len(vlm.prompt.prefix_ids)  # the text before the picture is read once
+    assert work.lm_tokens == len(images) * prefix - before + asked + fed
     assert work.decode_tokens == fed
     assert work.head_rows == rows + fed
     assert (fed == 0) == (scoring == "letter")  # a letter is told from the end of the question

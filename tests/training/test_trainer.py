@@ -128,7 +128,7 @@ def hidden_of(vlm: Vlm, pairs: Sequence[tuple[str, str]], picture: int = 0) -> l
     with torch.no_grad():
         PackedLoss(vlm)(**batch)
     handle.remove()
-    return [states[0][batch["segment_ids"] == segment] for segment in range(1, len(pairs) + 1)]
+    return [states[-1][batch["segment_ids"] == segment] for segment in range(1, len(pairs) + 1)]
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
