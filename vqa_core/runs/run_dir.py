@@ -1,11 +1,13 @@
 """RunDir: the files of one run by name. Stages meet only in these files, so every window and terminal sees the same."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vqa_core.files import InputError, read_json, write_json
+from vqa_core.locks import locked
 from vqa_core.runs.examples import Example, read_examples
 
 
@@ -100,6 +102,20 @@ class RunDir:
     def log(self) -> Path:
         return self.root / "log.txt"
 
+    @property
+    def lock(self) -> Path:
+        """Held by who trains, prepares or sets up the run; see `vqa_core.runs.run_lock`."""
+        return self.root / ".lock"
+
+    @property
+    def of_model(self) -> tuple[Path, ...]:
+        """What the run's model is and what was made with it, but for the submissions that are kept for good."""
+        names = (
+            *("model", "predictions", "score.json", "submission.csv", "submission.card.json"),
+            *("answers.jsonl", "answers.card.json", "results.json", "results.card.json"),
+        )
+        return tuple(self.root / name for name in names)
+
     def read_config(self) -> dict[str, Any]:
         """The sections written so far. Raises InputError if no stage has written any, or the file is damaged."""
         if not self.config.is_file():
@@ -117,13 +133,26 @@ class RunDir:
 
     def write_section(self, section: str, values: dict[str, Any]) -> None:
         """Write one stage's resolved settings to config.json; the other sections stay."""
-        config = self.read_config() if self.config.is_file() else {}
-        write_json(self.config, config | {section: values})
+        self.write_sections({section: values})
+
+    def write_sections(self, sections: Mapping[str, dict[str, Any]]) -> None:
+        """`write_section` for several at once. Other commands may write theirs at the same time."""
+        with self._changing_config():
+            config = self.read_config() if self.config.is_file() else {}
+            write_json(self.config, config | dict(sections))
 
     def drop_section(self, section: str) -> None:
         """Remove a stage's section from config.json, because the files it describes are about to be rewritten."""
         if self.config.is_file():
-            write_json(self.config, {name: values for name, values in self.read_config().items() if name != section})
+            with self._changing_config():
+                kept = {name: values for name, values in self.read_config().items() if name != section}
+                write_json(self.config, kept)
+
+    @contextmanager
+    def _changing_config(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with locked(self.root / ".config.lock"):
+            yield
 
     def examples(self, split: str) -> list[Example]:
         """The examples of `train`, `val` or `test`. Raises InputError if `train.prepare` has written none."""
