@@ -19,6 +19,7 @@ processes.py  the processes that torchrun started together
 progress.py   how far a long command has come
 settings.py   a dataclass field as flag, form field, limits and record
 space.py      room on a drive, and its errors as sentences
+stops.py      signals that ask a command to stop
 tabulate.py   small aligned tables for a terminal
 
 A new setting is a field in config.py. A new file belongs here only if several packages need it.

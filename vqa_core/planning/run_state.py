@@ -8,7 +8,7 @@ from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.prepare import tables_of
-from vqa_core.drives import rename_folder
+from vqa_core.drives import rename_folder, replace_file
 from vqa_core.files import InputError, read_json
 from vqa_core.runs.checkpoints import PLAN, steps_below
 from vqa_core.runs.predictions import refuse_while_written
@@ -97,7 +97,7 @@ def discard_training(run: RunDir, *, checkpoints: bool = True) -> None:
         if not any(path.exists() for path in moved):
             break
     for path, target in zip(there, moved, strict=True):
-        rename_folder(path, target)
+        (rename_folder if path.is_dir() else replace_file)(path, target)
 
 
 def _earlier(path: Path, number: int) -> Path:

@@ -132,6 +132,11 @@ class RunDir:
             )
         return config
 
+    def trained_config(self) -> dict[str, Any]:
+        """The sections of config.json, those about the model as its own folder has them; see `with_model`."""
+        described = read_json(self.model / "vqa.json") if self.has_model else {}
+        return with_model(self.read_config(), described)
+
     def write_section(self, section: str, values: dict[str, Any]) -> None:
         """Write one stage's resolved settings to config.json; the other sections stay."""
         self.write_sections({section: values})
@@ -180,6 +185,19 @@ class RunDir:
                 f"Run `python -m train.prepare --data DIR --run {shell_word(self.root)}`."
             )
         return Path(root)
+
+
+def with_model(config: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's config with the sections `model` and `train` of `described`, a vqa.json.
+
+    A model folder says itself what it was trained with; those of older versions do not. The run's sections are those of
+    its newest training, which may have ended before it wrote a model. A model that nobody has trained has no `train`.
+    """
+    stage, own = described.get("stage"), {}
+    if isinstance(described.get("train"), dict):
+        own = {name: described[name] for name in ("model", "train") if name in config and name in described}
+    untrained = {"train"} if isinstance(stage, dict) and stage.get("name") == "base" else set()
+    return {name: value for name, value in (dict(config) | own).items() if name not in untrained}
 
 
 def list_runs(folder: Path) -> Iterator[RunDir]:

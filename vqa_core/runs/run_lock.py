@@ -1,7 +1,7 @@
 """One training a run: the lock that a training holds from its first second to its last, and what respects it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from vqa_core.files import InputError
 from vqa_core.locks import Busy, Holder, holder, locked, try_lock
@@ -15,20 +15,18 @@ _PATIENCE_S = 1.0  # of a run whose training was killed this moment
 def alone_in(run: RunDir) -> Iterator[None]:
     """Within, nobody else trains in the folder of the run, prepares it or gives it a model.
 
-    Of several processes of one training the first holds the lock. Raises InputError that says who holds it.
+    Of several processes of one training the first holds the lock. A folder that is not there yet needs none. Raises
+    InputError that says who holds it.
     """
-    if not is_first_process():
+    if not is_first_process() or not run.root.is_dir():
         yield
         return
-    try:
-        holding = locked(run.lock, patience_s=_PATIENCE_S, note=True)
-        holding.__enter__()
-    except Busy as busy:
-        raise _in_use(run, busy.holder) from None
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(run.lock, patience_s=_PATIENCE_S, note=True))
+        except Busy as busy:
+            raise _in_use(run, busy.holder) from None
         yield
-    finally:
-        holding.__exit__(None, None, None)
 
 
 def refuse_in_use(run: RunDir) -> None:
