@@ -113,7 +113,8 @@ def _read_hash(target: Path, path: Path) -> str:
     """The hash of the zip that `target` was unpacked from. Raises InputError if files were changed since."""
     if not (target / _MARKER).is_file():
         raise InputError(
-            f"{target} exists and was not unpacked from {path}. Move it away, or read it with --data {shell_word(target)}."
+            f"{target} exists and was not unpacked from {path}. Move it away, "
+            f"or read it with --data {shell_word(target)}."
         )
     marker = read_json(target / _MARKER)
     totals = _totals(target)
