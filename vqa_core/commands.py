@@ -1,6 +1,7 @@
 """What all commands share: the flags `--run` and `--config`, the run's log, errors printed as sentences."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -41,8 +42,19 @@ def log_to(path: Path) -> None:
     logger.addHandler(file)
 
 
+def print_anything() -> None:
+    r"""Let a character that the terminal's encoding lacks, such as an emoji in cp949, be printed as `\U0001f600`.
+
+    Otherwise it would end the command with a UnicodeEncodeError.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
     """Run a command's `main`: an InputError prints one sentence and exits with 2, Ctrl-C exits with 130."""
+    print_anything()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read when transformers is imported
     try:
         main(argv)
