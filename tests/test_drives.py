@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vqa_core import drives
+from vqa_core.data.pictures.links import link_or_copy, make_link
 from vqa_core.drives import REFUSALS
 from vqa_core.files import write_atomically
 from vqa_core.folders import replaced_folder
@@ -144,23 +145,35 @@ def test_a_drive_that_renames_no_folder(call: str, code: str, drive: Drive) -> N
     drive.check(call)
 
 
+@pytest.mark.parametrize("hard", ["links", "no links"])
 @pytest.mark.parametrize(("call", "code"), codes("symlink"))
-def test_a_drive_without_links(call: str, code: str, drive: Drive) -> None:
-    drive.refuse("symlink", code)
+def test_a_drive_without_links(call: str, code: str, hard: str, drive: Drive) -> None:
     place = drive.folder / "pictures"
     place.mkdir()
     (place / "a.png").write_bytes(b"1")
     (place / ".hidden").write_bytes(b"1")
+    drive.refuse("symlink", code)
+    if hard == "no links":
+        drive.refuse("link", "EPERM")
     for name in ("one", "two"):
         link = place / f"to-{name}" / "linked"  # inside of what it stands for
         link.parent.mkdir()
-        drives.link_to(link, place)
+        make_link(link, place)
         assert (link / "a.png").read_bytes() == b"1"
         assert not (link / ".hidden").exists()
         assert not (link / f"to-{name}").exists()
-    drives.link_to(drive.folder / "b.png", place / "a.png")
+    make_link(drive.folder / "b.png", place / "a.png")
     assert (drive.folder / "b.png").read_bytes() == b"1"
     drive.check(call)
+
+
+@pytest.mark.parametrize(("call", "code"), codes("link"))
+def test_a_drive_without_hard_links(call: str, code: str, drive: Drive) -> None:
+    assert call == "link"
+    (drive.folder / "a").write_text("1")
+    drive.refuse("link", code)
+    link_or_copy(drive.folder / "a", drive.folder / "b")
+    assert (drive.folder / "b").read_text() == "1"
 
 
 @pytest.mark.parametrize(("call", "code"), codes("ftruncate"))
