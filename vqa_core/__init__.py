@@ -3,7 +3,7 @@
 The files here are the ground: every package may import them, and they import none. docs/design.md lists the packages
 in order and draws them. A package imports the ground and packages above it in that list, never one below, and nothing
 here imports gradio, the page or a command; tests/repository/test_architecture.py reads every import. The ground uses
-the standard library, numpy, pandas, scipy, Pillow, tqdm and filelock.
+the standard library, numpy, pandas, scipy, Pillow, tqdm, filelock and psutil.
 
 answers.py    kinds of answers and questions; normalisers, for comparison only
 apart.py      work done in a process of its own, so that its memory is freed

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import logging
 import os
 import select
@@ -66,11 +67,22 @@ class _LogFile(logging.FileHandler):
         logger.warning("%s The command goes on without its log.", disk_error(Path(self.baseFilename), error))
 
 
+def print_anything() -> None:
+    r"""Let a character that the terminal's encoding lacks, such as an emoji in cp949, be printed as `\U0001f600`.
+
+    Otherwise it would end the command with a UnicodeEncodeError.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
     """Run a command's `main`: an InputError, or an error of a drive, prints one sentence and exits with 2.
 
     Ctrl-C exits with 130. Where nobody reads its output any more, as behind `| head`, it ends without a word.
     """
+    print_anything()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read when transformers is imported
     ended: SystemExit | None = None
     try:

@@ -12,6 +12,7 @@ from ui.workspace.workspace import Workspace
 from vqa_core import ROOT
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config, settings_of
 from vqa_core.data.sources import EASY_VQA
+from vqa_core.data.texts.file_names import is_refused
 from vqa_core.files import InputError
 from vqa_core.planning.run_state import RunState, inspect_run
 from vqa_core.runs.examples import ColumnMap
@@ -92,7 +93,7 @@ def format_path(path: Path) -> str:
 
 def check_name(t: Words, name: str) -> str:
     """The name, if a run may have it; else an InputError that says which names it may have."""
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME or is_refused(name):
         raise InputError(t("train.wrong_name", name=name[:80], most=LONGEST_NAME))
     return name
 

@@ -90,7 +90,7 @@ def git_commit() -> str | None:
         return None
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        output = subprocess.run(git, capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(git, capture_output=True, encoding="utf-8", timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     return output.strip()
