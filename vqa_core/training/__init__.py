@@ -1,8 +1,7 @@
 """Rows become checkpoints and a model folder: the package behind `train.finetune`.
 
-In: a TrainingTask, which names a run, its training rows, its validation examples and the settings. It passes through
-four functions of finetune.py: the model is prepared, its batches are planned, the Trainer runs, the best weights are
-kept. Out: checkpoints/, metrics.jsonl and model/ in the run.
+In: a TrainingTask: a run, its training rows, its validation examples, the settings. finetune.py prepares the model, plans
+its batches, runs the Trainer and keeps the best weights. Out: checkpoints/, metrics.jsonl and model/ in the run.
 
 arguments.py      the settings as arguments of transformers' Trainer
 control.py        TrainingControl: stops, the time limit, the last step
