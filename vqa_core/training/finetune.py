@@ -75,6 +75,7 @@ def finetune(task: TrainingTask, vlm: AnyVlm | None = None) -> Outcome:
             check_room(task, model, plan)
             _record(task, model)
             began = True
+            task.stops.check()
             end = train(task, model, plan)
             if not end.interrupted:
                 return keep(task, model, plan, end)
