@@ -25,7 +25,7 @@ PLACES = {
     "measuring": ("vqa_core.training.plan", "measure_rows"),
     "recording": ("vqa_core.training.finetune", "discard_training"),
     "starting": ("vqa_core.training.finetune", "VqaTrainer"),
-    "step": ("vqa_core.training.trainer", "supervised_tokens"),
+    "step": ("vqa_core.training.trainer", "VqaTrainer.compute_loss"),
     "validation": ("vqa_core.inference.engine", "Engine.generate"),
     "saving": ("vqa_core.training.trainer", "seal"),
     "model": ("vqa_core.training.finetune", "save_model_folder"),

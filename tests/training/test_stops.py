@@ -200,7 +200,7 @@ def test_restarted_and_stopped_it_ends_with_an_error_and_no_old_model_stands_bes
     process = start(run, [*arguments, "--restart"], "step:5", seconds=1)
     assert end(process, signal.SIGTERM) == 143
     assert "Give the same command with --resume in place of --restart to go on." in output(run)
-    assert not [path for path in run.of_model if path.exists()]
+    assert not [path for path in run.of_model() if path.exists()]
     assert (run.root / "model.earlier-1" / "trained.safetensors").read_bytes() == weights
     assert (run.root / "predictions.earlier-1" / "test.jsonl").read_text() == "made with it"
     assert {"score.earlier-1.json", "submission.earlier-1.csv"} <= {path.name for path in run.root.iterdir()}

@@ -101,7 +101,7 @@ def _record(task: TrainingTask, model: PreparedModel) -> None:
         return
     with task.stops.deferred():
         if model.checkpoint is None:
-            discard_training(task.run, checkpoints=task.restart)
+            discard_training(task.run, checkpoints=task.restart, start=task.settings.init_from)
         task.run.write_sections({"model": model.settings.to_dict(), "train": task.settings.to_dict()})
 
 
