@@ -1,7 +1,7 @@
 """Rows become checkpoints and a model folder: the package behind `train.finetune`.
 
-In: a TrainingTask: a run, its training rows, its validation examples, the settings. finetune.py prepares the model, plans
-its batches, runs the Trainer and keeps the best weights. Out: checkpoints/, metrics.jsonl and model/ in the run.
+In: a TrainingTask: a run, its training rows, its validation examples, the settings. finetune.py prepares the model,
+plans its batches, runs the Trainer, keeps the best weights. Out: checkpoints/, metrics.jsonl and model/ in the run.
 
 arguments.py      the settings as arguments of transformers' Trainer
 control.py        TrainingControl: stops, the time limit, the last step
