@@ -85,6 +85,7 @@ def discard_training(run: RunDir) -> None:
     """
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     run.metrics.unlink(missing_ok=True)
+    run.tracker.unlink(missing_ok=True)
     if run.model.is_dir():
         names = (run.root / f"model.earlier-{number}" for number in count(1))
         os.rename(run.model, next(path for path in names if not path.exists()))
