@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from vqa_core.commands import log_to, logger, parser_for, run_command
+from vqa_core.commands import log_to, logger, parser_for, run_command, shell_word
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.planning.resolve import resolve_training
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import alone_in
 from vqa_core.settings import add_arguments
+from vqa_core.stops import Stopped, Stops
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -20,7 +22,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=("auto",),
         help="continue from the newest intact checkpoint, or start if there is none; `auto` may be omitted",
     )
-    parser.add_argument("--restart", action="store_true", help="delete the run's checkpoints and metrics first")
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="delete the run's checkpoints and metrics first, and set aside its model and what was made with it",
+    )
     add_arguments(parser, ModelSettings, TrainSettings)
     return parser.parse_args(argv)
 
@@ -30,6 +36,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.resume and args.restart:
         raise InputError("--resume and --restart exclude each other. Pass one of them.")
     run = RunDir(args.run)
+    run.read_config()  # an error where there is no run, before anything is written into the folder
+    finished = False
+    with Stops() as stops:
+        try:
+            with alone_in(run):
+                finished = _finetune(run, args, stops)
+        except Stopped:
+            logger.warning("Stopped before the first step. Give the same command again.")
+            raise
+        except Exception as error:
+            if stops.asked is None or isinstance(error, InputError):
+                raise
+            logger.warning("Stopped in the middle (%s). --resume goes on from the newest checkpoint.", error)
+        if stops.asked or not finished:
+            raise stops.end()
+
+
+def _finetune(run: RunDir, args: argparse.Namespace, stops: Stops) -> bool:
+    """Train; return whether it came to its end."""
     chosen = resolve_training(run, args.config, vars(args), resume=bool(args.resume))
     if not run.train.is_file():
         raise InputError(
@@ -42,9 +67,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vqa_core.training.finetune import finetune  # torch is imported only once the settings are known to be good
     from vqa_core.training.task import TrainingTask
 
-    task = TrainingTask.of_run(run, chosen.model, chosen.train, resume=bool(args.resume), restart=args.restart)
-    if finetune(task).finished:
-        logger.info("Next: python -m eval.predict --run %s --data %s --split test", run.root, task.data_root)
+    task = TrainingTask.of_run(
+        run, chosen.model, chosen.train, resume=bool(args.resume), restart=args.restart, stops=stops
+    )
+    if not finetune(task).finished:
+        return False
+    logger.info(
+        "Next: python -m eval.predict --run %s --data %s --split test", shell_word(run.root), shell_word(task.data_root)
+    )
+    return True
 
 
 if __name__ == "__main__":

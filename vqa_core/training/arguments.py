@@ -12,7 +12,6 @@ from vqa_core.files import InputError
 from vqa_core.model.vlm import best_device
 from vqa_core.processes import process_count
 from vqa_core.runs.run_dir import RunDir
-from vqa_core.training.workers import AHEAD, start_method
 
 logger = logging.getLogger("vqa")
 
@@ -77,8 +76,6 @@ def _arguments(run: RunDir, settings: TrainSettings, steps: int, *, validates: b
         ddp_backend="gloo" if on_cpu and processes > 1 else None,
         ddp_find_unused_parameters=False if processes > 1 else None,
         dataloader_num_workers=settings.workers,
-        dataloader_prefetch_factor=AHEAD if settings.workers else None,
-        dataloader_multiprocessing_context=start_method(settings.workers),
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",

@@ -1,189 +1,85 @@
-"""The processes that read pictures ahead: how their batches reach the training, and what is said when one dies.
+"""Processes that load batches ahead: deaf to the signals that stop a training, and gone when it is.
 
-PyTorch passes the batches through /dev/shm, where a container often has 64 MB; a worker that finds it full dies of a
-bus error. A batch that is too large for it goes through a memory file instead, which is limited by the machine's
-memory only; that takes one more copy.
+A signal to the whole process group, as a batch system, torchrun or Ctrl-C sends it, would end them before the training
+could save.
 """
 
 import contextlib
-import io
-import logging
-import mmap
+import multiprocessing
+import multiprocessing.resource_tracker
 import os
-import pickle
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
-from functools import cache
-from multiprocessing.reduction import DupFd
+from multiprocessing.connection import wait
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader
 
-from vqa_core.files import InputError
-from vqa_core.processes import local_count
+from vqa_core.stops import STOP_SIGNALS
 
-logger = logging.getLogger("vqa")
-
-SHARED = "/dev/shm"
-AHEAD = 2
-"""Batches that each worker has ready: the DataLoader's prefetch factor."""
-_FILES_LEFT = 256
-"""Open files that are left to everything but batches."""
+LOOK_S = 0.5  # between two looks at the parent, where its end does not wake the worker
 
 
-def start_method(workers: int) -> str | None:
-    """How workers are started: forked where that is safe, since a model need not be copied then."""
-    return "fork" if workers and sys.platform == "linux" else None
+class WorkerSetup:
+    """The `worker_init_fn` of a DataLoader; `then` is another one, called afterwards."""
+
+    def __init__(self, then: Callable[[int], None] | None = None) -> None:
+        self.then = then
+
+    def __call__(self, number: int) -> None:
+        signal.set_wakeup_fd(-1)  # of the training, which would take a signal of this process for one of its own
+        for stop in STOP_SIGNALS:
+            signal.signal(stop, signal.SIG_IGN)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+        if self.then is not None:
+            self.then(number)
 
 
-class Batches:
-    """The collator of the DataLoader, whose items are batches already."""
-
-    def __call__(self, items: list[dict[str, Any]]) -> Any:
-        """The batch; from a worker whose batches are too large for /dev/shm, one that goes another way."""
-        (batch,) = items
-        worker = get_worker_info()
-        if worker is None or sys.platform != "linux":
-            return batch
-        sizes = list(_sizes(batch))
-        at_once = worker.num_workers * local_count() * AHEAD
-        if sum(sizes) * at_once <= free_shared() and len(sizes) * at_once <= _open_files() - _FILES_LEFT:
-            return batch
-        return _Moved(batch)
+def set_up_workers(loader: Any) -> None:
+    """Have the processes of a DataLoader, perhaps one in accelerate's wrapping, begin with `WorkerSetup`."""
+    plain: DataLoader[Any] = getattr(loader, "base_dataloader", loader)
+    if not plain.num_workers:
+        return
+    plain.worker_init_fn = WorkerSetup(plain.worker_init_fn)
+    if sys.platform == "linux" and multiprocessing.get_start_method(allow_none=True) is None:
+        plain.multiprocessing_context = "fork"  # the default until Python 3.14, whose own copies the model
 
 
-def free_shared() -> int:
-    """Bytes that are free in /dev/shm; 0 where it can't be used."""
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that start within have the stop signals blocked, until their `WorkerSetup` ignores them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    if multiprocessing.get_start_method(allow_none=True) in ("spawn", "forkserver") or sys.platform == "darwin":
+        multiprocessing.resource_tracker.ensure_running()  # when it starts, it unblocks them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        found = os.statvfs(SHARED)
-    except OSError:
-        return 0
-    return found.f_bavail * found.f_frsize if os.access(SHARED, os.W_OK) else 0
-
-
-def _open_files() -> int:
-    """How many files this process may have open; each tensor in /dev/shm is one, here and in the training."""
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _sizes(value: Any) -> Iterator[int]:
-    """Bytes of every tensor in a batch."""
-    if isinstance(value, Tensor):
-        yield value.numel() * value.element_size()
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _sizes(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _sizes(item)
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from _sizes(getattr(value, field.name))
-
-
-class _Moved:
-    """A batch that becomes itself again where it is unpickled: its bytes are in a memory file."""
-
-    def __init__(self, batch: Any) -> None:
-        self.batch = batch
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        packed = io.BytesIO()
-        _Pickler(packed, protocol=5).dump(self.batch)
-        handle = os.memfd_create("batch")
-        try:
-            view = packed.getbuffer()
-            while view:
-                view = view[os.write(handle, view) :]
-            return _unpacked, (DupFd(handle),)
-        finally:
-            os.close(handle)  # DupFd has a copy of its own
-
-
-class _Pickler(pickle.Pickler):
-    """Tensors by their bytes; torch's own way would put them into /dev/shm."""
-
-    def reducer_override(self, value: Any) -> Any:
-        if type(value) is not Tensor:
-            return NotImplemented
-        data = pickle.PickleBuffer(value.contiguous().flatten().view(torch.uint8).numpy()) if value.numel() else b""
-        return _tensor, (data, value.dtype, tuple(value.shape))
-
-
-def _tensor(data: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    """`data` is a bytearray of its own, as unpickled buffers are."""
-    return torch.frombuffer(data, dtype=dtype).reshape(shape) if len(data) else torch.empty(shape, dtype=dtype)
-
-
-def _unpacked(source: Any) -> Any:
-    """In the training's process: the batch again."""
-    _say_moved()
-    handle = source.detach()
-    try:
-        with mmap.mmap(handle, 0, prot=mmap.PROT_READ) as data:
-            return pickle.loads(data)
+        yield
     finally:
-        os.close(handle)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@cache
-def _say_moved() -> None:
-    logger.info(
-        "The batches of --workers are copied past %s, as it has %d MB free and %d files may be open. In a container, "
-        "--shm-size 2g makes room.", SHARED, free_shared() >> 20, _open_files(),
-    )  # fmt: skip
+@contextlib.contextmanager
+def workers_ended() -> Iterator[None]:
+    """At its end nothing is left of workers that started within: deaf ones would hold up the end of the process."""
+    others = set(multiprocessing.active_children())
+    try:
+        yield
+    finally:
+        for child in set(multiprocessing.active_children()) - others:
+            child.join(LOOK_S)
+            if child.is_alive():
+                child.kill()
 
 
-class DeathWatch:
-    """Has PyTorch's handler notice dead workers only while a batch is waited for.
-
-    It raises an error from a signal handler, wherever the training happens to be: in the middle of a step, or of a
-    checkpoint.
-    """
-
-    def __init__(self) -> None:
-        self._watching: Any = None
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """While the block runs, the death of a worker is an error; one that died before is one at once."""
-        if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.getsignal(signal.SIGCHLD)
-        try:
-            if self._watching is not None:
-                signal.signal(signal.SIGCHLD, self._watching)
-                self._watching(signal.SIGCHLD, None)
-            yield
-        finally:
-            now = signal.getsignal(signal.SIGCHLD)
-            if now is not before:
-                self._watching = now
-                signal.signal(signal.SIGCHLD, before if before is not None else signal.SIG_DFL)
-
-
-def death_of_worker(error: BaseException, workers: int) -> InputError | None:
-    """The sentence for an error that says that a worker died; None for others."""
-    text = str(error)
-    if not isinstance(error, RuntimeError) or not re.search(r"DataLoader worker \(pid.*(killed by|exited)", text):
-        return None
-    how = re.search(r"killed by signal: ([^.]*)", text)
-    by = how[1].strip() if how else "killed"
-    why = (
-        f"Is {SHARED} full? In a container, --shm-size 2g makes room."
-        if "Bus error" in by
-        else "The system does so when memory runs out."
-    )
-    return InputError(
-        f"One of the {workers} processes of --workers has died ({by}). {why} Give the same command with --resume and "
-        f"fewer --workers; --workers 0 needs none."
-    )
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    while parent is not None and not wait([parent.sentinel], LOOK_S):
+        if os.name != "nt" and os.getppid() != parent.pid:  # a sibling may hold the other end of the sentinel
+            break
+    os._exit(1)
