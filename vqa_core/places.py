@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vqa_core.files import InputError
+from vqa_core.errors import InputError
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT}
 
@@ -63,14 +63,15 @@ def explain(error: BaseException) -> InputError | None:
             return InputError("The system does not know this user's name. Set USER in the environment, to any name.")
         if isinstance(cause, OSError) and cause.errno in _REFUSED and isinstance(cause.filename, str | bytes):
             path = Path(os.path.abspath(os.fsdecode(cause.filename)))
-            if variable := _variable_of(path):
+            if variable := variable_of(path):
                 return InputError(
-                    f"{path} can't be written ({cause.strerror}). Set {variable} to a folder that can, or make it one."
+                    f"{path} can't be used ({cause.strerror}). Set {variable} to a folder that can be written, or make "
+                    "this one so."
                 )
     return None
 
 
-def _variable_of(path: Path) -> str | None:
+def variable_of(path: Path) -> str | None:
     """The variable that moves the innermost place that holds `path`, or that moves the home itself."""
     try:
         places = {variable: place(variable) for variable in PLACES}

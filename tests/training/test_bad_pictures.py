@@ -21,7 +21,7 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
 from vqa_core.training import trainer as training
 from vqa_core.training.finetune import Outcome, finetune
-from vqa_core.training.left_out import IN_A_ROW, BadPicture, LeftOut
+from vqa_core.training.feed.left_out import IN_A_ROW, BadPicture, LeftOut
 from vqa_core.training.task import TrainingTask
 from vqa_core.training.trainer import VqaTrainer
 

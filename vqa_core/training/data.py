@@ -20,7 +20,7 @@ from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.planning.batches import PlannedRow
 from vqa_core.prompts.prompt import Prompt
-from vqa_core.training.left_out import BadPicture, Unread
+from vqa_core.training.feed.left_out import BadPicture, Unread
 from vqa_core.training.questions import TrainingQuestion, questions_of
 
 UNREAD = "unread"

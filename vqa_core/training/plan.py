@@ -9,7 +9,7 @@ from vqa_core.planning.batches import Plan, plan_batches
 from vqa_core.processes import process_count
 from vqa_core.runs.examples import Example, first_images
 from vqa_core.training.data import BranchEncoder, RowLengths, TrainingBatches, measure_rows
-from vqa_core.training.left_out import LeftOut
+from vqa_core.training.feed.left_out import LeftOut
 from vqa_core.training.prepare import PreparedModel
 from vqa_core.training.task import TrainingTask
 

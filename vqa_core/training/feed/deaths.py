@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vqa_core.files import InputError
-from vqa_core.training.batch_transport import SHARED
+from vqa_core.training.feed.transport import SHARED
 
 
 class DeathWatch:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vqa_core.files import InputError
 from vqa_core.training.data import UNREAD, TrainingBatches, supervised_tokens
-from vqa_core.training.left_out import BadPicture, LeftOut, Unread
-from vqa_core.training.worker_deaths import DeathWatch, death_of_worker
+from vqa_core.training.feed.left_out import BadPicture, LeftOut, Unread
+from vqa_core.training.feed.deaths import DeathWatch, death_of_worker
 
 BLANK = "blank"
 """The entry of a batch that must be computed, as every process takes part in every step, and teaches nothing."""
