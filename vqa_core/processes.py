@@ -84,8 +84,8 @@ def _check_group(count: int) -> None:
     missing = [name for name in NEEDED if not _set(name)]
     if missing:
         raise InputError(
-            f"WORLD_SIZE is {count} in the environment, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
-            f"not set, so {count} processes can't find each other. {_ways(count)}"
+            f"WORLD_SIZE is {count} in the environment without {', '.join(missing)}, so {count} processes can't find "
+            f"each other. {_ways(count)}"
         )
     port = _number("MASTER_PORT")
     if port is None or not 0 < port < 1 << 16:
