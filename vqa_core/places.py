@@ -57,7 +57,8 @@ def explain(error: BaseException) -> InputError | None:
     for cause in _chain(error):
         if isinstance(cause, FileNotFoundError) and "temporary directory" in str(cause):
             return InputError(
-                f"No folder for temporary files can be written; tried: {_listed(str(cause))}. Set TMPDIR to one that can."
+                f"No folder for temporary files can be written; tried: {_listed(str(cause))}. Set TMPDIR to one that "
+                "can."
             )
         if isinstance(cause, KeyError) and "getpwuid" in str(cause):
             return InputError("The system does not know this user's name. Set USER in the environment, to any name.")

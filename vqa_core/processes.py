@@ -55,7 +55,9 @@ def check_processes() -> None:
         raise InputError(f"WORLD_SIZE is {count} in the environment, and there is at least one process. {_ways(1)}")
     if rank is not None and not 0 <= rank < count:
         known = f"WORLD_SIZE is {count}" if _set("WORLD_SIZE") else "WORLD_SIZE is not set"
-        raise InputError(f"RANK is {rank} in the environment, and {known}: ranks go from 0 to {count - 1}. {_ways(count)}")
+        raise InputError(
+            f"RANK is {rank} in the environment, and {known}: ranks go from 0 to {count - 1}. {_ways(count)}"
+        )
     _check_local(count, local)
     if count > 1:
         _check_group(count)

@@ -3,11 +3,13 @@
 import errno
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from tests.support.tiny import TINY_TRAIN, losses, tiny_run, tiny_vlm
@@ -20,8 +22,8 @@ from vqa_core.runs.checkpoints import PLAN
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
 from vqa_core.training import trainer as training
-from vqa_core.training.finetune import Outcome, finetune
 from vqa_core.training.feed.left_out import IN_A_ROW, BadPicture, LeftOut
+from vqa_core.training.finetune import Outcome, finetune
 from vqa_core.training.task import TrainingTask
 from vqa_core.training.trainer import VqaTrainer
 
@@ -112,11 +114,7 @@ def test_an_oversized_picture_is_a_bad_one(tmp_path: Path, caplog: pytest.LogCap
     chosen = TrainSettings(**SETTINGS)
     tiny_limit = TrainingTask.of_run(run, ModelSettings(), chosen, resume=False)
     big = picture(run, 2)
-    from PIL import Image
-
     Image.new("RGB", (80, 80)).save(big)
-    from dataclasses import replace
-
     with caplog.at_level(logging.INFO, logger="vqa"):
         assert finetune(replace(tiny_limit, pixel_limit=2500), tiny_vlm()).finished
     assert f"{big} has 80 x 80 pixels" in caplog.text
@@ -178,7 +176,6 @@ def test_a_step_without_a_readable_picture_leaves_the_weights_as_they_are(tmp_pa
     """Neither AdamW's momentum nor its weight decay moves them."""
     run = tiny_run(tmp_path)
     rows = open_rows(run.rows)
-    before: list[torch.Tensor] = []
     kept: dict[int, dict[str, torch.Tensor]] = {}
     original = VqaTrainer._maybe_log_save_evaluate
 
@@ -193,7 +190,6 @@ def test_a_step_without_a_readable_picture_leaves_the_weights_as_they_are(tmp_pa
         big = next(row for row in range(len(rows)) if questions(run, row) >= 5)
         damage(run, big)
         train(run, weight_decay=0.1, epochs=1.0)
-    del before
     empty = [row["step"] for row in read_json_lines(run.metrics) if row.get("skipped_steps")]
     assert empty
     for step in (step for step in empty if step > 1):
@@ -252,11 +248,11 @@ def test_too_many_end_the_training_with_a_sentence_and_what_was_done_is_saved(tm
     rows = len(open_rows(run.rows))
     for row in range(rows):
         damage(run, row, "missing")
-    with pytest.raises(InputError, match=r"of \d+ training images can't be read.*--max-bad-images 0\.1 allows.*--resume"):
+    with pytest.raises(
+        InputError, match=r"of \d+ training images can't be read.*--max-bad-images 0\.1 allows.*--resume"
+    ):
         train(run, resume=True, epochs=2.0, save_every=1000)
-    newest = max(int(path.name[11:]) for path in run.checkpoints.iterdir())
-    assert newest >= step
-    assert read_json(run.checkpoints / f"checkpoint-{newest}" / PLAN).get("left_out", []) is not None
+    assert max(int(path.name[11:]) for path in run.checkpoints.iterdir()) >= step
 
 
 @slow
@@ -302,19 +298,17 @@ def test_a_data_folder_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(training.VqaTrainer, "get_batch_samples", unmount)
     with pytest.raises(InputError, match=r"The folder of the pictures, .*data, can't be reached any more.*--resume"):
         train(run, save_every=1000)
-    assert [path.name for path in run.checkpoints.iterdir()] == [f"checkpoint-{5 if False else 4}"] or True
+    assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-4"]
     (tmp_path / "away").rename(run.data_root())
     monkeypatch.undo()
     assert train(run, resume=True).finished
 
 
-# -- what may pass ------------------------------------------------------------------------------------------------------
+# -- what may pass -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
 def test_an_error_that_may_pass_is_tried_again(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
     path, tries = tmp_path / "a.png", []
     Image.new("RGB", (4, 4), "red").save(path)
     original = Path.open

@@ -184,9 +184,7 @@ def test_more_processes_than_gpus_are_a_sentence(monkeypatch: pytest.MonkeyPatch
     assert models.best_device().index == 0  # what is left in a shell does not count
 
 
-def test_processes_that_do_not_find_each_other_are_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_that_do_not_find_each_other_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(*_: Any, **__: Any) -> Any:
         raise torch.distributed.DistNetworkError("The server socket has failed to listen: EADDRINUSE\nmore")
 

@@ -40,9 +40,11 @@ def log(metrics, step=None):
 def finish():
     _note("finish")
 """
-WANDB = STAND_IN.replace('group=None, config=None, resume="never"', "id=None, **kwargs").replace(
-    "config=config, resume=resume", "id=id, **kwargs"
-).replace('"made-up" if resume == "never" and os.environ.get("TAKEN") else name', "name")
+WANDB = (
+    STAND_IN.replace('group=None, config=None, resume="never"', "id=None, **kwargs")
+    .replace("config=config, resume=resume", "id=id, **kwargs")
+    .replace('"made-up" if resume == "never" and os.environ.get("TAKEN") else name', "name")
+)
 NO_END = "time.sleep(3600)"
 LONG_S = 60.0
 """What a test waits for at most, on a machine that is busy with others."""
@@ -215,7 +217,7 @@ def test_lines_that_a_slow_one_does_not_take_are_dropped_and_that_is_said_once(
 def test_after_the_training_it_lingers_no_longer_than_it_may(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that is killed leaves nothing behind: the end of the input is enough."""
     monkeypatch.setenv("ON_LOG", NO_END)
-    source = f"from vqa_core.training import tracker_host as host; host.LINGERS_S = 1; host.main('trackio')"
+    source = "from vqa_core.training import tracker_host as host; host.LINGERS_S = 1; host.main('trackio')"
     monkeypatch.setattr(trackers.sys, "executable", sys.executable)
     original = trackers.subprocess.Popen
 

@@ -7,7 +7,6 @@ imported. A folder is built once into `cache_dir()` and then loaded like any oth
 import errno
 import importlib.metadata
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

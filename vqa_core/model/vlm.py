@@ -168,8 +168,8 @@ def best_device() -> torch.device:
     if rank < devices or process_count() == 1:
         return torch.device("cuda", rank if rank < devices else 0)
     raise InputError(
-        f"LOCAL_RANK is {rank}, but this machine has {devices} GPU{'' if devices == 1 else 's'}, numbered from 0. Start "
-        f"as many processes on it as it has GPUs: torchrun --nproc_per_node {devices} ..."
+        f"LOCAL_RANK is {rank}, but this machine has {devices} GPU{'' if devices == 1 else 's'}, numbered from 0. "
+        f"Start as many processes on it as it has GPUs: torchrun --nproc_per_node {devices} ..."
     )
 
 

@@ -46,8 +46,8 @@ def trainer_arguments(run: RunDir, settings: TrainSettings, steps: int, *, valid
     devices = 0 if arguments.use_cpu or arguments.world_size > 1 else torch.cuda.device_count()
     if devices > 1:
         logger.info(
-            "This machine has %d GPUs, and one process uses one of them. To use all, give the same command as: torchrun "
-            "--nproc_per_node %d -m -- train.finetune ...", devices, devices,
+            "This machine has %d GPUs, and one process uses one of them. To use all, give the same command as: "
+            "torchrun --nproc_per_node %d -m -- train.finetune ...", devices, devices,
         )  # fmt: skip
     return arguments
 

@@ -39,8 +39,8 @@ class Tracker:
     Args:
         run: its name is the run's name there. `tracker.json` in it keeps what that run is called by.
         config: the settings, for their page.
-        after: the step that training goes on from. A training that goes on does so in the same run of theirs; lines that
-            it has already are not sent again. One that starts at step 0 gets a new run.
+        after: the step that training goes on from. It does so in the same run of theirs, and lines that are there
+            already are not sent again. A training that starts at step 0 gets a new run.
     """
 
     def __init__(self, name: str, run: RunDir, config: dict[str, Any], after: int = 0) -> None:

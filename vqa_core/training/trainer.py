@@ -25,10 +25,11 @@ from vqa_core.runs.checkpoints import PLAN, keep_only, seal, steps_below
 from vqa_core.space import check_space
 from vqa_core.stops import Stops
 from vqa_core.training.control import any_process
-from vqa_core.training.feed.transport import Collator
 from vqa_core.training.data import TrainingBatches
 from vqa_core.training.divergence import StepHealth, drop_unproven
 from vqa_core.training.feed.left_out import LeftOut
+from vqa_core.training.feed.step_batches import BLANK, StepBatches
+from vqa_core.training.feed.transport import Collator
 from vqa_core.training.saving import (
     DUE,
     VALIDATION,
@@ -37,7 +38,6 @@ from vqa_core.training.saving import (
     validation_of,
     whole_or_absent,
 )
-from vqa_core.training.feed.step_batches import BLANK, StepBatches
 from vqa_core.training.workers import deaf_children, set_up_workers
 
 logger = logging.getLogger("vqa")

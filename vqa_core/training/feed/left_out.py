@@ -33,7 +33,7 @@ class BadPicture:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What is missing from a batch; `is_blank` if nothing is left, and a grey picture stands in that teaches nothing."""
+    """What is missing from a batch; `is_blank` if nothing is left: a grey picture stands in, and teaches nothing."""
 
     pictures: tuple[BadPicture, ...]
     is_blank: bool
@@ -98,7 +98,7 @@ class LeftOut:
 
     def restore(self, record: Sequence[Sequence[int]], step: int) -> None:
         """Go on from the record of a checkpoint of step `step`."""
-        self._questions = {row: questions for row, questions in record}
+        self._questions = dict(map(tuple, record))
         self._read = self._rows(0, step) - self._questions.keys()
         if record:
             logger.info(

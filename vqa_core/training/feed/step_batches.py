@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather, gather_object
-from torch import Tensor
 
 from vqa_core.files import InputError
 from vqa_core.training.data import UNREAD, TrainingBatches, supervised_tokens
-from vqa_core.training.feed.left_out import BadPicture, LeftOut, Unread
 from vqa_core.training.feed.deaths import DeathWatch, death_of_worker
+from vqa_core.training.feed.left_out import BadPicture, LeftOut, Unread
 
 BLANK = "blank"
 """The entry of a batch that must be computed, as every process takes part in every step, and teaches nothing."""
