@@ -222,7 +222,7 @@ def test_a_batch_that_is_moved_past_shared_memory_arrives_as_it_was() -> None:
         assert found[name].dtype == given[name].dtype
     assert torch.equal(found["pictures"][0].pixels["pixel_values"], given["pictures"][0].pixels["pixel_values"])
     assert found["words"] == ("a", 1)
-    assert sum(transport._sizes(given)) == 48 + 8 + 0 + 8 + 24 + 24
+    assert len(list(transport._tensors(given))) == 6
 
 
 @slow

@@ -36,16 +36,27 @@ class Collator:
     """That of a DataLoader whose items are batches already."""
 
     def __call__(self, items: list[dict[str, Any]]) -> Any:
-        """The batch; from a worker whose batches are too large for /dev/shm, one that goes another way."""
+        """The batch; from a worker whose batches are too large for /dev/shm, one that goes another way.
+
+        What can fail is done here: an error in the thread that sends batches would lose one, and the training would
+        wait for it for ever.
+        """
         (batch,) = items
         worker = get_worker_info()
         if worker is None or sys.platform != "linux":
             return batch
-        sizes = list(_sizes(batch))
+        tensors = list(_tensors(batch))
         at_once = worker.num_workers * local_count() * AHEAD
-        if sum(sizes) * at_once <= free_shared() and len(sizes) * at_once <= _open_files() - _FILES_LEFT:
-            return batch
-        return _Moved(batch)
+        if not _passes_files() or len(tensors) * at_once > _open_files() - _FILES_LEFT:
+            return _Moved(batch)
+        if sum(tensor.numel() * tensor.element_size() for tensor in tensors) * at_once > free_shared():
+            return _Moved(batch)
+        try:
+            for tensor in tensors:
+                tensor.share_memory_()
+        except (RuntimeError, OSError):
+            return _Moved(batch)
+        return batch
 
 
 def free_shared() -> int:
@@ -64,38 +75,55 @@ def _open_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _sizes(value: Any) -> Iterator[int]:
-    """Bytes of every tensor in a batch."""
+@cache
+def _passes_files() -> bool:
+    """Whether this process can hand open files to others: by a socket in the folder for temporary files."""
+    try:
+        with open(os.devnull) as file:
+            DupFd(file.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor in a batch."""
     if isinstance(value, Tensor):
-        yield value.numel() * value.element_size()
+        yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _sizes(item)
+            yield from _tensors(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _sizes(item)
+            yield from _tensors(item)
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _sizes(getattr(value, field.name))
+            yield from _tensors(getattr(value, field.name))
 
 
 class _Moved:
-    """A batch that becomes itself again where it is unpickled: its bytes are in a memory file."""
+    """A batch that becomes itself again where it is unpickled: its bytes are in a memory file, or else in the pipe."""
 
     def __init__(self, batch: Any) -> None:
-        self.batch = batch
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         packed = io.BytesIO()
-        _Pickler(packed, protocol=5).dump(self.batch)
-        handle = os.memfd_create("batch")
+        _Pickler(packed, protocol=5).dump(batch)
+        self.content: Any = packed.getvalue()
+        if not _passes_files():
+            return
         try:
-            view = packed.getbuffer()
+            handle = os.memfd_create("batch")
+        except OSError:
+            return
+        try:
+            view = memoryview(self.content)
             while view:
                 view = view[os.write(handle, view) :]
-            return _unpacked, (DupFd(handle),)
+            self.content = DupFd(handle)
         finally:
             os.close(handle)  # DupFd has a copy of its own
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _unpacked, (self.content,)
 
 
 class _Pickler(pickle.Pickler):
@@ -113,10 +141,12 @@ def _tensor(data: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     return torch.frombuffer(data, dtype=dtype).reshape(shape) if len(data) else torch.empty(shape, dtype=dtype)
 
 
-def _unpacked(source: Any) -> Any:
+def _unpacked(content: Any) -> Any:
     """In the training's process: the batch again."""
     _say_moved()
-    handle = source.detach()
+    if isinstance(content, bytes):
+        return pickle.loads(content)
+    handle = content.detach()
     try:
         with mmap.mmap(handle, 0, prot=mmap.PROT_READ) as data:
             return pickle.loads(data)
