@@ -39,11 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError("--resume and --restart exclude each other. Pass one of them.")
     run = RunDir(args.run)
     run.read_config()  # an error where there is no run, before anything is written into the folder
-    finished = False
     with Stops() as stops:
         try:
             with alone_in(run):
-                finished = _finetune(run, args, stops)
+                _finetune(run, args, stops)
         except Stopped:
             logger.warning("Stopped before the first step. Give the same command again.")
             raise
@@ -51,12 +50,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             if stops.asked is None or isinstance(error, InputError):
                 raise
             logger.warning("Stopped in the middle (%s). --resume goes on from the newest checkpoint.", error)
-        if stops.asked or not finished:
-            raise stops.end()
+        stops.check()
 
 
-def _finetune(run: RunDir, args: argparse.Namespace, stops: Stops) -> bool:
-    """Train; return whether it came to its end."""
+def _finetune(run: RunDir, args: argparse.Namespace, stops: Stops) -> None:
     chosen = resolve_training(run, args.config, vars(args), resume=bool(args.resume))
     if not run.train.is_file():
         raise InputError(
@@ -72,12 +69,9 @@ def _finetune(run: RunDir, args: argparse.Namespace, stops: Stops) -> bool:
     task = TrainingTask.of_run(
         run, chosen.model, chosen.train, resume=bool(args.resume), restart=args.restart, stops=stops
     )
-    if not finetune(task).finished:
-        return False
-    logger.info(
-        "Next: python -m eval.predict --run %s --data %s --split test", shell_word(run.root), shell_word(task.data_root)
-    )
-    return True
+    if finetune(task).finished:
+        shown = shell_word(run.root), shell_word(task.data_root)
+        logger.info("Next: python -m eval.predict --run %s --data %s --split test", *shown)
 
 
 if __name__ == "__main__":

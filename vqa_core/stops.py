@@ -95,9 +95,9 @@ class Stops:
         if self.asked is not None:
             raise Stopped(self.asked)
 
-    def end(self) -> Stopped:
-        """How to end; another of several processes may have got the signal."""
-        return Stopped(self.asked or signal.SIGTERM)
+    def ask(self) -> None:
+        """Take a stop for asked for, because another of several processes got the signal."""
+        self.asked = self.asked or signal.SIGTERM
 
     @contextlib.contextmanager
     def _undeferred(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """How far a run's folder has come, read from its files: may a training start there, continue, or start over?"""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -79,12 +80,13 @@ def checkpoint_progress(run: RunDir) -> tuple[int, int] | None:
     return None
 
 
-def discard_training(run: RunDir, *, checkpoints: bool = True) -> None:
+def discard_training(run: RunDir, *, checkpoints: bool = True, start: str = "") -> None:
     """Put what an earlier training has left out of the way of one that starts from its first step.
 
     Its model and what was made with it (`RunDir.of_model`) get `.earlier-1`, `-2`, ... into their names: beside the
-    settings of the new training they would be taken for its. Its metrics and, unless they shall stay, its checkpoints
-    are deleted. Raises InputError while answers are being written.
+    settings of the new training they would be taken for its. They stay if the new training starts from that model,
+    the folder `start`. Its metrics and, unless they shall stay, its checkpoints are deleted. Raises InputError while
+    answers are being written.
     """
     for path in sorted(run.predictions("test").parent.glob("*.jsonl")):
         refuse_while_written(path)
@@ -92,12 +94,17 @@ def discard_training(run: RunDir, *, checkpoints: bool = True) -> None:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
     run.metrics.unlink(missing_ok=True)
     run.tracker.unlink(missing_ok=True)
-    there = [path for path in run.of_model if path.exists()]
+    if not start or Path(start).resolve() != run.model.resolve():
+        _set_aside([path for path in run.of_model() if path.exists()])
+
+
+def _set_aside(paths: Sequence[Path]) -> None:
+    """Give all of them the same number, which none has yet."""
     for number in count(1):
-        moved = [_earlier(path, number) for path in there]
+        moved = [_earlier(path, number) for path in paths]
         if not any(path.exists() for path in moved):
             break
-    for path, target in zip(there, moved, strict=True):
+    for path, target in zip(paths, moved, strict=True):
         (rename_folder if path.is_dir() else replace_file)(path, target)
 
 

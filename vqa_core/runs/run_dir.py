@@ -113,9 +113,8 @@ class RunDir:
         """Held by who trains, prepares or sets up the run; see `vqa_core.runs.run_lock`."""
         return self.root / ".lock"
 
-    @property
     def of_model(self) -> tuple[Path, ...]:
-        """What the run's model is and what was made with it, but for the submissions that are kept for good."""
+        """The run's model and what was made with it, but for the submissions that are kept for good."""
         names = (
             *("model", "predictions", "score.json", "submission.csv", "submission.card.json"),
             *("answers.jsonl", "answers.card.json", "results.json", "results.card.json"),

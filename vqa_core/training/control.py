@@ -30,7 +30,9 @@ class TrainingControl(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         late = self.deadline is not None and time.monotonic() > self.deadline
         self.asked_to_stop, late = any_process(args.device, self.stops.asked is not None, late)
-        late = late and not self.asked_to_stop
+        if self.asked_to_stop:
+            self.stops.ask()
+            late = False
         if late:
             logger.info("The time limit is reached at step %d of %d.", state.global_step, state.max_steps)
         last = state.global_step >= state.max_steps

@@ -75,6 +75,7 @@ def finetune(task: TrainingTask, vlm: AnyVlm | None = None) -> Outcome:
             check_room(task, model, plan)
             _record(task, model)
             began = True
+            task.stops.check()
             end = train(task, model, plan)
             if not end.interrupted:
                 return keep(task, model, plan, end)
@@ -100,7 +101,7 @@ def _record(task: TrainingTask, model: PreparedModel) -> None:
         return
     with task.stops.deferred():
         if model.checkpoint is None:
-            discard_training(task.run, checkpoints=task.restart)
+            discard_training(task.run, checkpoints=task.restart, start=task.settings.init_from)
         task.run.write_sections({"model": model.settings.to_dict(), "train": task.settings.to_dict()})
 
 

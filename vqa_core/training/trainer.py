@@ -254,6 +254,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
             found = self.hooks.stops.heeding(self.hooks.validate)
         (self.cut_short,) = any_process(self.args.device, found is None)
         if found is None or self.cut_short:
+            self.hooks.stops.ask()
             self.control.should_training_stop = True
             return
         if self.is_world_process_zero():
@@ -277,8 +278,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
                 self._choose(found)
             elif self.hooks.validate:
                 self._validate()
-                if self.cut_short:
-                    raise self.hooks.stops.end()
+                self.hooks.stops.check()
         return prepared
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
