@@ -7,6 +7,7 @@ from vqa_core.commands import log_to, logger, parser_for, run_command, shell_wor
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.planning.resolve import resolve_training
+from vqa_core.processes import check_processes
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.run_lock import alone_in
 from vqa_core.settings import add_arguments
@@ -33,6 +34,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
+    check_processes()
     if args.resume and args.restart:
         raise InputError("--resume and --restart exclude each other. Pass one of them.")
     run = RunDir(args.run)

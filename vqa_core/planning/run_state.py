@@ -93,6 +93,7 @@ def discard_training(run: RunDir, *, checkpoints: bool = True, start: str = "") 
     if checkpoints:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
     run.metrics.unlink(missing_ok=True)
+    run.tracker.unlink(missing_ok=True)
     if not start or Path(start).resolve() != run.model.resolve():
         _set_aside([path for path in run.of_model() if path.exists()])
 

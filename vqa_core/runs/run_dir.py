@@ -65,6 +65,11 @@ class RunDir:
         return self.root / "metrics.jsonl"
 
     @property
+    def tracker(self) -> Path:
+        """What this run is called by at wandb or trackio, for a training that goes on there."""
+        return self.root / "tracker.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 

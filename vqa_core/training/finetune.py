@@ -109,7 +109,8 @@ def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> Train
     """Run the Trainer over the plan's batches, from the model's checkpoint on."""
     settings, vlm = task.settings, model.vlm
     arguments = trainer_arguments(task.run, settings, plan.steps, validates=bool(plan.validation))
-    tracker = Tracker(settings.report_to, task.run, {"model": model.settings.to_dict(), "train": settings.to_dict()})
+    recorded = {"model": model.settings.to_dict(), "train": settings.to_dict()}
+    tracker = Tracker(settings.report_to, task.run, recorded, after=model.step)
     metrics = None
     if is_first_process():
         metrics = MetricLog(
@@ -127,7 +128,7 @@ def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> Train
         plan=partial(record_plan, task, model, plan),
         stops=task.stops,
     )
-    trainer = VqaTrainer(loss, arguments, plan.batches, settings, hooks)
+    trainer = VqaTrainer(loss, arguments, plan.batches, plan.left_out, settings, hooks)
     deadline = task.started + settings.max_minutes * 60 if settings.max_minutes else None
     control = TrainingControl(task.stops, deadline, bool(plan.validation))
     trainer.add_callback(control)
@@ -135,7 +136,7 @@ def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> Train
         with workers_ended(), task.stops.deferred("finishing this step, then saving"):
             trainer.train(resume_from_checkpoint=str(model.checkpoint) if model.checkpoint else None)
     finally:
-        tracker.finish()
+        tracker.finish(hurried=task.stops.asked is not None)
     state = trainer.state
     interrupted = control.asked_to_stop or trainer.cut_short
     return TrainingEnd(state.global_step, plan.steps, interrupted, state.best_global_step, state.best_metric)
@@ -153,7 +154,8 @@ def keep(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, end: Trai
                 "steps": end.step,
                 "step": step,
                 "epochs": round(trained.epochs, 4),
-                "questions": trained.questions,
+                "questions": trained.questions - plan.left_out.questions,
+                **plan.left_out.describe(),
             },
             "validation": validation,
             "train": task.settings.to_dict(),

@@ -20,12 +20,16 @@ from vqa_core.model.packing import check_backend, plain_mask, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import gathered, is_spread, load_optimizer_state, optimizer_state, whole
 from vqa_core.model.stages import load_trained, not_finite, trained_tensors
+from vqa_core.processes import process_count
 from vqa_core.runs.checkpoints import PLAN, keep_only, seal, steps_below
 from vqa_core.space import check_space
 from vqa_core.stops import Stops
 from vqa_core.training.control import any_process
-from vqa_core.training.data import only, supervised_tokens
+from vqa_core.training.data import TrainingBatches
 from vqa_core.training.divergence import StepHealth, drop_unproven
+from vqa_core.training.feed.left_out import LeftOut
+from vqa_core.training.feed.step_batches import BLANK, StepBatches
+from vqa_core.training.feed.transport import Collator
 from vqa_core.training.saving import (
     DUE,
     VALIDATION,
@@ -111,17 +115,24 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, module: PackedLoss, args: TrainingArguments, batches: Any, settings: TrainSettings, hooks: Hooks
+        self,
+        module: PackedLoss,
+        args: TrainingArguments,
+        batches: TrainingBatches,
+        left_out: LeftOut,
+        settings: TrainSettings,
+        hooks: Hooks,
     ):
         self.packed, self.settings, self.hooks = module, settings, hooks
         self.control: Any
         self.started = time.monotonic()
         self.health = StepHealth(settings.max_skipped_steps)
+        self.batches = StepBatches(batches, left_out, settings.workers, process_count())
         self._unproven = False  # whether no step has shown yet that the newest checkpoint gives a finite loss
         self._due = False  # whether this step is to be validated
         self.cut_short = self._loading = False
         # `evaluate` below needs no dataset, but the Trainer insists on one
-        super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=only)
+        super().__init__(model=module, args=args, train_dataset=batches, eval_dataset=batches, data_collator=Collator())
         self.is_distributed_loading_by_transformers = is_spread(module)  # else it would be wrapped in DDP
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step, see compute_loss
 
@@ -133,21 +144,38 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         return loader
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """The batches of one optimiser step, and the number of their supervised tokens in all processes."""
-        with nullcontext() if self._loading else deaf_children():  # the first call starts the workers
-            samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        """The batches of one optimiser step, and the number of their supervised tokens in all processes.
+
+        Where they can't be had, the steps that are done are saved before the error is raised.
+        """
+        load = super().get_batch_samples
+
+        def fetch() -> list[dict[str, Any]]:
+            with nullcontext() if self._loading else deaf_children():  # the first call starts the workers
+                return list(load(epoch_iterator, num_batches, device)[0])
+
+        try:
+            samples = self.batches.fetch(fetch, self.state.global_step, device)
+        except Exception:
+            self._save_steps_done()
+            raise
         self._loading = True
-        tokens = torch.stack([supervised_tokens(batch) for batch in samples]).sum().to(device) if samples else None
-        if tokens is not None and self.args.world_size > 1:
-            tokens = self.accelerator.gather(tokens).sum()
-        return samples, tokens
+        return samples, torch.tensor(max(self.batches.tokens, 1), device=device)
+
+    def _save_steps_done(self) -> None:
+        step = self.state.global_step
+        if step and not self.health.in_a_row and not (Path(self.args.output_dir) / f"checkpoint-{step}").is_dir():
+            logger.info("Saving step %d before the training ends.", step)
+            self._save_checkpoint(self.model, trial=None)
 
     def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
+        is_blank = inputs.pop(BLANK, False)
         outputs = model(**inputs)
         # gradients are averaged over processes, so each process scales its sum by their number
         loss = outputs["loss"] / num_items_in_batch * self.args.world_size
+        loss = loss * 0 if is_blank else loss
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -156,7 +184,10 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
         """Called once per step, when its gradient is complete and before the optimiser uses it."""
         norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
-        if self.health.see_step(self.state.global_step + 1, norm):
+        if not self.batches.tokens:
+            self.health.see_empty_step()
+            model.zero_grad()
+        elif self.health.see_step(self.state.global_step + 1, norm):
             self._prove_checkpoint()
         else:
             model.zero_grad()  # AdamW passes over weights without a gradient
