@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqa_core.commands import log_to, logger, parser_for, run_command
+from vqa_core.commands import log_to, logger, parser_for, run_command, shell_word
 from vqa_core.config import DataSettings, read_config, settings_of
 from vqa_core.data.findings import OWN_VAL
 from vqa_core.data.formats.exporting import EXPORTS, export_run, unanswered_of
@@ -20,6 +20,7 @@ from vqa_core.data.prepare import column_map, count_images, prepare_sources
 from vqa_core.data.report import DataReport
 from vqa_core.files import read_json
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import alone_in
 from vqa_core.settings import add_arguments
 
 
@@ -67,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     run = RunDir(args.run)
     if args.data:
-        _prepare(run, args)
+        with alone_in(run):
+            _prepare(run, args)
     if args.export:
         folder, files = export_run(run, args.export, args.export_to)
         log_to(run.log)
@@ -99,7 +101,7 @@ def _prepare(run: RunDir, args: argparse.Namespace) -> None:
         )
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
         logger.info(f"{name}: {len(examples):,} questions about {count_images(examples):,} images.")
-    logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {run.root}")
+    logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {shell_word(run.root)}")
 
 
 def _print_report(report: DataReport) -> None:

@@ -1,7 +1,6 @@
-"""Files: atomic writes, JSON and JSON lines, locks and hashes; and InputError, raised wherever the input is wrong."""
+"""Files: atomic writes, JSON and JSON lines, hashes; and InputError, raised wherever the input is wrong."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -12,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-
-class InputError(ValueError):
-    """The user's input is wrong. The message names the value, the place and the next step.
-
-    Commands print it as one sentence without a traceback and exit with 2.
-    """
+from vqa_core.drives import hidden_prefix, replace_file, set_mode
+from vqa_core.drives import sync_file as sync_file
+from vqa_core.drives import sync_folder as sync_folder
+from vqa_core.errors import InputError as InputError
+from vqa_core.space import said_of_drive
 
 
 def named(ids: Sequence[str], most: int = 3) -> str:
@@ -38,30 +36,29 @@ def check_new(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write `data` to `path` so that readers, and a crash, see either the old file or the new one, never a mixture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """Write `data` to `path` so that readers, and a crash, see either the old file or the new one, never a mixture.
+
+    Raises DiskError, an InputError and an OSError, if the drive is full, read-only or the like; the old file is kept.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    name = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path.name), suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, created if missing; wait while another thread or process holds it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+            sync_file(file.fileno(), path)
+        set_mode(Path(name), 0o666 & ~umask())
+        replace_file(Path(name), path)
+    except BaseException as error:
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        said = said_of_drive(error, path, len(content))
+        if said is None:
+            raise
+        raise said from None
 
 
 def umask() -> int:

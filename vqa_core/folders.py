@@ -1,57 +1,134 @@
 """Replace a folder as a whole, as `write_atomically` replaces a file."""
 
-import fcntl
+import contextlib
 import os
+import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vqa_core.files import umask
+from vqa_core.drives import hidden_prefix, rename_folder, replace_file
+from vqa_core.locks import Lock, try_lock
+from vqa_core.space import said_of_drive
 
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes its place when the block ends.
 
-    An error leaves `target` as it was and removes the new folder. A kill also leaves `target` as it was (or, between
-    the last two renames, missing), and a hidden `.NAME.*.tmp` folder, which the next call removes.
+    An error leaves `target` as it was and removes the new folder. A kill also leaves `target` as it was, perhaps under
+    a hidden name between the last two renames, and a hidden `.NAME.*.tmp` folder. The next call puts back the one and
+    removes the other. Raises DiskError if the drive is full, read-only or the like.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
-    building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    lock = os.open(building, os.O_RDONLY)  # held until the end: without a lock, the folder is a leftover
-    old: Path | None = None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with scratch_folder(target) as building:
         yield building
-        building.chmod(0o777 & ~umask())
+        put_in_place(building, target)
+
+
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` for what will be renamed from it to its place; it is removed at the end.
+
+    What a kill leaves, the next call for this `target` removes. Raises DiskError as `replaced_folder` does.
+    """
+    building, lock = None, None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clean_up(target)
+        building, lock = _begin(target)
+        building.mkdir()
+        yield building
+    except Exception as error:
+        written = _bytes_in(building) if building is not None else 0
+        said = said_of_drive(error, _place_of(error, building, target), written)
+        if said is None:
+            raise
+        raise said from error
+    finally:
+        if building is not None and lock is not None:
+            shutil.rmtree(building, ignore_errors=True)
+            _end(building, lock)
+
+
+def put_in_place(new: Path, target: Path) -> None:
+    """Rename the file or folder `new`, of a scratch folder or one itself, to `target`, in place of what is there.
+
+    After an error what was there is there again.
+    """
+    if not new.is_dir():
+        replace_file(new, target)
+        return
+    _clean_up(target)
+    name, lock = _begin(target)
+    old = name.with_suffix(".old.tmp")
+    try:
         if target.exists():
-            old = building.with_name(building.name.removesuffix(".tmp") + ".old.tmp")
-            target.rename(old)
-        building.rename(target)
+            rename_folder(target, old)
+        rename_folder(new, target)
     except BaseException:
-        if old is not None and not target.exists():
-            old.rename(target)
-        shutil.rmtree(building, ignore_errors=True)
+        if old.exists() and not target.exists():
+            rename_folder(old, target)
         raise
     finally:
-        os.close(lock)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        _end(name, lock)
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove the leftovers of killed builds of `target`, but no folder that a live process is building."""
-    for entry in list(os.scandir(target.parent)):
-        if not (entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp") and entry.is_dir()):
+def _bytes_in(folder: Path) -> int:
+    """What it takes at the least."""
+    with contextlib.suppress(OSError):
+        return sum(path.lstat().st_size for path in folder.rglob("*"))
+    return 0
+
+
+def _place_of(error: Exception, building: Path | None, target: Path) -> Path:
+    """What a sentence about the error names: the file that it names, or the target for one that is being built."""
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    place = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else target
+    return target if building is not None and place.is_relative_to(building) else place
+
+
+def _begin(target: Path) -> tuple[Path, Lock]:
+    """A name for a folder to build, and the lock that says that a live process builds it."""
+    while True:
+        building = target.with_name(f"{hidden_prefix(target.name)}{secrets.token_hex(4)}.tmp")
+        path = _lock_path(building)
+        lock = try_lock(path)
+        if lock is None:
             continue
-        handle = os.open(entry.path, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry.path, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(handle)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fd), path.stat()):
+                return building, lock
+        lock.release()  # another process took it for a leftover just now
+
+
+def _end(building: Path, lock: Lock) -> None:
+    """Remove the lock; nobody builds under that name again."""
+    if os.name == "nt":
+        lock.release()
+    with contextlib.suppress(OSError):
+        _lock_path(building).unlink()
+    lock.release()
+
+
+def _clean_up(target: Path) -> None:
+    """Remove what killed builds of `target` have left, nothing of a live one; put `target` back if it is missing."""
+    leftover = re.compile(re.escape(hidden_prefix(target.name)) + r"\w{8}(?=(\.old|\.lock)?\.tmp$)")
+    found = {match[0] for match in map(leftover.match, os.listdir(target.parent)) if match}
+    for building in (target.with_name(f"{name}.tmp") for name in sorted(found)):
+        lock = try_lock(_lock_path(building))
+        if lock is None:
+            continue
+        old = building.with_suffix(".old.tmp")
+        if old.exists() and not target.exists():
+            rename_folder(old, target)
+        for folder in (building, old):
+            shutil.rmtree(folder, ignore_errors=True)
+        _end(building, lock)
+
+
+def _lock_path(building: Path) -> Path:
+    return building.with_suffix(".lock.tmp")

@@ -1,10 +1,10 @@
 """Atomic checkpoints: written under another name with a manifest of hashes, then renamed."""
 
 import logging
-import os
 import shutil
 from pathlib import Path
 
+from vqa_core.drives import rename_folder, sync_file, sync_folder
 from vqa_core.files import read_json, sha256_of, write_json
 
 logger = logging.getLogger("vqa")
@@ -18,17 +18,13 @@ def seal(folder: Path, target: Path) -> None:
     """Write the manifest of a finished folder, flush its files to disk, and rename the folder to `target`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        with path.open("rb+") as file:  # Windows syncs what may be written to
+            sync_file(file.fileno(), path)
     write_json(folder / MANIFEST, {str(path.relative_to(folder)): sha256_of(path) for path in files})
     if target.exists():
         shutil.rmtree(target)
-    os.rename(folder, target)
-    handle = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    rename_folder(folder, target)
+    sync_folder(target.parent)
 
 
 def problem_with(folder: Path) -> str | None:
@@ -66,7 +62,7 @@ def set_aside(path: Path) -> Path:
     """Rename `checkpoint-N`, so that nothing goes on from it, to `diverged-N`; return the new path."""
     target = path.with_name(path.name.replace("checkpoint", "diverged"))
     shutil.rmtree(target, ignore_errors=True)
-    os.rename(path, target)
+    rename_folder(path, target)
     return target
 
 

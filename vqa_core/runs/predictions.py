@@ -6,7 +6,7 @@ is opened again. `finish` then sorts the lines into the order of the questions: 
 one end with the same bytes.
 """
 
-import fcntl
+import contextlib
 import json
 import math
 import os
@@ -17,9 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from vqa_core.drives import open_to_append, replace_file, sync_file, tolerate
 from vqa_core.files import InputError, find_duplicates, intern_texts, named, read_json, write_atomically, write_json
+from vqa_core.locks import Lock, try_lock
+from vqa_core.space import drive_errors
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
+_LOCKED_IS_UNREADABLE = os.name == "nt"
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
 
 PartialAnswer = tuple[str, float | None]
@@ -70,10 +74,10 @@ class PredictionLog:
     `done` holds the ids that have an answer.
     """
 
-    def __init__(self, path: Path, handle: int, predictions: dict[str, Prediction]) -> None:
+    def __init__(self, path: Path, handle: int, lock: Lock, predictions: dict[str, Prediction]) -> None:
         self.path = path
         self.done = set(predictions)
-        self._handle = handle
+        self._handle, self._lock = handle, lock
         self._predictions = predictions
 
     @classmethod
@@ -88,19 +92,28 @@ class PredictionLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         if restart:
             _move_away(path)
-        handle = _open_locked(path)
+        lock = _lock(path)
+        handle = -1
         try:
+            handle = open_to_append(path)
             for leftover in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process killed while it held the lock
                 leftover.unlink()
-            predictions, end, complete = _parse(path, path.read_bytes())
+            data = path.read_bytes()
+            predictions, end, complete = _parse(path, data)
             _check_meta(path, meta, bool(predictions))
-            os.ftruncate(handle, end)
+            if end < len(data) and not _cut(handle, end, path):
+                write_atomically(path, data[:end])  # a new file, of which we have neither handle nor lock
+                os.close(handle)
+                lock.release()
+                return cls.open(path, meta=meta)
             if not complete:
-                os.write(handle, b"\n")
+                _write_at_end(handle, b"\n")
         except BaseException:
-            os.close(handle)
+            if handle >= 0:
+                os.close(handle)
+            lock.release()
             raise
-        return cls(path, handle, predictions)
+        return cls(path, handle, lock, predictions)
 
     def read(self) -> dict[str, Prediction]:
         """The predictions so far by question id, in the order of the file."""
@@ -120,12 +133,12 @@ class PredictionLog:
         data = b"".join(_line(item) for item in new.values())
         size = os.fstat(self._handle).st_size
         try:
-            written = os.write(self._handle, data) if data else 0
+            written = _write_at_end(self._handle, data) if data else 0
             if written < len(data):
-                os.ftruncate(self._handle, size)
+                _cut(self._handle, size, self.path)  # else it is a torn line, which the next start drops
                 raise OSError(0, "only a part could be written; is the disk full?")
             if sync:
-                os.fsync(self._handle)
+                sync_file(self._handle, self.path)
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be written: {error.strerror}. The {len(self.done)} answers in it are kept; "
@@ -142,16 +155,26 @@ class PredictionLog:
         """
         _check_ids(self.path, self.done, order)
         data = b"".join(_line(self._predictions[question_id]) for question_id in order)
+        self._close_file()  # Windows replaces no file that is open
         if data != self.path.read_bytes():
             write_atomically(self.path, data)
         self.close()
 
     def close(self) -> None:
         """Flush to disk and close the file; closing twice does no harm."""
-        if self._handle >= 0:
-            os.fsync(self._handle)
-            os.close(self._handle)
-            self._handle = -1
+        try:
+            self._close_file()
+        finally:
+            self._lock.release()
+
+    def _close_file(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with drive_errors(self.path):
+                try:
+                    sync_file(handle, self.path)
+                finally:
+                    os.close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +182,11 @@ class PredictionLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            with contextlib.suppress(OSError):  # of the two errors, the first says more
+                self.close()
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
@@ -173,6 +200,11 @@ def finish(path: Path, order: Sequence[str]) -> None:
     """`PredictionLog.finish` for a file that no log has open."""
     with PredictionLog.open(path) as log:
         log.finish(order)
+
+
+def refuse_while_written(path: Path) -> None:
+    """Raise InputError if another process writes the predictions file `path`."""
+    _lock(path).release()
 
 
 def meta_path(path: Path) -> Path:
@@ -218,35 +250,51 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
         yield len(whole) + 1, last, False
 
 
-def _open_locked(path: Path) -> int:
-    """Open the file now at `path` for appending, locked against other processes; return its descriptor."""
+def _lock(path: Path) -> Lock:
+    """The lock on the file now at `path`, which other processes then do not write.
+
+    It is the file's own, as ever. But Windows lets nobody read what is locked, so there it is that of a file beside it.
+    """
+    place = path.with_name(f".{path.name}.lock") if _LOCKED_IS_UNREADABLE else path
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.exists(path) and os.path.samestat(os.fstat(handle), os.stat(path)):
-                return handle  # else another process has just put a new file in its place
-            os.close(handle)
-        except BlockingIOError:
-            os.close(handle)
-            if time.monotonic() > deadline:
-                raise InputError(
-                    f"{path} is being written by another process. Wait for it to end, or stop it, then try again."
-                ) from None
+        lock = try_lock(place)
+        if lock is not None:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fd), os.stat(place)):
+                    return lock
+            lock.release()  # another process has just put a new file in its place
+        elif time.monotonic() > deadline:
+            raise InputError(
+                f"{path} is being written by another process. Wait for it to end, or stop it, then try again."
+            )
+        else:
             time.sleep(0.05)
+
+
+def _write_at_end(handle: int, data: bytes) -> int:
+    """Append in one write; return how many bytes were written."""
+    os.lseek(handle, 0, os.SEEK_END)  # for drives that do not append
+    return os.write(handle, data)
+
+
+def _cut(handle: int, size: int, path: Path) -> bool:
+    """Cut the file to `size` bytes; False if its drive cuts no files."""
+    try:
+        os.ftruncate(handle, size)
+    except OSError as error:
+        tolerate("ftruncate", error, path)
+        return False
+    return True
 
 
 def _move_away(path: Path) -> None:
     """Rename the file and its meta to the suffix `.old`, unless the file is empty."""
-    handle = _open_locked(path)
-    try:
-        if os.fstat(handle).st_size:
-            os.replace(path, f"{path}.old")
+    with _lock(path):
+        if path.exists() and path.stat().st_size:
+            replace_file(path, Path(f"{path}.old"))
             if meta_path(path).exists():
-                os.replace(meta_path(path), f"{meta_path(path)}.old")
-    finally:
-        os.close(handle)
+                replace_file(meta_path(path), Path(f"{meta_path(path)}.old"))
 
 
 def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vqa_core.commands import shell_word
 from vqa_core.files import InputError
 from vqa_core.runs.checkpoints import set_aside, steps_below
 
@@ -53,6 +54,11 @@ class StepHealth:
         )  # fmt: skip
         return False
 
+    def see_empty_step(self) -> None:
+        """A step without a picture that could be read: nothing of it is applied."""
+        self._seen += 1
+        self._skipped += 1
+
     def describe(self, logs: dict[str, Any]) -> dict[str, Any]:
         """A line of metrics whose loss is the mean over the steps since the last line that were applied; NaN if none
         was. `skipped_steps` counts the others, where there are any."""
@@ -69,7 +75,7 @@ class StepHealth:
         """
         step, norm = self._last
         kept = steps_below(checkpoints)
-        start = f"begin a new run with --init-from {kept[-1][1]}" if kept else "begin again with --restart"
+        start = f"begin a new run with --init-from {shell_word(kept[-1][1])}" if kept else "begin again with --restart"
         what = (
             f"the weights are not finite numbers any more, {weights} among them"
             if weights
