@@ -10,6 +10,8 @@ An architecture whose attention is not told of the rows, or that mixes neighbour
 reads padded rows: `reads_lines` tries it once for each model.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -205,18 +207,26 @@ def _try(vlm: AnyVlm) -> bool:
     ids = torch.tensor([[1, 2, 3], [4, 1, 1]], device=vlm.device)
     padded, lined = Rows(segments, None), Rows(segments, Places.of(segments))
     found = []
-    training = vlm.language_model.training
-    vlm.language_model.eval()  # without dropout
     try:
-        for rows in (padded, lined):
-            with vlm.autocast():
+        with in_mode(vlm.language_model, training=False), vlm.autocast():  # without dropout
+            for rows in (padded, lined):
                 embeds = vlm.model.get_input_embeddings()(rows.lay(ids))
                 mask = shared_prefix_mask(segments, segments, vlm.attention, embeds.dtype)
                 hidden = rows.read(vlm, embeds, mask, rows.lay(positions))
-            found.append(rows.take(hidden, [0, 0, 0, 1], [0, 1, 2, 0]).float())
+                found.append(rows.take(hidden, [0, 0, 0, 1], [0, 1, 2, 0]).float())
     except Exception:  # whatever an architecture says to what it does not know
         return False
-    finally:
-        vlm.language_model.train(training)
     off = float((found[0] - found[1]).abs().max() / found[0].abs().max())
     return off < (1e-4 if vlm.dtype == torch.float32 else 0.05)
+
+
+@contextmanager
+def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """All parts of a module in training mode or not, for a while; then each as it was."""
+    modes = {part: part.training for part in module.modules()}
+    module.train(training)
+    try:
+        yield
+    finally:
+        for part, before in modes.items():
+            part.training = before

@@ -1,6 +1,4 @@
-"""Rows become checkpoints and a model folder: the package behind `train.finetune`.
-
-In: a TrainingTask, which passes through the four steps of finetune.py. Out: checkpoints/, metrics.jsonl, model/.
+"""A TrainingTask becomes checkpoints/, metrics.jsonl and model/, in the four steps of finetune.py.
 
 arguments.py      the settings as arguments of transformers' Trainer
 control.py        TrainingControl: stops, the time limit, the last step
@@ -9,6 +7,7 @@ divergence.py     steps without finite numbers: not applied, and an end to too m
 feed/             batches on their way to a step: what can't be read is left out, workers may die
 finetune.py       the four steps of a training
 metric_log.py     metrics.jsonl and the lines of the log
+pace.py           the steps that fit into a time limit
 plan.py           every question measured, every batch planned
 prepare.py        the model built, its stage made trainable, a checkpoint found
 questions.py      TrainingQuestion: its choices shuffled, what is learnt from it

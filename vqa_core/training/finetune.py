@@ -23,6 +23,7 @@ from vqa_core.stops import Stopped
 from vqa_core.training.arguments import trainer_arguments
 from vqa_core.training.control import TrainingControl
 from vqa_core.training.metric_log import MetricLog
+from vqa_core.training.pace import plan_within_limit
 from vqa_core.training.plan import TrainingPlan, plan_training
 from vqa_core.training.prepare import PreparedModel, prepare_model
 from vqa_core.training.resume import check_plan, record_plan
@@ -70,7 +71,7 @@ def finetune(task: TrainingTask, vlm: AnyVlm | None = None) -> Outcome:
     with task.stops:
         try:
             model = prepare_model(task, vlm)
-            plan = plan_training(task, model)
+            plan = plan_within_limit(task, model, plan_training(task, model))
             check_plan(task, model, plan)
             check_room(task, model, plan)
             _record(task, model)

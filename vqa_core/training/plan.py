@@ -20,7 +20,7 @@ logger = logging.getLogger("vqa")
 class TrainingPlan:
     """The batches of a training for all processes together, and the examples that each validation answers.
 
-    `left_out` counts what the steps could not train on.
+    `left_out` counts what the steps could not train on; `within_limit` says whether a time limit has cut the plan.
     """
 
     batches: TrainingBatches
@@ -28,6 +28,7 @@ class TrainingPlan:
     batches_per_step: int
     validation: list[Example]
     left_out: LeftOut
+    within_limit: bool = False
 
     @property
     def steps(self) -> int:

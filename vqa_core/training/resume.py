@@ -22,14 +22,20 @@ logger = logging.getLogger("vqa")
 
 def record_plan(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, step: int) -> dict[str, Any]:
     """JSON-ready: what a checkpoint of step `step` is planned with, and what its steps had to leave out."""
-    left_out = {"left_out": record} if (record := plan.left_out.record()) else {}
-    return left_out | {
+    rare: dict[str, Any] = {"left_out": record} if (record := plan.left_out.record()) else {}
+    rare |= {"within_limit": length_of(task.settings)} if plan.within_limit else {}
+    return rare | {
         "settings": plan_settings(model.settings, task.settings),
         "processes": process_count(),
         "steps": plan.steps,
         "data": _fingerprint(task),
         "batches": _digest(plan, step),
     }
+
+
+def length_of(settings: TrainSettings) -> dict[str, Any]:
+    """What a plan's length was asked for with, beside a time limit."""
+    return {"epochs": settings.epochs, "max_steps": settings.max_steps}
 
 
 def check_plan(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> None:
