@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -121,7 +122,8 @@ def _flush_output() -> SystemExit | None:
     except BrokenPipeError:
         ended = SystemExit(READER_GONE)
     except OSError as error:
-        ended = _fail(disk_error(Path("The output"), error))
+        gone = sys.platform == "win32" and error.errno == errno.EINVAL  # what Windows calls a broken pipe
+        ended = SystemExit(READER_GONE) if gone else _fail(disk_error(Path("The output"), error))
     with contextlib.suppress(OSError, ValueError):  # what is left goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ended
