@@ -54,7 +54,7 @@ def said_of_drive(error: BaseException, path: Path | None = None, needed_bytes: 
 
     Without a `path`, the sentence names the file that the error names.
     """
-    cause = _cause_of(error)
+    cause = _cause_of(error, path is not None)
     if cause is None or isinstance(cause, DiskError):
         return cause
     place = path or Path(os.fsdecode(cause.filename2 or cause.filename or "the file"))
@@ -125,8 +125,11 @@ ENODEV ENXIO EREMOTEIO EHOSTDOWN ETIMEDOUT
 _WITHOUT_NAME = (*_FULL.split(), "EROFS", "EIO")  # calls that write name no file in their errors
 
 
-def _cause_of(error: BaseException | None) -> OSError | None:
-    """The error of a drive that `error` is, wraps, or quotes in its text as libraries in Rust and C++ do."""
+def _cause_of(error: BaseException | None, at_a_path: bool) -> OSError | None:
+    """The error of a drive that `error` is, wraps, or quotes in its text as libraries in Rust and C++ do.
+
+    Unless it came up `at_a_path`, one that may also be that of a socket or a process has to name a file.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -135,11 +138,12 @@ def _cause_of(error: BaseException | None) -> OSError | None:
         if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
             _, target, why = error.args[0][0]  # of all that a copy of a folder met, the first
             return OSError(_number_in(str(why)), str(why), target)
-        number = error.errno if isinstance(error, OSError) and error.errno else _number_in(str(error))
-        kind = errno.errorcode.get(number, "")
-        named = getattr(error, "filename", None) is not None
-        if kind in _WITHOUT_NAME or (kind in _OF_DRIVES and named):
-            return error if isinstance(error, OSError) and error.errno else OSError(number, os.strerror(number))
+        if isinstance(error, OSError) and error.errno:
+            known = _OF_DRIVES if at_a_path or error.filename is not None else _WITHOUT_NAME
+            if errno.errorcode.get(error.errno) in known:
+                return error
+        elif errno.errorcode.get(number := _number_in(str(error))) in _WITHOUT_NAME:
+            return OSError(number, os.strerror(number))
         error = error.__cause__
     return None
 
