@@ -98,6 +98,7 @@ def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str
     except BrokenPipeError:
         if not _reader_is_gone():
             raise
+        ended = SystemExit(READER_GONE)
     except Exception as error:
         said = said_of_drive(error)
         if said is None:

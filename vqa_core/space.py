@@ -41,6 +41,24 @@ def check_space(path: Path, needed_bytes: int, what: str) -> None:
         )
 
 
+def check_folder(path: Path) -> None:
+    """Raise DiskError if nothing can be written into the folder `path`, which need not exist; creates nothing."""
+    for place in (path, *path.absolute().parents):
+        try:
+            place.stat()
+        except FileNotFoundError:
+            if place.is_symlink():
+                raise disk_error(place, FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))) from None
+            continue
+        except OSError as error:
+            raise disk_error(path, error) from None
+        if not place.is_dir():
+            raise disk_error(place, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+        if not os.access(place, os.W_OK):
+            raise disk_error(place, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        return
+
+
 def disk_error(path: Path, error: OSError, needed_bytes: int = 0) -> InputError:
     """The sentence for an error of the drive at `path`; `needed_bytes` is what was to be written, where it is known.
 
