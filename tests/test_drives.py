@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from vqa_core import drives
-from vqa_core.data.pictures.links import link_or_copy, make_link
-from vqa_core.drives import REFUSALS
+from vqa_core.data.pictures.links import make_link
+from vqa_core.drives import REFUSALS, link_or_copy
 from vqa_core.files import write_atomically
 from vqa_core.folders import replaced_folder
 from vqa_core.runs import predictions
