@@ -200,7 +200,22 @@ def test_a_log_that_cannot_be_written_is_said_once_and_the_command_goes_on(
 @pytest.mark.skipif(sys.platform == "win32", reason="quotes of another shell")
 @pytest.mark.parametrize(
     "name",
-    ["runs/a", "my run", "it's", 'say "a"', "\ud55c\uad6d \uc2e4\ud589", "-x", "--run", "a\nb", "$HOME", "~a", ""],
+    [
+        "runs/a",
+        "my run",
+        "it's",
+        'say "a"',
+        "\ud55c\uad6d \uc2e4\ud589",
+        "-x",
+        "--run",
+        "a#b",
+        "#a",
+        "#",
+        "a\nb",
+        "$HOME",
+        "~a",
+        "",
+    ],
 )
 def test_a_path_in_a_command_is_one_word_of_the_shell_and_no_flag(name: str, tmp_path: Path) -> None:
     done = subprocess.run(

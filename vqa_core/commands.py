@@ -34,7 +34,10 @@ def parser_for(command: str, description: str, *, config: bool = True) -> argpar
 def shell_word(path: Path | str) -> str:
     """A path as one types it in a shell: in quotes where it needs them, and never taken for a flag."""
     text = f"./{path}" if str(path).startswith("-") else str(path)
-    return subprocess.list2cmdline([text]) if sys.platform == "win32" else shlex.quote(text)
+    if sys.platform == "win32":
+        return subprocess.list2cmdline([text])
+    plain = text.replace("#", "") if text[:1] != "#" else text  # within a word it is no comment: data#validation
+    return text if plain and shlex.quote(plain) == plain else shlex.quote(text)
 
 
 def log_to(path: Path) -> None:
