@@ -36,10 +36,11 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
             if trained:
                 _check_same_prompt(run, source)
             return None
+        if trained:
+            check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
         vlm = load_model(source, how)
         with drive_errors(run.model):
             if trained:
-                check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
                 shutil.copytree(folder, copy)
             else:  # once more, now that the text of its prompt is known
                 _write_note(copy, vlm.settings)

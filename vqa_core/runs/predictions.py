@@ -138,7 +138,7 @@ class PredictionLog:
             if written < len(data):
                 if not _cut(self._handle, size, self.path):
                     self._close_file()  # nothing may follow a torn line, which the next start drops
-                raise OSError(0, "only a part could be written; is the disk full?")
+                raise OSError(0, "only a part could be written, the disk seems full")
             if sync:
                 sync_file(self._handle, self.path)
         except OSError as error:
