@@ -1,5 +1,6 @@
 """Files: atomic writes, JSON and JSON lines, hashes; and InputError, raised wherever the input is wrong."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,14 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.drives import tolerate
-
-
-class InputError(ValueError):
-    """The user's input is wrong. The message names the value, the place and the next step.
-
-    Commands print it as one sentence without a traceback and exit with 2.
-    """
+from vqa_core.drives import hidden_prefix, replace_file, set_mode
+from vqa_core.drives import sync_file as sync_file
+from vqa_core.drives import sync_folder as sync_folder
+from vqa_core.errors import InputError as InputError
+from vqa_core.space import said_of_drive
 
 
 def named(ids: Sequence[str], most: int = 3) -> str:
@@ -38,41 +36,29 @@ def check_new(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write `data` to `path` so that readers, and a crash, see either the old file or the new one, never a mixture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """Write `data` to `path` so that readers, and a crash, see either the old file or the new one, never a mixture.
+
+    Raises DiskError, an InputError and an OSError, if the drive is full, read-only or the like; the old file is kept.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    name = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path.name), suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.write(content)
             file.flush()
             sync_file(file.fileno(), path)
-        os.chmod(name, 0o666 & ~umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def sync_file(handle: int, path: Path | None = None) -> None:
-    """Have the drive keep what was written to a file, if it can; `path` names it in the warning if it cannot."""
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        tolerate("fsync", error, path or Path.cwd())
-
-
-def sync_folder(path: Path) -> None:
-    """Have the drive keep the names in a folder, where folders can be synced: on Windows they cannot and need not."""
-    if os.name == "nt":
-        return
-    try:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        tolerate("fsync of a folder", error, path)
+        set_mode(Path(name), 0o666 & ~umask())
+        replace_file(Path(name), path)
+    except BaseException as error:
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        said = said_of_drive(error, path, len(content))
+        if said is None:
+            raise
+        raise said from None
 
 
 def umask() -> int:

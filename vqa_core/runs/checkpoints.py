@@ -1,11 +1,11 @@
 """Atomic checkpoints: written under another name with a manifest of hashes, then renamed."""
 
 import logging
-import os
 import shutil
 from pathlib import Path
 
-from vqa_core.files import read_json, sha256_of, sync_file, sync_folder, write_json
+from vqa_core.drives import rename_folder, sync_file, sync_folder
+from vqa_core.files import read_json, sha256_of, write_json
 
 logger = logging.getLogger("vqa")
 
@@ -23,7 +23,7 @@ def seal(folder: Path, target: Path) -> None:
     write_json(folder / MANIFEST, {str(path.relative_to(folder)): sha256_of(path) for path in files})
     if target.exists():
         shutil.rmtree(target)
-    os.rename(folder, target)
+    rename_folder(folder, target)
     sync_folder(target.parent)
 
 
@@ -62,7 +62,7 @@ def set_aside(path: Path) -> Path:
     """Rename `checkpoint-N`, so that nothing goes on from it, to `diverged-N`; return the new path."""
     target = path.with_name(path.name.replace("checkpoint", "diverged"))
     shutil.rmtree(target, ignore_errors=True)
-    os.rename(path, target)
+    rename_folder(path, target)
     return target
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.tables import TRAIN, write_folder
 from train.prepare import main
+from vqa_core import drives
 from vqa_core.data.formats.linking import link_images
-from vqa_core.data.pictures import links
 from vqa_core.data.pictures.links import make_link
 from vqa_core.files import InputError, read_json_lines
 
@@ -23,7 +23,7 @@ def refused(*_: object, **__: object) -> None:
 @pytest.fixture
 def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "symlink", refused)
-    monkeypatch.setattr(links, "_warned", set())
+    monkeypatch.setattr(drives, "_warned", set())
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_else_it_is_made_of_hard_links_or_copies(
         assert (folder / name / "깊은" / "2.png").read_bytes() == b"two"
     assert os.path.samefile(folder / "b" / "1.png", folder / "a" / "1.png") == hard
     assert (folder / "1.png").read_bytes() == b"one"
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"], "once for folders, once for files"
+    assert len([record for record in caplog.records if "symlink" in record.getMessage()]) == 1, "said once"
 
 
 @pytest.mark.usefixtures("no_links")

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vqa_core.commands import shell_word
 from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
 from vqa_core.data.columns.table_reader import SOURCE_ID
@@ -165,7 +166,7 @@ def _refuse_other_contents(folder: Path, origin: dict[str, Any], made_from: dict
     if origin["contents"] != _contents(folder):
         raise InputError(
             f"{folder} was changed by hand, and its sources or options changed too. To use it as it is, read it with "
-            f"--data {folder}; to import again, move it away."
+            f"--data {shell_word(folder)}; to import again, move it away."
         )
 
 

@@ -5,15 +5,13 @@ as it is on a disk of this machine. Elsewhere a file becomes a hard link, or a c
 folder becomes a folder of those.
 """
 
-import logging
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-logger = logging.getLogger("vqa")
-
-_warned: set[str] = set()
+from vqa_core.drives import refused, warn
 
 
 def make_link(place: Path, target: Path) -> None:
@@ -23,12 +21,14 @@ def make_link(place: Path, target: Path) -> None:
         place.symlink_to(target, target_is_directory=target.is_dir())
     except FileExistsError:
         raise
-    except (OSError, NotImplementedError) as error:
-        how = _make_other(place, target)
-        if how not in _warned:
-            _warned.add(how)
-            said = getattr(error, "strerror", None) or str(error)
-            logger.warning("Symbolic links are refused here (%s): %s takes the place of %s.", said, how, target)
+    except NotImplementedError as error:
+        _make_other(place, target)
+        warn("symlink", OSError(errno.ENOSYS, str(error) or "not implemented"), place)
+    except OSError as error:
+        if not refused("symlink", error):
+            raise
+        _make_other(place, target)
+        warn("symlink", error, place)
 
 
 def is_link(place: Path) -> bool:
@@ -41,15 +41,18 @@ def is_link(place: Path) -> bool:
         return False
 
 
-def _make_other(place: Path, target: Path) -> str:
-    """Let `place` lead to `target` without a symbolic link; return what it is."""
-    if target.is_dir():
-        if _make_junction(place, target):
-            return "a junction"
-        shutil.copytree(target, place, copy_function=link_or_copy)
-        return "a folder of hard links or copies"
-    link_or_copy(target, place)
-    return "a hard link or a copy"
+def _make_other(place: Path, target: Path) -> None:
+    """Let `place` lead to `target` without a symbolic link."""
+    if not target.is_dir():
+        link_or_copy(target, place)
+    elif not _make_junction(place, target):
+        inside = place.parent.resolve()
+
+        def left_out(folder: str, names: list[str]) -> list[str]:
+            """Hidden files, and the folder that `place` itself lies in."""
+            return [name for name in names if name[0] == "." or inside.is_relative_to(Path(folder, name).resolve())]
+
+        shutil.copytree(target, place, copy_function=link_or_copy, ignore=left_out)
 
 
 def link_or_copy(source: str | Path, place: str | Path) -> None:
@@ -58,7 +61,11 @@ def link_or_copy(source: str | Path, place: str | Path) -> None:
         os.link(source, place)
     except FileExistsError:
         raise
-    except (OSError, NotImplementedError, AttributeError):
+    except (NotImplementedError, AttributeError):
+        shutil.copyfile(source, place)
+    except OSError as error:
+        if not refused("link", error):
+            raise
         shutil.copyfile(source, place)
 
 
