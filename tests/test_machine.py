@@ -66,7 +66,8 @@ def test_more_used_than_allowed_is_nothing_free(groups: Path) -> None:
     assert free() == 0
 
 
-def test_a_system_that_does_not_say_is_none(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("groups")
+def test_a_system_that_does_not_say_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
         raise RuntimeError("no such thing")
 

@@ -59,7 +59,7 @@ def test_the_shim_hides_what_the_system_lacks_from_our_code_only(system: str) ->
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_from_the_data_to_the_submission(system: str, tmp_path: Path) -> None:
-    """A training is stopped in good order, resumed to its end, and answers a test set; with workers for the pictures."""
+    """A training, with a worker for its pictures, is stopped in good order, resumed to its end, and answers."""
     data, made = tiny_competition(tmp_path / "대회 data"), RunDir(tmp_path / "runs" / "내 런")
     tower, language = tiny_parts(tmp_path / "parts")
     config: dict[str, Any] = {
@@ -123,6 +123,10 @@ def test_a_terminal_of_few_characters_takes_any_text(name: str, tmp_path: Path) 
     wrong = tmp_path / "\U0001f600 그림"
     for given in (["--help"], ["--run", str(wrong), "--data", str(wrong)]):
         done = subprocess.run(
-            [sys.executable, "-m", name, *given], env=environment() | env, cwd=ROOT, capture_output=True, timeout=TIMEOUT_S
+            [sys.executable, "-m", name, *given],
+            env=environment() | env,
+            cwd=ROOT,
+            capture_output=True,
+            timeout=TIMEOUT_S,
         )
         assert b"UnicodeEncodeError" not in done.stderr, done.stderr.decode("cp949")

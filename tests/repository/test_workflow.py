@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from importlib.metadata import distribution
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_it_runs_on_every_system_and_every_python_that_is_accepted() -> None:
 def test_every_command_is_there(words: list[str]) -> None:
     assert words[:2] == ["python", "-m"], "nothing that only one shell or system has"
     assert importlib.util.find_spec(words[2]), words[2]
-    for flag, path in zip(words, words[1:]):
+    for flag, path in pairwise(words):
         if flag in ("-r", "--config", "--model", "--ignore"):
             assert (ROOT / path).exists(), path
 

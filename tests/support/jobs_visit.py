@@ -69,10 +69,12 @@ def waits_its_turn_and_is_stopped(jobs: Jobs, folder: Path) -> None:
     second = jobs.start("train", "b", [("-c", FOREVER)])
     time.sleep(0.5)
     assert [job.status for job in jobs.list()[:2]] == ["queued", "running"]
+    said = ""
     try:
         jobs.start("train", "a", [("-c", FOREVER)])
     except InputError as error:
-        assert "'a' is in use" in str(error)
+        said = str(error)
+    assert "'a' is in use" in said
     assert jobs.stop(second.id).status == "stopped"
     assert jobs.stop(first.id).status == "stopping"
     assert (ended(jobs, first).status, ended(jobs, first).killed) == ("stopped", False)

@@ -20,7 +20,9 @@ def test_windows_refuses(name: str) -> None:
     assert windows_refuses(name)
 
 
-@pytest.mark.parametrize("name", ["console", "com10", "a.b", "고양이 1.png", "null.jpg", ".hidden", "a,b;c.png", "aux1"])
+@pytest.mark.parametrize(
+    "name", ["console", "com10", "a.b", "고양이 1.png", "null.jpg", ".hidden", "a,b;c.png", "aux1"]
+)
 def test_windows_takes(name: str) -> None:
     assert not windows_refuses(name)
 

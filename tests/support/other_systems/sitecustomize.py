@@ -40,7 +40,15 @@ HIDDEN = {
             *("SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGHUP", "SIGIO", "SIGKILL", "SIGPIPE", "SIGPROF"),
             *("SIGPWR", "SIGQUIT", "SIGRTMAX", "SIGRTMIN", "SIGSTOP", "SIGSYS", "SIGTRAP", "SIGTSTP", "SIGTTIN"),
             *("SIGTTOU", "SIGURG", "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ", "alarm"),
-            *("pause", "pidfd_send_signal", "pthread_kill", "pthread_sigmask", "setitimer", "siginterrupt", "sigpending"),
+            *(
+                "pause",
+                "pidfd_send_signal",
+                "pthread_kill",
+                "pthread_sigmask",
+                "setitimer",
+                "siginterrupt",
+                "sigpending",
+            ),
             *("sigtimedwait", "sigwait", "sigwaitinfo", "getitimer", "ITIMER_REAL", "SIG_BLOCK"),
         },
         "time": {"clock_gettime", "clock_settime", "tzset", "CLOCK_BOOTTIME", "CLOCK_MONOTONIC"},
@@ -79,7 +87,8 @@ class Face(types.ModuleType):
 
     def __init__(self, real: types.ModuleType, **others: object) -> None:
         super().__init__(real.__name__)
-        self.__dict__.update(_real=real, _others=others, _hidden=HIDDEN.get(real.__name__, set()))
+        for name, value in (("_real", real), ("_others", others), ("_hidden", HIDDEN.get(real.__name__, set()))):
+            super().__setattr__(name, value)
 
     def __getattribute__(self, name: str) -> object:
         if name in ("_real", "_others", "_hidden", "__class__"):
@@ -142,7 +151,7 @@ def unlink(path: object, **how: object) -> None:
     real_unlink(path, **how)
 
 
-def symlink(source: object, place: object, *_: object, **__: object) -> None:
+def symlink(source: object, *_: object, **__: object) -> None:
     error = OSError(errno.EINVAL, "A required privilege is not held by the client", os.fsdecode(source))
     error.winerror = 1314  # type: ignore[attr-defined]
     raise error

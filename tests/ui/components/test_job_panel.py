@@ -106,7 +106,9 @@ def test_the_stop_button_is_there_while_there_is_something_to_stop(jobs: Jobs) -
 
 
 def test_a_job_that_is_stopping_can_be_killed(jobs: Jobs) -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
     job = jobs.start("train", "a", [("-c", code)])
     while "deaf" not in jobs.log_tail(job.id).splitlines():
         time.sleep(0.02)

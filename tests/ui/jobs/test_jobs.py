@@ -236,7 +236,7 @@ def test_what_does_not_heed_a_stop_is_waited_for_and_killed_with_its_children_on
     until(lambda: not child.alive, "the death of the command's child")
 
 
-def test_a_kill_needs_no_stop_before(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_kill_needs_no_stop_before(jobs: Jobs) -> None:
     first, second = jobs.start("train", "a", [python(FOREVER)]), jobs.start("train", "b", [python(FOREVER)])
     command_of(jobs, first)
     assert (jobs.kill(second.id).status, jobs.get(second.id).killed) == ("stopped", False), "it had not started"
