@@ -216,13 +216,14 @@ def readlink(path: object, **how: object) -> object:
 
 def imported(
     name: str,
-    names: dict[str, object] | None = None,
-    here: object = None,
-    wanted: tuple[str, ...] = (),
+    globals: dict[str, object] | None = None,
+    locals: object = None,
+    fromlist: tuple[str, ...] = (),
     level: int = 0,
 ) -> object:
-    found = real_import(name, names, here, wanted, level)
-    if level or not is_ours(names):
+    """`__import__`, which gives our modules the faces."""
+    found = real_import(name, globals, locals, fromlist, level)
+    if level or not is_ours(globals):
         return found
     if name.partition(".")[0] in ABSENT[SYSTEM]:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
