@@ -38,15 +38,7 @@ def test_whoever_comes_second_is_told_who_trains_and_changes_nothing(
 ) -> None:
     run, output, mark, second = tiny_run(tmp_path), tmp_path / "output", tmp_path / "mark", tmp_path / "second"
     process = forked(
-        "tests.support.paused",
-        place,
-        mark,
-        60,
-        "--run",
-        run.root,
-        *arguments,
-        output=output,
-        env={START_METHOD: "fork"},
+        "tests.support.paused", place, mark, 60, "--run", run.root, *arguments, output=output, env={START_METHOD: "fork"}
     )
     try:
         when(mark.exists, process)
@@ -73,9 +65,7 @@ def test_whoever_comes_second_is_told_who_trains_and_changes_nothing(
     finally:
         end(process, signal.SIGKILL)
     refuse_in_use(run)
-    assert run_forked("train.finetune", "--run", run.root, "--resume", *arguments, output=output) == 0, (
-        output.read_text()
-    )
+    assert run_forked("train.finetune", "--run", run.root, "--resume", *arguments, output=output) == 0, output.read_text()
 
 
 def test_a_run_that_is_no_run_gets_no_lock(tmp_path: Path) -> None:

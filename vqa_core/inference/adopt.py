@@ -41,9 +41,7 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
             vlm = load_model(source, how)
             with drive_errors(run.model):
                 if trained:
-                    check_space(
-                        run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}"
-                    )
+                    check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
                     shutil.copytree(folder, copy)
                 else:  # once more, now that the text of its prompt is known
                     _write_note(copy, vlm.settings)
