@@ -148,16 +148,18 @@ run_command(main)
 """
 
 
-def run_printing(lines: int, output: int) -> "subprocess.CompletedProcess[str]":
+def run_printing(lines: int, output: int, unbuffered: str = "") -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", PRINTING, str(lines)]
-    return subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.PIPE, text=True)
+    variables = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    return subprocess.run(command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("lines", [1, 100_000])
-def test_output_that_nobody_reads_ends_a_command_without_a_word(lines: int) -> None:
+def test_output_that_nobody_reads_ends_a_command_without_a_word(lines: int, unbuffered: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = run_printing(lines, writer)
+    done = run_printing(lines, writer, unbuffered)
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode == 141

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -98,6 +99,7 @@ def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str
     except BrokenPipeError:
         if not _reader_is_gone():
             raise
+        ended = SystemExit(READER_GONE)
     except Exception as error:
         said = explain(error) or said_of_drive(error)
         if said is None:
@@ -122,7 +124,8 @@ def _flush_output() -> SystemExit | None:
     except BrokenPipeError:
         ended = SystemExit(READER_GONE)
     except OSError as error:
-        ended = _fail(disk_error(Path("The output"), error))
+        gone = sys.platform == "win32" and error.errno == errno.EINVAL  # what Windows calls a broken pipe
+        ended = SystemExit(READER_GONE) if gone else _fail(disk_error(Path("The output"), error))
     with contextlib.suppress(OSError, ValueError):  # what is left goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ended
