@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqa_core.errors import InputError
+from vqa_core.places import explain
 from vqa_core.processes import is_first_process
 from vqa_core.space import disk_error, said_of_drive
 
@@ -103,7 +104,7 @@ def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str
             raise
         ended = SystemExit(READER_GONE)
     except Exception as error:
-        said = said_of_drive(error)
+        said = explain(error) or said_of_drive(error)
         if said is None:
             raise
         ended = _fail(said)

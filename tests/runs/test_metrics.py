@@ -1,8 +1,11 @@
-"""The speed of a training, by its metrics.jsonl."""
+"""The lines of a metrics.jsonl, and the speed that they tell."""
+
+from pathlib import Path
 
 import pytest
 
-from vqa_core.runs.metrics import seconds_per_step
+from vqa_core.files import InputError
+from vqa_core.runs.metrics import read_metrics, seconds_per_step
 
 
 def line(step: int, seconds: float, kind: str = "loss") -> dict[str, float]:
@@ -25,3 +28,15 @@ def test_a_validation_and_a_clock_that_stands_still_are_left_out() -> None:
 def test_a_line_of_another_kind_is_an_error() -> None:
     with pytest.raises(KeyError):
         seconds_per_step([{"loss": 1.0}, line(10, 5.0)])
+
+
+def test_a_last_line_that_was_torn_is_none_and_any_other_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert read_metrics(path) == []
+    path.write_text('{"step": 1}\n{"step": 2}')
+    assert read_metrics(path) == [{"step": 1}, {"step": 2}]
+    path.write_text('{"step": 1}\n{"step": 2')
+    assert read_metrics(path) == [{"step": 1}]
+    path.write_text('{"step": 1}\n{"st\n{"step": 2}\n')
+    with pytest.raises(InputError, match="line 2: not valid JSON"):
+        read_metrics(path)

@@ -17,6 +17,7 @@ from vqa_core.files import InputError
 from vqa_core.planning.run_state import RunState, inspect_run
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import refuse_in_use
 from vqa_core.settings import flags_between
 
 CONFIGS = ROOT / "configs"
@@ -150,6 +151,7 @@ def start(workspace: Workspace, t: Words, name: str, source: Source, preset: str
     needs_a_choice = there.kind in CHOICE_NEEDED
     if needs_a_choice and way not in there.ways:
         raise InputError(t("train.choose_way", run=name, free=find_free_name(workspace, name)))
+    refuse_in_use(RunDir(workspace.runs / name))
     todo = build_commands(workspace, name, source, preset, sections, there, way if needs_a_choice else "")
     workspace.jobs.start("train", name, todo)
     return name

@@ -204,6 +204,11 @@ def finish(path: Path, order: Sequence[str]) -> None:
         log.finish(order)
 
 
+def refuse_while_written(path: Path) -> None:
+    """Raise InputError if another process writes the predictions file `path`."""
+    _lock(path).release()
+
+
 def meta_path(path: Path) -> Path:
     """`predictions/test.jsonl` -> `predictions/test.meta.json`."""
     return path.with_suffix(".meta.json")

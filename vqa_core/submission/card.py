@@ -58,7 +58,7 @@ def write_card(
             if path.is_file()
         },
         "model": read_json(run.model / "vqa.json") if run.has_model else None,
-        "config": {"sha256": sha256_of(run.config), "settings": read_json(run.config)}
+        "config": {"sha256": sha256_of(run.config), "settings": run.trained_config()}
         if run.config.is_file()
         else None,
         "predictions": {
