@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
-from multiprocessing.reduction import DupFd
+from multiprocessing import reduction
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ class Collator:
         What can fail is done here: an error in the thread that sends batches would lose one, and the training would
         wait for it for ever.
         """
+        if __import__("os").environ.get("SHOW"): __import__("faulthandler").register(10, all_threads=True)
         (batch,) = items
         worker = get_worker_info()
         if worker is None or sys.platform != "linux":
@@ -80,7 +81,7 @@ def _passes_files() -> bool:
     """Whether this process can hand open files to others: by a socket in the folder for temporary files."""
     try:
         with open(os.devnull) as file:
-            DupFd(file.fileno())
+            reduction.DupFd(file.fileno())
     except OSError:
         return False
     return True
@@ -118,7 +119,7 @@ class _Moved:
             view = memoryview(self.content)
             while view:
                 view = view[os.write(handle, view) :]
-            self.content = DupFd(handle)
+            self.content = reduction.DupFd(handle)
         finally:
             os.close(handle)  # DupFd has a copy of its own
 
