@@ -14,6 +14,7 @@ from vqa_core.analysis.errors import Answers
 from vqa_core.analysis.slicing import key_of
 from vqa_core.files import InputError
 from vqa_core.runs.choices import find_choice, letter
+from vqa_core.runs.predictions import SHORTENED
 from vqa_core.runs.tags import TAGS
 
 
@@ -175,7 +176,8 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
     if answers.near[place]:
         rows.append(["form", t(f"errors.form_{answers.near[place]}")])
     if item.status != "ok":
-        rows.append(["status", f"{t(f'errors.status_{item.status}')} {translate(item.detail, t)}".strip()])
+        key = "shortened" if item.status in SHORTENED else "status"
+        rows.append([key, f"{t(f'errors.status_{item.status}')} {translate(item.detail, t)}".strip()])
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
 
 
