@@ -22,6 +22,7 @@ from vqa_core.model.hub.architecture import Architecture, set_ends
 from vqa_core.model.hub.inputs import HubPicture
 from vqa_core.model.hub.prompt_search import TRIED, find_prompt, own_errors, tried_picture
 from vqa_core.model.packing import Prefix
+from vqa_core.model.positions import Positions, positions_of
 from vqa_core.model.vlm import autocast_of
 from vqa_core.prompts.chat_prompt import ChatPrompt
 from vqa_core.prompts.text_prompt import TextPrompt
@@ -47,9 +48,18 @@ class HubModel(ABC):
 
     @abstractmethod
     def question_inputs(
-        self, picture: HubPicture, question: str, outputs: Any = None, *, choices: Sequence[str] = ()
+        self,
+        picture: HubPicture,
+        question: str,
+        outputs: Any = None,
+        *,
+        choices: Sequence[str] = (),
+        room: int | None = None,
     ) -> dict[str, Any]:
-        """What `generate` takes for one question; `outputs` are those of the vision side, where it has run already."""
+        """What `generate` takes for one question; `outputs` are those of the vision side, where it has run already.
+
+        Where a question's ids are made here, it is cut to `room` tokens.
+        """
 
     @abstractmethod
     def training_inputs(
@@ -95,6 +105,10 @@ class HubModel(ABC):
     def image_tokens(self) -> int:
         """0: their number depends on the picture."""
         return 0
+
+    @property
+    def positions(self) -> Positions:
+        return positions_of(self.model.config, self.prompt.tokenizer)
 
     @property
     def device(self) -> torch.device:
