@@ -37,11 +37,15 @@ def break_up(text: str, tokens: Collection[str]) -> str:
 
 
 class PlainText:
-    """Ids of plain text with one tokeniser."""
+    """Ids of plain text with one tokeniser.
 
-    def __init__(self, tokenizer: Any) -> None:
+    `marks` are words of its vocabulary that are control tokens though nobody added them.
+    """
+
+    def __init__(self, tokenizer: Any, marks: Collection[str] = ()) -> None:
         self.tokenizer = tokenizer
-        self.controls = control_tokens(tokenizer)
+        vocabulary = tokenizer.get_vocab() if marks else {}
+        self.controls = control_tokens(tokenizer) | {mark: vocabulary[mark] for mark in marks if mark in vocabulary}
         self._names = {id: token for token, id in self.controls.items() if id != tokenizer.unk_token_id}
 
     def count(self, ids: Sequence[int]) -> int:

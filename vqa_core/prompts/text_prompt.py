@@ -9,6 +9,7 @@ from typing import Any
 
 from vqa_core.files import InputError
 from vqa_core.prompts.choice_style import ChoiceStyle
+from vqa_core.prompts.plain_text import PlainText
 from vqa_core.prompts.prompt import Prompt
 from vqa_core.prompts.styles import PromptStyle
 
@@ -49,7 +50,8 @@ class TextPrompt(Prompt):
         self.prefix_ids = []
         self.closed = closed
         self._image_text = image_text
-        self._marks = (*self._plain.controls, *marks)
+        self._plain = PlainText(tokenizer, marks)
+        self._marks = {*self._plain.controls, *marks}
         if keeps_apart or self._puts_blanks():
             self.before_answer = ""
         else:
