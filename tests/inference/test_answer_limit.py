@@ -1,9 +1,7 @@
 """Answers are as long as those of training; one that is cut says so, and ends in a whole character."""
 
 import json
-import logging
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from eval import predict, score
 from tests.support.tiny import tiny_parts, tiny_run
 from tests.support.trained import write_model
-from train import finetune
+from train import finetune, prepare
 from vqa_core.config import PredictSettings
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.inference.build import build_engine
@@ -46,12 +44,6 @@ def run(template: RunDir, tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "run")
 
 
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    with caplog.at_level(logging.INFO, logger="vqa"):
-        yield caplog
-
-
 def predicted(run: RunDir, *more: str) -> dict[str, int]:
     predict.main(["--run", str(run.root), *PREDICT, *more])
     assert not any(each.generated.endswith("\ufffd") for each in read_predictions(run.predictions("val")).values())
@@ -66,19 +58,18 @@ def test_the_longest_answer_is_reckoned_from_the_training_answers(run: RunDir) -
     assert read_json(run.config)["predict"]["max_new_tokens"] == 0
 
 
-def test_an_answer_that_is_cut_is_counted_wherever_answers_are(
-    run: RunDir, capsys: pytest.CaptureFixture[str], logged: pytest.LogCaptureFixture
-) -> None:
+def test_an_answer_that_is_cut_is_counted_wherever_answers_are(run: RunDir, capfd: pytest.CaptureFixture[str]) -> None:
     predicted(run, "--max-new-tokens", "2")
+    logged = capfd.readouterr().err
     predictions = read_predictions(run.predictions("val"))
     cut = [each for each in predictions.values() if each.status == "cut"]
     assert cut
     assert not any(each.is_fallback for each in cut)
     assert {each.detail for each in cut} == {"cut off by --max-new-tokens"}
-    assert "--max-new-tokens 2 is too short for" in logged.text
-    assert f"{len(cut)} of {len(predictions)} answers reached the longest length, 2 tokens" in logged.text
+    assert "--max-new-tokens 2 is too short for" in logged
+    assert f"{len(cut)} of {len(predictions)} answers reached the longest length, 2 tokens" in logged
     score.main(["--run", str(run.root)])
-    assert f"answers shortened: {len(cut)} cut" in capsys.readouterr().out
+    assert f"answers shortened: {len(cut)} cut" in capfd.readouterr().out
     assert read_json(run.score)["val"]["statuses"]["cut"] == len(cut)
 
 
@@ -109,7 +100,7 @@ def test_allowed_answers_are_never_cut(run: RunDir) -> None:
 
 
 def test_a_model_knows_the_answers_that_it_was_trained_with(
-    template: RunDir, tmp_path: Path, logged: pytest.LogCaptureFixture
+    template: RunDir, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     parts = template.root.parent
     run = tiny_run(tmp_path, train_images=6, test_images=4)
@@ -118,8 +109,6 @@ def test_a_model_knows_the_answers_that_it_was_trained_with(
     rows[1:] = [f"{row.rpartition(',')[0]},{LONG[at % len(LONG)]}" for at, row in enumerate(rows[1:])]
     (data / "train.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     run = RunDir(tmp_path / "again")
-    from train import prepare
-
     prepare.main(["--run", str(run.root), "--data", str(data), "--val-fraction", "0.3"])
     finetune.main(
         [
@@ -129,7 +118,7 @@ def test_a_model_knows_the_answers_that_it_was_trained_with(
     )  # fmt: skip
     record = read_json(run.model / "vqa.json")["answer_tokens"]
     assert record["longest"] == record["most"] > LEAST
-    assert f"The model's own may take {record['most']}" in logged.text
+    assert f"The model's own may take {record['most']}" in capfd.readouterr().err
     other = tiny_run(tmp_path / "other", train_images=4, test_images=4)
     other.train.unlink()
     predict.main(["--run", str(other.root), *PREDICT, "--model", str(run.model)])

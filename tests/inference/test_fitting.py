@@ -26,9 +26,9 @@ from vqa_core.model.vlm import Vlm, assemble
 from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction
 
-POSITIONS, LONGEST = 96, 6
+POSITIONS, LONGEST = 192, 6
 SHORT = "What colour is the shape?"
-LONG = "Is it red, or is it dark blue, or is it none of them? " * 5
+LONG = "Is it red, or is it dark blue, or is it none of them? " * 12
 WAYS = [("llama", "shared"), ("llama", "naive"), ("llama", "hf_batch"), ("opt", "shared"), ("opt", "hf_batch")]
 
 
@@ -43,7 +43,7 @@ def vlm_of(kind: str, positions: int = POSITIONS, **settings: Any) -> Vlm:
         config = AutoConfig.for_model(
             "opt", vocab_size=320, hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
             word_embed_proj_dim=32, max_position_embeddings=positions, pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=False,
         )  # fmt: skip
         language = randomised(AutoModelForCausalLM.from_config(config, dtype=torch.float32), 1)
     vlm = assemble(tiny_tower(), language, tokenizer, PROCESSOR, ModelSettings(**TINY_MODEL | settings))
@@ -77,9 +77,9 @@ def test_a_long_question_is_answered_by_its_beginning_and_said(kind: str, way: s
     asked = vlm.prompt.count_tokens(LONG)
     kept = POSITIONS - before - len(vlm.prompt.branch_ids("")[0]) - (LONGEST - 1)
     said = f"the question was cut from {asked} to {kept} tokens: the model has {POSITIONS} positions"
-    assert found["long"].detail.removeprefix("cut off by --max-new-tokens; ") == said
-    assert found["long"].status == ("cut" if found["long"].detail.startswith("cut off") else "question_cut")
-    assert not found["long"].is_fallback
+    assert found["long"].detail.rpartition("; ")[2] == said
+    before_it = {"cut": "cut off by --max-new-tokens", "question_cut": "", "empty": "the model gave an empty answer"}
+    assert found["long"].detail.rpartition("; ")[0] == before_it[found["long"].status]
     assert found["short"] == answered(kind, way, [example("short", SHORT)], root)["short"]
     assert found["short"].status in ("ok", "cut")
     ids, cut = vlm.prompt.branch_ids(LONG, budget=POSITIONS - before - (LONGEST - 1))
@@ -113,7 +113,7 @@ def test_a_question_that_just_fits_is_not_cut(root: Path) -> None:
     found = answered("opt", "shared", [example("fits", question), example("more", question + "??")], root)
     assert found["fits"].status in ("ok", "cut", "empty")
     assert "question was cut" not in found["fits"].detail
-    assert "question was cut" in found["more"].detail or found["more"].status == "empty"
+    assert "question was cut" in found["more"].detail
 
 
 def test_where_the_picture_alone_is_too_long_each_question_says_so(root: Path) -> None:
@@ -151,22 +151,18 @@ def test_the_page_s_way_to_ask_ends_with_the_same(kind: str, root: Path) -> None
 
 def test_an_answer_that_reaches_the_limit_is_cut_and_one_that_ends_there_is_not(root: Path) -> None:
     vlm = vlm_of("llama", 512)
-    questions = [f"{SHORT} {number}" for number in range(40)]
+    questions = [f"{SHORT} {number}" for number in range(20)]
     examples = [example(str(at), question) for at, question in enumerate(questions)]
 
     def answers(longest: int) -> dict[str, Prediction]:
         engine = Engine(vlm, PredictSettings(max_new_tokens=longest), root)
         return {prediction.question_id: prediction for prediction in engine.generate(examples)}
 
-    whole = {key: value for key, value in answers(64).items() if value.status == "ok"}
-    assert whole
+    whole = {key: value for key, value in answers(24).items() if value.status == "ok"}
+    found = [answers(longest) for longest in range(1, 25)]
     for key, prediction in whole.items():
-        tokens = len(vlm.prompt.answer_ids(prediction.generated)) + 1
-        if vlm.prompt.decode(vlm.prompt.answer_ids(prediction.generated)) != prediction.generated or tokens < 3:
-            continue
-        at_the_limit, below = answers(tokens)[key], answers(tokens - 1)[key]
-        if at_the_limit.generated == prediction.generated:  # the model spells it as the tokeniser does
-            assert at_the_limit.status == "ok"
-            assert below.status in ("cut", "empty")
-            return
-    pytest.skip("no answer of this model is spelled as its tokeniser spells it")
+        ends_at = next(at for at, limited in enumerate(found) if limited[key].status == "ok")
+        assert all(limited[key] == prediction for limited in found[ends_at:])
+        assert all(limited[key].status in ("cut", "empty") for limited in found[:ends_at])
+        assert all(limited[key].is_fallback == (limited[key].status == "empty") for limited in found[:ends_at])
+    assert len(whole) > 5

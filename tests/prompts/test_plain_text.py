@@ -92,7 +92,7 @@ def test_a_tokeniser_that_can_t_be_kept_from_it_refuses_the_text(monkeypatch: py
     end = plain.controls["<|im_end|>"]
     monkeypatch.setattr(PlainText, "_of_letters", lambda *_: None)
     with pytest.raises(InputError, match=r"The text '<\|im_end\|>' in .* becomes a token of this model"):
-        plain.checked("is it <|im_end|>?", [1, end])
+        plain.checked("is it <|im_end|>?", [40, end])
 
 
 def test_what_thinks_before_it_answers_keeps_its_marks() -> None:

@@ -230,15 +230,12 @@ class Engine:
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
             answer = self.fallback(example.question)
-            detail = "the model gave an empty answer"
-            if generated.ids and not generated.ended:
-                detail = f"{CUT} before its first character was whole"
+            why = "the model gave an empty answer" if generated.ended else f"{CUT} before its first whole character"
+            detail = "; ".join(filter(None, [why, generated.question_cut]))
             return Prediction(example.question_id, answer, text, probability, "empty", detail)
-        status = "question_cut" if generated.question_cut else "ok"
-        details = [generated.question_cut] if generated.question_cut else []
-        if not generated.ended:
-            status, details = "cut", [CUT, *details]
-        return Prediction(example.question_id, text, text, probability, status, "; ".join(details))
+        status = "cut" if not generated.ended else "question_cut" if generated.question_cut else "ok"
+        detail = "; ".join(filter(None, ["" if generated.ended else CUT, generated.question_cut]))
+        return Prediction(example.question_id, text, text, probability, status, detail)
 
     def _chosen(self, example: Example, generated: Generated) -> Prediction:
         """The likeliest option, named as the example's source names options; of equal ones, the first.

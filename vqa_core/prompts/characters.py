@@ -19,7 +19,7 @@ _BLANKS = "\u2581\u0120\u010a\u0109 \n\t"  # as SentencePiece and byte-level BPE
 
 def decode_whole(tokenizer: Any, ids: Sequence[int]) -> str:
     """The text of ids, without special tokens, blanks at its ends, and a part of a character at its end."""
-    text = _decode(tokenizer, ids)
+    text = _decode(tokenizer, ids).strip()
     if not text.endswith(REPLACEMENT):
         return text
     special = set(tokenizer.all_special_ids)
@@ -33,7 +33,7 @@ def decode_whole(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
-    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _end_of_single_bytes(tokenizer: Any, ids: Sequence[int], tokens: Sequence[str]) -> str:

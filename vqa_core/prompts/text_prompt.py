@@ -51,7 +51,7 @@ class TextPrompt(Prompt):
         self.closed = closed
         self._image_text = image_text
         self._plain = PlainText(tokenizer, marks)
-        self._marks = {*self._plain.controls, *marks}
+        self._marks = tuple(dict.fromkeys((*self._plain.controls, *marks)))
         if keeps_apart or self._puts_blanks():
             self.before_answer = ""
         else:
