@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from vqa_core.config import ModelSettings
+from vqa_core.files import InputError
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.architecture import Architecture, set_ends
 from vqa_core.model.hub.inputs import HubPicture
@@ -140,10 +141,21 @@ class HubModel(ABC):
         """
         set_ends(self.model, self.stop_ids, self.pad_id)
         if isinstance(self.prompt, TextPrompt) or not self.architecture.is_known:
+            with own_errors(self.architecture.model_type):
+                picture = self.preprocess(tried_picture())
+            self._refuse_long_prompt(picture)
             with own_errors(self.architecture.model_type), torch.inference_mode(), self.autocast():
-                inputs = self.question_inputs(self.preprocess(tried_picture()), TRIED[0])
+                inputs = self.question_inputs(picture, TRIED[0])
                 self.model.generate(**inputs, do_sample=False, max_new_tokens=1)
         return self
+
+    def _refuse_long_prompt(self, picture: HubPicture) -> None:
+        taken, most = picture.tokens.get("input_ids", 0), self.positions.row
+        if most is not None and taken >= most:
+            raise InputError(
+                f"The prompt with a small picture takes {taken} tokens, and the model has {most} positions. Shorten the "
+                "--instruction."
+            )
 
     def tiles(self, picture: HubPicture) -> list[Image.Image]:
         """What the processor made of a picture, as pictures again; [] where it gives no (..., 3, height, width)."""
