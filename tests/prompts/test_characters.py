@@ -54,6 +54,15 @@ def test_bytes_that_are_no_character_at_the_end_are_left_out() -> None:
     assert decode_whole(tokenizer, [*ids, last]) == "a세"
 
 
+@pytest.mark.parametrize("make", [tiny_tokenizer, byte_fallback_tokenizer])
+def test_parts_with_blanks_between_them_are_all_left_out(make: Any) -> None:
+    tokenizer = make()
+    part = tokenizer("세", add_special_tokens=False)["input_ids"][:-1]
+    blank = tokenizer("a ", add_special_tokens=False)["input_ids"][-1:]
+    word = tokenizer("ok", add_special_tokens=False)["input_ids"]
+    assert decode_whole(tokenizer, [*word, *part, *blank, *part[:1], tokenizer.eos_token_id, *part]) == "ok"
+
+
 def test_a_prompt_decodes_so() -> None:
     prompt = PromptEncoder(tiny_tokenizer(), "bare")
     ids = prompt.answer_ids("흰")

@@ -12,8 +12,9 @@ from typing import Any
 
 REPLACEMENT = "\ufffd"
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_PART = re.compile("[\udc80-\udcff]+\\Z")
-"""What `surrogateescape` makes of bytes at the end that are no character."""
+_PART = re.compile(r"[\udc80-\udcff\s]+\Z")
+"""Blanks, and what `surrogateescape` makes of bytes that are no character, at the end."""
+_TAIL = re.compile(r"[\ufffd\s]+\Z")
 _BLANKS = "\u2581\u0120\u010a\u0109 \n\t"  # as SentencePiece and byte-level BPE write blanks, line ends and tabs
 
 
@@ -47,8 +48,10 @@ def _end_of_single_bytes(tokenizer: Any, ids: Sequence[int], tokens: Sequence[st
         if not byte:
             break
         data.insert(0, int(byte[1], 16))
-    before = _decode(tokenizer, ids[: len(tokens) - len(data)])
-    return (before + _whole(bytes(data))).strip()
+    before, end = ids[: len(tokens) - len(data)], _whole(bytes(data))
+    if not end:
+        return decode_whole(tokenizer, before)
+    return (_decode(tokenizer, before) + end.encode("utf-8", "surrogateescape").decode("utf-8", "replace")).strip()
 
 
 def _end_of_byte_level(text: str, tokens: Sequence[str]) -> str:
@@ -60,15 +63,13 @@ def _end_of_byte_level(text: str, tokens: Sequence[str]) -> str:
         bytes(known[letter] for letter in token) if all(letter in known for letter in token) else token.encode()
         for token in tokens
     )
-    whole = _whole(data).rstrip()
-    kept = len(whole) - len(whole.rstrip(REPLACEMENT))
-    return (text.rstrip(REPLACEMENT) + REPLACEMENT * kept).strip()
+    spelled = _TAIL.search(_whole(data))
+    return (_TAIL.sub("", text) + (spelled[0] if spelled else "")).strip()
 
 
 def _whole(data: bytes) -> str:
-    """UTF-8 bytes as text, without a part of a character at the end; U+FFFD for one that stands elsewhere."""
-    whole = _PART.sub("", data.decode("utf-8", "surrogateescape"))
-    return whole.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """UTF-8 bytes as text up to its last whole character; other bytes that are none are surrogates."""
+    return _PART.sub("", data.decode("utf-8", "surrogateescape"))
 
 
 @cache

@@ -108,7 +108,7 @@ def test_relative_positions_have_no_end(kind: str) -> None:
     assert hub(kind).positions.row is None
 
 
-@pytest.mark.parametrize("kind", ["llava_next", "smolvlm", "qwen2_vl", "paligemma"])
+@pytest.mark.parametrize("kind", ["llava_next", "smolvlm", "qwen2_vl"])
 def test_a_picture_that_is_too_long_by_itself_is_that_question_s_error(kind: str) -> None:
     model = hub(kind, max_position_embeddings=12)
     engine = Engine(model, PredictSettings(max_new_tokens=4), Path(), fallback=lambda _: "guess")

@@ -153,8 +153,8 @@ class HubModel(ABC):
         taken, most = picture.tokens.get("input_ids", 0), self.positions.row
         if most is not None and taken >= most:
             raise InputError(
-                f"The prompt with a small picture takes {taken} tokens, and the model has {most} positions. Shorten the "
-                "--instruction."
+                f"The prompt with a small picture takes {taken} tokens, and the model has {most} positions. Shorten the"
+                " --instruction, or take a model with more."
             )
 
     def tiles(self, picture: HubPicture) -> list[Image.Image]:
