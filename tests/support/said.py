@@ -16,11 +16,12 @@ from vqa_core import ROOT
 LIMIT = 3  # characters of an ending: longer alternatives are parts with a translation of their own
 ERRORS = {"InputError": 0, "DiskError": 0, "ImageError": 1}  # the argument that holds the sentence
 FINDINGS = {"Finding": 2}
-ADVICE = {"vqa_core.submission.submission": {"diagnose", "_read_with_pandas", "_find"}}
+ADVICE = {"vqa_core.submission.submission": {"diagnose", "explain_statuses", "_read_with_pandas", "_find"}}
 """Functions that gather sentences in a list, by module."""
 
 NOTES = {
     "vqa_core.analysis.run_table": {"_read_object", "_read_scores", "_read_step_seconds"},
+    "vqa_core.inference.fitting": {"_refuse", "describe_cut"},
     "vqa_core.data.choices.forms": {"_decide", "_find_form", "_also", "form_of_sample", "_read_questions"},
 }
 """Functions whose f-strings are all sentences."""

@@ -20,7 +20,7 @@ from ui.workspace.history import Answer
 from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
 from vqa_core.files import InputError
-from vqa_core.runs.predictions import PartialAnswer
+from vqa_core.runs.predictions import FALLBACKS, PartialAnswer
 
 SHOWN = 30  # answers in the table
 PREVIEW, SMALL = 1024, 340  # pixels of the longest side of the picture; one below SMALL is enlarged
@@ -121,8 +121,10 @@ def explain_answer(t: Words, chosen: Answer | None, answers: Sequence[Answer]) -
     lines = [t("ask.time" if together == 1 else "ask.time_together", seconds=chosen.seconds, questions=together)]
     if chosen.status == "empty":
         lines.append(t("ask.was_empty"))
-    elif chosen.status != "ok":
+    elif chosen.status in FALLBACKS:
         lines.append(t("ask.was_not_computed"))
+    elif chosen.status == "question_cut":
+        lines.append(t("ask.question_was_cut"))
     elif chosen.detail:
         lines.append(t("ask.was_cut"))
     return " ".join(lines)

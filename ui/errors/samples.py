@@ -14,6 +14,7 @@ from vqa_core.analysis.errors import Answers
 from vqa_core.analysis.slicing import key_of
 from vqa_core.files import InputError
 from vqa_core.runs.choices import find_choice, letter
+from vqa_core.runs.predictions import SHORTENED
 from vqa_core.runs.tags import TAGS
 
 
@@ -175,8 +176,14 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
     if answers.near[place]:
         rows.append(["form", t(f"errors.form_{answers.near[place]}")])
     if item.status != "ok":
-        rows.append(["status", f"{t(f'errors.status_{item.status}')} {translate(item.detail, t)}".strip()])
+        key = "shortened" if item.status in SHORTENED else "status"
+        rows.append([key, f"{t(f'errors.status_{item.status}')} {_detail(t, item.detail)}".strip()])
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
+
+
+def _detail(t: Words, detail: str) -> str:
+    """A prediction's detail, which may be about its answer and about its question."""
+    return "; ".join(translate(part, t) for part in detail.split("; "))
 
 
 def _choices(t: Words, answers: Answers, place: int) -> list[str]:

@@ -173,7 +173,7 @@ def count_left_empty(run: RunDir) -> int:
     """The number of failed questions that a submission would leave empty; 0 if it would be refused anyway."""
     try:
         predictions = read_predictions(run.predictions("test"))
-        failed = sum(item.status not in ("ok", "empty") and not item.answer for item in predictions.values())
+        failed = sum(item.is_fallback and item.status != "empty" and not item.answer for item in predictions.values())
         if failed:
             submission_of(run, run.data_root(), predictions, allow_failed=True)
     except InputError:

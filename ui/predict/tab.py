@@ -29,6 +29,7 @@ from ui.predict.submit import submit_section
 from ui.workspace.workspace import Workspace
 from vqa_core.config import PredictSettings
 from vqa_core.files import InputError, changed_s
+from vqa_core.runs.predictions import SHORTENED
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.watching import count_lines
 
@@ -124,7 +125,7 @@ def draw_live(workspace: Workspace, t: Words, panel: JobPanel, view: View, *, re
     return panel.draw(job if job is not None and job.status != "done" else None) | {
         "empty": gr.Column(visible=not works and not active),
         "work": gr.Column(visible=works and not active),  # while it is at work, the panel says it all
-        "answered": _answered(t, done, total),
+        "answered": " ".join([_answered(t, done, total), *_shortened(t, scored)]),
         "start": _start_button(t, run, split, restart=restart, active=active),
         "score": _score_bars(t, scored),
         "errors": {"links": errors if scored else []},
@@ -181,6 +182,13 @@ def _answered(t: Words, done: int, total: int) -> str:
     if done >= total:
         return t("predict.all_answered", total=f"{total:,}")
     return t("predict.answered", done=f"{done:,}", total=f"{total:,}")
+
+
+def _shortened(t: Words, score: dict[str, Any] | None) -> list[str]:
+    """Texts that count the scored answers that were cut, and those to questions that were cut."""
+    statuses = score.get("statuses") if score else None
+    counts = {name: statuses.get(name) for name in SHORTENED} if isinstance(statuses, dict) else {}
+    return [t(f"predict.{name}", count=f"{count:,}") for name, count in counts.items() if isinstance(count, int)]
 
 
 def _score(run: RunDir, split: str) -> dict[str, Any] | None:

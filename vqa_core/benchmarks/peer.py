@@ -140,7 +140,7 @@ def _answer(vlm: Vlm, questions: Questions, settings: PeerBench) -> dict[str, st
     options = PredictSettings(engine="shared", max_new_tokens=settings.max_new_tokens)
     predictions = list(Engine(vlm, options, questions.root).generate(questions.examples))
     for prediction in predictions:
-        if prediction.status != "ok":
+        if prediction.status not in ("ok", "cut"):
             raise WrongWork(f"question {prediction.question_id} failed: {prediction.detail}")
     return {prediction.question_id: prediction.answer for prediction in predictions}
 

@@ -16,7 +16,8 @@ from transformers import DynamicCache
 
 from vqa_core.inference.decoding import pack_questions
 from vqa_core.inference.engine import Engine
-from vqa_core.inference.generation import encode
+from vqa_core.inference.fitting import fit_batch
+from vqa_core.inference.generation import Batch, encode
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import PREFIX_SEGMENT, attention_mask
@@ -84,7 +85,12 @@ def find_likeliest(engine: Engine, image: Image.Image, questions: Sequence[str],
         return [[] for _ in questions]
     picture = vlm.preprocess(image)
     group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-    row = pack_questions(vlm, group, picture)
+    (fits,) = fit_batch(vlm, Batch([group]), [picture], limits) or [[None] * len(group)]
+    fitting = [at for at, fit in enumerate(fits) if fit is None or not fit.refusal]
+    if len(fitting) < len(questions):
+        found = iter(find_likeliest(engine, image, [questions[at] for at in fitting], k) if fitting else [])
+        return [next(found) if at in fitting else [] for at in range(len(questions))]
+    row = pack_questions(vlm, group, picture, limits.longest)
     cache = DynamicCache()
     answers = [_Answers() for _ in questions]
 

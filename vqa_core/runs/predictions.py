@@ -22,7 +22,11 @@ from vqa_core.files import InputError, find_duplicates, intern_texts, named, rea
 from vqa_core.locks import Lock, try_lock
 from vqa_core.space import drive_errors
 
-STATUSES = ("ok", "empty", "bad_image", "oom", "error")
+SHORTENED = ("cut", "question_cut")
+"""Statuses of the model's own answers where something is missing: the end of the answer, or that of the question."""
+FALLBACKS = ("empty", "bad_image", "oom", "error")
+"""Statuses of answers that are not the model's."""
+STATUSES = ("ok", *SHORTENED, *FALLBACKS)
 _LOCKED_IS_UNREADABLE = os.name == "nt"
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
 
@@ -36,8 +40,11 @@ class Prediction:
 
     `answer` is submitted; `generated` is the model's raw text; `probability` is that of the generated tokens, including
     the end token. Of a multiple-choice question, `options` are the probabilities of its choices, in their order, which
-    add up to 1, and `probability` is that of the one chosen. With a `status` other than `ok`, `answer` is a fallback
-    and `detail` says what went wrong.
+    add up to 1, and `probability` is that of the one chosen.
+
+    With a `status` other than `ok`, `detail` says why. With `cut` the answer reached the longest length, with
+    `question_cut` the model was given the beginning of the question only; both are the model's own answers. With the
+    others `answer` is a fallback.
     """
 
     question_id: str
@@ -59,6 +66,11 @@ class Prediction:
         for probability in (self.probability, *self.options):
             if probability is not None and (type(probability) not in (int, float) or not math.isfinite(probability)):
                 raise ValueError(f"probability must be a finite number or None, not {probability!r}")
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the answer is not the model's own."""
+        return self.status in FALLBACKS
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; without the options of an open question, as files had it before there were any."""

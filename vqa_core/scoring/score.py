@@ -14,7 +14,7 @@ from vqa_core.data.priors import AnswerPrior
 from vqa_core.data.references import own_annotations
 from vqa_core.files import InputError, find_duplicates, named, read_json, write_json
 from vqa_core.runs.examples import Example
-from vqa_core.runs.predictions import Prediction, read_predictions
+from vqa_core.runs.predictions import FALLBACKS, SHORTENED, Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.choices import (
     ChoiceScore,
@@ -99,11 +99,10 @@ class Score:
         notes += [f"  {miss['answer']!r} for {miss['reference']!r}" for miss in self.near_misses[:3]]
         if self.choices:
             notes.append(self.choices.bias.line())
-        failed = {status: count for status, count in self.statuses.items() if status != "ok"}
-        if failed:
-            notes.append(
-                "answers not from the model: " + ", ".join(f"{count} {name}" for name, count in failed.items())
-            )
+        for said, kinds in (("answers not from the model", FALLBACKS), ("answers shortened", SHORTENED)):
+            counts = [f"{count} {status}" for status, count in self.statuses.items() if status in kinds]
+            if counts:
+                notes.append(f"{said}: {', '.join(counts)}")
         if not self.baseline:
             notes.append("no question-only baseline: the run has no training questions")
         if self.unreferenced:

@@ -25,7 +25,8 @@ def write_run_results(
     *,
     allow_failed: bool = False,
 ) -> dict[str, int]:
-    """Write the answers to `examples`, in their order, as `kind`, one of RESULTS; return the fallbacks by status.
+    """Write the answers to `examples`, in their order, as `kind`, one of RESULTS; return how many are
+    not `ok`, by status.
 
     `model_id` is the model's name in LLaVA's format. Raises InputError for missing, unknown or duplicate ids, as
     `build_submission` does.
@@ -44,4 +45,4 @@ def write_run_results(
         write_answers(path, examples, answers, model_id)
     else:
         write_results(path, answers)
-    return submission.fallbacks
+    return submission.statuses

@@ -32,14 +32,14 @@ from vqa_core.submission.choices import in_form_of_sample, refuse_other_answers
 class Submission:
     """The rows of a submission file below its header.
 
-    `fallbacks` counts answers not from the model, by status. The ids are in the column at `id_at`, the answers in that
+    `statuses` counts answers that are not `ok`, by status. The ids are in the column at `id_at`, the answers in that
     at `answer_at`; other columns are the sample's, and so is the `separator`. If a blank follows each separator of the
     sample (`padded`), it stays before all but the answers.
     """
 
     columns: tuple[str, ...]
     rows: list[list[str]]
-    fallbacks: dict[str, int]
+    statuses: dict[str, int]
     id_at: int = 0
     answer_at: int = 1
     separator: str = ","
@@ -129,15 +129,15 @@ def build_submission(
             "Are they from another data folder?"
         )
     chosen = [predictions[question_id] for question_id in ids]
-    failed = [item.question_id for item in chosen if item.status not in ("ok", "empty") and not item.answer]
+    failed = [item.question_id for item in chosen if item.is_fallback and item.status != "empty" and not item.answer]
     if failed and not allow_failed:
         raise InputError(
             f"{len(failed)} questions failed and have no fallback answer: {named(failed)}. Predict them again "
             "(--restart starts over), or pass --allow-failed to submit them empty."
         )
     rows = [[*row[:answer_at], item.answer, *row[answer_at + 1 :]] for row, item in zip(sample.rows, chosen)]
-    fallbacks = Counter(item.status for item in chosen if item.status != "ok")
-    return Submission(sample.columns, rows, dict(fallbacks), id_at, answer_at, sample.separator, sample.padded)
+    statuses = Counter(item.status for item in chosen if item.status != "ok")
+    return Submission(sample.columns, rows, dict(statuses), id_at, answer_at, sample.separator, sample.padded)
 
 
 def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[str]:
@@ -148,8 +148,7 @@ def diagnose(submission: Submission, train_answers: Iterable[str] = ()) -> list[
     counts = Counter(submission.answers)
     known = set(train_answers)
     warnings: list[str] = []
-    for status, count in submission.fallbacks.items():
-        warnings.append(f"{_count(count)} from the fallback, not the model: the prediction has the status {status!r}.")
+    warnings += explain_statuses(submission.statuses)
     if counts[""]:
         warnings.append(f"{_count(counts[''])} left empty, which a default pandas reader turns into NaN.")
     warnings += _read_with_pandas(submission)
@@ -296,6 +295,24 @@ def _read_with_pandas(submission: Submission) -> list[str]:
         if changed:
             shown = ", ".join(f"{text!r} into {value}" for text, value in list(changed.items())[:3])
             warnings.append(f"{what} that a default pandas reader changes, {len(changed)} different: {shown}.")
+    return warnings
+
+
+def explain_statuses(statuses: Mapping[str, int]) -> list[str]:
+    """What it means that so many answers have a status other than `ok`, a sentence for each status."""
+    warnings = []
+    for status, count in statuses.items():
+        if status == "cut":
+            warnings.append(
+                f"{_count(count)} cut off at the longest length allowed. Predict again with --restart and a larger "
+                "--max-new-tokens."
+            )
+        elif status == "question_cut":
+            warnings.append(f"{_count(count)} to a question that was cut, since it was too long for the model.")
+        else:
+            warnings.append(
+                f"{_count(count)} from the fallback, not the model: the prediction has the status {status!r}."
+            )
     return warnings
 
 

@@ -15,7 +15,7 @@ from vqa_core.runs.run_dir import RunDir
 from vqa_core.submission.card import write_card
 from vqa_core.submission.history import keep_submission, writing
 from vqa_core.submission.results import RESULTS, write_run_results
-from vqa_core.submission.submission import Submission, submission_of, write_submission
+from vqa_core.submission.submission import Submission, explain_statuses, submission_of, write_submission
 
 FORMATS = ("csv", *RESULTS)
 
@@ -120,7 +120,7 @@ def _submit_results(
             data, column_map(settings), insist=typed_columns(flags), answer_form=settings.answer_form
         )
         examples, table = competition.test, competition.root / "test.csv"
-    fallbacks = write_run_results(out, kind, examples, predictions, run.name, allow_failed=allow_failed)
-    warnings = [f"{count} answers are fallbacks: their status is {status!r}." for status, count in fallbacks.items()]
+    statuses = write_run_results(out, kind, examples, predictions, run.name, allow_failed=allow_failed)
+    warnings = explain_statuses(statuses)
     card = write_card(out, run, data_files=[table], predictions=predictions, warnings=warnings, command=command)
     return WrittenSubmission(out, card, len(predictions), "the test questions", warnings)
