@@ -1,11 +1,13 @@
 """The picture files of a dataset: which file a table means, where they lie, their formats, and which are copies.
 
+bombs.py          small files that would take memory or time without measure
 copies.py         which picture files show the same picture
 image_depth.py    samples of more than 8 bits become 8
 image_files.py    the image file that an image id means
 image_folders.py  where the pictures of a split usually lie, and what paths of other machines mean
 image_formats.py  formats of pictures and their suffixes
 inline.py         pictures inside a text, as base64
+resizing.py       resizing within a bound of memory; the shapes that are taken
 
 May import: the ground, runs and vqa_core.data.
 """

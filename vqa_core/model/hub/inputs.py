@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vqa_core.data.pictures.resizing import check_shape
 from vqa_core.files import InputError
 from vqa_core.model.packing import Prefix
 
@@ -40,8 +41,9 @@ def process(processor: Any, text: str, image: Image.Image, *, adds_special_token
 
     Loader threads call it at once: the tokeniser, set up by the first call, is changed by no later one.
 
-    Raises InputError for a picture of a shape that the processor refuses.
+    Raises InputError for a picture of a shape that shows nothing, or that the processor refuses.
     """
+    check_shape(image)
     options = {} if adds_special_tokens else {"add_special_tokens": False}
     try:
         inputs = dict(processor(text=[text], images=[image], return_tensors="pt", **options))
