@@ -128,7 +128,7 @@ def _bounded(load: Callable[[Any, IO[bytes]], None]) -> Callable[[Any, IO[bytes]
         head = fp.read(struct.calcsize(f"={count}"))
         tags = self._unpack(count, head)[0] if len(head) == struct.calcsize(f"={count}") else 0
         if tags > 1 << 16:
-            raise SyntaxError(f"{tags} tags, more than there are kinds of them")
+            raise Bomb(f"has {tags:,} tags, more than there are kinds of them")
         entries = fp.read(tags * struct.calcsize(f"={entry}"))
         fp.seek(at)
         step, room = struct.calcsize(f"={entry}"), length + _SPARE
@@ -136,7 +136,7 @@ def _bounded(load: Callable[[Any, IO[bytes]], None]) -> Callable[[Any, IO[bytes]
             _, kind, number, _ = self._unpack(entry, entries[start : start + step])
             room -= min(length, number * self._load_dispatch.get(kind, (0,))[0])
         if room < 0:
-            raise SyntaxError("tags of more bytes than the file has")
+            raise Bomb("has tags of more bytes than the file")
         load(self, fp)
 
     return bounded

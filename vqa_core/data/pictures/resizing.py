@@ -36,12 +36,12 @@ def shape_problem(size: tuple[int, int]) -> str:
         return f"is {width} x {height} pixels, which is no picture"
     if max(size) > LONGEST_SIDE:
         return f"is {width} x {height} pixels, and {LONGEST_SIDE:,} is the longest side that is read"
-    times = max(size) / min(size)
-    if times <= MOST_TIMES:
+    if max(size) <= MOST_TIMES * min(size):
         return ""
+    times = f"{max(size) / min(size):,.1f}".removesuffix(".0")
     longer, shorter = ("width", "height") if width > height else ("height", "width")
     return (
-        f"is {width} x {height} pixels: its {longer} is {times:,.0f} times its {shorter}, and {MOST_TIMES} times is "
+        f"is {width} x {height} pixels: its {longer} is {times} times its {shorter}, and {MOST_TIMES} times is "
         "the most that is read"
     )
 

@@ -1,0 +1,116 @@
+"""Resizing: Pillow's pixels to the last bit, and a bound of memory whatever the shape."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vqa_core import ROOT
+from vqa_core.data.pictures import resizing
+from vqa_core.data.pictures.resizing import check_shape, resize, resize_on_square, resize_part, shape_problem
+from vqa_core.files import InputError
+
+SIZES = [(64, 48), (48, 64), (300, 7), (7, 300), (1, 90), (90, 1), (500, 499), (33, 33)]
+BICUBIC = Image.Resampling.BICUBIC
+
+
+def picture(size: tuple[int, int]) -> Image.Image:
+    width, height = size
+    return Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def on_square(image: Image.Image, side: int, colour: tuple[int, int, int]) -> Image.Image:
+    longer = max(image.size)
+    canvas = Image.new("RGB", (longer, longer), colour)
+    canvas.paste(image, ((longer - image.width) // 2, (longer - image.height) // 2))
+    return canvas.resize((side, side), BICUBIC)
+
+
+def centre(size: tuple[int, int], side: int) -> tuple[tuple[int, int], resizing.Box]:
+    """The size of a picture whose shorter side is `side`, and the square in its middle."""
+    short = min(size)
+    whole = int(side * size[0] / short), int(side * size[1] / short)
+    left, top = (whole[0] - side) // 2, (whole[1] - side) // 2
+    return whole, (left, top, left + side, top + side)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("side", [16, 56])
+@pytest.mark.parametrize("bound", [1 << 26, 40_000, 4_000])
+def test_in_parts_it_is_pillow_s_resize_to_the_last_bit(
+    size: tuple[int, int], side: int, bound: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resizing, "MOST_BYTES", bound)
+    image, colour = picture(size), (120, 116, 104)
+    for target in ((side, side), (side, 3), (3, side), size):
+        assert resize(image, target).tobytes() == image.resize(target, BICUBIC).tobytes()
+    assert resize_on_square(image, side, colour).tobytes() == on_square(image, side, colour).tobytes()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("side", [16, 56, 224])
+@pytest.mark.parametrize("bound", [1 << 26, 1_000])
+def test_the_middle_alone_is_that_of_the_whole_but_for_the_rounding(
+    size: tuple[int, int], side: int, bound: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, box = centre(size, side)
+    image = picture(size)
+    expected = np.asarray(image.resize(whole, BICUBIC).crop(box)).astype(int)
+    monkeypatch.setattr(resizing, "MOST_BYTES", bound)
+    found = np.asarray(resize_part(image, whole, box)).astype(int)
+    different = np.abs(found - expected)
+    assert different.max() <= (0 if bound > 1_000 else 1)
+    assert (different > 0).mean() < 0.01
+
+
+def test_a_small_bound_is_kept_to_by_parts_that_are_equal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture((900, 40))
+    whole, box = centre(image.size, 32)
+    expected = image.resize(whole, BICUBIC).crop(box).tobytes()
+    monkeypatch.setattr(resizing, "MOST_BYTES", 300_000)
+    assert resize_part(image, whole, box).tobytes() == expected
+
+
+MEASURE = """
+import resource, sys
+from PIL import Image
+from vqa_core.data.pixels import PixelTransform
+aspect, side, width, height = sys.argv[1], *map(int, sys.argv[2:])
+image = Image.new("RGB", (width, height), "red")
+PixelTransform(32, aspect, (0.5,) * 3, (0.5,) * 3)(Image.new("RGB", (40, 30)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+PixelTransform(side, aspect, (0.5,) * 3, (0.5,) * 3)(image)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.slow(seconds=12)
+@pytest.mark.parametrize("aspect", ["square", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (500, 100_000), (100_000, 500), (8_000, 6_000)])
+def test_no_shape_takes_more_than_64_megabytes_beside_the_picture(aspect: str, size: tuple[int, int]) -> None:
+    command = [sys.executable, "-c", MEASURE, aspect, "336", *map(str, size)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 64 << 20
+
+
+@pytest.mark.parametrize("size", [(10, 1), (1, 20), (1, 1), (200, 1), (30, 6_000), (100_000, 500)])
+def test_panoramas_and_receipts_are_taken(size: tuple[int, int]) -> None:
+    assert shape_problem(size) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "problem"),
+    [
+        ((1, 60_000), "is 1 x 60000 pixels: its height is 60,000 times its width, and 200 times is the most"),
+        ((401, 2), "is 401 x 2 pixels: its width is 200.5 times its height"),
+        ((100_001, 900), "is 100001 x 900 pixels, and 100,000 is the longest side that is read"),
+        ((0, 5), "is 0 x 5 pixels, which is no picture"),
+    ],
+)
+def test_a_shape_beyond_reason_is_refused_with_the_figure(size: tuple[int, int], problem: str) -> None:
+    assert shape_problem(size).startswith(problem)
+    if min(size):
+        with pytest.raises(InputError, match="The picture is "):
+            check_shape(Image.new("RGB", size))
