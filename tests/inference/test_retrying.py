@@ -385,7 +385,7 @@ def test_a_picture_that_can_t_be_asked_about_is_a_sentence(
     vlm: Vlm, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_engine(vlm, data_root)
-    with pytest.raises(InputError, match="its height is 300 times its width"):
+    with pytest.raises(InputError, match="300 times as high as wide"):
         engine.ask(Image.new("RGB", (1, 300)), ["is it red?"])
     preprocess_with(monkeypatch, lambda _: IndexError("list index"))
     with pytest.raises(InputError, match=r"can't take this picture \(IndexError: list index\)"):

@@ -94,7 +94,7 @@ class Vlm:
 
     def preprocess(self, image: Image.Image) -> Tensor:
         """One RGB picture -> (3, side, side) float32 on the CPU; an InputError for a shape that shows nothing."""
-        check_shape(image)
+        check_shape(image.size)
         return self.pixels([image])[0]
 
     def stacked(

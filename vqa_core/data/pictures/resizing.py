@@ -35,21 +35,22 @@ def shape_problem(size: tuple[int, int]) -> str:
     if not width or not height:
         return f"is {width} x {height} pixels, which is no picture"
     if max(size) > LONGEST_SIDE:
-        return f"is {width} x {height} pixels, and {LONGEST_SIDE:,} is the longest side that is read"
+        return f"is {width} x {height} pixels; {LONGEST_SIDE:,} is the longest side that is read, so cut it into parts"
     if max(size) <= MOST_TIMES * min(size):
         return ""
     times = f"{max(size) / min(size):,.1f}".removesuffix(".0")
-    longer, shorter = ("width", "height") if width > height else ("height", "width")
+    how = "as wide as high" if width > height else "as high as wide"
     return (
-        f"is {width} x {height} pixels: its {longer} is {times} times its {shorter}, and {MOST_TIMES} times is "
-        "the most that is read"
+        f"is {width} x {height} pixels, {times} times {how}; {MOST_TIMES} times is the most that is read, so cut it "
+        "into parts"
     )
 
 
-def check_shape(image: Image.Image) -> None:
-    """Raise InputError for a picture of a shape that no model makes sense of."""
-    if problem := shape_problem(image.size):
-        raise InputError(f"The picture {problem}.")
+def check_shape(size: tuple[int, int], name: str = "The picture") -> None:
+    """Raise InputError for a shape that no model makes sense of."""
+    problem = shape_problem(size)
+    if problem:
+        raise InputError(f"{name} {problem}.")
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
