@@ -22,7 +22,7 @@ from vqa_core.runs.predictions import Prediction
 logger = logging.getLogger("vqa")
 
 FIRST = 32
-"""If so many questions fail with one error before a first is answered, there will be no answer."""
+"""If so many questions fail with an error of one kind before a first is answered, there will be no answer."""
 
 _AGAIN = 8  # failures in a row after which what has worked before is tried again
 _LONGEST_DETAIL = 300  # characters: an error may quote a question of a megabyte
@@ -63,8 +63,9 @@ class Failure:
     def kind(self) -> tuple[str, str]:
         """What the error is and where it was raised: the same for other questions that fail in the same way."""
         places = traceback.extract_tb(self.error.__traceback__)
-        deep = isinstance(self.error, RecursionError) or not places  # whose place is anywhere
-        return type(self.error).__name__, "" if deep else f"{places[-1].filename}:{places[-1].lineno}"
+        if self.status == "oom" or isinstance(self.error, RecursionError) or not places:  # whose place is anywhere
+            return self.status, type(self.error).__name__
+        return type(self.error).__name__, f"{places[-1].filename}:{places[-1].lineno}"
 
 
 class Retries:
@@ -117,23 +118,24 @@ class Retries:
             yield self._give_up(failure, example, None)
 
     def hold_back(self, predictions: Iterable[Prediction], *, answered: bool = False) -> Iterator[Prediction]:
-        """The predictions; errors come only once a question was answered, by now or, if `answered`, before, or last.
+        """The predictions; failures come only once a question was answered, by now or, if `answered`, before, or last.
 
-        So nothing is written where nothing can be answered. Raises the error that FIRST questions meet before that.
+        So nothing is written where nothing can be answered. Raises InputError if so many fail before a first answer
+        that there will be none.
         """
         held: list[Prediction] = []
         for prediction in predictions:
-            if answered or self._answered or prediction.status != "error":
+            if answered or self._answered or prediction.status not in ("error", "oom"):
                 if self._answered:
                     yield from held
                     held.clear()
                 yield prediction
                 continue
             held.append(prediction)
-            if len(held) >= FIRST and len(self._kinds) == 1:
+            if len(held) >= FIRST * len(self._kinds):
                 raise InputError(
-                    f"None of the first {len(held)} questions could be answered, all for the same reason "
-                    f"({prediction.detail}); no answer is written. The log has the trace of the first one."
+                    f"None of the first {len(held)} questions could be answered ({prediction.detail}), so no answer is "
+                    "written. The log has the trace of the first error."
                 )
         yield from held
 
@@ -160,18 +162,17 @@ class Retries:
 
         `answered` is a question that was answered before, where that can be asked again to tell.
         """
-        if failure.status == "error":
-            self._in_a_row += 1
-            new = failure.kind not in self._kinds
-            if new or self._in_a_row % _AGAIN == 0:
-                self._check_others(failure, answered, with_choices=bool(example.choices))
-            if new:
-                self._kinds.add(failure.kind)
-                logger.warning(
-                    "Question %r can't be answered (%s). It gets the fallback answer and the status 'error', as does "
-                    "every other that fails in the same way.",
-                    example.question_id, failure.detail, exc_info=failure.error,
-                )  # fmt: skip
+        new = failure.kind not in self._kinds
+        self._kinds.add(failure.kind)
+        self._in_a_row += 1
+        if failure.status == "error" and (new or self._in_a_row % _AGAIN == 0):
+            self._check_others(failure, answered, with_choices=bool(example.choices))
+        if new:
+            logger.warning(
+                "Question %r can't be answered (%s). It gets the fallback answer and the status %r, and so does every "
+                "other that fails in the same way.",
+                example.question_id, failure.detail, failure.status, exc_info=failure.error,
+            )  # fmt: skip
         return self._fail(example, failure.status, failure.detail)
 
     def _check_others(
