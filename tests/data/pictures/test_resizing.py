@@ -12,7 +12,7 @@ from vqa_core.data.pictures import resizing
 from vqa_core.data.pictures.resizing import check_shape, resize, resize_on_square, resize_part, shape_problem
 from vqa_core.files import InputError
 
-SIZES = [(64, 48), (48, 64), (300, 7), (7, 300), (1, 90), (90, 1), (500, 499), (33, 33)]
+SIZES = [(64, 48), (48, 64), (300, 7), (7, 300), (1, 90), (90, 1), (120, 119), (33, 33)]
 BICUBIC = Image.Resampling.BICUBIC
 
 
@@ -61,7 +61,21 @@ def test_the_middle_alone_is_that_of_the_whole_but_for_the_rounding(
     monkeypatch.setattr(resizing, "MOST_BYTES", bound)
     found = np.asarray(resize_part(image, whole, box)).astype(int)
     different = np.abs(found - expected)
-    assert different.max() <= (0 if bound > 1_000 else 1)
+    assert different.max() <= (0 if bound > 1_000 else 2)  # rounded after the columns and after the rows
+    assert (different > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("side", [16, 56, 224])
+def test_on_a_large_canvas_it_is_that_of_the_whole_but_for_the_rounding(
+    size: tuple[int, int], side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, colour = picture(size), (120, 116, 104)
+    expected = np.asarray(on_square(image, side, colour)).astype(int)
+    monkeypatch.setattr(resizing, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(resizing, "_MOST_PIXELS", 0)
+    different = np.abs(np.asarray(resize_on_square(image, side, colour)) - expected)
+    assert different.max() <= 2  # it is rounded twice
     assert (different > 0).mean() < 0.01
 
 
@@ -74,25 +88,30 @@ def test_a_small_bound_is_kept_to_by_parts_that_are_equal_too(monkeypatch: pytes
 
 
 MEASURE = """
-import resource, sys
+import re
+from pathlib import Path
 from PIL import Image
 from vqa_core.data.pixels import PixelTransform
-aspect, side, width, height = sys.argv[1], *map(int, sys.argv[2:])
-image = Image.new("RGB", (width, height), "red")
-PixelTransform(32, aspect, (0.5,) * 3, (0.5,) * 3)(Image.new("RGB", (40, 30)))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-PixelTransform(side, aspect, (0.5,) * 3, (0.5,) * 3)(image)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+for size in (1, 20_000), (20_000, 1), (500, 100_000), (100_000, 500), (8_000, 6_000):
+    image = Image.new("RGB", size, "red")
+    for aspect in "square", "pad", "stretch":
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is measured anew, see proc(5)
+        before = peak()
+        PixelTransform(336, aspect, (0.5,) * 3, (0.5,) * 3)(image)
+        print(aspect, *size, (peak() - before) >> 20)
 """
 
 
-@pytest.mark.slow(seconds=12)
-@pytest.mark.parametrize("aspect", ["square", "pad", "stretch"])
-@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (500, 100_000), (100_000, 500), (8_000, 6_000)])
-def test_no_shape_takes_more_than_64_megabytes_beside_the_picture(aspect: str, size: tuple[int, int]) -> None:
-    command = [sys.executable, "-c", MEASURE, aspect, "336", *map(str, size)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert int(done.stdout) < 64 << 20
+@pytest.mark.slow(seconds=20)
+def test_no_shape_takes_more_than_64_megabytes_beside_the_picture() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE], cwd=ROOT, check=True, capture_output=True, text=True)
+    found = {line: int(line.split()[-1]) for line in done.stdout.splitlines()}
+    assert len(found) == 15
+    assert max(found.values()) <= 64, found
 
 
 @pytest.mark.parametrize("size", [(10, 1), (1, 20), (1, 1), (200, 1), (30, 6_000), (100_000, 500)])

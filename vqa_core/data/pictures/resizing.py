@@ -22,6 +22,7 @@ LONGEST_SIDE = 100_000
 """Pixels: the longer side of a picture of MOST_TIMES and the default pixel limit. JPEG ends at 65,535."""
 
 _PIXEL = 4  # bytes
+_MOST_PIXELS = 1 << 29  # of the rows of a canvas that a picture is on: a second of work
 _COEFFICIENTS = 48  # bytes that Pillow takes for each column or row of an enlarged picture
 _REACH = 3  # pixels on either side, of the smaller picture, that the bicubic filter reaches to, and one more
 
@@ -76,7 +77,7 @@ def resize_part(image: Image.Image, size: tuple[int, int], part: Box) -> Image.I
 
     As Pillow gives it, to the last bit, where the resized picture takes no more than half of MOST_BYTES. Beyond, only
     what the part shows is resized: in Pillow's `resize` the place of such a box is a number of 32 bits, so a sample may
-    be off by one.
+    be off by one after the columns, and again after the rows.
     """
     if size == image.size:
         return image.crop(part)
@@ -114,23 +115,38 @@ def _bytes_to_resize(old: tuple[int, int], new: tuple[int, int]) -> int:
 def _resize_on_canvas(
     image: Image.Image, canvas: tuple[int, int], size: tuple[int, int], colour: tuple[int, int, int]
 ) -> Image.Image:
-    """A picture in the middle of a `canvas` of one colour, resized: first some columns of all rows, then these rows."""
+    """A picture in the middle of a `canvas` of one colour, resized: first some columns of all rows, then these rows.
+
+    To the last bit, but for a canvas of more than _MOST_PIXELS beside the picture: of that only what the picture
+    reaches is made, see `resize_part`.
+    """
     quarter = MOST_BYTES // 4
-    columns = max(1, min(size[0], quarter // (canvas[1] * _PIXEL)))
-    rows = max(1, quarter // ((2 * canvas[0] + size[0]) * _PIXEL))
     x, y = _middle(canvas, image.size)
-    resized = Image.new("RGB", size)
-    for left in range(0, size[0], columns):
-        right = min(left + columns, size[0])
+    across, height = canvas[0] / size[0], image.height
+    whole = canvas[0] * height <= _MOST_PIXELS
+    reach = _REACH * max(across, 1.0)
+    first, last = max(0, math.floor((x - reach) / across)), math.ceil((x + image.width + reach) / across)
+    last = min(size[0], last)  # the columns with something of the picture in them
+    columns = max(1, min(last - first, quarter // (canvas[1] * _PIXEL)))
+    resized = Image.new("RGB", size, colour)
+    for left in range(first, last, columns):
+        right = min(left + columns, last)
+        x_from, x_to = (0, canvas[0]) if whole else _span(left, right, canvas[0], size[0])
+        rows = max(1, quarter // ((2 * (x_to - x_from) + size[0]) * _PIXEL))
         narrow = Image.new("RGB", (right - left, canvas[1]), colour)
-        for top in range(0, image.height, rows):
-            band = image.crop((0, top, image.width, min(top + rows, image.height)))
-            if image.width < canvas[0]:
-                wide = Image.new("RGB", (canvas[0], band.height), colour)
-                wide.paste(band, (x, 0))
+        for top in range(0, height, rows):
+            band = image.crop((max(0, x_from - x), top, min(image.width, x_to - x), min(top + rows, height)))
+            if band.width < x_to - x_from:
+                wide = Image.new("RGB", (x_to - x_from, band.height), colour)
+                wide.paste(band, (max(0, x - x_from), 0))
                 band = wide
-            band = band.resize((size[0], band.height), Image.Resampling.BICUBIC)
-            narrow.paste(band.crop((left, 0, right, band.height)), (0, y + top))
+            if whole:
+                band = band.resize((size[0], band.height), Image.Resampling.BICUBIC)
+                band = band.crop((left, 0, right, band.height))
+            else:
+                box = max(0, left * across - x_from), 0, min(band.width, right * across - x_from), band.height
+                band = band.resize((right - left, band.height), Image.Resampling.BICUBIC, box)
+            narrow.paste(band, (0, y + top))
         resized.paste(narrow.resize((right - left, size[1]), Image.Resampling.BICUBIC), (left, 0))
     return resized
 
