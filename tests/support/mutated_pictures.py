@@ -84,6 +84,8 @@ def extreme_pictures() -> dict[str, bytes]:
         "zip.jpg": b"PK\3\4" + bytes(60),
         "pointer.png": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n",
     }
+    if features.check("jpg_2000"):
+        made["parts.j2k"] = precincts_j2k(3000)
     return made
 
 
@@ -219,6 +221,17 @@ def many_scans(count: int, size: tuple[int, int] = (32, 24)) -> bytes:
     data = _encoded(Image.linear_gradient("L").resize(size), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * count + data[-2:]
+
+
+def precincts_j2k(side: int) -> bytes:
+    """A JPEG 2000 codestream of side x side pixels in one tile, each of which is a precinct of its own."""
+    data = bytearray(_encoded(Image.new("L", (64, 64)), "JPEG2000", no_jp2=True, num_resolutions=1))
+    for at in (8, 24):  # of the picture, of a tile
+        struct.pack_into(">II", data, at, side, side)
+    at = data.index(b"\xff\x52")
+    length = struct.unpack(">H", data[at + 2 : at + 4])[0]
+    coding = bytes([data[at + 4] | 1]) + bytes(data[at + 5 : at + 2 + length]) + b"\0"
+    return bytes(data[:at]) + b"\xff\x52" + struct.pack(">H", len(coding) + 2) + coding + bytes(data[at + 2 + length :])
 
 
 def exif_jpeg(count: int, length: int) -> bytes:

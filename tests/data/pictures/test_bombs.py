@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
-from tests.support.mutated_pictures import exif_jpeg, extreme_pictures, many_scans, tags_tiff, tiled_tiff
+from tests.support.mutated_pictures import exif_jpeg, extreme_pictures, many_scans, precincts_j2k, tags_tiff, tiled_tiff
 from vqa_core import ROOT
 from vqa_core.data.images import ImageError, check_image, image_hash, open_image
 from vqa_core.data.pictures.image_formats import suffix_of
@@ -37,6 +37,18 @@ def test_a_bomb_is_refused(data: bytes, problem: str, tmp_path: Path) -> None:
     path.write_bytes(data)
     assert check_image(path, "full")
     suffix_of(data)
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="Pillow was built without JPEG 2000")
+def test_a_jpeg_2000_of_a_precinct_for_each_pixel_is_refused() -> None:
+    with pytest.raises(ImageError, match="has 9,000,000 precincts in a tile"):
+        open_image(precincts_j2k(3000))
+    with pytest.raises(ImageError, match="has 60000 x 60000 pixels"):
+        open_image(precincts_j2k(60_000))
+    stream = io.BytesIO()
+    picture = Image.linear_gradient("L").resize((300, 200))
+    picture.save(stream, "JPEG2000", tile_size=(64, 64), precinct_size=(64, 64), num_resolutions=3)
+    assert open_image(stream.getvalue()).size == (300, 200)
 
 
 def test_what_only_looks_like_one_is_read() -> None:

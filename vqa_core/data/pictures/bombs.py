@@ -20,8 +20,10 @@ MOST_SCANS = 100
 
 _BEFORE_FRAME = 1 << 22  # bytes of a GIF in front of its first frame; Pillow reads them piece by piece
 _BYTES_A_PIXEL = 16  # of a file whose decoder reads all of it into memory
-_READ_WHOLE = re.compile(rb"RIFF....WEBP|....ftyp", re.DOTALL)
+_READ_WHOLE = re.compile(rb"RIFF....WEBP|....ftyp|....jP  |\xff\x4f\xff\x51", re.DOTALL)
 _CODESTREAM = b"\xff\x4f\xff\x51"
+_CODING, _CODING_OF_ONE, _TILE, _DATA = 0xFF52, 0xFF53, 0xFF90, 0xFF93  # COD, COC, SOT, SOD
+_FEW_PRECINCTS = 4096
 _SPARE = 1 << 20  # bytes of tags beyond those that the file has
 _PLAINLY = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe opens at once; Windows changes no bytes
 
@@ -42,10 +44,7 @@ def check_file(file: BinaryIO, pixel_limit: int) -> None:
         width, height = _gif_size(file)
         file.seek(0)
         if width * height > pixel_limit:
-            raise Bomb(
-                f"has {width} x {height} pixels, more than the {pixel_limit:,} allowed (--pixel-limit {width * height} "
-                "allows it)"
-            )
+            raise Bomb(_too_many(width, height, pixel_limit))
 
 
 def check_opened(image: Image.Image, file: BinaryIO, pixel_limit: int) -> None:
@@ -56,7 +55,7 @@ def check_opened(image: Image.Image, file: BinaryIO, pixel_limit: int) -> None:
     elif image.format in ("JPEG", "MPO") and image.info.get("progressive"):
         _check_scans(file)
     elif image.format == "JPEG2000":
-        _check_codestream(file, image.size)
+        _check_codestream(file, pixel_limit)
     file.seek(at)
 
 
@@ -111,9 +110,57 @@ def _check_scans(file: BinaryIO) -> None:
         raise Bomb(f"has {scans:,} scans, more than the {MOST_SCANS} allowed")
 
 
-def _check_codestream(file: BinaryIO, size: tuple[int, int]) -> None:
-    """JPEG 2000: that its codestream has the size of its header, and not more parts than it has pixels to fill them."""
+def _check_codestream(file: BinaryIO, pixel_limit: int) -> None:
+    """JPEG 2000 (T.800, annex A): that the codestream keeps the limit, which its file's header may hide, and that no
+    tile has far more precincts than pixels to fill them, each of which takes half a kilobyte."""
     file.seek(0)
+    data = file.read()
+    at = data.find(_CODESTREAM)
+    if at < 0 or len(data) < at + 42:
+        return
+    right, bottom, left, top, wide, high = struct.unpack(">6I", data[at + 8 : at + 32])
+    colours = struct.unpack(">H", data[at + 40 : at + 42])[0]
+    width, height = max(0, right - left), max(0, bottom - top)
+    if width * height > pixel_limit:
+        raise Bomb(_too_many(width, height, pixel_limit))
+    wide, high, at = min(wide, width), min(high, height), at + 2
+    tile = None  # where the part of a tile began that is being read
+    while at + 4 <= len(data):
+        marker, length = struct.unpack(">HH", data[at : at + 4])
+        if marker == _TILE:
+            tile = at, struct.unpack(">I", data[at + 6 : at + 10].ljust(4, b"\0"))[0]
+        if marker == _DATA and tile:
+            if not tile[1]:  # to the end
+                return
+            at = tile[0] + tile[1]
+            continue
+        body = data[at + 4 : at + 2 + length]
+        if marker == _CODING and body and body[0] & 1:
+            _check_precincts(body[5:6], body[10:], wide, high, colours)
+        elif marker == _CODING_OF_ONE:
+            body = body[1 if colours < 257 else 2 :]
+            if body and body[0] & 1:
+                _check_precincts(body[1:2], body[6:], wide, high, 1)
+        at += 2 + max(length, 2)
+
+
+def _check_precincts(levels: bytes, sizes: bytes, wide: int, high: int, colours: int) -> None:
+    """`sizes` has two exponents for each resolution of a tile of `wide` x `high` pixels, the smallest first."""
+    count = 0
+    for number, size in enumerate(sizes):
+        shrunk = max(0, (levels[0] if levels else 0) - number)
+        across = -(-wide // (1 << shrunk + (size & 15)))
+        down = -(-high // (1 << shrunk + (size >> 4)))
+        count += across * down * (3 if number else 1) * colours
+    if count > max(_FEW_PRECINCTS, wide * high * colours // 64):
+        raise Bomb(f"has {count:,} precincts in a tile, more than its pixels can fill")
+
+
+def _too_many(width: int, height: int, pixel_limit: int) -> str:
+    return (
+        f"has {width} x {height} pixels, more than the {pixel_limit:,} allowed (--pixel-limit {width * height} allows "
+        "it)"
+    )
 
 
 def _bounded(load: Callable[[Any, IO[bytes]], None]) -> Callable[[Any, IO[bytes]], None]:

@@ -1,5 +1,7 @@
 """The formats of pictures that are read, their suffixes, and what a file of one needs before Pillow decodes it."""
 
+import contextlib
+import ctypes
 import importlib
 import importlib.util
 import io
@@ -34,6 +36,9 @@ Image.MAX_IMAGE_PIXELS = None
 # What is wrong with a picture is said once, where it is used; Pillow says some of it for each file.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+with contextlib.suppress(OSError, AttributeError):  # where libtiff is a library of its own
+    for _handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        getattr(ctypes.CDLL(Image.core.__file__), _handler)(None)
 
 _HEIF = "pillow_heif"  # a package that need not be there
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
