@@ -15,6 +15,8 @@ from vqa_core import ROOT
 from vqa_core.data.images import ImageError, check_image, image_hash, open_image
 from vqa_core.data.pictures.image_formats import suffix_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the decoder has it; pytest sets its own filters
+
 EXTREME = extreme_pictures()
 
 
@@ -63,21 +65,18 @@ def test_what_only_looks_like_one_is_read() -> None:
 
 
 MEASURE = """
-import resource, sys
-from pathlib import Path
 from tests.support.mutated_pictures import exif_jpeg, extreme_pictures, mutated_pictures, tags_tiff
+from tests.support.peak_memory import peak_memory
 from vqa_core.data.images import open_image
 files = [*extreme_pictures().values(), *(data for _, data in mutated_pictures(200, seed=5))]
 files += [tags_tiff(4000, 1 << 19), exif_jpeg(4000, 1 << 19)]
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before = peak()
+before = peak_memory()
 for data in files:
     try:
         open_image(data)
     except ValueError:
         pass
-print(peak() - before)
+print(peak_memory() - before)
 """
 
 

@@ -88,21 +88,16 @@ def test_a_small_bound_is_kept_to_by_parts_that_are_equal_too(monkeypatch: pytes
 
 
 MEASURE = """
-import re
-from pathlib import Path
 from PIL import Image
+from tests.support.peak_memory import forget_peak, peak_memory
 from vqa_core.data.pixels import PixelTransform
-
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-
 for size in (1, 20_000), (20_000, 1), (500, 100_000), (100_000, 500), (8_000, 6_000):
     image = Image.new("RGB", size, "red")
     for aspect in "square", "pad", "stretch":
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is measured anew, see proc(5)
-        before = peak()
+        forget_peak()
+        before = peak_memory()
         PixelTransform(336, aspect, (0.5,) * 3, (0.5,) * 3)(image)
-        print(aspect, *size, (peak() - before) >> 20)
+        print(aspect, *size, (peak_memory() - before) >> 20)
 """
 
 
