@@ -9,6 +9,7 @@ import os
 import re
 import struct
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO, Any, BinaryIO
@@ -59,7 +60,7 @@ def check_opened(image: Image.Image, file: BinaryIO, pixel_limit: int) -> None:
     file.seek(at)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """A file opened for reading; IsADirectoryError for a pipe, which would wait for its writer, or a device."""
     file = os.fdopen(os.open(path, os.O_RDONLY | _PLAINLY), "rb")
     if S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -189,4 +190,4 @@ def _bounded(load: Callable[[Any, IO[bytes]], None]) -> Callable[[Any, IO[bytes]
     return bounded
 
 
-TiffImagePlugin.ImageFileDirectory_v2.load = _bounded(TiffImagePlugin.ImageFileDirectory_v2.load)  # type: ignore[method-assign]
+TiffImagePlugin.ImageFileDirectory_v2.load = _bounded(TiffImagePlugin.ImageFileDirectory_v2.load)  # type: ignore[method-assign, assignment]

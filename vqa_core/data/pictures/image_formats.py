@@ -20,6 +20,7 @@ from PIL import (
     MpoImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    _imaging,
     features,
 )
 
@@ -38,7 +39,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 with contextlib.suppress(OSError, AttributeError):  # where libtiff is a library of its own
     for _handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
-        getattr(ctypes.CDLL(Image.core.__file__), _handler)(None)
+        getattr(ctypes.CDLL(_imaging.__file__), _handler)(None)
 
 _HEIF = "pillow_heif"  # a package that need not be there
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
