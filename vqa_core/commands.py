@@ -44,7 +44,8 @@ def shell_word(path: Path | str) -> str:
 def log_to(path: Path) -> None:
     """Send the `vqa` logger to the terminal and, with times, to a file, such as a run's log.txt.
 
-    Under torchrun, every process but the first logs errors only.
+    Traces of errors, after which a command goes on, are for the file alone. Under torchrun, every process but the first
+    logs errors only.
     """
     logger.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     logger.propagate = False
@@ -52,7 +53,7 @@ def log_to(path: Path) -> None:
         logger.removeHandler(handler)
         handler.close()
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.setFormatter(_Message())
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -80,6 +81,13 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Message(logging.Formatter):
+    """What is said, without a trace."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
 
 
 def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:

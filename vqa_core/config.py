@@ -201,7 +201,10 @@ class TrainSettings(Settings):
         quiet=True,
     )
     max_minutes: float = setting(
-        0.0, "plan the steps that fit into this time, stop after it and save the model; 0 means no limit", unit="minutes", minimum=0
+        0.0,
+        "plan the steps that fit into this time, stop after it and save the model; 0 means no limit",
+        unit="minutes",
+        minimum=0,
     )
     parallel: str = setting("ddp", "how several processes share the training", choices=("ddp", "fsdp2"))
     report_to: str = setting("none", "experiment tracker", choices=("none", "wandb", "trackio"))

@@ -14,7 +14,8 @@ from pathlib import Path
 from vqa_core import ROOT
 
 LIMIT = 3  # characters of an ending: longer alternatives are parts with a translation of their own
-ERRORS = {"InputError": 0, "DiskError": 0, "ImageError": 1}  # the argument that holds the sentence
+ERRORS = {"InputError": 0, "DiskError": 0, "ImageError": 1, "Bomb": 0}  # the argument that holds the sentence
+CLAUSES = {"ImageError", "Bomb"}  # or a clause behind the name of a picture
 FINDINGS = {"Finding": 2}
 ADVICE = {"vqa_core.submission.submission": {"diagnose", "explain_statuses", "_read_with_pandas", "_find"}}
 """Functions that gather sentences in a list, by module."""
@@ -70,7 +71,7 @@ class Module:
             if getattr(self.owner.get(id(node)), "name", "") == "_make_finding":
                 continue  # made of what its callers give
             if name in ERRORS | FINDINGS and node.args:  # a finding read from a file has none
-                yield from self.whole(node.args[(ERRORS | FINDINGS)[name]], clause=name == "ImageError")
+                yield from self.whole(node.args[(ERRORS | FINDINGS)[name]], clause=name in CLAUSES)
             elif name == "_make_finding":
                 noun, rest = node.args[3:5]
                 yield self.template(

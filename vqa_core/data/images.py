@@ -3,6 +3,7 @@
 The bytes decide the format, never the file's suffix. The header must pass the pixel limit before anything is decoded.
 """
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,11 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from vqa_core.config import DataSettings, settings_of
+from vqa_core.data.pictures.bombs import Bomb, check_opened, open_regular
 from vqa_core.data.pictures.image_depth import boxes, has_two_bytes, is_deep, joined, keep_low_bytes, to_8_bit
-from vqa_core.data.pictures.image_formats import FORMATS, brand_of, is_decoded_in_rows, without_metadata
-from vqa_core.files import InputError, sha256_of
+from vqa_core.data.pictures.image_formats import brand_of, is_decoded_in_rows, open_header, without_metadata
+from vqa_core.data.pictures.resizing import LONGEST_SIDE, shape_problem
+from vqa_core.files import InputError
 from vqa_core.progress import metered
 from vqa_core.runs.run_dir import RunDir
 
@@ -146,7 +149,8 @@ def pixel_limit_of(run: RunDir) -> int:
 
 def image_hash(path: Path) -> str:
     """Hex SHA-256 of the file's bytes, the same for copies of one picture."""
-    return sha256_of(path)
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(path: Path, how: str, pixel_limit: int) -> tuple[str, int, int]:
@@ -156,7 +160,7 @@ def _check(path: Path, how: str, pixel_limit: int) -> tuple[str, int, int]:
         if part:
             return "", part, 0
         picture = open_picture(path, pixel_limit=pixel_limit)
-        return "", picture.part, picture.bits
+        return shape_problem(picture.image.size), picture.part, picture.bits
     except ImageError as error:
         return error.problem, 1, 0
 
@@ -167,9 +171,11 @@ def _part_by_header(path: Path, pixel_limit: int) -> int:
     Raises ImageError if the header alone shows a problem.
     """
     try:
-        with path.open("rb") as file:
-            with Image.open(file, formats=FORMATS) as image:
+        with open_regular(path) as file:
+            with open_header(file, pixel_limit) as image:
                 part = _part_within(str(path), image, file, pixel_limit)
+                if problem := shape_problem(image.size):
+                    raise ImageError(str(path), problem)
                 end = _ENDS.get(image.format or "", b"")
                 if is_deep(image) or has_two_bytes(image):
                     return 0
@@ -183,15 +189,16 @@ def _part_by_header(path: Path, pixel_limit: int) -> int:
 
 
 @contextmanager
-def _opened(source: Path | bytes) -> Iterator[tuple[BinaryIO, Image.Image]]:
-    file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-    with file, Image.open(file, formats=FORMATS) as image:
+def _opened(source: Path | bytes, pixel_limit: int) -> Iterator[tuple[BinaryIO, Image.Image]]:
+    file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+    with file, open_header(file, pixel_limit) as image:
         yield file, image
 
 
 def _decode(source: Path | bytes, name: str, pixel_limit: int, side: int | None) -> Picture:
-    with _opened(source) as (file, image):
+    with _opened(source, pixel_limit) as (file, image):
         part = _part_within(name, image, file, pixel_limit)
+        check_opened(image, file, pixel_limit)
         sizes = [(image.width // part, image.height // part)] if part > 1 else []
         if side:
             width, height = (max(1, length * side // max(image.size)) for length in image.size)
@@ -206,15 +213,15 @@ def _decode(source: Path | bytes, name: str, pixel_limit: int, side: int | None)
         else:
             rgb = _to_rgb(image)
             if two_bytes and not image.has_transparency_data:
-                rgb, bits = _with_low_bytes(source, rgb)
+                rgb, bits = _with_low_bytes(source, rgb, pixel_limit)
         return Picture(_turn_upright(rgb, _read_orientation(image)), part, bits)
 
 
-def _with_low_bytes(source: Path | bytes, high: Image.Image) -> tuple[Image.Image, int]:
+def _with_low_bytes(source: Path | bytes, high: Image.Image, pixel_limit: int) -> tuple[Image.Image, int]:
     """A 16-bit RGB picture, of which Pillow gives the `high` bytes, scaled if they leave out the two highest bits."""
     if max(largest for _, largest in high.getextrema()) > 63:  # type: ignore[misc]
         return high, 16
-    with _opened(source) as (_, image):
+    with _opened(source, pixel_limit) as (_, image):
         keep_low_bytes(image)
         return joined(high, image.convert("RGB"))
 
@@ -222,6 +229,8 @@ def _with_low_bytes(source: Path | bytes, high: Image.Image) -> tuple[Image.Imag
 def _part_within(name: str, image: Image.Image, file: BinaryIO, pixel_limit: int) -> int:
     """The `part` at which an opened picture fits the limit. Raises ImageError if there is none."""
     width, height = image.size
+    if max(width, height) > LONGEST_SIDE:
+        raise ImageError(name, shape_problem(image.size))
     if width * height <= pixel_limit:
         return 1
     if image.format in ("JPEG", "MPO"):
@@ -234,6 +243,10 @@ def _part_within(name: str, image: Image.Image, file: BinaryIO, pixel_limit: int
 
 
 def _describe(error: Exception, source: Path | bytes) -> str:
+    if isinstance(error, Bomb):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "takes more memory to decode than there is"
     if isinstance(error, FileNotFoundError):
         return "does not exist"
     if isinstance(error, PermissionError | IsADirectoryError):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vqa_core.data.pictures.resizing import resize, resize_on_square, resize_part
 from vqa_core.files import InputError
 
 
@@ -26,18 +27,17 @@ class PixelTransform:
 
     def square(self, image: Image.Image) -> Image.Image:
         """The picture as the model sees it, before normalisation: RGB, `side` x `side`."""
+        side = self.side
         if self.aspect == "stretch":
-            return image.resize((self.side, self.side), Image.Resampling.BICUBIC)
+            return resize(image, (side, side))
         if self.aspect == "pad":
-            image = _expand_to_square(image, self.mean)
+            return resize_on_square(image, side, _colour(self.mean))
         width, height = image.size
         short = min(width, height)
         # int(), as in transformers: the longer side is truncated, not rounded
-        size = (int(self.side * width / short), int(self.side * height / short))
-        if size != image.size:
-            image = image.resize(size, Image.Resampling.BICUBIC)
-        left, top = (image.width - self.side) // 2, (image.height - self.side) // 2
-        return image.crop((left, top, left + self.side, top + self.side))
+        size = (int(side * width / short), int(side * height / short))
+        left, top = (size[0] - side) // 2, (size[1] - side) // 2
+        return resize_part(image, size, (left, top, left + side, top + side))
 
     def kept(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """The box of a picture of size (width, height) that the model sees: left, top, right, bottom in pixels."""
@@ -65,8 +65,7 @@ class PixelTransform:
         return cls(side, aspect, mean, std)
 
 
-def _expand_to_square(image: Image.Image, mean: tuple[float, float, float]) -> Image.Image:
-    side = max(image.size)
-    canvas = Image.new("RGB", (side, side), tuple(int(value * 255) for value in mean))
-    canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return canvas
+def _colour(mean: tuple[float, float, float]) -> tuple[int, int, int]:
+    """What LLaVA-1.5 pads with."""
+    red, green, blue = (int(value * 255) for value in mean)
+    return red, green, blue

@@ -9,6 +9,7 @@ generation.py     what every way shares: batch, limits, what was generated, coun
 decoding.py       the shared way: packed rows, decoded together; streams
 choosing.py       multiple choice: the probability of each option, in one order or several
 separate.py       the other ways: each question in a row of its own
+retrying.py       Retries: what fails is answered in halves, and gets a status of its own
 answer_trie.py    AnswerTrie: the only answers allowed
 beam_search.py    the likeliest whole answers to a question
 answer_limit.py   how long an answer may be

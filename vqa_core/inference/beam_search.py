@@ -5,6 +5,7 @@ its own ancestors, so all candidates share one cache, which is never copied or r
 """
 
 import heapq
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,14 @@ from transformers import DynamicCache
 from vqa_core.inference.decoding import pack_questions
 from vqa_core.inference.engine import Engine
 from vqa_core.inference.fitting import fit_batch
-from vqa_core.inference.generation import Batch, encode
+from vqa_core.inference.generation import Batch, Picture, encode
+from vqa_core.inference.retrying import Failure
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import PREFIX_SEGMENT, attention_mask
 from vqa_core.runs.examples import Example
+
+logger = logging.getLogger("vqa")
 
 BEAM = 12  # candidates of a question that are followed at once
 ALL_ANSWERS = 256  # up to so many allowed answers are all followed, which makes the search exact
@@ -76,19 +80,38 @@ def find_likeliest(engine: Engine, image: Image.Image, questions: Sequence[str],
     Answers longer than the engine allows are left out, so there may be fewer. Where few answers are allowed, all of
     them are weighed; else the search may miss a likelier one that begins with unlikely tokens or is rare itself. Where
     a text has several spellings, the likeliest counts. A model whose questions share no prefix is not searched: its
-    lists are empty. Shapes: Q candidates, K cached tokens, D hidden size, V vocabulary.
+    lists are empty. So is that of a question with which the search fails.
     """
+    if engine.vlm.sharing is not Sharing.PREFIX:
+        return [[] for _ in questions]
+    return _search_or_halve(engine, engine.vlm.preprocess(image), questions, k)
+
+
+def _search_or_halve(engine: Engine, picture: Picture, questions: Sequence[str], k: int) -> list[list[Candidate]]:
+    try:
+        return _search(engine, picture, questions, k)
+    except BaseException as error:
+        Failure.of(error)  # raises what is to end the process
+        if len(questions) == 1:
+            logger.warning("The likeliest answers to a question can't be found.", exc_info=error)
+            return [[]]
+    half = len(questions) // 2
+    return [
+        found for part in (questions[:half], questions[half:]) for found in _search_or_halve(engine, picture, part, k)
+    ]
+
+
+def _search(engine: Engine, picture: Picture, questions: Sequence[str], k: int) -> list[list[Candidate]]:
+    """`find_likeliest` for a preprocessed picture. Shapes: Q candidates, K cached tokens, D hidden size, V
+    vocabulary."""
     vlm, limits = engine.vlm, engine.limits
     few = limits.trie is not None and limits.trie.answers <= ALL_ANSWERS
     width = ALL_ANSWERS if few else max(BEAM, k)
-    if vlm.sharing is not Sharing.PREFIX:
-        return [[] for _ in questions]
-    picture = vlm.preprocess(image)
     group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
     (fits,) = fit_batch(vlm, Batch([group]), [picture], limits) or [[None] * len(group)]
     fitting = [at for at, fit in enumerate(fits) if fit is None or not fit.refusal]
     if len(fitting) < len(questions):
-        found = iter(find_likeliest(engine, image, [questions[at] for at in fitting], k) if fitting else [])
+        found = iter(_search(engine, picture, [questions[at] for at in fitting], k) if fitting else [])
         return [next(found) if at in fitting else [] for at in range(len(questions))]
     row = pack_questions(vlm, group, picture, limits.longest)
     cache = DynamicCache()

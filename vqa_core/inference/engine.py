@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from vqa_core.config import PredictSettings
@@ -18,6 +17,7 @@ from vqa_core.inference.answer_trie import AnswerTrie
 from vqa_core.inference.decoding import answer_packed, stream_answers
 from vqa_core.inference.fitting import fit_batch, fitting_limit, within_positions
 from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Way, Work
+from vqa_core.inference.retrying import Failure, Retries, may_pass
 from vqa_core.inference.separate import answer_hf_batch, answer_hub_rows, answer_naive, answer_singly
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.hub_model import HubModel
@@ -88,14 +88,19 @@ class Engine:
         self._lead = Lead()
         self._answer = within_positions(vlm, choose_way(vlm, settings.engine, self._lead))
         self._streams = settings.engine == "shared" and vlm.sharing is Sharing.PREFIX
+        self._retries = Retries(self._answer_batch, self._failed, self._harmless)
         self._hashes: dict[str, str] = {}
 
-    def generate(self, examples: Sequence[Example], done: Collection[str] = ()) -> Iterator[Prediction]:
-        """Yield a prediction for every example whose id is not in `done`.
+    def generate(
+        self, examples: Sequence[Example], done: Collection[str] = (), *, answered: bool = False
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for every example whose id is not in `done`; `answered` says that some of these have one
+        of the model's own.
 
         A question that stands again about the same picture, under whatever name, is answered once.
         The batches are planned over all examples, whether done or not: a run that was stopped and goes on computes the
-        very same batches, so its numbers are the same to the last digit.
+        very same batches, so its numbers are the same to the last digit. What goes wrong with a question becomes its
+        status; what concerns all of them is raised, see `Retries`.
         """
         self._lead.forget()  # a training asks between its steps
         equal = self._equal(examples)
@@ -103,10 +108,13 @@ class Engine:
         batches = self.plan([first for first, _ in equal])
         todo = [batch for batch in batches if any(left[example.question_id] for example in batch.examples)]
         with ThreadPoolExecutor(max_workers=LOADERS) as loader:
-            for batch, loaded in _load_ahead(loader, self._load, todo):
-                for prediction in self._predict(batch, loaded):
-                    for question_id in left[prediction.question_id]:
-                        yield replace(prediction, question_id=question_id)
+            predictions = (
+                replace(prediction, question_id=question_id)
+                for batch, loaded in _load_ahead(loader, self._load, todo)
+                for prediction in self._predict(batch, loaded)
+                for question_id in left[prediction.question_id]
+            )
+            yield from self._retries.hold_back(predictions, answered=answered)
 
     def ask(
         self, image: Image.Image, questions: Sequence[str], choices: Sequence[Sequence[str]] = ()
@@ -115,9 +123,7 @@ class Engine:
 
         `choices` are the options of each, none for an open question; an answer is then the letter of one.
         """
-        batch, pictures = self._batch_of(image, questions, choices)
-        (generated,) = self._answer(batch, pictures, self.limits, self.work)
-        return self._predictions(batch.examples, generated)
+        return list(self._retries.predict(*self._asked(image, questions, choices)))
 
     def stream(
         self, image: Image.Image, questions: Sequence[str], choices: Sequence[Sequence[str]] = ()
@@ -127,11 +133,18 @@ class Engine:
         The last ones yielded are the answers returned, with their probabilities. The steps may be taken in different
         threads. Questions that share no prefix are answered in a single step, as all are where one has choices.
         """
-        batch, pictures = self._batch_of(image, questions, choices)
+        batch, pictures = self._asked(image, questions, choices)
         generated: list[Generated] = []
-        for (generated,) in self._steps(batch, pictures):
-            yield [(self.vlm.prompt.decode(answer.ids), None) for answer in generated]
-        predictions = self._predictions(batch.examples, generated)
+        try:
+            for (generated,) in self._steps(batch, pictures):
+                yield [(self.vlm.prompt.decode(answer.ids), None) for answer in generated]
+            predictions = self._predictions(batch.examples, generated)
+        except BaseException as error:
+            Failure.of(error)
+            predictions = []
+            if isinstance(error, InputError):
+                raise
+        predictions = predictions or list(self._retries.predict(batch, pictures))
         yield [(prediction.answer, prediction.probability) for prediction in predictions]
         return predictions
 
@@ -143,6 +156,19 @@ class Engine:
             for index, (question, options) in enumerate(zip(questions, choices or [()] * len(questions), strict=True))
         ]
         return Batch([group]), [self.vlm.preprocess(image)]
+
+    def _asked(
+        self, image: Image.Image, questions: Sequence[str], choices: Sequence[Sequence[str]]
+    ) -> tuple[Batch, list[Picture]]:
+        """`_batch_of`; an InputError for a picture that the model does not take, whatever the reason."""
+        try:
+            return self._batch_of(image, questions, choices)
+        except BaseException as error:
+            failure = Failure.of(error)
+            if isinstance(error, InputError):
+                raise
+            logger.warning("A picture can't be preprocessed.", exc_info=error)
+        raise InputError(f"The model can't take this picture ({failure.detail}). Try another one.")
 
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Iterator[list[list[Generated]]]:
         plain = not any(example.choices for example in batch.examples)
@@ -184,57 +210,53 @@ class Engine:
         if example.image not in self._hashes:
             try:
                 self._hashes[example.image] = image_hash(self.data_root / example.image) if example.image else ""
-            except (OSError, InputError):
+            except Exception:  # a name that no file can have raises several kinds; loading says what is wrong
                 self._hashes[example.image] = ""
         return self._hashes[example.image] or f"unreadable {example.image or example.image_id}"
 
     # -- loading -------------------------------------------------------------------------------------------------
 
-    def _load(self, group: Sequence[Example]) -> Picture | InputError:
+    def _load(self, group: Sequence[Example]) -> Picture | BaseException:
         """The picture of some questions as the model takes it; or why there is none."""
         try:
             if not group[0].image:
                 raise InputError(f"no file was found for image {group[0].image_id!r}")
             return self.vlm.preprocess(open_image(self.data_root / group[0].image, pixel_limit=self.pixel_limit))
-        except (InputError, OSError) as error:
-            return error if isinstance(error, InputError) else InputError(str(error))
+        except BaseException as error:
+            return Failure.of(error).error
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def _predict(self, batch: Batch, loaded: list[Picture | InputError]) -> Iterator[Prediction]:
+    def _predict(self, batch: Batch, loaded: list[Picture | BaseException]) -> Iterator[Prediction]:
         """Predictions of a batch; where its picture could not be loaded, a question gets the fallback."""
         readable = []
         for group, picture in zip(batch.groups, loaded, strict=True):
-            if isinstance(picture, InputError):
+            if isinstance(picture, BaseException) and may_pass(picture):
+                picture = self._load(group)
+            if isinstance(picture, InputError | OSError):
                 yield from (self._failed(example, "bad_image", str(picture)) for example in group)
+            elif isinstance(picture, BaseException):
+                yield from self._retries.fail(group, picture)
             else:
                 readable.append((group, picture))
         if readable:
             groups, pictures = map(list, zip(*readable, strict=True))
-            yield from self._predict_or_halve(Batch(groups), pictures)
+            yield from self._retries.predict(Batch(groups), pictures)
 
-    def _predict_or_halve(self, batch: Batch, pictures: list[Picture]) -> Iterator[Prediction]:
-        """Predictions of a batch; where memory runs out, those of its halves."""
-        try:
-            generated = self._answer(batch, pictures, self.limits, self.work)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            # the text only: the error itself would keep the batch's tensors alive
-            failure = (str(error) or "out of memory").splitlines()[0]
-        else:
-            for group, answers in zip(batch.groups, generated, strict=True):
-                yield from self._predictions(group, answers)
-            return
-        halves = batch.halve(pictures)
-        if not halves:
-            yield self._failed(batch.examples[0], "oom", failure)
-            return
-        logger.warning("Out of memory with %d questions at once; going on with half as many.", len(batch.examples))
-        if self.vlm.device.type == "cuda":
-            torch.cuda.empty_cache()
-        for half, of_half in halves:
-            yield from self._predict_or_halve(half, of_half)
+    def _answer_batch(self, batch: Batch, pictures: list[Picture]) -> list[Prediction]:
+        """Predictions of a batch, in order; raises whatever goes wrong."""
+        generated = self._answer(batch, pictures, self.limits, self.work)
+        return [
+            prediction
+            for group, answers in zip(batch.groups, generated, strict=True)
+            for prediction in self._predictions(group, answers)
+        ]
+
+    def _harmless(self, with_choices: bool) -> tuple[Batch, list[Picture]]:
+        """A question that any model can answer, with its picture."""
+        return self._batch_of(
+            Image.new("RGB", (64, 64), "grey"), ["is it red?"], [("yes", "no")] if with_choices else ()
+        )
 
     def _predictions(self, group: Sequence[Example], generated: Sequence[Generated]) -> list[Prediction]:
         return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
@@ -288,11 +310,11 @@ class Engine:
 
 
 def _load_ahead(
-    loader: ThreadPoolExecutor, load: Callable[[list[Example]], Picture | InputError], batches: list[Batch]
-) -> Iterator[tuple[Batch, list[Picture | InputError]]]:
+    loader: ThreadPoolExecutor, load: Callable[[list[Example]], Picture | BaseException], batches: list[Batch]
+) -> Iterator[tuple[Batch, list[Picture | BaseException]]]:
     """Yield each batch with its pictures, while those of the next two are loaded."""
 
-    def start(batch: Batch) -> list[Future[Picture | InputError]]:
+    def start(batch: Batch) -> list[Future[Picture | BaseException]]:
         return [loader.submit(load, group) for group in batch.groups]
 
     loading = [start(batch) for batch in batches[:2]]
@@ -300,8 +322,3 @@ def _load_ahead(
         loaded = [future.result() for future in loading.pop(0)]
         loading += [start(following) for following in batches[index + 2 : index + 3]]
         yield batch, loaded
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

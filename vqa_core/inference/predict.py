@@ -69,7 +69,9 @@ def predict_split(
             logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
         if open_ := sum(example.question_id not in log.done for example in examples):
             check_space(path, open_ * ANSWER_BYTES, f"Writing the answers to {open_:,} questions")
-            _append(_generate(run, examples, data_root, resolved, frozenset(log.done), vlm, limit), len(examples), log)
+            answered = any(not prediction.is_fallback for prediction in log.read().values())
+            done = frozenset(log.done)
+            _append(_generate(run, examples, data_root, resolved, done, answered, vlm, limit), len(examples), log)
         statuses = Counter(prediction.status for prediction in log.read().values())
         log.finish([example.question_id for example in examples])
     _tell_of_cuts(statuses, resolved)
@@ -108,7 +110,8 @@ def _described(run: RunDir) -> ModelSettings:
     """The settings of the run's model; an InputError where it has none."""
     if not (run.model / "trained.safetensors").is_file():
         raise InputError(
-            f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {shell_word(run.root)}`."
+            f"{run.model} holds no trained model. "
+            f"Train one with `python -m train.finetune --run {shell_word(run.root)}`."
         )
     return describe_model_folder(run.model).settings
 
@@ -149,17 +152,23 @@ def _generate(
     data_root: Path,
     settings: PredictSettings,
     done: frozenset[str],
+    answered: bool,
     vlm: AnyVlm | None,
     pixel_limit: int,
 ) -> Iterator[Prediction]:
-    """Predictions of the examples that are not done, from an engine here or from several through Ray."""
+    """Predictions of the examples that are not done, from an engine here or from several through Ray.
+
+    `answered` says whether the model has answered some of those that are.
+    """
     if settings.ray_workers:
-        yield from generate_with_ray(run, settings, data_root, examples, done, pixel_limit=pixel_limit)
+        yield from generate_with_ray(
+            run, settings, data_root, examples, done, answered=answered, pixel_limit=pixel_limit
+        )
         return
     started = time.monotonic()
     engine = build_engine(run, settings, data_root, vlm, pixel_limit=pixel_limit)
     logger.info("Loaded %s in %.1f s.", run.model, time.monotonic() - started)
-    yield from engine.generate(examples, done)
+    yield from engine.generate(examples, done, answered=answered)
     logger.info("Encoded %d images.", engine.work.encodes)
 
 

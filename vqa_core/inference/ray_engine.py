@@ -5,6 +5,7 @@ balance out, and starts a lost worker again. Without Ray, one Engine does the sa
 """
 
 import json
+import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -20,21 +21,44 @@ from vqa_core.runs.examples import Example, group_by_image
 from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
 
+logger = logging.getLogger("vqa")
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged in a worker, as the log of the run is written by one process."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+        self.records.append(
+            {"levelno": record.levelno, "levelname": record.levelname, "msg": record.getMessage(), "exc_text": trace}
+        )
+
 
 class _Worker:
     """One engine, built once in the process where it runs."""
 
-    def __init__(self, root: str, settings: dict[str, Any], data_root: str, pixel_limit: int | None) -> None:
+    def __init__(
+        self, root: str, data_root: str, settings: dict[str, Any], pixel_limit: int | None, answered: bool
+    ) -> None:
         torch.set_num_threads(1)
+        self.answered, self.kept = answered, _Kept()
+        logger.addHandler(self.kept)
         run, known = RunDir(Path(root)), PredictSettings(**settings)
         self.engine = build_engine(run, known, Path(data_root), pixel_limit=pixel_limit)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        answers = []
+        answers, logged = [], []
         for record in batch["record"]:
             examples = [Example.from_dict(row) for row in json.loads(record)]
-            answers.append(json.dumps([prediction.to_dict() for prediction in self.engine.generate(examples)]))
-        return {"predictions": answers}
+            predictions = self.engine.generate(examples, answered=self.answered)
+            answers.append(json.dumps([prediction.to_dict() for prediction in predictions]))
+            logged.append(json.dumps(self.kept.records))
+            self.kept.records.clear()
+        return {"predictions": answers, "log": logged}
 
 
 def generate_with_ray(
@@ -44,9 +68,11 @@ def generate_with_ray(
     examples: Sequence[Example],
     done: Collection[str] = (),
     *,
+    answered: bool = False,
     pixel_limit: int | None = None,
 ) -> Iterator[Prediction]:
-    """Yield a prediction for every example not in `done`, in the order in which `settings.ray_workers` engines answer.
+    """Yield a prediction for every example not in `done`, in the order in which `settings.ray_workers` engines answer;
+    `answered` is as in `Engine.generate`.
 
     Joins the cluster that RAY_ADDRESS names, whose machines must see the run and the data at the same paths; else
     starts Ray on this machine alone. Each engine has a GPU of its own where there are GPUs.
@@ -69,15 +95,18 @@ def generate_with_ray(
         **local,
     )
     ray.data.DataContext.get_current().enable_progress_bars = False  # predicting reports its own
+    where = str(run.root.resolve()), str(data_root.resolve())
     try:
-        answered = ray.data.from_items(records, override_num_blocks=len(records)).map_batches(
+        rows = ray.data.from_items(records, override_num_blocks=len(records)).map_batches(
             _Worker,
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=settings.ray_workers),
             num_gpus=1 if torch.cuda.is_available() else 0,
-            fn_constructor_args=(str(run.root.resolve()), settings.to_dict(), str(data_root.resolve()), pixel_limit),
+            fn_constructor_args=(*where, settings.to_dict(), pixel_limit, answered),
         )
-        for row in answered.iter_rows():
+        for row in rows.iter_rows():
+            for record in json.loads(row["log"]):
+                logger.handle(logging.makeLogRecord({"name": logger.name, **record}))
             for fields in json.loads(row["predictions"]):
                 if fields["question_id"] not in done:
                     yield Prediction(**fields)

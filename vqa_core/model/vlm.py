@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedModel
 
 from vqa_core.config import ModelSettings
+from vqa_core.data.pictures.resizing import check_shape
 from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
 from vqa_core.machine import processor_prefers_bf16
@@ -106,7 +107,8 @@ class Vlm:
         return torch.stack([torch.from_numpy(self.transform(image)) for image in images])
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """One RGB picture -> (3, side, side) float32 on the CPU."""
+        """One RGB picture -> (3, side, side) float32 on the CPU; an InputError for a shape that shows nothing."""
+        check_shape(image.size)
         return self.pixels([image])[0]
 
     def stacked(

@@ -14,10 +14,9 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image
-
 from vqa_core.data.images import PIXEL_LIMIT, image_hash, open_image
-from vqa_core.data.pictures.image_formats import FORMATS
+from vqa_core.data.pictures.bombs import open_regular
+from vqa_core.data.pictures.image_formats import open_header
 from vqa_core.progress import metered
 
 MOST_FILES = 25_000
@@ -59,12 +58,14 @@ def find_copies(root: Path, names: Sequence[str], how: str = "header", pixel_lim
         groups, by_pixels = [], False
         if how != "none":
             limit = None if how == "full" else MOST_PIXELS
-            sizes = _sizes(root, different, pool) if how == "full" or len(different) <= MOST_FILES else None
+            sizes = (
+                _sizes(root, different, pool, pixel_limit) if how == "full" or len(different) <= MOST_FILES else None
+            )
             groups = _alike(different, sizes) if sizes is not None else []
             by_pixels = sizes is not None and _affordable(groups, sizes, limit)
             if not by_pixels:
                 groups = _alike(different, _ends(root, different, pool))
-                sizes = _sizes(root, [name for group in groups for name in group], pool)
+                sizes = _sizes(root, [name for group in groups for name in group], pool, pixel_limit)
                 groups = groups if _affordable(groups, sizes, limit) else []
         first |= _same_pixels(root, groups, pool, pixel_limit)
     return Copies({name: first.get(other, other) for name, other in first.items()}, by_pixels, len(names))
@@ -131,18 +132,19 @@ def _ends(root: Path, names: Collection[str], pool: ThreadPool) -> dict[str, byt
 
 
 def _end(path: Path) -> bytes:
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
         return file.read(_TAIL)
 
 
-def _sizes(root: Path, names: Collection[str], pool: ThreadPool) -> dict[str, tuple[int, int] | None]:
+def _sizes(root: Path, names: Collection[str], pool: ThreadPool, pixel_limit: int) -> dict[str, tuple[int, int] | None]:
     """Shorter and longer side of each picture in pixels, since a picture may be stored lying on its side."""
-    return dict(zip(names, pool.imap(lambda name: _or_none(_size, root / name), names, chunksize=64)))
+    size = partial(_size, pixel_limit=pixel_limit)
+    return dict(zip(names, pool.imap(lambda name: _or_none(size, root / name), names, chunksize=64)))
 
 
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path, formats=FORMATS) as image:
+def _size(path: Path, pixel_limit: int) -> tuple[int, int]:
+    with open_regular(path) as file, open_header(file, pixel_limit) as image:
         shorter, longer = sorted(image.size)
     return shorter, longer
 

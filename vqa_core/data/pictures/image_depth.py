@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 _PART = 1024  # side in pixels of the parts that samples are processed in
+_LARGE = 1e18
 _BITS = (8, 10, 12, 14, 16)
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}  # of rawmodes that keep one byte of two
 
@@ -93,7 +94,10 @@ def _as_bytes(values: np.ndarray) -> Image.Image:
 
 def _samples(image: Image.Image) -> np.ndarray:
     """(height, width), as floats that hold each sample exactly."""
-    return np.asarray(image).astype(np.float64 if image.mode == "I" else np.float32)
+    samples = np.asarray(image).astype(np.float64 if image.mode == "I" else np.float32)
+    if image.mode == "F" and np.nanmax(np.abs(samples), initial=0, where=np.isfinite(samples)) > _LARGE:
+        return samples.astype(np.float64)  # in which differences of the largest floats still have a place
+    return samples
 
 
 def _two_bytes(high: Image.Image, low: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:

@@ -1,9 +1,13 @@
 """The formats of pictures that are read, their suffixes, and what a file of one needs before Pillow decodes it."""
 
+import contextlib
+import ctypes
 import importlib
 import importlib.util
 import io
+import logging
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -16,8 +20,12 @@ from PIL import (
     MpoImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    _imaging,
     features,
 )
+
+from vqa_core.config import DataSettings
+from vqa_core.data.pictures.bombs import check_file, open_regular
 
 _PLUGINS = (AvifImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
 Image.preinit()  # the other formats; only registered ones have suffixes
@@ -25,6 +33,13 @@ Image.preinit()  # the other formats; only registered ones have suffixes
 # Pictures are checked against a limit of our own before they are decoded; Pillow would refuse large ones first, also
 # those that are decoded at a part of their size.
 Image.MAX_IMAGE_PIXELS = None
+
+# What is wrong with a picture is said once, where it is used; Pillow says some of it for each file.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+with contextlib.suppress(OSError, AttributeError):  # where libtiff is a library of its own
+    for _handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        getattr(ctypes.CDLL(_imaging.__file__), _handler)(None)
 
 _HEIF = "pillow_heif"  # a package that need not be there
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -57,11 +72,20 @@ SUFFIXES = (
 """The suffixes of pictures, in lower case; the usual ones first."""
 
 
+def open_header(file: BinaryIO, pixel_limit: int) -> Image.Image:
+    """Open the picture in a file, of a format that is read, without decoding it.
+
+    Raises Bomb for one that can't be opened within measure, and what Pillow raises.
+    """
+    check_file(file, pixel_limit)
+    return Image.open(file, formats=FORMATS)
+
+
 def suffix_of(data: bytes) -> str:
     """The suffix for the format that the bytes of a picture have; "" for formats that are not read."""
     for source in (data, without_metadata(data)):
         try:
-            with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            with open_header(io.BytesIO(source), DataSettings.pixel_limit) as image:
                 name = image.format or ""
         except Exception:  # as in open_image
             continue
@@ -81,7 +105,7 @@ def brand_of(source: Path | bytes) -> str:
 
 
 def _read_head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(12)
 
 

@@ -1,5 +1,7 @@
 """A whole model's inputs: what its processor makes of a picture and a text, and further tokens behind them."""
 
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,9 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vqa_core.data.pictures.resizing import MOST_BYTES, check_shape
 from vqa_core.files import InputError
 from vqa_core.model.packing import Prefix
 
+_CROPPING = re.compile(r"(CLIP|Bit|Chameleon)ImageProcessor(Pil|Fast)?")
+_COPIED = 10  # bytes of each pixel of a resized picture: Pillow's, and two copies of numpy's
+_MARGIN = 8  # pixels: more than the filter reaches to
 OF_TOKENS = {
     "attention_mask": 1, "mm_token_type_ids": 0, "token_type_ids": 0, "image_embeds_position_mask": 0,
     "image_patches_indices": -1,
@@ -41,8 +47,10 @@ def process(processor: Any, text: str, image: Image.Image, *, adds_special_token
 
     Loader threads call it at once: the tokeniser, set up by the first call, is changed by no later one.
 
-    Raises InputError for a picture of a shape that the processor refuses.
+    Raises InputError for a picture of a shape that shows nothing, or that the processor refuses.
     """
+    check_shape(image.size)
+    image = crop_to_seen(getattr(processor, "image_processor", None), image)
     options = {} if adds_special_tokens else {"add_special_tokens": False}
     try:
         inputs = dict(processor(text=[text], images=[image], return_tensors="pt", **options))
@@ -52,6 +60,29 @@ def process(processor: Any, text: str, image: Image.Image, *, adds_special_token
         ) from error
     inputs.pop("labels", None)  # of no answer
     return inputs
+
+
+def crop_to_seen(how: Any, image: Image.Image) -> Image.Image:
+    """The middle of a picture that an image processor cuts out, where resizing all of it would go beyond the bound.
+
+    Of CLIP's processor and those like it, which resize the shorter side and then cut out the centre.
+    """
+    if not _CROPPING.fullmatch(type(how).__name__) or not (how.do_resize and how.do_center_crop):
+        return image
+    side, crop = dict(how.size), dict(how.crop_size)
+    if side.keys() != {"shortest_edge"} or crop.keys() != {"height", "width"}:
+        return image
+    shorter, longer = sorted(image.size)
+    scale = side["shortest_edge"] / shorter
+    if _COPIED * scale * scale * shorter * longer <= MOST_BYTES:
+        return image
+    keep = math.ceil(max(crop.values()) / scale) + _MARGIN
+    keep += (longer - keep) % 2  # as much on either side, so that the middle stays where it is
+    if keep >= longer:
+        return image
+    cut = (longer - keep) // 2
+    box = (cut, 0, cut + keep, shorter) if image.width == longer else (0, cut, shorter, cut + keep)
+    return image.crop(box)
 
 
 def extend_inputs(inputs: dict[str, Any], ids: list[int], token_type: int = 0) -> dict[str, Any]:
