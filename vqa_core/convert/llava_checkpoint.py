@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vqa_core.convert.tensor_files import load_tensors, load_whole
+from vqa_core.model.reading.tensor_files import load_tensors, load_whole
 from vqa_core.files import InputError, named, read_json
 from vqa_core.runs.model_folder import is_llava_folder
 

@@ -19,6 +19,7 @@ from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
 from vqa_core.machine import processor_prefers_bf16
 from vqa_core.model.capabilities import Sharing, sharing_of_parts
+from vqa_core.model.reading.fit import check_tower, check_vocabulary
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
@@ -212,6 +213,8 @@ def assemble(
             f"A language model of type {language.config.model_type!r} can't be used: its parts are not named "
             "`model` and `lm_head`, as those of Llama, Mistral, Qwen and their kin are."
         )
+    check_vocabulary(tokenizer, language, settings.language_model)
+    check_tower(tower, settings)
     patch = tower.config.patch_size
     if settings.image_side_px % patch:
         below = settings.image_side_px // patch * patch

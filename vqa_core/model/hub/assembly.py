@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.model.capabilities import Sharing
+from vqa_core.model.reading.fit import check_image_token, check_vocabulary
 from vqa_core.model.hub.architecture import Architecture, architecture_of
 from vqa_core.model.hub.branching import BranchingModel
 from vqa_core.model.hub.hub_model import HubModel
@@ -50,6 +51,8 @@ def build_hub_model(
 def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSettings) -> HubModel:
     """Put a loaded model and its processor together."""
     architecture = architecture_of(model, processor)
+    check_vocabulary(processor.tokenizer, model, settings.base_model)
+    check_image_token(processor, model, settings.base_model)
     templated = has_template(processor)
     _check_template(processor, architecture, templated)
     if templated:
