@@ -3,14 +3,16 @@
 The files here are the ground: every package may import them, and they import none. docs/design.md lists the packages
 in order and draws them. A package imports the ground and packages above it in that list, never one below, and nothing
 here imports gradio, the page or a command; tests/repository/test_architecture.py reads every import. The ground uses
-the standard library, numpy, pandas, scipy, Pillow and tqdm.
+the standard library, numpy, pandas, scipy, Pillow, tqdm and filelock.
 
 answers.py    kinds of answers and questions; normalisers, for comparison only
 apart.py      work done in a process of its own, so that its memory is freed
 commands.py   what the commands share: errors as sentences, the log, --run and --config
 config.py     the settings of every stage, each declared once
+drives.py     what drives that are no disks refuse, and what is done instead
 files.py      InputError, files written whole, JSON lines, hashes
 folders.py    a folder that is there whole or not at all
+locks.py      locks between processes and threads
 machine.py    what this machine has: memory, number formats, speed
 processes.py  the processes that torchrun started together
 progress.py   how far a long command has come

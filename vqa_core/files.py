@@ -1,7 +1,5 @@
-"""Files: atomic writes, JSON and JSON lines, locks and hashes; and InputError, raised wherever the input is wrong."""
+"""Files: atomic writes, JSON and JSON lines, hashes; and InputError, raised wherever the input is wrong."""
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from vqa_core.drives import tolerate
 
 
 class InputError(ValueError):
@@ -45,7 +45,7 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data.encode("utf-8") if isinstance(data, str) else data)
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno(), path)
         os.chmod(name, 0o666 & ~umask())
         os.replace(name, path)
     except BaseException:
@@ -53,15 +53,26 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         raise
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, created if missing; wait while another thread or process holds it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def sync_file(handle: int, path: Path | None = None) -> None:
+    """Have the drive keep what was written to a file, if it can; `path` names it in the warning if it cannot."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        os.fsync(handle)
+    except OSError as error:
+        tolerate("fsync", error, path or Path.cwd())
+
+
+def sync_folder(path: Path) -> None:
+    """Have the drive keep the names in a folder, where folders can be synced: on Windows they cannot and need not."""
+    if os.name == "nt":
+        return
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        tolerate("fsync of a folder", error, path)
 
 
 def umask() -> int:

@@ -1,34 +1,34 @@
 """Replace a folder as a whole, as `write_atomically` replaces a file."""
 
-import fcntl
+import contextlib
 import os
+import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vqa_core.files import umask
+from vqa_core.locks import Lock, try_lock
 
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes its place when the block ends.
 
-    An error leaves `target` as it was and removes the new folder. A kill also leaves `target` as it was (or, between
-    the last two renames, missing), and a hidden `.NAME.*.tmp` folder, which the next call removes.
+    An error leaves `target` as it was and removes the new folder. A kill also leaves `target` as it was, perhaps under
+    a hidden name between the last two renames, and a hidden `.NAME.*.tmp` folder. The next call puts back the one and
+    removes the other.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
-    building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    lock = os.open(building, os.O_RDONLY)  # held until the end: without a lock, the folder is a leftover
+    _clean_up(target)
+    building, lock = _begin(target)
     old: Path | None = None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        building.mkdir()
         yield building
-        building.chmod(0o777 & ~umask())
         if target.exists():
-            old = building.with_name(building.name.removesuffix(".tmp") + ".old.tmp")
+            old = building.with_suffix(".old.tmp")
             target.rename(old)
         building.rename(target)
     except BaseException:
@@ -37,21 +37,49 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
         raise
     finally:
-        os.close(lock)
+        _end(building, lock)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove the leftovers of killed builds of `target`, but no folder that a live process is building."""
-    for entry in list(os.scandir(target.parent)):
-        if not (entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp") and entry.is_dir()):
+def _begin(target: Path) -> tuple[Path, Lock]:
+    """A name for a folder to build, and the lock that says that a live process builds it."""
+    while True:
+        building = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        path = _lock_path(building)
+        lock = try_lock(path)
+        if lock is None:
             continue
-        handle = os.open(entry.path, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry.path, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(handle)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fd), path.stat()):
+                return building, lock
+        lock.release()  # another process took it for a leftover just now
+
+
+def _end(building: Path, lock: Lock) -> None:
+    """Remove the lock; nobody builds under that name again."""
+    if os.name == "nt":
+        lock.release()
+    with contextlib.suppress(OSError):
+        _lock_path(building).unlink()
+    lock.release()
+
+
+def _clean_up(target: Path) -> None:
+    """Remove what killed builds of `target` have left, nothing of a live one; put `target` back if it is missing."""
+    leftover = re.compile(re.escape(f".{target.name}.") + r"\w{8}(?=(\.old|\.lock)?\.tmp$)")
+    found = {match[0] for match in map(leftover.match, os.listdir(target.parent)) if match}
+    for building in (target.with_name(f"{name}.tmp") for name in sorted(found)):
+        lock = try_lock(_lock_path(building))
+        if lock is None:
+            continue
+        old = building.with_suffix(".old.tmp")
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for folder in (building, old):
+            shutil.rmtree(folder, ignore_errors=True)
+        _end(building, lock)
+
+
+def _lock_path(building: Path) -> Path:
+    return building.with_suffix(".lock.tmp")

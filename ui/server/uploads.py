@@ -5,14 +5,12 @@
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
@@ -21,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.components.words import Words
+from vqa_core.locks import locked, soft_path, try_lock
 
 FILE_LIMIT = 30 << 20  # bytes of one file
 REQUEST_LIMIT = 64 << 20  # bytes of one upload, perhaps of several files
@@ -37,25 +36,24 @@ class UploadFolder:
 
     def __init__(self, parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _lock_file(
-            parent / _LOCK, wait=True
-        ):  # another server that starts now has its folder locked before we look
+        with locked(parent / _LOCK):  # another server that starts now has its folder locked before we look
             for folder in parent.iterdir():
                 _remove_if_abandoned(folder)
             self.path = Path(tempfile.mkdtemp(dir=parent)).resolve()
-            self._lock = _lock_file(self.path / _LOCK, wait=True)
+            self._lock = try_lock(self.path / _LOCK)
 
     def files(self) -> Iterator[tuple[os.stat_result, Path]]:
         """Every file in it but the lock."""
         for folder, _, names in os.walk(self.path):
-            for path in (Path(folder) / name for name in names if name != _LOCK):
+            for path in (Path(folder) / name for name in names if name not in (_LOCK, soft_path(Path(_LOCK)).name)):
                 with contextlib.suppress(OSError):  # removed since
                     yield path.lstat(), path
 
     def close(self) -> None:
         """Remove it."""
+        if self._lock is not None:
+            self._lock.release()  # Windows removes no file that is open
         shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
 
     def room_for(self, size: int, files: int = 1) -> bool:
         """Whether there is room for `size` more bytes in that many files; old files are removed to make it."""
@@ -140,18 +138,7 @@ def _line_counter(headers: Headers) -> Callable[[bytes], int]:
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    if not folder.is_dir():
-        return
-    with contextlib.suppress(BlockingIOError), _lock_file(folder / _LOCK, wait=False):
+    lock = try_lock(folder / _LOCK) if folder.is_dir() else None
+    if lock is not None:
+        lock.release()  # its server is gone, and none takes up an old folder
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lock_file(path: Path, *, wait: bool) -> IO[bytes]:
-    """The file, locked until it is closed or this process ends; BlockingIOError where another holds it."""
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        file.close()
-        raise
-    return file

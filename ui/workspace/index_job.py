@@ -7,15 +7,13 @@ where every page and every server can read them.
 """
 
 import argparse
-import contextlib
-import fcntl
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from vqa_core.data.index.writer import fingerprint, index_dataset
 from vqa_core.data.prepare import column_map, column_settings
 from vqa_core.data.sources import EMBEDDED, data_folder
 from vqa_core.files import InputError, read_json, write_json
+from vqa_core.locks import Lock, try_lock
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.settings import add_arguments, flag_of, resolve
 
@@ -69,7 +68,10 @@ class IndexJob:
     @property
     def building(self) -> bool:
         """Whether a process is making the index now."""
-        with self._lock() as lock:
+        with _looking:
+            lock = self._try_lock()
+            if lock is not None:
+                lock.release()
             return lock is None
 
     def state(self) -> IndexState | None:
@@ -96,39 +98,52 @@ class IndexJob:
         ]
         for name, value in column_settings(columns).items():
             command += [flag_of(name), value]
-        with self._lock() as lock:
+        with _looking:
+            lock = self._try_lock()
             if lock is None:
                 return
-            self.tell(IndexState("start", mark=mark))
-            with self.log.open("wb") as log:
-                process = subprocess.Popen(
-                    [*command, "--out", str(self.folder.resolve()), "--mark", mark],
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=[lock],  # the process holds the lock from its first moment to its last
-                )
-        threading.Thread(target=process.wait, daemon=True).start()  # so that no zombie is left
+            try:
+                self.tell(IndexState("start", mark=mark))
+                process = self._run([*command, "--out", str(self.folder.resolve()), "--mark", mark], lock)
+            except BaseException:
+                lock.release()
+                raise
+            if self._inherits(lock):
+                lock.release()
+        threading.Thread(target=_wait, args=(process, lock), daemon=True).start()
+
+    def _run(self, command: Sequence[str], lock: Lock) -> "subprocess.Popen[bytes]":
+        """Start the process, which holds the lock from its first moment to its last."""
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[lock.fd] if self._inherits(lock) else [],
+            )
+
+    @staticmethod
+    def _inherits(lock: Lock) -> bool:
+        """Whether a child process can hold the lock too; if not, the server holds it as long as both live."""
+        return os.name != "nt" and not lock.is_soft
 
     def tell(self, state: IndexState) -> None:
         """Write how far it is."""
         write_json(self.folder / "state.json", asdict(state))
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[int | None]:
-        """Hold the lock; None if a process that builds has it."""
+    def _try_lock(self) -> Lock | None:
+        """The lock; None if a process that builds has it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _looking:
-            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield handle
-            except BlockingIOError:
-                yield None
-            finally:
-                os.close(handle)
+        return try_lock(self.folder / "lock")
+
+
+def _wait(process: "subprocess.Popen[bytes]", lock: Lock) -> None:
+    """Wait for the end of the process, so that no zombie is left."""
+    process.wait()
+    lock.release()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -144,7 +159,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--mark", default="", help=argparse.SUPPRESS)
     add_arguments(parser, DataSettings, only=COLUMNS)
     args = parser.parse_args(argv)
-    os.nice(10)
+    if hasattr(os, "nice"):
+        os.nice(10)
     job = IndexJob(args.out)
     progress = _Progress(job, args.mark)
     try:

@@ -4,13 +4,12 @@ Only one file of each wheel is needed, and the wheels are installed without thei
 imported. A folder is built once into `cache_dir()` and then loaded like any other, without the hub.
 """
 
-import fcntl
 import importlib.metadata
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from vqa_core.files import InputError, sha256_of, write_json
+from vqa_core.files import InputError, sha256_of, sync_file, sync_folder, write_json
+from vqa_core.locks import locked
 
 logger = logging.getLogger("vqa")
 
@@ -149,16 +149,15 @@ def _source(part: _Part) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    except OSError as error:
-        raise InputError(
-            f"The embedded model cannot be built in {path.parent} ({error.strerror}). "
-            "Set VQA_CACHE to a folder that can be written, with 1 GB free."
-        ) from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(path))
+        except OSError as error:
+            raise InputError(
+                f"The embedded model cannot be built in {path.parent} ({error.strerror}). "
+                "Set VQA_CACHE to a folder that can be written, with 1 GB free."
+            ) from None
         yield
 
 
@@ -178,14 +177,11 @@ def _quiet_transformers() -> Iterator[None]:
 
 def _finish(folder: Path) -> None:
     """Put the folder's files on disk, as readable as the folder is (safetensors makes them the owner's alone)."""
-    for path in (*folder.iterdir(), folder):
-        if path.is_file():
-            path.chmod(folder.stat().st_mode & 0o666)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    for path in folder.iterdir():
+        path.chmod(folder.stat().st_mode & 0o666)
+        with path.open("rb+") as file:  # Windows syncs what may be written to
+            sync_file(file.fileno(), path)
+    sync_folder(folder)
 
 
 # DINOv2's own pixels: RGB in [0, 1], ImageNet's mean and standard deviation.

@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from vqa_core.files import read_json, sha256_of, write_json
+from vqa_core.files import read_json, sha256_of, sync_file, sync_folder, write_json
 
 logger = logging.getLogger("vqa")
 
@@ -18,17 +18,13 @@ def seal(folder: Path, target: Path) -> None:
     """Write the manifest of a finished folder, flush its files to disk, and rename the folder to `target`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        with path.open("rb+") as file:  # Windows syncs what may be written to
+            sync_file(file.fileno(), path)
     write_json(folder / MANIFEST, {str(path.relative_to(folder)): sha256_of(path) for path in files})
     if target.exists():
         shutil.rmtree(target)
     os.rename(folder, target)
-    handle = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(target.parent)
 
 
 def problem_with(folder: Path) -> str | None:

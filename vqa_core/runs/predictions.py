@@ -6,7 +6,7 @@ is opened again. `finish` then sorts the lines into the order of the questions: 
 one end with the same bytes.
 """
 
-import fcntl
+import contextlib
 import json
 import math
 import os
@@ -17,7 +17,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vqa_core.files import InputError, find_duplicates, intern_texts, named, read_json, write_atomically, write_json
+from vqa_core.files import (
+    InputError,
+    find_duplicates,
+    intern_texts,
+    named,
+    read_json,
+    sync_file,
+    write_atomically,
+    write_json,
+)
+from vqa_core.locks import Lock, try_lock
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
@@ -70,10 +80,10 @@ class PredictionLog:
     `done` holds the ids that have an answer.
     """
 
-    def __init__(self, path: Path, handle: int, predictions: dict[str, Prediction]) -> None:
+    def __init__(self, path: Path, handle: int, lock: Lock, predictions: dict[str, Prediction]) -> None:
         self.path = path
         self.done = set(predictions)
-        self._handle = handle
+        self._handle, self._lock = handle, lock
         self._predictions = predictions
 
     @classmethod
@@ -88,8 +98,10 @@ class PredictionLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         if restart:
             _move_away(path)
-        handle = _open_locked(path)
+        lock = _lock(path)
+        handle = -1
         try:
+            handle = _open(path)
             for leftover in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process killed while it held the lock
                 leftover.unlink()
             predictions, end, complete = _parse(path, path.read_bytes())
@@ -98,9 +110,11 @@ class PredictionLog:
             if not complete:
                 os.write(handle, b"\n")
         except BaseException:
-            os.close(handle)
+            if handle >= 0:
+                os.close(handle)
+            lock.release()
             raise
-        return cls(path, handle, predictions)
+        return cls(path, handle, lock, predictions)
 
     def read(self) -> dict[str, Prediction]:
         """The predictions so far by question id, in the order of the file."""
@@ -125,7 +139,7 @@ class PredictionLog:
                 os.ftruncate(self._handle, size)
                 raise OSError(0, "only a part could be written; is the disk full?")
             if sync:
-                os.fsync(self._handle)
+                sync_file(self._handle, self.path)
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be written: {error.strerror}. The {len(self.done)} answers in it are kept; "
@@ -142,16 +156,25 @@ class PredictionLog:
         """
         _check_ids(self.path, self.done, order)
         data = b"".join(_line(self._predictions[question_id]) for question_id in order)
+        self._close_file()  # Windows replaces no file that is open
         if data != self.path.read_bytes():
             write_atomically(self.path, data)
         self.close()
 
     def close(self) -> None:
         """Flush to disk and close the file; closing twice does no harm."""
-        if self._handle >= 0:
-            os.fsync(self._handle)
-            os.close(self._handle)
-            self._handle = -1
+        try:
+            self._close_file()
+        finally:
+            self._lock.release()
+
+    def _close_file(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            try:
+                sync_file(handle, self.path)
+            finally:
+                os.close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -218,35 +241,40 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
         yield len(whole) + 1, last, False
 
 
-def _open_locked(path: Path) -> int:
-    """Open the file now at `path` for appending, locked against other processes; return its descriptor."""
+def _lock(path: Path) -> Lock:
+    """The lock on the file now at `path`, which other processes then do not write.
+
+    It is the file's own, as ever. But Windows lets nobody read what is locked, so there it is that of a file beside it.
+    """
+    place = path.with_name(f".{path.name}.lock") if os.name == "nt" else path
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.exists(path) and os.path.samestat(os.fstat(handle), os.stat(path)):
-                return handle  # else another process has just put a new file in its place
-            os.close(handle)
-        except BlockingIOError:
-            os.close(handle)
-            if time.monotonic() > deadline:
-                raise InputError(
-                    f"{path} is being written by another process. Wait for it to end, or stop it, then try again."
-                ) from None
+        lock = try_lock(place)
+        if lock is not None:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fd), os.stat(place)):
+                    return lock
+            lock.release()  # another process has just put a new file in its place
+        elif time.monotonic() > deadline:
+            raise InputError(
+                f"{path} is being written by another process. Wait for it to end, or stop it, then try again."
+            )
+        else:
             time.sleep(0.05)
+
+
+def _open(path: Path) -> int:
+    """A descriptor of the file to append to."""
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
 
 
 def _move_away(path: Path) -> None:
     """Rename the file and its meta to the suffix `.old`, unless the file is empty."""
-    handle = _open_locked(path)
-    try:
-        if os.fstat(handle).st_size:
+    with _lock(path):
+        if path.exists() and path.stat().st_size:
             os.replace(path, f"{path}.old")
             if meta_path(path).exists():
                 os.replace(meta_path(path), f"{meta_path(path)}.old")
-    finally:
-        os.close(handle)
 
 
 def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from vqa_core.files import InputError, locked, read_json, write_json
+from vqa_core.files import InputError, read_json, write_json
+from vqa_core.locks import locked
 from vqa_core.runs.run_dir import RunDir
 
 TAGS = ("wrong_label", "ambiguous", "bad_image", "model_error", "interesting")

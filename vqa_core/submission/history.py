@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.data.tables import read_table
-from vqa_core.files import InputError, locked, named, read_json, sha256_of, write_atomically, write_json
+from vqa_core.files import InputError, named, read_json, sha256_of, write_atomically, write_json
+from vqa_core.locks import locked
 from vqa_core.runs.predictions import Prediction
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.scoring.comparison import Comparison, compare
@@ -37,7 +38,7 @@ class KeptSubmission:
         return _parse_time(self.id)
 
 
-def writing(run: RunDir) -> AbstractContextManager[None]:
+def writing(run: RunDir) -> AbstractContextManager[object]:
     """A lock to hold while writing, checking and keeping the submission of a run; others wait."""
     return locked(run.root / ".submission.lock")
 
