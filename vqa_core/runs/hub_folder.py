@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa_core.files import InputError, named
-from vqa_core.runs.damaged_files import TensorInfo, check_file, read_header, read_object
+from vqa_core.runs.damaged_files import TensorInfo, check_file, is_named, read_header, read_object
 from vqa_core.runs.other_folders import refuse_folder
 from vqa_core.runs.quantised import check_quantised, check_stored
 
@@ -47,7 +47,7 @@ def check_hub_folder(what: str, folder: Path, loads: str, *, whole: bool = True)
         whole: whether all of it has to be there; a folder of the hub's cache may lack what was not asked for yet.
     """
     for name in _SIDE[loads]:
-        if _is_named(folder / name):
+        if is_named(folder / name):
             check_file(folder / name)
     if loads in (CONFIG, WEIGHTS):
         config = _check_config(what, folder, whole=whole)
@@ -60,12 +60,12 @@ def check_hub_folder(what: str, folder: Path, loads: str, *, whole: bool = True)
 
 def _check_config(what: str, folder: Path, *, whole: bool) -> dict[str, Any]:
     path = folder / "config.json"
-    if not _is_named(path):
+    if not is_named(path):
         if whole:
             refuse_folder(what, folder, path.name)
         return {}
     config = read_object(path)
-    if _is_named(folder / "adapter_config.json") and not _is_code(config):
+    if is_named(folder / "adapter_config.json") and not _is_code(config):
         refuse_folder(what, folder, "weights of its own")
     if not config.get("model_type") and not _is_code(config) and "architecture" not in config:  # timm's has that
         if {"data", "dataset"} & config.keys():
@@ -111,11 +111,11 @@ def _check_weights(what: str, folder: Path, config: Mapping[str, Any], *, whole:
 def weight_files(folder: Path, *, whole: bool = True) -> Iterator[Path]:
     """The files that hold the weights, those that transformers would read; an InputError where one of several lacks."""
     for single in _WEIGHTS:
-        if _is_named(folder / single):
+        if is_named(folder / single):
             yield folder / single
             return
         index = folder / f"{single}.index.json"
-        if _is_named(index):
+        if is_named(index):
             yield from _shards(index, whole=whole)
             return
 
@@ -125,7 +125,7 @@ def _shards(index: Path, *, whole: bool) -> Iterator[Path]:
     if not isinstance(place, dict) or not all(isinstance(name, str) for name in place.values()):
         raise InputError(f"{index} has no weight_map, which says where each weight lies. Fetch the folder anew.")
     shards = sorted(set(place.values()))
-    gone = [name for name in shards if not _is_named(index.parent / name)]
+    gone = [name for name in shards if not is_named(index.parent / name)]
     if gone and whole:
         raise InputError(
             f"{index} names {len(shards)} files of weights, and {named(gone)} of them is not there. Copy or download "
@@ -133,7 +133,7 @@ def _shards(index: Path, *, whole: bool) -> Iterator[Path]:
         )
     for name in shards:
         path = index.parent / name
-        if not _is_named(path):
+        if not is_named(path):
             continue
         if path.suffix == ".safetensors":
             check_file(path)
@@ -148,7 +148,7 @@ def _shards(index: Path, *, whole: bool) -> Iterator[Path]:
 
 def _check_vocabulary(what: str, folder: Path, *, whole: bool) -> None:
     """A tokeniser is read from one file, or from vocab.json and merges.txt; without any transformers makes one up."""
-    if _is_named(folder / "tokenizer.json"):
+    if is_named(folder / "tokenizer.json"):
         check_file(folder / "tokenizer.json")
         return
     found = sorted({path for pattern in _VOCABULARIES for path in folder.glob(pattern) if not path.is_dir()})
@@ -163,8 +163,3 @@ def _check_vocabulary(what: str, folder: Path, *, whole: bool) -> None:
         refuse_folder(what, folder, "tokenizer.json or tokenizer.model")
     if [path.name for path in found] == ["vocab.json"]:
         check_file(folder / "merges.txt")
-
-
-def _is_named(path: Path) -> bool:
-    """Whether a folder has an entry of that name, be it a link that leads nowhere."""
-    return path.exists() or path.is_symlink()

@@ -10,7 +10,7 @@ from typing import Any
 
 from vqa_core.config import ModelSettings, TrainSettings, settings_of
 from vqa_core.files import InputError, read_json
-from vqa_core.runs.damaged_files import check_file, read_object
+from vqa_core.runs.damaged_files import check_file, is_named, read_object
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import resolve
 
@@ -50,7 +50,7 @@ class ModelFolder:
 def is_llava_folder(folder: Path) -> bool:
     """Whether a folder's config.json is an original LLaVA's."""
     path = folder / "config.json"
-    if not path.is_file():
+    if not is_named(path):
         return False
     check_file(path)
     return is_llava_config(read_json(path))
@@ -74,6 +74,7 @@ def describe_model_folder(folder: Path) -> ModelFolder:
     run = RunDir(folder.absolute().parent.parent)
     if (folder / "manifest.json").is_file() and run.config.is_file():
         config = run.read_config()
+        check_file(folder / "trained.safetensors")
         return ModelFolder(
             folder, settings_of(ModelSettings, config, {}), stage_of(settings_of(TrainSettings, config, {}))
         )
@@ -83,7 +84,7 @@ def describe_model_folder(folder: Path) -> ModelFolder:
             f"python -m train.convert --from {folder} --to DIR"
         )
     path = folder / "vqa.json"
-    if not (path.exists() or path.is_symlink()):
+    if not is_named(path):
         raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")
     described = read_object(path)
     if described.get("format") != FORMAT:

@@ -47,10 +47,7 @@ def check_folder(what: str, name: str) -> None:
 
 def refuse_folder(what: str, folder: Path, lacks: str) -> None:
     """Raise the InputError for a folder that lacks the files `lacks`: what it is instead, and the way from there."""
-    _refuse_adapter(what, folder)
-    _refuse_checkpoint(what, folder)
-    _refuse_ours(what, folder)
-    _refuse_above(what, folder)
+    refuse_known(what, folder)
     found = sorted(path.name for path in folder.iterdir())
     by_case = {name.lower(): name for name in found}
     for name in lacks.split(" or "):
@@ -63,16 +60,24 @@ def refuse_folder(what: str, folder: Path, lacks: str) -> None:
             f"The {what} '{folder}' has no {lacks}, but {named(unfinished)}: a download that did not end. Download it "
             "again; `hf download` goes on where it stopped."
         )
+    raise InputError(
+        f"The {what} '{folder}' has no {lacks}. It holds {named(found, 8) or 'nothing'}. Give the folder of a Hugging "
+        "Face model, whole."
+    )
+
+
+def refuse_known(what: str, folder: Path) -> None:
+    """An InputError for a folder that is known to be something else; nothing for one that is not."""
+    _refuse_adapter(what, folder)
+    _refuse_checkpoint(what, folder)
+    _refuse_ours(what, folder)
+    _refuse_above(what, folder)
     for kind, patterns in _FORMATS.items():
         if files := _matches(folder, patterns):
             raise InputError(
                 f"The {what} '{folder}' is in another format ({kind}: {named(files)}), which can't be loaded here. Give "
                 "the model that it was made from, as a Hugging Face folder with safetensors."
             )
-    raise InputError(
-        f"The {what} '{folder}' has no {lacks}. It holds {named(found, 8) or 'nothing'}. Give the folder of a Hugging "
-        "Face model, whole."
-    )
 
 
 def _refuse_adapter(what: str, folder: Path) -> None:
