@@ -82,7 +82,7 @@ def _settings(checkpoint: LlavaCheckpoint, overrides: Mapping[str, Any]) -> Mode
     """The settings of the checkpoint; its vision tower and language model must have the sizes in its config.json."""
     folder, config = checkpoint.folder, checkpoint.config
     tower = overrides.get("vision_tower") or config.get("mm_vision_tower")
-    if not tower:
+    if not tower or not isinstance(tower, str):
         raise InputError(f"{folder}: config.json has no mm_vision_tower. Name the tower with --vision-tower.")
     options = LoadOptions(revision=tuple(overrides.get("revision", ())))
     with _named_in(checkpoint, overrides, "mm_vision_tower", "vision_tower"):
@@ -91,7 +91,7 @@ def _settings(checkpoint: LlavaCheckpoint, overrides: Mapping[str, Any]) -> Mode
     _check_layer(checkpoint, tower, getattr(tower_size, "num_hidden_layers", 0))
     base = overrides.get("language_model") or config.get("_name_or_path")
     if checkpoint.kind != "full":
-        if not base:
+        if not base or not isinstance(base, str):
             raise InputError(f"{folder} does not say which language model it was trained on. Name it with --base.")
         with _named_in(checkpoint, overrides, "_name_or_path", "language_model"):
             base_size = language_config(base, options)

@@ -154,7 +154,7 @@ def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
     So do quantised weights, which are whole numbers.
     """
     for parameter in model.parameters():
-        if parameter.is_floating_point():
+        if parameter.is_floating_point() and parameter.element_size() > 1:  # FP8 is a quantised number
             parameter.data = parameter.data.to(dtype)
 
 
