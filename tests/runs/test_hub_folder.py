@@ -84,7 +84,9 @@ def test_every_shard_is_looked_at(folder: Path) -> None:
         damage(second)
         assert f"{second} {says}" in said_of(folder).replace("is a Git", "Git")
     write_weights(second, "c.weight")
-    assert f"{second} lacks 1 weights that model.safetensors.index.json says it holds, such as b.weight" in said_of(folder)
+    assert f"{second} lacks 1 weights that model.safetensors.index.json says it holds, such as b.weight" in said_of(
+        folder
+    )
     second.unlink()
     assert "names 2 files of weights, and 'model-00002-of-00002.safetensors' of them is not there" in said_of(folder)
     second.symlink_to("../blobs/ab")
@@ -205,7 +207,6 @@ def test_a_name_that_is_no_folder_is_said(folder: Path, tmp_path: Path) -> None:
         ("bitsandbytes", {"load_in_8bit": True}, "pip install bitsandbytes"),
         ("exl2", {"quant_method": "exl2", "bits": 4.0}, "which transformers can't read"),
         ("modelopt", {"quant_method": "modelopt", "quant_algo": "FP8"}, "which transformers can't read"),
-        ("unknown", {"bits": 4}, "which transformers can't read"),
     ],
 )
 def test_a_quantised_model_is_refused_with_its_method_and_package(
@@ -227,6 +228,12 @@ def test_a_quantised_model_whose_package_is_there_is_let_through(folder: Path, m
         check_hub_folder(WHAT, folder, WEIGHTS)
 
 
+@pytest.mark.parametrize("config", [{}, {"bits": 4}, "gptq", []])
+def test_a_quantised_model_that_names_no_method_is_said(config: Any, folder: Path) -> None:
+    configure(folder, quantization_config=config)
+    assert "has a quantization_config in its config.json that names no quant_method" in said_of(folder)
+
+
 def test_mlx_quantises_by_a_config_of_its_own(folder: Path) -> None:
     configure(folder, quantization={"group_size": 64, "bits": 4})
     assert "is quantised by 'mlx', which transformers can't read" in said_of(folder)
@@ -240,7 +247,9 @@ def test_mlx_quantises_by_a_config_of_its_own(folder: Path) -> None:
         ("model.layers.0.mlp.up_proj.weight.absmax", "F32"), ("model.layers.0.mlp.up_proj.SCB", "F32"),
     ],
 )  # fmt: skip
-def test_quantised_weights_that_no_config_tells_of_are_not_taken_for_numbers(name: str, dtype: str, folder: Path) -> None:
+def test_quantised_weights_that_no_config_tells_of_are_not_taken_for_numbers(
+    name: str, dtype: str, folder: Path
+) -> None:
     write_weights(folder / "model.safetensors", name, dtype=dtype)
     assert f"holds quantised weights ({name}, {dtype})" in said_of(folder)
 
@@ -263,3 +272,16 @@ def test_a_config_without_a_type_is_said(folder: Path) -> None:
     assert "['LlamaForCausalLM']" in said_of(folder)
     (folder / "config.json").write_text('{"data": {}, "dataset": {}}')
     assert "is a run of this workbench" in said_of(folder)
+
+
+def test_a_type_that_is_no_word_and_a_number_format_that_is_none_are_said(folder: Path) -> None:
+    configure(folder, model_type=["llama"])
+    assert "has ['llama'] as model_type" in said_of(folder)
+    for key in ("dtype", "torch_dtype"):
+        for given in ("torch.float16", "auto", "float17"):
+            (folder / "config.json").write_text(json.dumps({"model_type": "llama", key: given}))
+            assert f"has {given!r} as {key}" in said_of(folder, CONFIG)
+            (folder / "config.json").write_text(json.dumps({"model_type": "llava", "text_config": {key: given}}))
+            assert f"has {given!r} as {key}" in said_of(folder, CONFIG)
+    (folder / "config.json").write_text('{"model_type": "llama", "torch_dtype": "bfloat16"}')
+    check_hub_folder(WHAT, folder, WEIGHTS)

@@ -57,7 +57,8 @@ def test_a_file_that_is_gone_or_half_is_named(folder: Path) -> None:
         ({"stage": {"name": "lora"}}, "its `model` or `stage` can't be read"),
         ({"stage": {"name": "lora", "lora_targets": 5}}, "its `model` or `stage` can't be read"),
         ({"stage": {"name": "lora", "lora_targets": [], "of_tomorrow": 1}}, "its `model` or `stage` can't be read"),
-        ({"model": "embedded"}, "its `model` or `stage` can't be read"),
+        ({"model": "embedded"}, "was written by another version, or changed by hand"),
+        ({"model": None}, "its `model` or `stage` can't be read"),
         ({"model": {"of_tomorrow": 1}}, "was written by another version, or changed by hand: .*of_tomorrow"),
         ({"model": {"image_side_px": "wide"}}, "was written by another version, or changed by hand"),
         ({"format": 2}, "has format 2; this version reads 1"),
@@ -78,7 +79,9 @@ def test_parts_of_another_machine_are_said_with_the_place_that_names_them(part: 
     for name in ("language_model", "vision_tower"):
         described = read_json(folder / "vqa.json")
         change(folder, model=described["model"] | {name: part})
-        with pytest.raises(InputError, match="vqa.json names the (language model|vision tower) .* not on this machine") as error:
+        with pytest.raises(
+            InputError, match="vqa.json names the (language model|vision tower) .* not on this machine"
+        ) as error:
             check_parts_are_here(describe_model_folder(folder))
         assert repr(part) in str(error.value)
         write_json(folder / "vqa.json", described)

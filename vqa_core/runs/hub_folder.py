@@ -34,6 +34,9 @@ _VOCABULARIES = (
     "tekken.json", "*.tiktoken", "*.model", "*.vocab", "vocab*",
 )  # fmt: skip
 _WITHOUT = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")  # every byte or character is a token
+_NUMBER_FORMATS = (
+    "float32", "float16", "bfloat16", "float64", "float", "half", "double", "float8_e4m3fn", "float8_e5m2", "int8", "uint8",
+)  # fmt: skip
 _PREFIXES = ("module.", "_orig_mod.", "base_model.model.", "_fsdp_wrapped_module.", "_forward_module.")
 """What trainers put before every name where the wrapper of a model was saved, not the model."""
 
@@ -78,7 +81,27 @@ def _check_config(what: str, folder: Path, *, whole: bool) -> dict[str, Any]:
             f"{config.get('architectures')}). Copy the config.json of the model that it was made from, or add the line "
             '"model_type": "llama" with the type of yours.'
         )
+    if not isinstance(config.get("model_type", ""), str):
+        raise InputError(
+            f'{path} has {config["model_type"]!r} as model_type, which has to be one word such as "llama". Copy the '
+            "config.json of the model that it was made from."
+        )
+    _check_number_format(path, config)
     return config
+
+
+def _check_number_format(path: Path, config: Mapping[str, Any]) -> None:
+    """The number format of the weights is not needed here; yet transformers looks it up, under its plain name alone."""
+    for key in ("dtype", "torch_dtype"):
+        given = config.get(key)
+        if isinstance(given, str) and given not in _NUMBER_FORMATS:
+            raise InputError(
+                f"{path} has {given!r} as {key}, which transformers can't read. Write one of "
+                f"{', '.join(_NUMBER_FORMATS[:4])}, or take that line out: the files say it themselves."
+            )
+    for value in config.values():
+        if isinstance(value, dict):
+            _check_number_format(path, value)
 
 
 def _is_code(config: Mapping[str, Any]) -> bool:

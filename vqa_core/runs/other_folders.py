@@ -22,7 +22,14 @@ _FORMATS = {
     "the original release of Llama or Mistral": ("consolidated.*.pth", "consolidated*.safetensors", "params.json"),
 }
 """Formats that transformers does not read, and the files they are known by."""
-_STATE = ("optimizer.pt", "optimizer.bin", "scheduler.pt", "trainer_state.json", "rng_state*.pth", "random_states_*.pkl")
+_STATE = (
+    "optimizer.pt",
+    "optimizer.bin",
+    "scheduler.pt",
+    "trainer_state.json",
+    "rng_state*.pth",
+    "random_states_*.pkl",
+)
 _UNFINISHED = ("*.incomplete", "*.part", "*.crdownload", "*.aria2", "*.download", "*.tmp")
 
 
@@ -52,9 +59,7 @@ def refuse_folder(what: str, folder: Path, lacks: str) -> None:
     by_case = {name.lower(): name for name in found}
     for name in lacks.split(" or "):
         if name not in found and name in by_case:
-            raise InputError(
-                f"The {what} '{folder}' has no {name}, but {by_case[name]}: capitals count. Rename it."
-            )
+            raise InputError(f"The {what} '{folder}' has no {name}, but {by_case[name]}: capitals count. Rename it.")
     if unfinished := _matches(folder, _UNFINISHED):
         raise InputError(
             f"The {what} '{folder}' has no {lacks}, but {named(unfinished)}: a download that did not end. Download it "
@@ -130,9 +135,7 @@ def _refuse_above(what: str, folder: Path) -> None:
     inner = sorted(path.parent for path in (*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")))
     inner.sort(key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)])  # checkpoint-90 before -100
     if inner:
-        raise InputError(
-            f"The {what} '{folder}' is no model itself; there is one in {inner[-1]}. Give that folder."
-        )
+        raise InputError(f"The {what} '{folder}' is no model itself; there is one in {inner[-1]}. Give that folder.")
 
 
 def _matches(folder: Path, patterns: Sequence[str]) -> list[str]:

@@ -47,6 +47,7 @@ _METHODS: dict[str, _Method] = {
     "torchao": _Method(("torchao",), "torchao"),
     "vptq": _Method(("vptq",), "vptq"),
 }
+UNKNOWN = "unknown"
 _KEYS = ("quantization_config", "compression_config", "quantization")  # transformers', llm-compressor's before, MLX's
 _SIGNS = (
     ".qweight", ".qzeros", ".scales", ".weight_scale", ".weight_scale_inv", ".weight_packed", ".weight.absmax",
@@ -57,16 +58,19 @@ _SIGNS = (
 
 def method_of(config: Mapping[str, Any]) -> str:
     """The method that a config.json says a model is quantised by, such as `gptq`; "" for none."""
-    for holder in (config, config.get("text_config"), config.get("llm_config"), config.get("language_config")):
-        described = next((holder[key] for key in _KEYS if holder.get(key)), None) if isinstance(holder, Mapping) else None
-        if not isinstance(described, Mapping):
+    parts = (config.get(key) for key in ("text_config", "llm_config", "language_config"))
+    for holder in (config, *(part for part in parts if isinstance(part, Mapping))):
+        described = next((holder[key] for key in _KEYS if holder.get(key) is not None), None) if holder else None
+        if described is None:
             continue
+        if not isinstance(described, Mapping):
+            return UNKNOWN
         if described.get("load_in_4bit") or described.get("load_in_8bit"):
             return "bitsandbytes"
         method = str(described.get("quant_method") or "").lower()
         if method:
             return "bitsandbytes" if method.startswith("bitsandbytes") else method
-        return "mlx" if {"bits", "group_size"} <= described.keys() else str(described.get("quant_algo") or "unknown")
+        return "mlx" if {"bits", "group_size"} <= described.keys() else str(described.get("quant_algo") or UNKNOWN)
     return ""
 
 
@@ -75,6 +79,11 @@ def check_quantised(what: str, name: str, config: Mapping[str, Any]) -> None:
     method = method_of(config)
     if not method:
         return
+    if method == UNKNOWN:
+        raise InputError(
+            f"The {what} {name!r} has a quantization_config in its config.json that names no quant_method. Fetch "
+            "config.json anew, or take quantization_config out of it if the weights are plain numbers."
+        )
     known = _METHODS.get(method)
     if known is None:
         raise InputError(

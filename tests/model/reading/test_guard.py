@@ -127,7 +127,9 @@ def test_weights_of_another_shape_are_named_with_both_shapes(models: Path) -> No
     folder = models / "language-model"
     write_json(folder / "config.json", read_json(folder / "config.json") | {"intermediate_size": 40})
     said = said_of(lambda: load_language(folder))
-    assert "has 9 weights of another shape than its config.json says, such as model.layers.0.mlp.down_proj.weight" in said
+    assert (
+        "has 9 weights of another shape than its config.json says, such as model.layers.0.mlp.down_proj.weight" in said
+    )
     assert "(32, 48) in the file, (32, 40) by config.json" in said
 
 
@@ -194,7 +196,9 @@ def test_a_picture_token_beyond_the_embedding_is_said(index: int, models: Path) 
 def test_a_picture_token_that_the_processor_does_not_write_is_said(models: Path) -> None:
     config = read_json(models / "hub/config.json")
     write_json(models / "hub/config.json", config | {"image_token_index": 7, "image_token_id": 7})
-    assert "its processor writes token 320 for the picture, config.json says 7" in said_of(lambda: load_hub(models / "hub"))
+    assert "its processor writes token 320 for the picture, config.json says 7" in said_of(
+        lambda: load_hub(models / "hub")
+    )
 
 
 @pytest.mark.parametrize("layer", [99, -9])

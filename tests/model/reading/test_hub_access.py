@@ -125,7 +125,9 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_was_fetched_is_found(fetched: Path) -> None:
-    assert snapshot_of("org/tiny", None) == snapshot_of("org/tiny", "main") == snapshot_of("org/tiny", "0" * 40) == fetched
+    assert (
+        snapshot_of("org/tiny", None) == snapshot_of("org/tiny", "main") == snapshot_of("org/tiny", "0" * 40) == fetched
+    )
     assert snapshot_of("org/tiny", "v1") is None
     assert snapshot_of("org/other", None) is None
     load_language_model("org/tiny", torch.float32)

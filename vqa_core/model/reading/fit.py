@@ -4,14 +4,59 @@ What does not fit would end in an error of torch's, perhaps at the thousandth qu
 """
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError, named
+from vqa_core.runs.damaged_files import read_header, read_object
+from vqa_core.runs.hub_folder import weight_files
+from vqa_core.runs.quantised import method_of
+
+
+_MOST = 200_000_000  # numbers: so many more than there are, drawn at random, may take all memory
+_MODELS = {
+    "language model": MODEL_FOR_CAUSAL_LM_MAPPING,
+    "model": MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    "vision tower": MODEL_MAPPING,
+}
+
+
+def check_size(what: str, folder: Path) -> None:
+    """An InputError where config.json tells of a far larger model than the files hold, before memory is taken for it.
+
+    Such is a config without its `text_config`, which then stands for the sizes of a 7B model.
+    """
+    config = read_object(folder / "config.json")
+    kind = config.get("model_type")
+    if config.get("auto_map") or method_of(config) or kind not in CONFIG_MAPPING:
+        return
+    try:
+        described = CONFIG_MAPPING[kind].from_dict(config)
+        with torch.device("meta"):
+            expected = sum(part.numel() for part in _MODELS[what][type(described)](described).parameters())
+    except Exception:  # loading says why
+        return
+    found = sum(map(_numbers_in, weight_files(folder)))
+    if expected > found + _MOST:
+        raise InputError(
+            f"The {what} '{folder}' has {found:,} numbers in its files, and its config.json tells of {expected:,}: it is "
+            "that of another model, or a part of it is missing (text_config, vision_config). Fetch both anew, from one "
+            "version of the model."
+        )
+
+
+def _numbers_in(path: Path) -> int:
+    """How many numbers a file of weights holds; of a pickle, how many it can hold at most."""
+    if path.suffix != ".safetensors":
+        return path.stat().st_size
+    return sum(prod(tensor.shape) for tensor in read_header(path).values())
 
 
 def check_vocabulary(tokenizer: Any, model: PreTrainedModel, name: str) -> None:
@@ -31,7 +76,17 @@ def check_vocabulary(tokenizer: Any, model: PreTrainedModel, name: str) -> None:
 
 
 def check_image_token(processor: Any, model: PreTrainedModel, name: str) -> None:
-    """An InputError where a whole model's config and its processor don't mean one token by the picture's."""
+    """An InputError where a whole model's config and its processor don't mean one token by the picture's.
+
+    Or where the config names a layer that the vision side does not have.
+    """
+    seen = getattr(getattr(model.config, "vision_config", None), "num_hidden_layers", None)
+    layer = getattr(model.config, "vision_feature_layer", None)
+    if isinstance(seen, int) and isinstance(layer, int) and not -seen - 1 <= layer <= seen:
+        raise InputError(
+            f"{name!r}: config.json has vision_feature_layer {layer}, and its vision side has {seen} layers. Fetch "
+            "config.json anew, from the version of the weights."
+        )
     expected, rows = getattr(model.config, "image_token_id", None), rows_of(model)
     if not isinstance(expected, int):
         return

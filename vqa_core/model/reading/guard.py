@@ -6,26 +6,30 @@ weights that are missing, of another shape, or no numbers at all.
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel, __version__
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel, __version__
 from transformers.utils.hub import is_offline_mode
 
 from vqa_core.files import InputError
+from vqa_core.model.reading.fit import check_size
 from vqa_core.model.reading.hub_access import check_reachable, hub_refusal, snapshot_of
 from vqa_core.model.loading import is_hub_id
-from vqa_core.runs.hub_folder import check_hub_folder
+from vqa_core.runs.hub_folder import WEIGHTS, check_hub_folder
 from vqa_core.runs.model_folder import is_llava_config, is_llava_folder
 from vqa_core.runs.other_folders import check_folder
 
 _LACKING = re.compile(r"requires the (?:🤗 )?(\w+) library but|Missing optional dependencies: (\w+)")  # transformers'
+_UNKNOWN_TYPE = re.compile(r"has model type `(.+?)` but Transformers does not recognize")
+_OTHER_KIND = re.compile(r"configuration class <class '[\w.]*?(\w+)'> for this kind of AutoModel: (\w+)\.")
 _INSTALL = re.compile(r"`?pip install ['\"]?((?:-\S+ )*[\w.\-\[\],]+)")
 _MEMORY = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory|not enough memory")
-_LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
+_LAYER = re.compile(r"\.\d+\.")
 WHOLE = ("model", "processor")
 """The nouns for a whole image-text model and what belongs to it."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -58,6 +62,8 @@ def _look(what: str, name: str, revision: str | None, loads: str) -> None:
         check_folder(what, name)
         refuse_llava(what, name)
         check_hub_folder(what, Path(name), loads)
+        if loads == WEIGHTS:
+            check_size(what, Path(name))
         return
     check_reachable(what, name, revision)
     refuse_llava(what, name, revision)
@@ -101,8 +107,13 @@ def all_there(what: str, name: str, loaded: tuple[PreTrainedModel, dict[str, Any
             f"The {what} {name!r} lacks {len(missing)} of its weights, such as {missing[0]}: they would be drawn at "
             "random. Fetch it anew, or give the model that its files were made from."
         )
-    names = {key for key, _ in model.named_parameters()}
-    beyond = sorted(key for key in info["unexpected_keys"] if what != "vision tower" and _LAYER.sub("0", key) in names)
+    # a tower whose last layers were taken off is common: what they compute is never used
+    lists = (
+        {key for key, part in model.named_modules() if isinstance(part, nn.ModuleList)}
+        if what != "vision tower"
+        else ()
+    )
+    beyond = sorted(key for key in info["unexpected_keys"] if _LAYER.split(key)[0] in lists)
     if beyond:
         raise InputError(
             f"The {what} {name!r} has more layers than its config.json tells of: {beyond[0]} and {len(beyond) - 1} more "
@@ -179,12 +190,26 @@ def explain(what: str, name: str, error: Exception, revision: str | None = None)
     """The InputError for a model that `from_pretrained` would not load, with what to do about it."""
     if known := refusal(what, name, error, revision):
         return known
-    if "does not recognize this architecture" in str(error):
+    text = str(error)
+    if unknown := _UNKNOWN_TYPE.search(text):
+        close = get_close_matches(unknown[1].lower(), CONFIG_MAPPING.keys(), 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
         return InputError(
-            f"The {what} '{name}' is of a type that transformers {__version__} does not know: {_lines(error)} Choose "
-            "another model, or a newer release of the workbench; look for a wrong letter in its config.json."
+            f"The {what} '{name}' is of type {unknown[1]!r} (model_type in its config.json), which transformers "
+            f"{__version__} does not know.{hint} Mend config.json, choose another model, or use a release of the "
+            "workbench with a newer transformers."
         )
-    if "weights_only" in str(error) or "UnpicklingError" in type(error).__name__:
+    if other := _OTHER_KIND.search(text):
+        return InputError(
+            f"The {what} '{name}' is a {other[1]}, which {other[2]} does not take: it is another kind of model. A "
+            "language model is one like Llama, Mistral or Qwen, a vision tower one like CLIP, SigLIP or DINOv2."
+        )
+    if "attn_implementation" in text or "FlashAttention" in text:
+        return InputError(
+            f"The {what} '{name}' asks in its config.json for a way to compute attention that is not here: "
+            f"{_lines(error)} Take _attn_implementation and attn_implementation out of it; --attention chooses."
+        )
+    if "weights_only" in text or "UnpicklingError" in type(error).__name__:
         return InputError(
             f"The {what} '{name}' has a file of weights that holds something else than tensors, or is damaged. Nothing "
             "in it was run. Copy it anew, or have it saved again as safetensors."
@@ -203,7 +228,9 @@ def explain(what: str, name: str, error: Exception, revision: str | None = None)
 def _lines(error: BaseException) -> str:
     """The beginning of an error's message, one or two lines of it; with its kind where that says more."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2]
-    if not lines or isinstance(error, KeyError | IndexError | AssertionError):
+    if isinstance(error, KeyError) and lines and " " not in lines[0]:
+        lines.insert(0, "a name that is not known,")
+    elif not lines or isinstance(error, KeyError | IndexError | AssertionError):
         lines.insert(0, f"{type(error).__name__}:" if lines else type(error).__name__)
     text = " ".join(lines)[:400]
     return text if text.endswith((".", "!", "?")) else f"{text}."

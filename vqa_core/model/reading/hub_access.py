@@ -17,6 +17,7 @@ from transformers.utils.hub import is_offline_mode
 
 from vqa_core.files import InputError
 
+
 class Unreachable(InputError):
     """The hub did not answer."""
 
