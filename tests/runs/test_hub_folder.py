@@ -88,7 +88,7 @@ def test_every_shard_is_looked_at(folder: Path) -> None:
         folder
     )
     second.unlink()
-    assert "names 2 files of weights, and 'model-00002-of-00002.safetensors' of them is not there" in said_of(folder)
+    assert "names 'model-00002-of-00002.safetensors', which is not there" in said_of(folder)
     second.symlink_to("../blobs/ab")
     assert "is a link to ../blobs/ab" in said_of(folder)
     for index in ("{}", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}'):
@@ -135,7 +135,9 @@ OTHERS: dict[str, tuple[dict[str, str], list[str]]] = {
         files("global_step100/mp_rank_00_model_states.pt", "latest", "zero_to_fp32.py", "config.json"),
         ["a checkpoint of DeepSpeed", "zero_to_fp32.py {folder} DIR"],
     ),
-    "deepspeed's inner": (files("mp_rank_00_model_states.pt"), ["a checkpoint of DeepSpeed", "python {parent}/zero_to_fp32.py"]),
+    "deepspeed's inner": (
+        files("mp_rank_00_model_states.pt"), ["a checkpoint of DeepSpeed", "python {parent}/zero_to_fp32.py"],
+    ),
     "fsdp": (
         files("pytorch_model_fsdp_0/__0_0.distcp", "pytorch_model_fsdp_0/.metadata", "trainer_state.json"),
         ["a checkpoint of FSDP", "accelerate merge-weights {folder}/pytorch_model_fsdp_0 DIR"],
@@ -160,8 +162,10 @@ OTHERS: dict[str, tuple[dict[str, str], list[str]]] = {
     "llama's own": (files("consolidated.00.pth", "params.json", "tokenizer.model"), ["the original release of Llama"]),
     "lightning": (files("epoch=3.ckpt"), ["(PyTorch Lightning"]),
     "mlx": (files("weights.npz"), ["(MLX"]),
-    "other letters": (files("Config.json", "Model.safetensors"), ["has no config.json, but Config.json: capitals count"]),
-    "a download that did not end": (files("model.safetensors.incomplete", "config.json"), ["a download that did not end"]),
+    "other letters": (files("Config.json", "Model.safetensors"), ["has no config.json, but Config.json: capitals"]),
+    "a download that did not end": (
+        files("model.safetensors.incomplete", "config.json"), ["a download that did not end"],
+    ),
     "nothing": ({}, ["has no config.json. It holds nothing"]),
     "anything": (files("notes.txt"), ["has no config.json. It holds 'notes.txt'"]),
     "a config alone": (files("config.json"), ["has no model.safetensors or pytorch_model.bin"]),
@@ -187,9 +191,9 @@ def test_an_adapter_beside_a_model_is_not_put_in_silently(folder: Path) -> None:
 
 
 def test_a_name_that_is_no_folder_is_said(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"there is no such folder \\(there is {tmp_path}\\)"):
+    with pytest.raises(InputError, match=rf"there is no such folder \(there is {tmp_path}\)"):
         check_folder(WHAT, str(tmp_path / "other/model"))
-    with pytest.raises(InputError, match="is a file. Give the folder"):
+    with pytest.raises(InputError, match=r"is a file\. Give the folder"):
         check_folder(WHAT, str(folder / "model.safetensors"))
     (tmp_path / "link").symlink_to("gone")
     with pytest.raises(InputError, match="is a link to gone, which is not there"):

@@ -80,7 +80,7 @@ def test_parts_of_another_machine_are_said_with_the_place_that_names_them(part: 
         described = read_json(folder / "vqa.json")
         change(folder, model=described["model"] | {name: part})
         with pytest.raises(
-            InputError, match="vqa.json names the (language model|vision tower) .* not on this machine"
+            InputError, match=r"vqa\.json names the (language model|vision tower) .* not on this machine"
         ) as error:
             check_parts_are_here(describe_model_folder(folder))
         assert repr(part) in str(error.value)

@@ -44,9 +44,10 @@ def to_folder(path: Path) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "git-lfs": (to_pointer, r"is a Git LFS pointer \(\d+ bytes\), not the file itself, which has 987,654,321 bytes"),
     "git-lfs-crlf": (
-        _written(POINTER.format("0" * 64, 12).replace("\n", "\r\n")), r"Git LFS pointer .* which has 12 bytes.*`git lfs pull`",
+        _written(POINTER.format("0" * 64, 12).replace("\n", "\r\n")),
+        "Git LFS pointer .* which has 12 bytes.*`git lfs pull`",
     ),
-    "xet": (_written('# xet version 0\nfilesize = 123456\nhash = "ab"\n'), r"Git Xet pointer .* which has 123,456 bytes"),
+    "xet": (_written('# xet version 0\nfilesize = 123456\nhash = "ab"\n'), "Git Xet pointer .* which has 123,456"),
     "annex": (_written("/annex/objects/SHA256E-s123--ab.bin\n"), "git-annex pointer .*`git annex get`"),
     "page": (_written(PAGE), r"is a web page \(\d+ bytes\)"),
     "xml": (_written(XML), "is a web page"),

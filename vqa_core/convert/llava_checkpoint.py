@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from vqa_core.model.reading.tensor_files import load_tensors, load_whole
 from vqa_core.files import InputError, named
+from vqa_core.model.reading.tensor_files import load_tensors, load_whole
 from vqa_core.runs.damaged_files import is_named, read_object
 from vqa_core.runs.model_folder import is_llava_folder
 from vqa_core.runs.other_folders import refuse_known

@@ -141,8 +141,8 @@ def _check_layer(checkpoint: LlavaCheckpoint, tower: str, layers: int) -> None:
     layer = config_number(checkpoint.folder, checkpoint.config, "mm_vision_select_layer")
     if not -layers - 1 <= layer <= layers:
         raise InputError(
-            f"{checkpoint.folder / 'config.json'} has mm_vision_select_layer {layer}, and the vision tower {tower!r} has "
-            f"{layers} layers. Name the tower that it was trained with by --vision-tower."
+            f"{checkpoint.folder / 'config.json'} has mm_vision_select_layer {layer}, and the vision tower {tower!r} "
+            f"has {layers} layers. Name the tower that it was trained with by --vision-tower."
         )
 
 
@@ -167,8 +167,8 @@ def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
     rank, alpha, dropout = (config.get(key) for key in ("r", "lora_alpha", "lora_dropout"))
     if not isinstance(rank, int) or not isinstance(alpha, int | float):
         raise InputError(
-            f"{folder / 'adapter_config.json'}: r and lora_alpha have to be numbers, found {rank!r} and {alpha!r}. Copy "
-            "the folder of that training anew, whole."
+            f"{folder / 'adapter_config.json'}: r and lora_alpha have to be numbers, found {rank!r} and {alpha!r}. "
+            "Copy the folder of that training anew, whole."
         )
     stage = Stage("lora", rank, float(alpha), float(dropout or 0.0), lora_targets(checkpoint.lora))
     trained = {

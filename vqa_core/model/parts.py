@@ -20,8 +20,8 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from vqa_core.files import InputError
 from vqa_core.model.embedded import resolve_language_model, resolve_vision_tower
-from vqa_core.model.reading.guard import all_there, load_guarded
 from vqa_core.model.loading import AS_IT_IS, LoadOptions, pretrained_keywords
+from vqa_core.model.reading.guard import all_there, load_guarded
 from vqa_core.runs.hub_folder import CONFIG, PICTURES, TOKENIZER, WEIGHTS
 
 _SPARE = r"\b(pooler|head)\.|\bmask_token$"  # of a vision tower, whose patches alone are used, and without a mask

@@ -19,11 +19,11 @@ from vqa_core.data.pixels import PixelTransform
 from vqa_core.files import InputError
 from vqa_core.machine import processor_prefers_bf16
 from vqa_core.model.capabilities import Sharing, sharing_of_parts
-from vqa_core.model.reading.fit import check_tower, check_vocabulary
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.model.projectors import build_projector
+from vqa_core.model.reading.fit import check_tower, check_vocabulary
 from vqa_core.prompts.chat_template import written_out
 from vqa_core.prompts.encoder import PromptEncoder, prompt_encoder
 

@@ -18,7 +18,8 @@ CONFIG, WEIGHTS, TOKENIZER, PICTURES, PROCESSOR = "config", "weights", "tokenize
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order in which transformers looks for them
 _SAID = " or ".join(_WEIGHTS)
 _OF_TEXT = (
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+    "chat_template.json",
 )  # fmt: skip
 _OF_PICTURES = ("preprocessor_config.json", "processor_config.json")
 _SIDE = {
@@ -35,7 +36,7 @@ _VOCABULARIES = (
 )  # fmt: skip
 _WITHOUT = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")  # every byte or character is a token
 _NUMBER_FORMATS = (
-    "float32", "float16", "bfloat16", "float64", "float", "half", "double", "float8_e4m3fn", "float8_e5m2", "int8", "uint8",
+    "float32", "float16", "bfloat16", "float64", "float", "half", "double", "float8_e4m3fn", "float8_e5m2",
 )  # fmt: skip
 _PREFIXES = ("module.", "_orig_mod.", "base_model.model.", "_fsdp_wrapped_module.", "_forward_module.")
 """What trainers put before every name where the wrapper of a model was saved, not the model."""
@@ -151,8 +152,7 @@ def _shards(index: Path, *, whole: bool) -> Iterator[Path]:
     gone = [name for name in shards if not is_named(index.parent / name)]
     if gone and whole:
         raise InputError(
-            f"{index} names {len(shards)} files of weights, and {named(gone)} of them is not there. Copy or download "
-            "the whole folder."
+            f"{index} names {named(gone)}, which is not there. Copy the whole folder, or download it again."
         )
     for name in shards:
         path = index.parent / name

@@ -100,8 +100,8 @@ def describe_model_folder(folder: Path) -> ModelFolder:
         ) from None
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is damaged: its `model` or `stage` can't be read ({type(error).__name__}: {error}). Copy the folder "
-            "anew."
+            f"{path} is damaged: its `model` or `stage` can't be read ({type(error).__name__}: {error}). Copy the "
+            "folder anew."
         ) from None
 
 

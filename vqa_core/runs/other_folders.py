@@ -80,8 +80,8 @@ def refuse_known(what: str, folder: Path) -> None:
     for kind, patterns in _FORMATS.items():
         if files := _matches(folder, patterns):
             raise InputError(
-                f"The {what} '{folder}' is in another format ({kind}: {named(files)}), which can't be loaded here. Give "
-                "the model that it was made from, as a Hugging Face folder with safetensors."
+                f"The {what} '{folder}' is in another format ({kind}: {named(files)}), which can't be loaded here. "
+                "Give the model that it was made from, as a Hugging Face folder with safetensors."
             )
 
 

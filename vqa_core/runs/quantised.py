@@ -87,8 +87,8 @@ def check_quantised(what: str, name: str, config: Mapping[str, Any]) -> None:
     known = _METHODS.get(method)
     if known is None:
         raise InputError(
-            f"The {what} {name!r} is quantised by {method!r}, which transformers can't read. Give the model that it was "
-            "made from, not quantised; --load-in 4bit quantises it as it is loaded."
+            f"The {what} {name!r} is quantised by {method!r}, which transformers can't read. Give the model that it "
+            "was made from, not quantised; --load-in 4bit quantises it as it is loaded."
         )
     lacking = [module for module in known.modules if not _is_there(module)]
     if lacking:
@@ -99,7 +99,7 @@ def check_quantised(what: str, name: str, config: Mapping[str, Any]) -> None:
 
 
 def check_stored(what: str, name: str, tensors: Mapping[str, TensorInfo], config: Mapping[str, Any]) -> None:
-    """An InputError where a model's files hold quantised weights, or LoRA beside them, and its config.json says none."""
+    """An InputError for files with quantised weights that config.json does not tell of, or with LoRA beside them."""
     if lora := next((tensor for tensor in tensors if ".lora_A." in tensor or ".lora_B." in tensor), None):
         raise InputError(
             f"The {what} {name!r} holds LoRA beside its weights ({lora}), which would be left out. Merge it with PEFT "

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def load_hub(folder: Path) -> None:
 
 LOADERS: dict[str, Callable[[Path], None]] = {"language-model": load_language, "tower": load_eyes, "hub": load_hub}
 FILES = {
-    "language-model": ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"),
+    "language-model": (
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+    ),
     "tower": ("config.json", "model.safetensors", "preprocessor_config.json"),
     "hub": (
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
@@ -79,7 +82,7 @@ def test_every_file_that_is_loaded_is_looked_at(part: str, sound: Path, tmp_path
         for kind, (damage, says) in DAMAGES.items():
             folder = Path(shutil.copytree(sound / part, tmp_path / file / kind))
             damage(folder / file)
-            said = said_of(lambda folder=folder: LOADERS[part](folder))
+            said = said_of(partial(LOADERS[part], folder))
             assert f"{folder / file} " in said, (file, kind)
             assert re.search(says, said), (file, kind)
 
@@ -89,12 +92,12 @@ def test_half_a_file_and_none_at_all_are_said(part: str, sound: Path, tmp_path: 
     for file in FILES[part]:
         folder = Path(shutil.copytree(sound / part, tmp_path / f"{file}-half"))
         to_half(folder / file)
-        assert (file if file != "chat_template.jinja" else "chat template") in said_of(lambda: LOADERS[part](folder))
+        assert (file if file != "chat_template.jinja" else "chat template") in said_of(partial(LOADERS[part], folder))
         folder = Path(shutil.copytree(sound / part, tmp_path / f"{file}-gone"))
         (folder / file).unlink()
         if file in ("generation_config.json", "tokenizer_config.json"):
             continue  # may be missing
-        assert said_of(lambda: LOADERS[part](folder))
+        assert said_of(partial(LOADERS[part], folder))
 
 
 def change_weights(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
@@ -138,7 +141,7 @@ def test_layers_that_the_config_does_not_tell_of_are_not_left_out(models: Path) 
         config = read_json(models / part / "config.json")
         (config if part != "hub" else config["text_config"])["num_hidden_layers"] = 2
         write_json(models / part / "config.json", config)
-        said = said_of(lambda: LOADERS[part](models / part))  # noqa: B023
+        said = said_of(partial(LOADERS[part], models / part))
         assert "has more layers than its config.json tells of" in said
         assert "layers.2." in said
 
@@ -173,7 +176,7 @@ def test_a_tokeniser_larger_than_the_embedding_is_found_when_loaded(models: Path
         content = read_json(folder / "tokenizer.json")
         content["added_tokens"].append(ADDED | {"id": 330})
         (folder / "tokenizer.json").write_text(json.dumps(content))
-        said = said_of(lambda how=how: build_any(how))
+        said = said_of(partial(build_any, how))
         assert "tokens that its embedding of 32" in said
         assert "'<new>'" in said
 

@@ -130,8 +130,12 @@ def test_what_was_fetched_is_found(fetched: Path) -> None:
     )
     assert snapshot_of("org/tiny", "v1") is None
     assert snapshot_of("org/other", None) is None
-    load_language_model("org/tiny", torch.float32)
-    load_tokenizer("org/tiny")
+    load("org/tiny")
+
+
+def load(name: str) -> None:
+    load_language_model(name, torch.float32)
+    load_tokenizer(name)
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -139,8 +143,7 @@ def test_a_damaged_file_of_the_hubs_cache_is_named(file: str, fetched: Path) -> 
     for damage, says in ((to_half, file), (to_pointer, "is a Git LFS pointer"), (to_broken_link, "is a link to")):
         damage(fetched / file)
         with pytest.raises(InputError, match=says) as error:
-            load_language_model("org/tiny", torch.float32)
-            load_tokenizer("org/tiny")
+            load("org/tiny")
         assert str(fetched / file) in str(error.value)
 
 

@@ -10,7 +10,6 @@ from transformers import PreTrainedModel
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.model.capabilities import Sharing
-from vqa_core.model.reading.fit import check_image_token, check_vocabulary
 from vqa_core.model.hub.architecture import Architecture, architecture_of
 from vqa_core.model.hub.branching import BranchingModel
 from vqa_core.model.hub.hub_model import HubModel
@@ -18,6 +17,7 @@ from vqa_core.model.hub.loading import load_image_text_model
 from vqa_core.model.hub.prompt_search import find_prompt, no_image_token
 from vqa_core.model.hub.whole_prompts import EncoderDecoder, WholePromptModel
 from vqa_core.model.loading import LoadOptions, load_in_of
+from vqa_core.model.reading.fit import check_image_token, check_vocabulary
 from vqa_core.model.vlm import best_device
 from vqa_core.prompts.chat_template import has_template, with_own_prompt
 from vqa_core.prompts.styles import OWN_STYLES, refuse_named_style

@@ -19,8 +19,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from vqa_core.files import InputError
-from vqa_core.model.reading.guard import all_there, load_guarded
 from vqa_core.model.loading import AS_IT_IS, LoadOptions, pretrained_keywords
+from vqa_core.model.reading.guard import all_there, load_guarded
 from vqa_core.runs.hub_folder import CONFIG, PROCESSOR, WEIGHTS
 
 logger = logging.getLogger("vqa")

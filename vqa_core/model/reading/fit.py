@@ -19,7 +19,6 @@ from vqa_core.runs.damaged_files import read_header, read_object
 from vqa_core.runs.hub_folder import weight_files
 from vqa_core.runs.quantised import method_of
 
-
 _MOST = 200_000_000  # numbers: so many more than there are, drawn at random, may take all memory
 _MODELS = {
     "language model": MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -46,9 +45,9 @@ def check_size(what: str, folder: Path) -> None:
     found = sum(map(_numbers_in, weight_files(folder)))
     if expected > found + _MOST:
         raise InputError(
-            f"The {what} '{folder}' has {found:,} numbers in its files, and its config.json tells of {expected:,}: it is "
-            "that of another model, or a part of it is missing (text_config, vision_config). Fetch both anew, from one "
-            "version of the model."
+            f"The {what} '{folder}' has {found:,} numbers in its files, and its config.json tells of {expected:,}: it "
+            "is that of another model, or a part of it is missing (text_config, vision_config). Fetch both anew, from "
+            "one version of the model."
         )
 
 

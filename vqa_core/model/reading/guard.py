@@ -17,9 +17,9 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel, __ve
 from transformers.utils.hub import is_offline_mode
 
 from vqa_core.files import InputError
+from vqa_core.model.loading import is_hub_id
 from vqa_core.model.reading.fit import check_size
 from vqa_core.model.reading.hub_access import check_reachable, hub_refusal, snapshot_of
-from vqa_core.model.loading import is_hub_id
 from vqa_core.runs.hub_folder import WEIGHTS, check_hub_folder
 from vqa_core.runs.model_folder import is_llava_config, is_llava_folder
 from vqa_core.runs.other_folders import check_folder
@@ -97,7 +97,7 @@ def refuse_llava(what: str, name: str, revision: str | None = None) -> None:
 def all_there(what: str, name: str, loaded: tuple[PreTrainedModel, dict[str, Any]], spare: str = "") -> PreTrainedModel:
     """The model that `from_pretrained` gave with `output_loading_info`.
 
-    An InputError where its files lack weights, which transformers draws at random, have more layers than its config
+    An InputError where its files lack weights, which transformers draws at random, have more layers than config.json
     tells of, or hold what is no number. `spare` matches weights that are never used.
     """
     model, info = loaded
@@ -116,8 +116,8 @@ def all_there(what: str, name: str, loaded: tuple[PreTrainedModel, dict[str, Any
     beyond = sorted(key for key in info["unexpected_keys"] if _LAYER.split(key)[0] in lists)
     if beyond:
         raise InputError(
-            f"The {what} {name!r} has more layers than its config.json tells of: {beyond[0]} and {len(beyond) - 1} more "
-            "weights would be left out. Fetch config.json and weights anew, from one version of the model."
+            f"The {what} {name!r} has more layers than its config.json tells of: {beyond[0]} and {len(beyond) - 1} "
+            "more weights would be left out. Fetch config.json and weights anew, from one version of the model."
         )
     if spoilt := _first_spoilt(model):
         raise InputError(
@@ -156,7 +156,7 @@ def _refuse_shapes(what: str, name: str, load: Callable[..., Any], how: dict[str
 
 
 def refusal(what: str, name: str, error: Exception, revision: str | None = None) -> InputError | None:
-    """The InputError for a model that lacked trust, the hub, a package or memory to be loaded; None for other reasons."""
+    """The InputError for a model that lacked trust, the hub, a package or memory; None for other reasons."""
     text = str(error)
     if "trust_remote_code=True" in text:
         return InputError(
