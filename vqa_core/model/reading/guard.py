@@ -132,7 +132,7 @@ def _first_spoilt(model: PreTrainedModel) -> str:
     kept = model.state_dict().keys()
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
         if name in kept and tensor.dtype in _FLOATS and not tensor.is_meta and not _is_finite(tensor.detach()):
-            return name
+            return str(name)
     return ""
 
 

@@ -17,11 +17,6 @@ from transformers.utils.hub import is_offline_mode
 
 from vqa_core.files import InputError
 
-
-class Unreachable(InputError):
-    """The hub did not answer."""
-
-
 _WAIT_S = 8  # for one answer of the hub
 _PAUSE_S = 1.0  # before it is asked once more
 # what transformers writes where it does not pass the hub's own error on
@@ -54,21 +49,22 @@ def check_reachable(what: str, hub_id: str, revision: str | None) -> None:
     if is_offline_mode() or snapshot_of(hub_id, revision):
         return
     url = hf_hub_url(hub_id, "config.json", revision=revision)
-    refusal = _ask(what, hub_id, revision, url)
-    if isinstance(refusal, Unreachable):
+    error = _ask(url)
+    if error and _kind_of(error) == "unreachable":
         time.sleep(_PAUSE_S)
-        refusal = _ask(what, hub_id, revision, url)
-    if refusal:
-        raise refusal
+        error = _ask(url)
+    if error and (refusal := hub_refusal(what, hub_id, revision, error)):  # from_pretrained will say the others
+        raise refusal from error
 
 
-def _ask(what: str, hub_id: str, revision: str | None, url: str) -> InputError | None:
+def _ask(url: str) -> Exception | None:
+    """The error that the hub, the HTTP client or a socket answers with; None for an answer."""
     try:
         get_hf_file_metadata(url, timeout=_WAIT_S)
     except EntryNotFoundError:  # the hub has the model, without that file
         return None
-    except Exception as error:  # of the hub, of the HTTP client, of sockets
-        return hub_refusal(what, hub_id, revision, error)  # from_pretrained will say the others
+    except Exception as error:
+        return error
     return None
 
 
