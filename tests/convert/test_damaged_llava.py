@@ -57,7 +57,7 @@ def test_every_file_of_lora_is_looked_at(parts: dict[str, str], tmp_path: Path) 
     for config in ({"peft_type": "LORA"}, {"r": "8", "lora_alpha": 16}, {"r": 8}):
         folder = lora()
         write_json(folder / "adapter_config.json", config)
-        assert "r and lora_alpha have to be numbers" in said_of(folder, tmp_path / "out")
+        assert "r, lora_alpha and lora_dropout have to be numbers" in said_of(folder, tmp_path / "out")
 
 
 def test_a_projector_is_read_whatever_its_file_is_called(tmp_path: Path) -> None:

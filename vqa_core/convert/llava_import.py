@@ -164,13 +164,14 @@ def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
     strange = [name for name in checkpoint.lora if not (name.startswith("model.layers.") and ".lora_" in name)]
     if strange:
         raise InputError(f"{folder}: expected LoRA matrices of model.layers, found {named(sorted(strange))} as well.")
-    rank, alpha, dropout = (config.get(key) for key in ("r", "lora_alpha", "lora_dropout"))
-    if not isinstance(rank, int) or not isinstance(alpha, int | float):
+    rank, alpha, dropout = config.get("r"), config.get("lora_alpha"), config.get("lora_dropout") or 0.0
+    if not isinstance(rank, int) or not isinstance(alpha, int | float) or not isinstance(dropout, int | float):
         raise InputError(
-            f"{folder / 'adapter_config.json'}: r and lora_alpha have to be numbers, found {rank!r} and {alpha!r}. "
+            f"{folder / 'adapter_config.json'}: r, lora_alpha and lora_dropout have to be numbers, "
+            f"found {rank!r}, {alpha!r} and {dropout!r}. "
             "Copy the folder of that training anew, whole."
         )
-    stage = Stage("lora", rank, float(alpha), float(dropout or 0.0), lora_targets(checkpoint.lora))
+    stage = Stage("lora", rank, float(alpha), float(dropout), lora_targets(checkpoint.lora))
     trained = {
         f"model.language_model.{name.removeprefix('model.')}".replace(".weight", ".default.weight"): tensor
         for name, tensor in checkpoint.lora.items()

@@ -214,7 +214,7 @@ def _renamed(path: Path, old: str, new: str) -> str:
     """The command that gives a file the name that transformers looks for."""
     names = {"model.safetensors": "pytorch_model.bin", "pytorch_model.bin": "model.safetensors"}
     to = names.get(path.name) or path.name.removesuffix(old) + (new or ".safetensors")
-    return f"mv {shlex.quote(str(path))} {shlex.quote(str(path.with_name(to)))}"
+    return shlex.join(["mv", str(path), str(path.with_name(to))])
 
 
 def _no_tensors(path: Path, size: int, head: bytes) -> InputError:
