@@ -74,10 +74,10 @@ def check_vocabulary(tokenizer: Any, model: PreTrainedModel, name: str) -> None:
         )
 
 
-def check_image_token(processor: Any, model: PreTrainedModel, name: str) -> None:
-    """An InputError where a whole model's config and its processor don't mean one token by the picture's.
+def check_config(processor: Any, model: PreTrainedModel, name: str, *, one_token: bool) -> None:
+    """An InputError where a whole model's config names a layer or a token that the model does not have.
 
-    Or where the config names a layer that the vision side does not have.
+    `one_token` is whether the token that its processor writes for a picture has to be the one in its config.
     """
     seen = getattr(getattr(model.config, "vision_config", None), "num_hidden_layers", None)
     layer = getattr(model.config, "vision_feature_layer", None)
@@ -95,7 +95,7 @@ def check_image_token(processor: Any, model: PreTrainedModel, name: str) -> None
             f"and the embedding has {rows:,} rows. Fetch config.json and the weights from one version of the model."
         )
     written = getattr(processor, "image_token_id", None)
-    if isinstance(written, int) and written != expected:
+    if one_token and isinstance(written, int) and written != expected:
         raise InputError(
             f"{name!r}: its processor writes token {written} for the picture, config.json says {expected} "
             "(image_token_index or image_token_id). Fetch the folder anew, from one version of the model."
