@@ -17,10 +17,10 @@ from vqa_core.commands import run_command
 from vqa_core.config import PredictSettings
 from vqa_core.convert import llava_export
 from vqa_core.convert.llava_checkpoint import BOUNDARY_TOKENS
-from vqa_core.convert.tensor_files import load_tensors
 from vqa_core.files import InputError, read_json
 from vqa_core.inference.engine import Engine
 from vqa_core.model.folder import tensors_of
+from vqa_core.model.reading.tensor_files import load_tensors
 from vqa_core.prompts.styles import PROMPT_STYLES
 from vqa_core.runs.model_folder import Stage, describe_model_folder
 

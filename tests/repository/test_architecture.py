@@ -15,7 +15,7 @@ PLACE = {name: place for place, name in enumerate(ORDER)}
 IMPORTS = {module: list(packages.imports(module, MODULES)) for module in MODULES}
 
 PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm", "filelock", "psutil"}
-TORCH = {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf"}
+TORCH = {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf", "huggingface_hub"}
 PAGE = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn", "python_multipart", "mcp"}  # come with gradio
 TORCH_PACKAGES = tuple(f"vqa_core.{name}" for name in ("model", "convert", "inference", "training", "benchmarks"))
 LATE = {

@@ -75,10 +75,12 @@ class Kind:
 
 
 def paligemma(tokenizer: PreTrainedTokenizerFast) -> Any:
-    text = GemmaConfig(**text_shape(tokenizer) | {"bos_token_id": tokenizer.bos_token_id}, head_dim=8)
+    rows = len(tokenizer) + 1152  # its processor adds tokens for 1,024 places and 128 segments
+    shape = text_shape(tokenizer) | {"bos_token_id": tokenizer.bos_token_id, "vocab_size": rows}
+    text = GemmaConfig(**shape, head_dim=8)
     return PaliGemmaConfig(
         vision_config=SiglipVisionConfig(**SEEN, vision_use_head=False), text_config=text, projection_dim=WIDE,
-        image_token_index=id_of(tokenizer, "<image>"), vocab_size=len(tokenizer), hidden_size=WIDE,
+        image_token_index=id_of(tokenizer, "<image>"), vocab_size=rows, hidden_size=WIDE,
         tie_word_embeddings=False,
     )  # fmt: skip
 

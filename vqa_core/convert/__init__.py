@@ -9,7 +9,6 @@ llava_checkpoint.py  what a folder of LLaVA holds, read from its files
 llava_export.py      a model folder becomes a folder that llava-torch loads
 llava_import.py      a folder of LLaVA becomes a model folder
 llava_parts.py       parts that LLaVA trained, as Hugging Face folders beside the model folder
-tensor_files.py      tensors in safetensors and pickles, read one at a time
 
 May import: the ground, runs, data, prompts, planning and model; torch, safetensors and transformers. A new layout is a
 file that reads or writes it, and a branch in convert.py. `make parity` compares conversions with LLaVA itself.

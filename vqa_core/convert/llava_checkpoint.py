@@ -13,9 +13,11 @@ from typing import Any
 
 from torch import Tensor
 
-from vqa_core.convert.tensor_files import load_tensors, load_whole
-from vqa_core.files import InputError, named, read_json
+from vqa_core.files import InputError, named
+from vqa_core.model.reading.tensor_files import load_tensors, load_whole
+from vqa_core.runs.damaged_files import is_named, read_object
 from vqa_core.runs.model_folder import is_llava_folder
+from vqa_core.runs.other_folders import refuse_known
 
 LANGUAGE_TYPES = {"llava": "llama", "llava_llama": "llama", "llava_mistral": "mistral"}
 """LLaVA's `model_type` -> that of its language model. `llava` is the name of 2023, and of Hugging Face's LLaVA."""
@@ -65,8 +67,8 @@ def read_llava(folder: Path) -> LlavaCheckpoint:
             f"{folder} is no original LLaVA folder: its config.json has to name a model_type of {_known()} and to have "
             "no vision_config. A LLaVA of Hugging Face needs no conversion."
         )
-    config = dict(read_json(folder / "config.json"))
-    if config["model_type"] not in LANGUAGE_TYPES:
+    config = read_object(folder / "config.json")
+    if str(config["model_type"]) not in LANGUAGE_TYPES:
         raise InputError(f"{folder}: model_type {config['model_type']!r} is not known; it can be {_known()}.")
     tensors, lora_config, lora = _read_files(folder)
     found = _by_part(folder, tensors)
@@ -102,21 +104,22 @@ def _known() -> str:
 
 def _read_files(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
     """All tensors except LoRA's; LoRA's config; LoRA's tensors, under names that begin with `model.layers`."""
-    adapter = next((folder / name for name in ADAPTERS if (folder / name).is_file()), None)
+    adapter = next((folder / name for name in ADAPTERS if is_named(folder / name)), None)
     if adapter:
-        if not (folder / NON_LORA).is_file():
+        if not is_named(folder / NON_LORA):
             raise InputError(
                 f"{folder} has LoRA weights ({adapter.name}) and no {NON_LORA}, which the projector is in. LLaVA "
                 "writes it when training ends: take the folder of a training that did."
             )
         lora = {_from_model(name).replace(".default.", "."): t for name, t in load_tensors(adapter).items()}
-        return load_tensors(folder / NON_LORA), dict(read_json(folder / "adapter_config.json")), lora
+        return load_tensors(folder / NON_LORA), read_object(folder / "adapter_config.json"), lora
     if whole := load_whole(folder):
         return whole, {}, {}
     # an output folder called checkpoint-N has its projector in a folder beside it (safe_save_model_for_hf_trainer)
     for path in (folder / PROJECTOR, folder.parent / "mm_projector" / f"{folder.name}.bin"):
-        if path.is_file():
+        if is_named(path):
             return load_tensors(path), {}, {}
+    refuse_known("LLaVA checkpoint", folder)
     found = named(sorted(path.name for path in folder.iterdir()), 12)
     raise InputError(f"{folder} has no weights. Expected: {EXPECTED}. Found: {found}.")
 

@@ -5,7 +5,8 @@ tensor is changed or rounded on the way.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,24 +82,27 @@ def _settings(checkpoint: LlavaCheckpoint, overrides: Mapping[str, Any]) -> Mode
     """The settings of the checkpoint; its vision tower and language model must have the sizes in its config.json."""
     folder, config = checkpoint.folder, checkpoint.config
     tower = overrides.get("vision_tower") or config.get("mm_vision_tower")
-    if not tower:
+    if not tower or not isinstance(tower, str):
         raise InputError(f"{folder}: config.json has no mm_vision_tower. Name the tower with --vision-tower.")
     options = LoadOptions(revision=tuple(overrides.get("revision", ())))
-    tower_size = tower_config(tower, options)
-    crop = preprocessor_of(tower, options).get("crop_size", tower_size.image_size)
-    _check_size(checkpoint, "mm_hidden_size", tower, tower_size.hidden_size)
+    with _named_in(checkpoint, overrides, "mm_vision_tower", "vision_tower"):
+        tower_size, preprocessor = tower_config(tower, options), preprocessor_of(tower, options)
+    _check_size(checkpoint, "mm_hidden_size", tower, getattr(tower_size, "hidden_size", None))
+    _check_layer(checkpoint, tower, getattr(tower_size, "num_hidden_layers", 0))
     base = overrides.get("language_model") or config.get("_name_or_path")
     if checkpoint.kind != "full":
-        if not base:
+        if not base or not isinstance(base, str):
             raise InputError(f"{folder} does not say which language model it was trained on. Name it with --base.")
+        with _named_in(checkpoint, overrides, "_name_or_path", "language_model"):
+            base_size = language_config(base, options)
         for key in ("hidden_size", "num_hidden_layers"):
-            _check_size(checkpoint, key, base, getattr(language_config(base, options), key))
+            _check_size(checkpoint, key, base, getattr(base_size, key, None))
     of_checkpoint = {
         "vision_tower": tower,
         "language_model": base or "",
         "projector": checkpoint.projector_kind,
         "vision_feature_layer": config_number(folder, config, "mm_vision_select_layer"),
-        "image_side_px": int(crop["height"] if isinstance(crop, dict) else crop),
+        "image_side_px": _side_px(preprocessor, tower_size),
         "image_aspect": config.get("image_aspect_ratio") or "square",
         "image_boundaries": checkpoint.boundaries is not None,
         "prompt_style": "vicuna_v1_start_end" if _stripped_blanks(checkpoint) else "vicuna_v1",
@@ -112,7 +116,37 @@ def _stripped_blanks(checkpoint: LlavaCheckpoint) -> bool:
     return checkpoint.boundaries is not None and found is not None and (int(found[1]), int(found[2])) < (4, 34)
 
 
-def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: int) -> None:
+def _side_px(preprocessor: Mapping[str, Any], tower: Any) -> int:
+    """The side of the square that the tower's preprocessor cuts, else of the one that the tower was made for."""
+    crop = preprocessor.get("crop_size", tower.image_size)
+    return int(crop.get("height") or crop.get("shortest_edge") or tower.image_size if isinstance(crop, dict) else crop)
+
+
+@contextmanager
+def _named_in(checkpoint: LlavaCheckpoint, overrides: Mapping[str, Any], key: str, setting: str) -> Iterator[None]:
+    """Where a part that config.json names can't be had, as its path is one of another machine: which flag names it."""
+    try:
+        yield
+    except InputError as error:
+        if overrides.get(setting):
+            raise
+        flag = "--base" if setting == "language_model" else "--vision-tower"
+        raise InputError(
+            f"{checkpoint.folder / 'config.json'} names {checkpoint.config.get(key)!r} as {key}, and that can't be "
+            f"read: {error} Say with {flag} where it lies, or which hub id it has."
+        ) from error
+
+
+def _check_layer(checkpoint: LlavaCheckpoint, tower: str, layers: int) -> None:
+    layer = config_number(checkpoint.folder, checkpoint.config, "mm_vision_select_layer")
+    if not -layers - 1 <= layer <= layers:
+        raise InputError(
+            f"{checkpoint.folder / 'config.json'} has mm_vision_select_layer {layer}, and the vision tower {tower!r} "
+            f"has {layers} layers. Name the tower that it was trained with by --vision-tower."
+        )
+
+
+def _check_size(checkpoint: LlavaCheckpoint, key: str, part: str, found: Any) -> None:
     expected = config_number(checkpoint.folder, checkpoint.config, key)
     if found != expected:
         raise InputError(
@@ -130,8 +164,14 @@ def _lora(checkpoint: LlavaCheckpoint) -> tuple[Stage, dict[str, Tensor]]:
     strange = [name for name in checkpoint.lora if not (name.startswith("model.layers.") and ".lora_" in name)]
     if strange:
         raise InputError(f"{folder}: expected LoRA matrices of model.layers, found {named(sorted(strange))} as well.")
-    targets = lora_targets(checkpoint.lora)
-    stage = Stage("lora", config["r"], float(config["lora_alpha"]), config["lora_dropout"], targets)
+    rank, alpha, dropout = config.get("r"), config.get("lora_alpha"), config.get("lora_dropout") or 0.0
+    if not isinstance(rank, int) or not isinstance(alpha, int | float) or not isinstance(dropout, int | float):
+        raise InputError(
+            f"{folder / 'adapter_config.json'}: r, lora_alpha and lora_dropout have to be numbers, "
+            f"found {rank!r}, {alpha!r} and {dropout!r}. "
+            "Copy the folder of that training anew, whole."
+        )
+    stage = Stage("lora", rank, float(alpha), float(dropout), lora_targets(checkpoint.lora))
     trained = {
         f"model.language_model.{name.removeprefix('model.')}".replace(".weight", ".default.weight"): tensor
         for name, tensor in checkpoint.lora.items()

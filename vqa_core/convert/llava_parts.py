@@ -21,6 +21,7 @@ from vqa_core.files import InputError, check_new, named, write_json
 from vqa_core.model.embedded import resolve_language_model
 from vqa_core.model.loading import LoadOptions, pretrained_keywords
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of, tower_config
+from vqa_core.runs.damaged_files import check_file
 
 TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -88,6 +89,7 @@ def copy_tokenizer(source: str, out: Path, options: LoadOptions) -> bool:
     out.mkdir(parents=True, exist_ok=True)
     for path in found:
         if path:
+            check_file(Path(path))
             shutil.copyfile(path, out / Path(path).name)
     return any(found)
 

@@ -13,7 +13,9 @@ from vqa_core.model.hub.loading import check_image_text_model
 from vqa_core.model.loading import LoadOptions, is_hub_id
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.prompts.styles import changed_choices, changed_prompt
+from vqa_core.runs.damaged_files import check_file, is_named
 from vqa_core.runs.model_folder import Stage, describe_model_folder, is_llava_folder
+from vqa_core.runs.other_folders import refuse_known
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.run_lock import alone_in
 from vqa_core.space import check_space, drive_errors
@@ -30,7 +32,9 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
     folder, copy = Path(name), run.root / ".model-copy"
     shutil.rmtree(copy, ignore_errors=True)  # of an adoption that was killed
     try:
-        trained = (folder / "vqa.json").is_file()
+        trained = is_named(folder / "vqa.json")
+        if trained:
+            describe_model_folder(folder)  # whole, or an InputError
         source = folder if trained else _write_note(copy, _find_hub_model(name, how))
         if run.model.is_dir():
             _check_same_weights(run, source, name)
@@ -61,11 +65,13 @@ def _find_hub_model(name: str, how: PredictSettings) -> ModelSettings:
             f"{shell_word(folder)} --to DIR"
         )
     hub_id, _, revision = name.partition("@")
-    if (folder / "config.json").is_file():
+    if is_named(folder / "config.json"):
         settings = ModelSettings(base_model=str(folder.resolve()))
     elif is_hub_id(hub_id) and not folder.exists():
         settings = ModelSettings(base_model=hub_id, revision=(revision,) if revision else ())
     else:
+        if folder.is_dir():
+            refuse_known("model", folder)
         raise InputError(f"--model {name} holds no trained model (no vqa.json).")
     check_image_text_model(settings.base_model, LoadOptions.of(settings, how))
     return settings
@@ -78,6 +84,7 @@ def _write_note(folder: Path, settings: ModelSettings) -> Path:
 
 
 def _check_same_weights(run: RunDir, source: Path, name: str) -> None:
+    check_file(run.model / "trained.safetensors")
     if sha256_of(source / "trained.safetensors") != sha256_of(run.model / "trained.safetensors"):
         raise InputError(
             f"{run.model} holds other weights than --model {name}. Leave --model out, use another --run, "

@@ -19,6 +19,7 @@ attention.py       which attention backend computes
 stages.py          what a stage trains; LoRA put in and merged
 sharding.py        FSDP2: weights spread over processes
 folder.py          the weights of a model folder
+reading/           what is in the way of loading a model, as sentences
 hub/               whole image-text models by folder or hub id
 
 May import all packages before it in docs/design.md, and torch. A new projector is a class and an entry in PROJECTORS, a

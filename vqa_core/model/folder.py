@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from vqa_core.config import ModelSettings, PredictSettings
@@ -14,19 +14,21 @@ from vqa_core.files import InputError, write_atomically, write_json
 from vqa_core.model.build import build_any
 from vqa_core.model.loading import LoadOptions, load_in_of
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.model.reading.fit import check_projector
+from vqa_core.model.reading.tensor_files import load_tensors
 from vqa_core.model.sharding import whole
 from vqa_core.model.stages import load_trained, merge_lora, prepare_stage, trained_tensors
 from vqa_core.model.vlm import DTYPES, Vlm, cast_weights
 from vqa_core.prompts.styles import changed_prompt
-from vqa_core.runs.model_folder import FORMAT, Stage, describe_model_folder
+from vqa_core.runs.model_folder import FORMAT, Stage, check_parts_are_here, describe_model_folder
 from vqa_core.settings import differences
 
 logger = logging.getLogger("vqa")
 
 
 def tensors_of(folder: Path) -> dict[str, Tensor]:
-    """The trained weights of a model folder by parameter name, as they are stored."""
-    return dict(load_file(folder / "trained.safetensors"))
+    """The trained weights of a model folder by parameter name, as they are stored; an InputError for a damaged file."""
+    return load_tensors(folder / "trained.safetensors", may_be_empty=True)
 
 
 def save_model_folder(
@@ -79,7 +81,7 @@ def start_from(vlm: AnyVlm, folder: Path) -> None:
         logger.warning("%s was trained with %s. Leave these settings out to keep its own.", folder, said)
     alone = given.stage.name in ("align", "base")
     base = {name: t for name, t in trained_tensors(vlm).items() if alone and ".multi_modal_projector." not in name}
-    load_trained(vlm, base | tensors_of(folder), folder / "trained.safetensors")
+    _put(vlm, base | tensors_of(folder), folder)
 
 
 def load_model_folder(
@@ -96,9 +98,10 @@ def load_model_folder(
     in how many bits the parts are loaded and whose code may run; LoRA stays beside a language model in 4 or 8 bits.
     """
     given = describe_model_folder(folder)
+    check_parts_are_here(given)
     vlm = build_any(given.settings, dtype=dtype, attention=attention, options=LoadOptions.of(given.settings, how))
     prepare_stage(vlm, given.stage)
-    load_trained(vlm, tensors_of(folder), folder / "trained.safetensors")
+    _put(vlm, tensors_of(folder), folder)
     if merge:
         if load_in_of(vlm.language_model) == "full":
             merge_lora(vlm.language_model)
@@ -106,6 +109,13 @@ def load_model_folder(
         cast_weights(vlm.model, dtype)
     vlm.model.eval()
     return vlm
+
+
+def _put(vlm: AnyVlm, tensors: dict[str, Tensor], folder: Path) -> None:
+    source = folder / "trained.safetensors"
+    if isinstance(vlm, Vlm):
+        check_projector(vlm.projector, vlm.settings, tensors, source)
+    load_trained(vlm, tensors, source)
 
 
 def load_llava_folder(folder: Path, *, dtype: torch.dtype = torch.float32) -> Vlm:

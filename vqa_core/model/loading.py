@@ -11,18 +11,15 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig
 from transformers.utils import is_bitsandbytes_available
-from transformers.utils.hub import is_offline_mode
 
-from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.processes import local_rank
-from vqa_core.runs.model_folder import is_llava_config, is_llava_folder
+from vqa_core.runs.quantised import method_of
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_LACKING = re.compile(r"requires the (?:🤗 )?(\w+) library but|Missing optional dependencies: (\w+)")  # transformers'
 _QUANTISED = {"Linear4bit": "4bit", "Linear8bitLt": "8bit"}  # bitsandbytes' layers, by name: it need not be installed
 
 
@@ -105,6 +102,13 @@ def load_in_of(model: nn.Module) -> str:
     return next((bits for kind, bits in _QUANTISED.items() if kind in kinds), "full")
 
 
+def quantised_by(model: nn.Module) -> str:
+    """The method that a model's weights are quantised by, such as `gptq` or `bitsandbytes`; "" for none."""
+    config = getattr(getattr(model, "config", None), "quantization_config", None)
+    described = config if isinstance(config, dict) or config is None else config.to_dict()
+    return method_of({"quantization_config": described})
+
+
 def _quantisation(load_in: str, dtype: torch.dtype, whole: Sequence[str] | None) -> dict[str, Any]:
     """NF4 with doubly quantised constants for 4 bits, as QLoRA has it (arXiv:2305.14314); LLM.int8() for 8 bits."""
     if not torch.cuda.is_available():
@@ -131,68 +135,3 @@ def _quantisation(load_in: str, dtype: torch.dtype, whole: Sequence[str] | None)
     )
     # each process of torchrun puts the model on its own device, whole
     return {"quantization_config": config, "device_map": {"": local_rank()}}
-
-
-def refuse_llava(what: str, name: str, revision: str | None = None) -> None:
-    """An InputError for an original LLaVA checkpoint, a folder or on the hub.
-
-    transformers would take it for a LLaVA of its own, with default sizes and weights drawn at random.
-    """
-    if not is_hub_id(name):
-        if is_llava_folder(Path(name)):
-            raise InputError(
-                f"The {what} {name!r} is an original LLaVA checkpoint. Convert it first: "
-                f"python -m train.convert --from {shell_word(name)} --to DIR"
-            )
-        return
-    try:
-        config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
-    except (OSError, ValueError):  # the loader that follows says why it can't be read
-        return
-    if is_llava_config(config):
-        raise InputError(
-            f"The {what} {name!r} is an original LLaVA checkpoint. Fetch it with `hf download {name} --local-dir DIR` "
-            "and convert it: python -m train.convert --from DIR --to OTHER"
-        )
-
-
-def all_there(what: str, name: str, loaded: tuple[PreTrainedModel, dict[str, Any]], spare: str = "") -> PreTrainedModel:
-    """The model that `from_pretrained` gave with `output_loading_info`.
-
-    An InputError where its files lack weights, which transformers draws at random; `spare` matches those never used.
-    """
-    model, info = loaded
-    missing = sorted(key for key in info["missing_keys"] if not (spare and re.search(spare, key)))
-    if missing:
-        raise InputError(
-            f"The {what} {name!r} lacks {len(missing)} of its weights, such as {missing[0]}: they would be drawn at "
-            "random. Fetch it anew, or give the model that its files were made from."
-        )
-    return model
-
-
-def refusal(what: str, name: str, error: Exception) -> InputError | None:
-    """The InputError for a model that lacked trust, a network or a package to be loaded; None for other reasons."""
-    if "trust_remote_code=True" in str(error):
-        return InputError(
-            f"The {what} '{name}' comes with Python code of its own, which runs only where that is asked for by name. "
-            f"Read it; if you trust it, add --trust-remote-code {name}."
-        )
-    if is_hub_id(name) and is_offline_mode() and isinstance(error, OSError):
-        return InputError(
-            f"The {what} '{name}' is not on this machine, and HF_HUB_OFFLINE keeps it from being fetched. Fetch it "
-            f"where there is a network with `hf download {name}`, or give its folder; or unset HF_HUB_OFFLINE."
-        )
-    if lacking := _LACKING.search(str(error)):
-        package = str(lacking[1] or lacking[2]).lower()
-        return InputError(f"The {what} '{name}' needs {package}, which is not installed: pip install {package}")
-    return None
-
-
-def explain(what: str, name: str, error: Exception) -> InputError:
-    """The InputError for a part that `from_pretrained` would not load, with what to do about it."""
-    first = (str(error) or type(error).__name__).splitlines()[0]
-    return refusal(what, name, error) or InputError(
-        f"The {what} '{name}' can't be loaded: {first} "
-        "Give `embedded`, the folder of a Hugging Face model, or a hub id that this machine can reach."
-    )

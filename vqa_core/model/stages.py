@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vqa_core.files import InputError
-from vqa_core.model.loading import load_in_of
+from vqa_core.model.loading import load_in_of, quantised_by
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import assign
 from vqa_core.model.vlm import Vlm
@@ -21,6 +21,7 @@ def prepare_stage(vlm: AnyVlm, stage: Stage, seed: int = 0) -> None:
     LoRA's first matrices are drawn from `seed`, its second ones start at 0, so the model starts as it was.
     """
     vlm.model.requires_grad_(False)
+    _refuse_quantised(vlm, stage)
     if isinstance(vlm, Vlm):
         vlm.projector.float().requires_grad_(True)
     elif stage.name not in ("lora", "base"):
@@ -30,6 +31,22 @@ def prepare_stage(vlm: AnyVlm, stage: Stage, seed: int = 0) -> None:
     elif stage.name == "full":
         vlm.language_model.float().requires_grad_(True)
         vlm.model.lm_head.float().requires_grad_(True)
+
+
+def _refuse_quantised(vlm: AnyVlm, stage: Stage) -> None:
+    """An InputError where the language model is in few bits, and the stage trains it or adds LoRA that can't be."""
+    bits, method = load_in_of(vlm.language_model), quantised_by(vlm.language_model)
+    if stage.name == "full" and (bits != "full" or method):
+        raise InputError(
+            f"--stage full trains the language model, whose weights are in few bits here ({method or bits}). Give a "
+            "language model that is not quantised and leave --load-in out, or use --stage lora or align."
+        )
+    if stage.name == "lora" and method not in ("", "bitsandbytes"):
+        raise InputError(
+            f"--stage lora is for language models in full or quantised by bitsandbytes, and this one is quantised by "
+            f"{method!r}. Give the model that it was made from, with --load-in 4bit if memory is short, or use --stage "
+            "align."
+        )
 
 
 def _inject_lora(vlm: AnyVlm, stage: Stage, seed: int) -> None:

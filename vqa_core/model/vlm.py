@@ -26,6 +26,7 @@ from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.model.positions import Positions, positions_of
 from vqa_core.model.projectors import build_projector
+from vqa_core.model.reading.fit import check_tower, check_vocabulary
 from vqa_core.processes import local_rank, process_count
 from vqa_core.prompts.chat_template import written_out
 from vqa_core.prompts.encoder import PromptEncoder, prompt_encoder
@@ -172,7 +173,7 @@ def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
     So do quantised weights, which are whole numbers.
     """
     for parameter in model.parameters():
-        if parameter.is_floating_point():
+        if parameter.is_floating_point() and parameter.element_size() > 1:  # FP8 is a quantised number
             parameter.data = parameter.data.to(dtype)
 
 
@@ -240,6 +241,8 @@ def assemble(
             f"A language model of type {language.config.model_type!r} can't be used: its parts are not named "
             "`model` and `lm_head`, as those of Llama, Mistral, Qwen and their kin are."
         )
+    check_vocabulary(tokenizer, language, settings.language_model)
+    check_tower(tower, settings)
     patch = tower.config.patch_size
     if settings.image_side_px % patch:
         below = settings.image_side_px // patch * patch

@@ -6,10 +6,14 @@ which is dropped when the file is opened again. docs/formats.md describes every 
 
 checkpoints.py    checkpoints with a manifest of hashes, whole or absent
 choices.py        which choice of a multiple-choice question an answer names
+damaged_files.py  pointers, web pages and halves in the place of files
 examples.py       Example: one question about one image; reading, writing, splitting by image
+hub_folder.py     a folder of a Hugging Face model, looked at before it is loaded
 metrics.py        the lines of metrics.jsonl, the seconds of a step
 model_folder.py   what a model folder says about itself, read without torch
+other_folders.py  folders that people take for a model
 predictions.py    Prediction, and the file of predictions that survives a kill
+quantised.py      quantised models: their method, the package that reads it
 run_dir.py        RunDir: the files of one run by name
 run_lock.py       one training a run: who holds it
 tags.py           what people think of single questions

@@ -11,6 +11,7 @@ from typing import Any
 from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, TrainSettings, settings_of
 from vqa_core.files import InputError, read_json
+from vqa_core.runs.damaged_files import check_file, is_named, read_object
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import resolve
 
@@ -50,7 +51,10 @@ class ModelFolder:
 def is_llava_folder(folder: Path) -> bool:
     """Whether a folder's config.json is an original LLaVA's."""
     path = folder / "config.json"
-    return path.is_file() and is_llava_config(read_json(path))
+    if not is_named(path):
+        return False
+    check_file(path)
+    return is_llava_config(read_json(path))
 
 
 def is_llava_config(config: Any) -> bool:
@@ -71,6 +75,7 @@ def describe_model_folder(folder: Path) -> ModelFolder:
     run = RunDir(folder.absolute().parent.parent)
     if (folder / "manifest.json").is_file() and run.config.is_file():
         config = run.read_config()
+        check_file(folder / "trained.safetensors")
         return ModelFolder(
             folder, settings_of(ModelSettings, config, {}), stage_of(settings_of(TrainSettings, config, {}))
         )
@@ -79,10 +84,41 @@ def describe_model_folder(folder: Path) -> ModelFolder:
             f"{folder} is an original LLaVA checkpoint. Convert it first: "
             f"python -m train.convert --from {shell_word(folder)} --to DIR"
         )
-    if not (folder / "vqa.json").is_file():
+    path = folder / "vqa.json"
+    if not is_named(path):
         raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")
-    described = read_json(folder / "vqa.json")
+    described = read_object(path)
     if described.get("format") != FORMAT:
-        raise InputError(f"{folder / 'vqa.json'} has format {described.get('format')!r}; this version reads {FORMAT}.")
-    stage = Stage(**described["stage"] | {"lora_targets": tuple(described["stage"]["lora_targets"])})
-    return ModelFolder(folder, resolve(ModelSettings, described["model"], {}), stage)
+        raise InputError(f"{path} has format {described.get('format')!r}; this version reads {FORMAT}.")
+    check_file(folder / "trained.safetensors")
+    try:
+        stage = Stage(**described["stage"] | {"lora_targets": tuple(described["stage"]["lora_targets"])})
+        return ModelFolder(folder, resolve(ModelSettings, described["model"], {}), stage)
+    except InputError as error:
+        raise InputError(
+            f"{path} was written by another version, or changed by hand: {error} Use the version that trained it, or "
+            "copy the folder anew."
+        ) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is damaged: its `model` or `stage` can't be read ({type(error).__name__}: {error}). Copy the "
+            "folder anew."
+        ) from None
+
+
+def check_parts_are_here(model: ModelFolder) -> None:
+    """An InputError for a model whose parts lie in folders that are not on this machine, with the place to say so."""
+    settings = model.settings
+    names = ("base_model",) if settings.base_model else ("vision_tower", "language_model")
+    for name in names:
+        part = str(getattr(settings, name))
+        if _is_path(part) and not Path(part).exists():
+            raise InputError(
+                f"{model.folder / 'vqa.json'} names the {name.replace('_', ' ')} {part!r}, which is not on this "
+                f"machine. Copy it there, or write where it lies into that file, as `model`, `{name}`."
+            )
+
+
+def _is_path(name: str) -> bool:
+    """Whether the name of a part can only be a folder: no hub id and no word has such a form."""
+    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name

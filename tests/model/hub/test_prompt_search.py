@@ -48,7 +48,7 @@ def test_prompts_without_a_place_for_the_picture_are_said(
     if kind == "llava":
         del processor.image_token
     else:
-        monkeypatch.setattr(model.config, "image_token_index", 99_999)
+        monkeypatch.setattr(model.config, "image_token_index", 1_000)  # a token that no prompt has
     with pytest.raises(InputError, match="its prompts have no token for the picture"):
         assemble_hub_model(model, processor, ModelSettings(base_model=str(tmp_path)))
 

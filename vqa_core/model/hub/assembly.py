@@ -17,6 +17,7 @@ from vqa_core.model.hub.loading import load_image_text_model
 from vqa_core.model.hub.prompt_search import find_prompt, no_image_token
 from vqa_core.model.hub.whole_prompts import EncoderDecoder, WholePromptModel
 from vqa_core.model.loading import LoadOptions, load_in_of
+from vqa_core.model.reading.fit import check_config, check_vocabulary
 from vqa_core.model.vlm import best_device
 from vqa_core.prompts.chat_template import has_template, with_own_prompt
 from vqa_core.prompts.styles import OWN_STYLES, refuse_named_style
@@ -50,6 +51,9 @@ def build_hub_model(
 def assemble_hub_model(model: PreTrainedModel, processor: Any, settings: ModelSettings) -> HubModel:
     """Put a loaded model and its processor together."""
     architecture = architecture_of(model, processor)
+    check_vocabulary(processor.tokenizer, model, settings.base_model)
+    shares = architecture.capability.sharing is Sharing.PREFIX
+    check_config(processor, model, settings.base_model, one_token=shares)
     templated = has_template(processor)
     _check_template(processor, architecture, templated)
     if templated:

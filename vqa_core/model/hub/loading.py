@@ -19,7 +19,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from vqa_core.files import InputError
-from vqa_core.model.loading import AS_IT_IS, LoadOptions, all_there, pretrained_keywords, refusal, refuse_llava
+from vqa_core.model.loading import AS_IT_IS, LoadOptions, pretrained_keywords
+from vqa_core.model.reading.guard import all_there, load_guarded
+from vqa_core.runs.hub_folder import CONFIG, PROCESSOR, WEIGHTS
 
 logger = logging.getLogger("vqa")
 
@@ -30,8 +32,7 @@ def check_image_text_model(name: str, options: LoadOptions = AS_IT_IS) -> Any:
     """The config of an image-text model, a folder or hub id; an InputError where `name` is none, or can't be read."""
     options.check(name)
     how = pretrained_keywords(name, options)
-    refuse_llava("model", name, how.get("revision"))
-    config = _load("model", AutoConfig.from_pretrained, name, **how)
+    config = load_guarded("model", name, AutoConfig.from_pretrained, CONFIG, **how)
     remote = getattr(config, "auto_map", None) or {}
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and "AutoModelForImageTextToText" not in remote:
         raise InputError(
@@ -49,7 +50,8 @@ def load_image_text_model(
     Raises InputError for what is no image-text model, has no processor, or can't be read.
     """
     config = check_image_text_model(name, options)
-    processor = _load("processor", _processor_loader(config), name, **pretrained_keywords(name, options))
+    how = pretrained_keywords(name, options)
+    processor = load_guarded("processor", name, _processor_loader(config), PROCESSOR, **how)
     if not (hasattr(processor, "image_processor") and hasattr(processor, "tokenizer")):
         raise InputError(
             f"{name!r} has no processor for pictures and text (processor_config.json, preprocessor_config.json, "
@@ -58,7 +60,7 @@ def load_image_text_model(
     _cut_tensors(processor.image_processor)
     whole = None if options.load_in == "full" else beside_language_model(config)
     how = pretrained_keywords(name, options, dtype=dtype, quantise=True, whole=whole)
-    loaded = _load("model", _loader(attention), name, config=config, output_loading_info=True, **how)
+    loaded = load_guarded("model", name, _loader(attention), WEIGHTS, config=config, output_loading_info=True, **how)
     model = all_there("model", name, loaded, _SPARE)
     model.requires_grad_(False)
     return model.eval(), processor
@@ -150,14 +152,3 @@ def of_pictures(kind: Any) -> Any:
 
     OfPictures.__name__ = kind.__name__
     return OfPictures
-
-
-def _load(what: str, load: Callable[..., Any], name: str, **how: Any) -> Any:
-    try:
-        return load(name, **how)
-    except (OSError, ValueError, ImportError, TypeError, AttributeError, KeyError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise refusal(what, name, error) or InputError(
-            f"The {what} of {name!r} can't be loaded: {lines[0]} Give the folder of a Hugging Face image-text model, "
-            "with its processor, or a hub id that this machine can reach."
-        ) from error
