@@ -140,7 +140,7 @@ def test_the_page_answers(system: str, tmp_path: Path) -> None:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ko/") as found:
                 answer = found.read()
             time.sleep(0.1)
-        assert b"<title>" in answer
+        assert b"gradio" in answer
     finally:
         page.kill()
         page.wait()
