@@ -1,4 +1,4 @@
-"""Replace a folder as a whole, as `write_atomically` replaces a file."""
+"""Replace a folder as a whole, as `write_atomically` replaces a file; sync all files of one."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vqa_core.files import sync_file
 from vqa_core.locks import Lock, try_lock
 
 
@@ -40,6 +41,15 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         _end(building, lock)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_files(folder: Path) -> list[Path]:
+    """Have the drive keep every file below a folder, before the folder gets the name that vouches for it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        with path.open("rb+") as file:  # Windows syncs what may be written to
+            sync_file(file.fileno(), path)
+    return files
 
 
 def _begin(target: Path) -> tuple[Path, Lock]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.files import InputError, sha256_of
+from vqa_core.folders import sync_files
 from vqa_core.inference.build import load_model
 from vqa_core.model.folder import write_model_folder
 from vqa_core.model.hub.loading import check_image_text_model
@@ -36,6 +37,7 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
         vlm = load_model(source, how)
         if trained:
             shutil.copytree(folder, copy)
+            sync_files(copy)
         else:  # once more, now that the text of its prompt is known
             _write_note(copy, vlm.settings)
         copy.rename(run.model)

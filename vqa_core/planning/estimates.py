@@ -17,7 +17,7 @@ from vqa_core.machine import Speed, prefers_bf16
 from vqa_core.planning.batches import plan_batches
 from vqa_core.planning.lengths import Lengths
 from vqa_core.planning.part_sizes import language_sizes, projector_sizes, tower_sizes
-from vqa_core.runs.metrics import seconds_per_step
+from vqa_core.runs.metrics import read_metrics, seconds_per_step
 from vqa_core.runs.run_dir import RunDir
 
 PLANNED = 400_000  # the most rows of a plan; a longer training is planned for one epoch, and multiplied
@@ -187,7 +187,7 @@ def _pace(run: RunDir, config: dict[str, Any]) -> Pace | None:
     if (run.model / "vqa.json").is_file():
         trained = read_json(run.model / "vqa.json")["trained"]
         questions = float(trained["questions"]) / float(trained["steps"])
-    rows = list(read_json_lines(run.metrics))
+    rows = read_metrics(run.metrics)
     seconds = [of_step / questions for of_step in seconds_per_step(rows)]
     validation = [
         (after["seconds"] - before["seconds"]) / max(after["eval_questions"], 1)

@@ -1,8 +1,16 @@
-"""The speed of a training, from the lines of its metrics.jsonl."""
+"""The lines of a training's metrics.jsonl, and its speed by them."""
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+
+from vqa_core.files import read_json_lines
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a metrics.jsonl; none where there is no such file. Raises InputError for one that is no JSON."""
+    return list(read_json_lines(path, torn_end=True)) if path.is_file() else []
 
 
 def seconds_per_step(rows: Iterable[Mapping[str, Any]]) -> list[float]:

@@ -272,9 +272,9 @@ def _move_away(path: Path) -> None:
     """Rename the file and its meta to the suffix `.old`, unless the file is empty."""
     with _lock(path):
         if path.exists() and path.stat().st_size:
-            os.replace(path, f"{path}.old")
-            if meta_path(path).exists():
+            if meta_path(path).exists():  # first: answers that nothing is noted of are refused, a wrong note is believed
                 os.replace(meta_path(path), f"{meta_path(path)}.old")
+            os.replace(path, f"{path}.old")
 
 
 def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> None:

@@ -46,6 +46,9 @@ def writing(run: RunDir) -> AbstractContextManager[object]:
 def keep_submission(run: RunDir, submission: Path) -> KeptSubmission:
     """Keep a copy of the file `submission` and of its card; if a copy with the same bytes exists, return that."""
     digest = sha256_of(submission)
+    for card in run.submissions.glob("*.card.json"):  # of a copy whose writing was interrupted
+        if not card.with_name(card.name.replace(".card.json", ".csv")).exists():
+            card.unlink()
     for known in run.submissions.glob(f"*-{digest[:8]}.csv"):
         if sha256_of(known) == digest:
             return submission_by_id(run, known.stem)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vqa_core.folders import replaced_folder
 from vqa_core.model.folder import save_model_folder
 from vqa_core.model.loading import load_in_of
 from vqa_core.model.protocol import AnyVlm
@@ -135,7 +136,8 @@ def keep(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, end: Trai
             | {"python": platform.python_version()},
         }
         save_dtype = task.settings.save_dtype
-        save_model_folder(task.run.model, model.vlm, model.stage, tensors=tensors, save_dtype=save_dtype, about=about)
+        with replaced_folder(task.run.model) as new:  # never weights beside the description of others
+            save_model_folder(new, model.vlm, model.stage, tensors=tensors, save_dtype=save_dtype, about=about)
         logger.info("Wrote %s after %.0f s.", task.run.model, time.monotonic() - task.started)
     return Outcome(True, end.step, end.steps, validation)
 

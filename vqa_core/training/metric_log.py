@@ -5,7 +5,8 @@ import logging
 import math
 from typing import Any
 
-from vqa_core.files import read_json_lines, write_json_lines
+from vqa_core.files import append_line, write_json_lines
+from vqa_core.runs.metrics import read_metrics
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.training.trackers import Tracker
 
@@ -22,7 +23,7 @@ class MetricLog:
 
     def __init__(self, run: RunDir, tracker: Tracker, steps: int, epochs: float, after: int) -> None:
         self.path, self.tracker, self.steps, self.epochs = run.metrics, tracker, steps, epochs
-        kept = [row for row in read_json_lines(self.path) if row["step"] <= after] if self.path.is_file() else []
+        kept = [row for row in read_metrics(self.path) if row["step"] <= after]
         write_json_lines(self.path, kept)
         self._seconds_before = max((row["seconds"] for row in kept), default=0.0)
         self._first: tuple[int, float] | None = None
@@ -37,8 +38,7 @@ class MetricLog:
             name: None if value != value or value in (math.inf, -math.inf) else value for name, value in values.items()
         }
         line = {"step": step, "epoch": epoch, **known, "seconds": round(self._seconds_before + seconds, 2)}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path, json.dumps(line))
         self.tracker.log(line, step)
         if "eval_accuracy" in line:
             accuracy, questions = line["eval_accuracy"], line["eval_questions"]
