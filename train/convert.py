@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqa_core.commands import run_command
+from vqa_core.commands import run_command, shell_word
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import check_new
 from vqa_core.settings import add_arguments
@@ -65,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     advice = convert(args.source, out, target, settings, getattr(args, "save_dtype", TrainSettings.save_dtype))
     print(f"Wrote {out}. {advice}".strip())
     if args.to:
-        print(f"Next: python -m eval.predict --run RUN --model {out}, or train.finetune --run RUN --init-from {out}")
+        model = shell_word(out)
+        print(
+            f"Next: python -m eval.predict --run RUN --model {model}, or train.finetune --run RUN --init-from {model}"
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from vqa_core.commands import log_to, logger, parser_for, run_command
+from vqa_core.commands import log_to, logger, parser_for, run_command, shell_word
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.planning.resolve import resolve_training
@@ -44,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     task = TrainingTask.of_run(run, chosen.model, chosen.train, resume=bool(args.resume), restart=args.restart)
     if finetune(task).finished:
-        logger.info("Next: python -m eval.predict --run %s --data %s --split test", run.root, task.data_root)
+        logger.info(
+            "Next: python -m eval.predict --run %s --data %s --split test",
+            shell_word(run.root),
+            shell_word(task.data_root),
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqa_core.commands import log_to, logger, parser_for, run_command
+from vqa_core.commands import log_to, logger, parser_for, run_command, shell_word
 from vqa_core.config import DataSettings, read_config, settings_of
 from vqa_core.data.findings import OWN_VAL
 from vqa_core.data.formats.exporting import EXPORTS, export_run, unanswered_of
@@ -99,7 +99,7 @@ def _prepare(run: RunDir, args: argparse.Namespace) -> None:
         )
     for name, examples in (("Training", splits.train), ("Validation", splits.val), ("Test", splits.test)):
         logger.info(f"{name}: {len(examples):,} questions about {count_images(examples):,} images.")
-    logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {run.root}")
+    logger.info(f"Written to {run.root}. Next: python -m train.finetune --run {shell_word(run.root)}")
 
 
 def _print_report(report: DataReport) -> None:

@@ -10,13 +10,15 @@ apart.py      work done in a process of its own, so that its memory is freed
 commands.py   what the commands share: errors as sentences, the log, --run and --config
 config.py     the settings of every stage, each declared once
 drives.py     what drives that are no disks refuse, and what is done instead
-files.py      InputError, files written whole, JSON lines, hashes
+errors.py     InputError, raised wherever the input is wrong
+files.py      files written whole, JSON lines, hashes
 folders.py    a folder that is there whole or not at all
 locks.py      locks between processes and threads
 machine.py    what this machine has: memory, number formats, speed
 processes.py  the processes that torchrun started together
 progress.py   how far a long command has come
 settings.py   a dataclass field as flag, form field, limits and record
+space.py      room on a drive, and its errors as sentences
 tabulate.py   small aligned tables for a terminal
 
 A new setting is a field in config.py. A new file belongs here only if several packages need it.

@@ -1,11 +1,9 @@
 """Files: atomic writes, JSON and JSON lines, hashes; and InputError, raised wherever the input is wrong."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import re
 import sys
 import tempfile
 from collections import Counter
@@ -13,16 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from vqa_core.drives import tolerate
-
-
-class InputError(ValueError):
-    """The user's input is wrong. The message names the value, the place and the next step.
-
-    Commands print it as one sentence without a traceback and exit with 2.
-    """
+from vqa_core.drives import hidden_prefix, replace_file, set_mode
+from vqa_core.drives import sync_file as sync_file
+from vqa_core.drives import sync_folder as sync_folder
+from vqa_core.errors import InputError as InputError
+from vqa_core.space import said_of_drive
 
 
 def named(ids: Sequence[str], most: int = 3) -> str:
@@ -43,86 +36,29 @@ def check_new(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write `data` to `path` so that readers, and a crash, see either the old file or the new one, never a mixture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    handle, name = _new_beside(path)
+    """Write `data` to `path` so that readers, and a crash, see either the old file or the new one, never a mixture.
+
+    Raises DiskError, an InputError and an OSError, if the drive is full, read-only or the like; the old file is kept.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    name = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path.name), suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.write(content)
             file.flush()
             sync_file(file.fileno(), path)
-        os.chmod(name, 0o666 & ~umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a file, in one write. Of a line that does not fit on the drive nothing stays."""
-    data = line.encode() + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        size = os.fstat(handle).st_size
-        written = os.write(handle, data)
-        if written < len(data):
-            os.ftruncate(handle, size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    finally:
-        os.close(handle)
-
-
-def _new_beside(path: Path) -> tuple[int, str]:
-    """A new file beside `path`, and its name. As long as it is open it is locked: without a lock it is a leftover."""
-    while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        if _is_locked_now(handle) and os.path.exists(name):
-            return handle, name
-        os.close(handle)  # another process took it for a leftover just now
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed writes of `path` have left, and nothing that a live process writes."""
-    leftover = re.compile(re.escape(f".{path.name}.") + r"\w{8}\.tmp")
-    for name in filter(leftover.fullmatch, os.listdir(path.parent)):
-        with contextlib.suppress(OSError):
-            handle = os.open(path.parent / name, os.O_RDWR | getattr(os, "O_BINARY", 0))
-            try:
-                if _is_locked_now(handle, if_refused=False):
-                    os.unlink(path.parent / name)
-            finally:
-                os.close(handle)
-
-
-def _is_locked_now(handle: int, *, if_refused: bool = True) -> bool:
-    """Lock a file until it is closed; False if another process has locked it. Some drives know no locks."""
-    try:
-        return bool(filelock.lock_descriptor(handle, blocking=False))
-    except OSError:
-        return if_refused
-
-
-def sync_file(handle: int, path: Path | None = None) -> None:
-    """Have the drive keep what was written to a file, if it can; `path` names it in the warning if it cannot."""
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        tolerate("fsync", error, path or Path.cwd())
-
-
-def sync_folder(path: Path) -> None:
-    """Have the drive keep the names in a folder, where folders can be synced: on Windows they cannot and need not."""
-    if os.name == "nt":
-        return
-    try:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        tolerate("fsync of a folder", error, path)
+        set_mode(Path(name), 0o666 & ~umask())
+        replace_file(Path(name), path)
+    except BaseException as error:
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        said = said_of_drive(error, path, len(content))
+        if said is None:
+            raise
+        raise said from None
 
 
 def umask() -> int:
@@ -156,18 +92,13 @@ def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return len(lines)
 
 
-def read_json_lines(path: Path, *, torn_end: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON-lines file. A malformed line is an InputError with its number.
-
-    With `torn_end`, a part of a line at the end is left out: a power cut leaves one in a file that grows.
-    """
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file. A malformed line is an InputError with its number."""
     if not path.is_file():
         raise InputError(f"{path} does not exist.")
     with path.open(encoding="utf-8-sig") as file:
         try:
             for number, line in enumerate(file, start=1):
-                if torn_end and not line.endswith("\n") and not line.rstrip().endswith("}"):
-                    return
                 if line.strip():
                     yield _object(path, number, line)
         except UnicodeDecodeError as error:

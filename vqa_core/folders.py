@@ -1,4 +1,4 @@
-"""Replace a folder as a whole, as `write_atomically` replaces a file; sync all files of one."""
+"""Replace a folder as a whole, as `write_atomically` replaces a file."""
 
 import contextlib
 import os
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vqa_core.files import sync_file
+from vqa_core.drives import hidden_prefix, rename_folder, replace_file
 from vqa_core.locks import Lock, try_lock
+from vqa_core.space import said_of_drive
 
 
 @contextmanager
@@ -19,43 +20,80 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
     An error leaves `target` as it was and removes the new folder. A kill also leaves `target` as it was, perhaps under
     a hidden name between the last two renames, and a hidden `.NAME.*.tmp` folder. The next call puts back the one and
-    removes the other.
+    removes the other. Raises DiskError if the drive is full, read-only or the like.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _clean_up(target)
-    building, lock = _begin(target)
-    old: Path | None = None
+    with scratch_folder(target) as building:
+        yield building
+        put_in_place(building, target)
+
+
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` for what will be renamed from it to its place; it is removed at the end.
+
+    What a kill leaves, the next call for this `target` removes. Raises DiskError as `replaced_folder` does.
+    """
+    building, lock = None, None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clean_up(target)
+        building, lock = _begin(target)
         building.mkdir()
         yield building
+    except Exception as error:
+        written = _bytes_in(building) if building is not None else 0
+        said = said_of_drive(error, _place_of(error, building, target), written)
+        if said is None:
+            raise
+        raise said from error
+    finally:
+        if building is not None and lock is not None:
+            shutil.rmtree(building, ignore_errors=True)
+            _end(building, lock)
+
+
+def put_in_place(new: Path, target: Path) -> None:
+    """Rename the file or folder `new`, of a scratch folder or one itself, to `target`, in place of what is there.
+
+    After an error what was there is there again.
+    """
+    if not new.is_dir():
+        replace_file(new, target)
+        return
+    _clean_up(target)
+    name, lock = _begin(target)
+    old = name.with_suffix(".old.tmp")
+    try:
         if target.exists():
-            old = building.with_suffix(".old.tmp")
-            target.rename(old)
-        building.rename(target)
+            rename_folder(target, old)
+        rename_folder(new, target)
     except BaseException:
-        if old is not None and not target.exists():
-            old.rename(target)
-        shutil.rmtree(building, ignore_errors=True)
+        if old.exists() and not target.exists():
+            rename_folder(old, target)
         raise
     finally:
-        _end(building, lock)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+        _end(name, lock)
+    shutil.rmtree(old, ignore_errors=True)
 
 
-def sync_files(folder: Path) -> list[Path]:
-    """Have the drive keep every file below a folder, before the folder gets the name that vouches for it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        with path.open("rb+") as file:  # Windows syncs what may be written to
-            sync_file(file.fileno(), path)
-    return files
+def _bytes_in(folder: Path) -> int:
+    """What it takes at the least."""
+    with contextlib.suppress(OSError):
+        return sum(path.lstat().st_size for path in folder.rglob("*"))
+    return 0
+
+
+def _place_of(error: Exception, building: Path | None, target: Path) -> Path:
+    """What a sentence about the error names: the file that it names, or the target for one that is being built."""
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    place = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else target
+    return target if building is not None and place.is_relative_to(building) else place
 
 
 def _begin(target: Path) -> tuple[Path, Lock]:
     """A name for a folder to build, and the lock that says that a live process builds it."""
     while True:
-        building = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        building = target.with_name(f"{hidden_prefix(target.name)}{secrets.token_hex(4)}.tmp")
         path = _lock_path(building)
         lock = try_lock(path)
         if lock is None:
@@ -77,7 +115,7 @@ def _end(building: Path, lock: Lock) -> None:
 
 def _clean_up(target: Path) -> None:
     """Remove what killed builds of `target` have left, nothing of a live one; put `target` back if it is missing."""
-    leftover = re.compile(re.escape(f".{target.name}.") + r"\w{8}(?=(\.old|\.lock)?\.tmp$)")
+    leftover = re.compile(re.escape(hidden_prefix(target.name)) + r"\w{8}(?=(\.old|\.lock)?\.tmp$)")
     found = {match[0] for match in map(leftover.match, os.listdir(target.parent)) if match}
     for building in (target.with_name(f"{name}.tmp") for name in sorted(found)):
         lock = try_lock(_lock_path(building))
@@ -85,7 +123,7 @@ def _clean_up(target: Path) -> None:
             continue
         old = building.with_suffix(".old.tmp")
         if old.exists() and not target.exists():
-            old.rename(target)
+            rename_folder(old, target)
         for folder in (building, old):
             shutil.rmtree(folder, ignore_errors=True)
         _end(building, lock)

@@ -22,6 +22,7 @@ from ui.jobs.jobs import format_command
 from ui.predict.commands import choose_run_and_split, last_job
 from ui.predict.past import past_section
 from vqa_core import ROOT
+from vqa_core.commands import shell_word
 from vqa_core.files import InputError, read_json, sha256_of, stamp_of, write_atomically
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir
@@ -136,7 +137,7 @@ def _run_command(run: RunDir, command: Sequence[str]) -> subprocess.CompletedPro
     except subprocess.TimeoutExpired:
         raise InputError(
             f"writing the submission of {run.name!r} took longer than {PATIENCE_S:.0f} seconds and was stopped. "
-            f"Write it in a terminal: `python -m eval.submit --run {run.root}`."
+            f"Write it in a terminal: `python -m eval.submit --run {shell_word(run.root)}`."
         ) from None
 
 

@@ -20,6 +20,7 @@ from ui.predict.commands import SPLITS, score_of, settings_used, start_predictio
 from ui.predict.submit import check_submission, offer_file, write_submission
 from ui.workspace.pictures import DECODING
 from ui.workspace.workspace import Workspace
+from vqa_core.commands import shell_word
 from vqa_core.config import PredictSettings
 from vqa_core.data.images import open_image
 from vqa_core.files import InputError
@@ -122,7 +123,7 @@ class Endpoints:
         if found is None:
             raise InputError(
                 f"run {run!r} has no score of the split {split!r}. "
-                f"Make it with `python -m eval.score --run {folder.root} --split {split}`."
+                f"Make it with `python -m eval.score --run {shell_word(folder.root)} --split {split}`."
             )
         return found
 

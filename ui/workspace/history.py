@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 import shutil
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 from PIL import Image
 
 from vqa_core.data.images import image_hash
+from vqa_core.drives import touch
 from vqa_core.files import InputError, write_atomically
 
 GAP, SHEET = 8, 2048  # pixels between tiles, and of the longest side of all together
@@ -110,7 +110,7 @@ class AnswerHistory:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "answers.jsonl").open("a", encoding="utf-8") as file:
             file.write("".join("\n" + json.dumps(asdict(each), ensure_ascii=False) for each in answers))
-        os.utime(folder)
+        touch(folder)
 
     def keep_seen(self, key: str, tiles: Sequence[Image.Image]) -> dict[str, Any]:
         """Keep the tiles (RGB, of one size) that a processor made of a picture, side by side: `seen` names the file.

@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 
 from vqa_core.data.images import ImageError, open_image
+from vqa_core.drives import replace_file, set_mode
 from vqa_core.files import InputError, write_atomically
 
 THUMB, FULL, WHOLE = 256, 2048, 16_383  # longest side in pixels; WHOLE is what a WebP may have
@@ -44,7 +45,7 @@ class Pictures:
         key = folder / "key"
         if not key.is_file():
             write_atomically(key, secrets.token_bytes(32))
-            key.chmod(0o600)
+            set_mode(key, 0o600)
         self._key = key.read_bytes()
         self._whole = threading.Lock()  # 50 million pixels take 470 MB until they are encoded
         self._counting = threading.Lock()
@@ -92,9 +93,13 @@ class Pictures:
         """Write a file that can be made again: whole or absent, but without fsync."""
         kept.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(dir=kept.parent, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, kept)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            replace_file(Path(name), kept)
+        except OSError:  # on a full disk the picture is shown, and not kept
+            Path(name).unlink(missing_ok=True)
+            return
         with self._counting:
             self._bytes = len(data) + (
                 sum(size for _, size, _ in self._files()) if self._bytes is None else self._bytes

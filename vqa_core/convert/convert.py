@@ -1,5 +1,6 @@
 """Converting a folder of weights from one layout to another: which importer and exporter it takes."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 from vqa_core.convert.hf_export import export_hf
 from vqa_core.convert.llava_export import export_llava
 from vqa_core.convert.llava_import import import_llava
+from vqa_core.convert.llava_parts import OWN_PARTS
+from vqa_core.drives import hidden_prefix
 from vqa_core.files import InputError
 from vqa_core.model.vlm import DTYPES
 from vqa_core.runs.model_folder import ModelFolder, describe_model_folder, is_llava_folder
+from vqa_core.space import drive_errors
 
 
 def convert(source: Path, out: Path, target: str, settings: Mapping[str, Any], save_dtype: str) -> str:
@@ -22,8 +26,21 @@ def convert(source: Path, out: Path, target: str, settings: Mapping[str, Any], s
         settings: model settings by name that override what a folder of LLaVA says of itself.
         save_dtype: number format of the weights for Hugging Face, a key of DTYPES.
 
-    Raises InputError if `source` is neither, is in that layout already, or takes no settings.
+    Raises InputError, and leaves nothing at `out`, if `source` is neither, is in that layout already, or takes no
+    settings, or if the drive is full or the like.
     """
+    made = [out, *(out.parent / f"{out.name}-{part}" for part in OWN_PARTS)]
+    made = [folder for folder in made if not folder.is_dir() or not any(folder.iterdir())]
+    try:
+        with drive_errors(out):
+            return _convert(source, out, target, settings, save_dtype)
+    except BaseException:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _convert(source: Path, out: Path, target: str, settings: Mapping[str, Any], save_dtype: str) -> str:
     source = source / "model" if (source / "model" / "vqa.json").is_file() else source
     if not is_llava_folder(source):
         model = _describe(source)
@@ -38,7 +55,8 @@ def convert(source: Path, out: Path, target: str, settings: Mapping[str, Any], s
     if target == "model":
         import_llava(source, out, settings)
         return ""
-    with tempfile.TemporaryDirectory() as scratch:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=hidden_prefix(out.name)) as scratch:
         model_folder = Path(scratch) / "model"
         import_llava(source, model_folder, settings)
         return export_hf(model_folder, out, dtype=DTYPES[save_dtype])

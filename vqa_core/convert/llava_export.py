@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedConfig
 
+from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings
 from vqa_core.convert.llava_checkpoint import (
     BOUNDARY_TOKENS,
@@ -215,7 +216,8 @@ def _advice(out: Path, stage: Stage, settings: ModelSettings, *, grows: bool) ->
     said = f"llava-torch goes by a folder's name: it has to contain {' and '.join(words)}. " if missing else ""
     if stage.name != "full":
         said += (
-            f"Load it there with --model-path {out} --model-base {resolve_language_model(settings.language_model)}. "
+            f"Load it there with --model-path {shell_word(out)} "
+            f"--model-base {shell_word(resolve_language_model(settings.language_model))}. "
         )
     if grows and stage.name == "align":
         said += (

@@ -26,6 +26,10 @@ TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "merges.txt", "chat_template.jinja",
 )  # fmt: skip
+OWN_PARTS = (
+    "language-model",
+    "vision-tower",
+)  # what stands behind the name of the model folder, for the folders of these
 # The keys that LLaVA adds to config.json; all others belong to the language model.
 _LLAVA_KEYS = ("mm_", "tune_mm_", "freeze_mm_", "unfreeze_mm_", "use_mm_proj", "image_", "tokenizer_")
 _OTHER_KEYS = ("model_type", "architectures", "_name_or_path", "transformers_version", "pretrain_mm_mlp_adapter")
@@ -42,7 +46,7 @@ def with_own_parts(checkpoint: LlavaCheckpoint, settings: ModelSettings, base: s
     """
     options, language_model = LoadOptions.of(settings), settings.language_model
     trained = _trained_on(checkpoint, language_model, options)
-    target = _beside(out, "language-model") if checkpoint.kind == "full" or trained else None
+    target = _beside(out, OWN_PARTS[0]) if checkpoint.kind == "full" or trained else None
     settings = replace(settings, vision_tower=_own_tower(checkpoint, settings, out))
     if target is None:
         return settings
@@ -68,7 +72,7 @@ def _own_tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) 
         dtype = next(iter(checkpoint.tower.values())).dtype  # LLaVA rounds the tower to the number format of training
         if all(torch.equal(tensor.to(dtype), own[name].to(dtype)) for name, tensor in given.items()):
             return tower
-        target = _beside(out, "vision-tower")
+        target = _beside(out, OWN_PARTS[1])
         shutil.copytree(scratch, target, dirs_exist_ok=True)
     return str(target)
 

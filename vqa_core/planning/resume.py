@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import InputError, read_json
 from vqa_core.prompts.styles import OWN_TEMPLATE
@@ -53,7 +54,7 @@ def ways_from(checkpoint: Path) -> str:
     """What to do where a checkpoint cannot be resumed as asked."""
     return (
         "Resume with the settings that it was made with, start a new schedule from its weights in another run with "
-        f"--init-from {checkpoint}, or begin again with --restart."
+        f"--init-from {shell_word(checkpoint)}, or begin again with --restart."
     )
 
 

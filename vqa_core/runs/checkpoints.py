@@ -1,13 +1,11 @@
 """Atomic checkpoints: written under another name with a manifest of hashes, then renamed."""
 
 import logging
-import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
-from vqa_core.files import read_json, sha256_of, sync_folder, write_json
-from vqa_core.folders import sync_files
+from vqa_core.drives import rename_folder, sync_file, sync_folder
+from vqa_core.files import read_json, sha256_of, write_json
 
 logger = logging.getLogger("vqa")
 
@@ -18,11 +16,14 @@ PLAN = "plan.json"
 
 def seal(folder: Path, target: Path) -> None:
     """Write the manifest of a finished folder, flush its files to disk, and rename the folder to `target`."""
-    files = sync_files(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        with path.open("rb+") as file:  # Windows syncs what may be written to
+            sync_file(file.fileno(), path)
     write_json(folder / MANIFEST, {str(path.relative_to(folder)): sha256_of(path) for path in files})
     if target.exists():
         shutil.rmtree(target)
-    os.rename(folder, target)
+    rename_folder(folder, target)
     sync_folder(target.parent)
 
 
@@ -61,20 +62,14 @@ def set_aside(path: Path) -> Path:
     """Rename `checkpoint-N`, so that nothing goes on from it, to `diverged-N`; return the new path."""
     target = path.with_name(path.name.replace("checkpoint", "diverged"))
     shutil.rmtree(target, ignore_errors=True)
-    os.rename(path, target)
+    rename_folder(path, target)
     return target
 
 
 def keep_only(folder: Path, steps: set[int]) -> None:
-    """Delete the checkpoints below `folder` whose step is not in `steps`, and what a crash left half-written or -deleted.
-
-    They lose their names first: what is called a checkpoint is whole.
-    """
-    for path in folder.glob(".writing-*"):
-        shutil.rmtree(path, ignore_errors=True)
+    """Delete the checkpoints below `folder` whose step is not in `steps`, and half-written ones left by a crash."""
     for step, path in steps_below(folder):
         if step not in steps:
-            nameless = folder / f".writing-{step}"
-            with suppress(OSError):  # Windows renames no folder that somebody reads; the next call does
-                os.rename(path, nameless)
-            shutil.rmtree(nameless, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".writing-*"):
+        shutil.rmtree(path, ignore_errors=True)

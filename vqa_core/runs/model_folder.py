@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, TrainSettings, settings_of
 from vqa_core.files import InputError, read_json
 from vqa_core.runs.run_dir import RunDir
@@ -76,7 +77,7 @@ def describe_model_folder(folder: Path) -> ModelFolder:
     if is_llava_folder(folder):
         raise InputError(
             f"{folder} is an original LLaVA checkpoint. Convert it first: "
-            f"python -m train.convert --from {folder} --to DIR"
+            f"python -m train.convert --from {shell_word(folder)} --to DIR"
         )
     if not (folder / "vqa.json").is_file():
         raise InputError(f"{folder} holds no trained model (no vqa.json). Train one with `python -m train.finetune`.")

@@ -17,17 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vqa_core.files import (
-    InputError,
-    find_duplicates,
-    intern_texts,
-    named,
-    read_json,
-    sync_file,
-    write_atomically,
-    write_json,
-)
+from vqa_core.drives import open_to_append, replace_file, sync_file, tolerate
+from vqa_core.files import InputError, find_duplicates, intern_texts, named, read_json, write_atomically, write_json
 from vqa_core.locks import Lock, try_lock
+from vqa_core.space import drive_errors
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
@@ -101,14 +94,19 @@ class PredictionLog:
         lock = _lock(path)
         handle = -1
         try:
-            handle = _open(path)
+            handle = open_to_append(path)
             for leftover in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process killed while it held the lock
                 leftover.unlink()
-            predictions, end, complete = _parse(path, path.read_bytes())
+            data = path.read_bytes()
+            predictions, end, complete = _parse(path, data)
             _check_meta(path, meta, bool(predictions))
-            os.ftruncate(handle, end)
+            if end < len(data) and not _cut(handle, end, path):
+                write_atomically(path, data[:end])  # a new file, of which we have neither handle nor lock
+                os.close(handle)
+                lock.release()
+                return cls.open(path, meta=meta)
             if not complete:
-                os.write(handle, b"\n")
+                _write_at_end(handle, b"\n")
         except BaseException:
             if handle >= 0:
                 os.close(handle)
@@ -134,9 +132,9 @@ class PredictionLog:
         data = b"".join(_line(item) for item in new.values())
         size = os.fstat(self._handle).st_size
         try:
-            written = os.write(self._handle, data) if data else 0
+            written = _write_at_end(self._handle, data) if data else 0
             if written < len(data):
-                os.ftruncate(self._handle, size)
+                _cut(self._handle, size, self.path)  # else it is a torn line, which the next start drops
                 raise OSError(0, "only a part could be written; is the disk full?")
             if sync:
                 sync_file(self._handle, self.path)
@@ -171,10 +169,11 @@ class PredictionLog:
     def _close_file(self) -> None:
         handle, self._handle = self._handle, -1
         if handle >= 0:
-            try:
-                sync_file(handle, self.path)
-            finally:
-                os.close(handle)
+            with drive_errors(self.path):
+                try:
+                    sync_file(handle, self.path)
+                finally:
+                    os.close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -182,7 +181,11 @@ class PredictionLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            with contextlib.suppress(OSError):  # of the two errors, the first says more
+                self.close()
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
@@ -263,18 +266,29 @@ def _lock(path: Path) -> Lock:
             time.sleep(0.05)
 
 
-def _open(path: Path) -> int:
-    """A descriptor of the file to append to."""
-    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+def _write_at_end(handle: int, data: bytes) -> int:
+    """Append in one write; return how many bytes were written."""
+    os.lseek(handle, 0, os.SEEK_END)  # for drives that do not append
+    return os.write(handle, data)
+
+
+def _cut(handle: int, size: int, path: Path) -> bool:
+    """Cut the file to `size` bytes; False if its drive cuts no files."""
+    try:
+        os.ftruncate(handle, size)
+    except OSError as error:
+        tolerate("ftruncate", error, path)
+        return False
+    return True
 
 
 def _move_away(path: Path) -> None:
     """Rename the file and its meta to the suffix `.old`, unless the file is empty."""
     with _lock(path):
         if path.exists() and path.stat().st_size:
-            if meta_path(path).exists():  # first: answers that nothing is noted of are refused, a wrong note is believed
-                os.replace(meta_path(path), f"{meta_path(path)}.old")
-            os.replace(path, f"{path}.old")
+            replace_file(path, Path(f"{path}.old"))
+            if meta_path(path).exists():
+                replace_file(meta_path(path), Path(f"{meta_path(path)}.old"))
 
 
 def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> None:

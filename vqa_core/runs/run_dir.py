@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vqa_core.commands import shell_word
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.runs.examples import Example, read_examples
 
@@ -105,13 +106,13 @@ class RunDir:
         if not self.config.is_file():
             raise InputError(
                 f"{self.root} is not a run: it has no config.json. Start one with "
-                f"`python -m train.prepare --data DIR --run {self.root}`."
+                f"`python -m train.prepare --data DIR --run {shell_word(self.root)}`."
             )
         config = read_json(self.config)
         if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
             raise InputError(
                 f"{self.config} is damaged: it is not a JSON object whose values are objects. Move it away and "
-                f"prepare the run again with `python -m train.prepare --data DIR --run {self.root}`."
+                f"prepare the run again with `python -m train.prepare --data DIR --run {shell_word(self.root)}`."
             )
         return config
 
@@ -131,7 +132,7 @@ class RunDir:
         if not path.is_file():
             raise InputError(
                 f"{self.root} has no questions of the split {split!r}: {path.name} is missing. "
-                f"Write it with `python -m train.prepare --data DIR --run {self.root}`."
+                f"Write it with `python -m train.prepare --data DIR --run {shell_word(self.root)}`."
             )
         return read_examples(path)
 
@@ -141,13 +142,13 @@ class RunDir:
         if "dataset" not in config:
             raise InputError(
                 f"{self.root} has no data: `train.prepare` was never run on it, or was stopped before it finished. "
-                f"Run `python -m train.prepare --data DIR --run {self.root}`."
+                f"Run `python -m train.prepare --data DIR --run {shell_word(self.root)}`."
             )
         root = config["dataset"].get("root")
         if not isinstance(root, str):
             raise InputError(
                 f"{self.config} is damaged: its section `dataset` names no folder as `root`. "
-                f"Run `python -m train.prepare --data DIR --run {self.root}`."
+                f"Run `python -m train.prepare --data DIR --run {shell_word(self.root)}`."
             )
         return Path(root)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vqa_core.commands import shell_word
 from vqa_core.files import InputError
 from vqa_core.runs.checkpoints import set_aside, steps_below
 
@@ -69,7 +70,7 @@ class StepHealth:
         """
         step, norm = self._last
         kept = steps_below(checkpoints)
-        start = f"begin a new run with --init-from {kept[-1][1]}" if kept else "begin again with --restart"
+        start = f"begin a new run with --init-from {shell_word(kept[-1][1])}" if kept else "begin again with --restart"
         what = (
             f"the weights are not finite numbers any more, {weights} among them"
             if weights

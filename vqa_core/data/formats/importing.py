@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vqa_core.commands import shell_word
 from vqa_core.data.choices.forms import AUTO, settle_choices
 from vqa_core.data.choices.tables import CHOICES_COLUMN, FORM_COLUMN, written_choices
 from vqa_core.data.columns.table_reader import SOURCE_ID
@@ -30,6 +31,7 @@ from vqa_core.data.formats.roles import ROLES, is_test_name, pair_up, role_of
 from vqa_core.data.formats.rows.tables import copy_companions, is_table
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.references import ANNOTATIONS
+from vqa_core.drives import link_to
 from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import ColumnMap, Example
@@ -164,7 +166,7 @@ def _refuse_other_contents(folder: Path, origin: dict[str, Any], made_from: dict
     if origin["contents"] != _contents(folder):
         raise InputError(
             f"{folder} was changed by hand, and its sources or options changed too. To use it as it is, read it with "
-            f"--data {folder}; to import again, move it away."
+            f"--data {shell_word(folder)}; to import again, move it away."
         )
 
 
@@ -261,8 +263,8 @@ def _write_pictures(folder: Path, data: SplitData) -> None:
 
 def _link(link: Path, target: Path) -> None:
     link.parent.mkdir(exist_ok=True)
-    if not link.is_symlink():
-        link.symlink_to(target.resolve(), target_is_directory=True)
+    if not link.exists():
+        link_to(link, target.resolve())
 
 
 def _json_files(source: str) -> list[Path]:

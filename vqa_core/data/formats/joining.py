@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from vqa_core.commands import shell_word
 from vqa_core.data.formats.roles import ROLES
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.files import InputError
@@ -24,7 +25,7 @@ def use_val_to_train(parts: dict[str, list[SplitData]], named: Sequence[str], gi
     if not set(named) <= set(given):
         raise InputError(
             f"{', '.join(given)} has validation questions and none to train on. To train on some of those and hold out "
-            f"the rest, name them by themselves: --data {' '.join(named)}."
+            f"the rest, name them by themselves: --data {' '.join(map(shell_word, named))}."
         )
     for part in parts["val"]:
         for row in part.examples:

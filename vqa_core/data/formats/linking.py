@@ -11,8 +11,12 @@ from pathlib import Path
 
 from vqa_core.data.competition import dataset_root
 from vqa_core.data.pictures.image_folders import LINKED
-from vqa_core.files import InputError
+from vqa_core.drives import link_to
+from vqa_core.files import InputError, read_json, stamp_of, write_json
 from vqa_core.folders import replaced_folder
+
+_COPIES = ".copies.json"
+"""On a drive without links: the places that the files and folders were copied from, and how they were then."""
 
 
 def link_images(folder: Path, images: Mapping[str, Path], to: Path | None = None, mark: str = "") -> Path:
@@ -41,7 +45,11 @@ def link_images(folder: Path, images: Mapping[str, Path], to: Path | None = None
     with replaced_folder(to) as building:
         for name, place in links.items():
             (building / name).parent.mkdir(exist_ok=True)
-            (building / name).symlink_to(place)
+            link_to(building / name, place)
+        if not all((building / name).is_symlink() for name in links):
+            write_json(
+                building / _COPIES, {name: [os.fsdecode(place), *stamp_of(place)] for name, place in links.items()}
+            )
     return to
 
 
@@ -68,6 +76,10 @@ def _homes(links: Mapping[str, Path]) -> set[tuple[str, Path]]:
 def _links(folder: Path) -> dict[str, Path] | None:
     """Name -> target of every link in a folder that `link_images` wrote; None for any other folder."""
     found = {}
+    if (folder / _COPIES).is_file():
+        copies = {name: (Path(place), stamp) for name, (place, *stamp) in read_json(folder / _COPIES).items()}
+        unchanged = all([*stamp_of(place)] == stamp for place, stamp in copies.values())
+        return {name: place for name, (place, _) in copies.items()} if unchanged else dict.fromkeys(copies, folder)
     for place in (*folder.iterdir(), *(folder / LINKED).glob("*")):
         if place.is_symlink():
             found[place.relative_to(folder).as_posix()] = place.readlink()

@@ -31,8 +31,10 @@ from vqa_core.data.pictures.copies import find_copies
 from vqa_core.data.pictures.image_folders import LINKED
 from vqa_core.data.references import read_solution
 from vqa_core.data.report import DataReport, examine
+from vqa_core.drives import replace_file, sync_file
 from vqa_core.files import InputError
 from vqa_core.runs.examples import ColumnMap, Example
+from vqa_core.space import said_of_drive
 
 VERSION = 1  # of the file format
 CHECKED_AT_ONCE = 2048  # images
@@ -220,15 +222,18 @@ def _replacing(path: Path, *, copied: bool = False) -> Iterator[sqlite3.Connecti
     try:
         if copied:
             shutil.copyfile(path, name)
-        with closing(sqlite3.connect(name)) as database:
-            # the file counts only once it is renamed, so it needs no journal
+        with closing(sqlite3.connect(f"{Path(name).absolute().as_uri()}?nolock=1", uri=True)) as database:
+            # the file counts only once it is renamed, so it needs neither journal nor locks, which some drives lack
             database.execute("pragma journal_mode = off")
             database.execute("pragma synchronous = off")
             with database:
                 yield database
-        with open(name, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
+        with open(name, "rb+") as file:  # Windows syncs what may be written to
+            sync_file(file.fileno(), path)
+        replace_file(Path(name), path)
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        raise
+        said = said_of_drive(error, path)
+        if said is None:
+            raise
+        raise said from error

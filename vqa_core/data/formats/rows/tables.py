@@ -20,6 +20,7 @@ from vqa_core.data.formats.rows.reader import Row, RowReader
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.pictures.inline import has_inline_pictures
 from vqa_core.data.texts.encodings import decode
+from vqa_core.drives import link_to
 from vqa_core.files import InputError, find_duplicates, named
 from vqa_core.runs.examples import ColumnMap
 
@@ -160,8 +161,8 @@ def _refuse_twice(path: Path, columns: Sequence[str], used: Collection[str]) -> 
 
 
 def _link(link: Path, folder: Path) -> None:
-    if not link.is_symlink():
-        link.symlink_to(folder.resolve(), target_is_directory=True)
+    if not link.exists():
+        link_to(link, folder.resolve())
 
 
 def _open(path: Path, encoding: str) -> tuple[TextIO, str]:
