@@ -1,9 +1,11 @@
 """Files: atomic writes, JSON and JSON lines, hashes; and InputError, raised wherever the input is wrong."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -11,11 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqa_core.drives import hidden_prefix, replace_file, set_mode
+import filelock
+
+from vqa_core.drives import hidden_prefix, open_to_append, replace_file, set_mode
 from vqa_core.drives import sync_file as sync_file
 from vqa_core.drives import sync_folder as sync_folder
 from vqa_core.errors import InputError as InputError
-from vqa_core.space import said_of_drive
+from vqa_core.space import drive_errors, said_of_drive
 
 
 def named(ids: Sequence[str], most: int = 3) -> str:
@@ -44,13 +48,16 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     name = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path.name), suffix=".tmp")
+        _remove_leftovers(path)
+        handle, name = _new_beside(path)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             sync_file(file.fileno(), path)
-        set_mode(Path(name), 0o666 & ~umask())
-        replace_file(Path(name), path)
+            set_mode(Path(name), 0o666 & ~umask())
+            if os.name == "nt":
+                file.close()  # Windows renames no file that is open
+            replace_file(Path(name), path)
     except BaseException as error:
         if name:
             with contextlib.suppress(OSError):
@@ -59,6 +66,50 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         if said is None:
             raise
         raise said from None
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, in one write. Of a line that does not fit on the drive nothing stays; raises DiskError."""
+    data = line.encode() + b"\n"
+    with drive_errors(path):
+        handle = open_to_append(path)
+        try:
+            size = os.fstat(handle).st_size
+            if os.write(handle, data) < len(data):
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(handle)
+
+
+def _new_beside(path: Path) -> tuple[int, str]:
+    """A new file beside `path`, and its name. As long as it is open it is locked: without a lock it is a leftover."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path.name), suffix=".tmp")
+        if _lock_now(handle, if_refused=True) and os.path.exists(name):
+            return handle, name
+        os.close(handle)  # another process took it for a leftover just now
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed writes of `path` have left, and nothing that a live process writes."""
+    leftover = re.compile(re.escape(hidden_prefix(path.name)) + r"\w{8}\.tmp")
+    for name in filter(leftover.fullmatch, os.listdir(path.parent)):
+        with contextlib.suppress(OSError):
+            handle = os.open(path.parent / name, os.O_RDWR)
+            try:
+                if _lock_now(handle, if_refused=False):
+                    os.unlink(path.parent / name)
+            finally:
+                os.close(handle)
+
+
+def _lock_now(handle: int, *, if_refused: bool) -> bool:
+    """Lock a file until it is closed; False if another process has locked it. Not every drive has locks."""
+    try:
+        return bool(filelock.lock_descriptor(handle, blocking=False))
+    except OSError:
+        return if_refused
 
 
 def umask() -> int:
@@ -92,15 +143,25 @@ def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return len(lines)
 
 
-def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON-lines file. A malformed line is an InputError with its number."""
+def read_json_lines(path: Path, *, torn_end: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file. A malformed line is an InputError with its number.
+
+    With `torn_end`, a part of a line at the end is left out: a power cut leaves one in a file that grows.
+    """
     if not path.is_file():
         raise InputError(f"{path} does not exist.")
     with path.open(encoding="utf-8-sig") as file:
         try:
             for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield _object(path, number, line)
+                if not line.strip():
+                    continue
+                try:
+                    row = _object(path, number, line)
+                except InputError:
+                    if torn_end and not line.endswith("\n"):
+                        return
+                    raise
+                yield row
         except UnicodeDecodeError as error:
             raise _not_utf8(path, error) from None
 

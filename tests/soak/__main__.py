@@ -1,6 +1,7 @@
-"""Kill predict and train at random moments, and let every write go wrong: `python -m tests.soak kills` and `... faults`.
+"""Prove what survives what: kill predict and train at random moments, and let every write go wrong.
 
-`--write docs/reliability.md` puts the figures into the docs. The exit code is 1 if anything was lost, half or different.
+`--write docs/reliability.md` puts the figures into the docs. The exit code is 1 if anything was lost, or half, or other
+than without a disturbance.
 """
 
 import argparse
@@ -14,8 +15,7 @@ from pathlib import Path
 
 from tests.soak.faults import inject
 from tests.soak.figures import report_faults, report_kills
-from tests.soak.kills import Forked, Subject, Tally, disturb
-from tests.soak.kills import Command as Real
+from tests.soak.kills import Command, Forked, Subject, Tally, disturb
 from vqa_core.benchmarks.report import Report, around_section, write_section
 from vqa_core.commands import run_command
 
@@ -34,7 +34,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     faults.add_argument("--case", default="", metavar="TEXT", help="only the cases whose name contains this")
     for command in (kills, faults):
         command.add_argument("--write", type=Path, metavar="FILE", help="docs/reliability.md, to put the figures into")
-        command.add_argument("--keep", type=Path, metavar="DIR", help="folder to work in, which stays (default: a new one)")
+        command.add_argument(
+            "--keep", type=Path, metavar="DIR", help="folder to work in, which stays (default: a new one)"
+        )
     return parser.parse_args(argv)
 
 
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def kill_all(args: argparse.Namespace, folder: Path) -> Report:
     from tests.soak.subjects import Predicting, Training  # torch
 
-    launch = Forked if args.forked else Real
+    launch = Forked if args.forked else Command
     tallies: list[tuple[Subject, Tally]] = []
     plan: list[tuple[Callable[[Path], Subject], int, int]] = [(Predicting, args.predict, 10), (Training, args.train, 5)]
     for kind, kills, most in plan:

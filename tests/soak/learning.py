@@ -92,7 +92,8 @@ def _write_model(folder: Path) -> None:
 
 
 def _adopt(folder: Path, _: Tell) -> None:
-    with mock.patch("vqa_core.inference.adopt.load_model", lambda *_: SimpleNamespace(settings=ModelSettings())):
+    loaded = SimpleNamespace(settings=ModelSettings())
+    with mock.patch("vqa_core.inference.adopt.load_model", return_value=loaded):
         adopt_model(RunDir(folder / "run"), str(folder / "source"))
 
 

@@ -37,7 +37,9 @@ def files_that_differ(run: RunDir, other: RunDir, names: list[str]) -> list[str]
     lines = [f"{name} is there, and not where nobody disturbed it" for name in sorted(ours - theirs)]
     lines += [f"{name} is missing" for name in sorted(theirs - ours)]
     both = [name for name in names if name in ours & theirs]
-    return lines + [f"{n} has other bytes" for n in both if (run.root / n).read_bytes() != (other.root / n).read_bytes()]
+    return lines + [
+        f"{n} has other bytes" for n in both if (run.root / n).read_bytes() != (other.root / n).read_bytes()
+    ]
 
 
 def broken_json(run: RunDir) -> list[str]:

@@ -4,7 +4,7 @@ The cases call the functions that the commands and the page call, on as little d
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -265,8 +265,17 @@ def _asked(folder: Path) -> RunDir:
 
 def _submit(folder: Path, _: Tell = lambda _: None) -> None:
     run = RunDir(folder / "run")
-    with mock.patch("vqa_core.submission.card.git_commit", lambda: None):
+    with mock.patch("vqa_core.submission.card.git_commit", return_value=None):
         submit(run, "csv", data=None, out=None, allow_failed=False, command=["python"])
+
+
+def _answered_run(folder: Path) -> None:
+    _asked(folder)
+
+
+def _submitted_once(folder: Path) -> None:
+    _asked(folder)
+    _submit(folder)
 
 
 def _submitted(folder: Path) -> None:
@@ -331,7 +340,7 @@ SUBMISSIONS = [
     ),
     Case(
         "the first submission.csv",
-        lambda folder: _asked(folder) and None,
+        _answered_run,
         _submit,
         _submissions,
         _is_submission,
@@ -340,7 +349,7 @@ SUBMISSIONS = [
     ),
     Case(
         "a score on the leaderboard",
-        lambda folder: (_asked(folder), _submit(folder)) and None,
+        _submitted_once,
         _public_score,
         lambda folder: [item.public_score for item in list_submissions(RunDir(folder / "run"))],
         varying=TIMES,

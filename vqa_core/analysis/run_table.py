@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vqa_core.files import InputError, read_json, read_json_lines, stamp_of, write_json
+from vqa_core.files import InputError, read_json, stamp_of, write_json
 from vqa_core.runs.metrics import read_metrics, seconds_per_step
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir, list_runs

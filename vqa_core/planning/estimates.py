@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from vqa_core.config import ModelSettings, TrainSettings
-from vqa_core.files import InputError, read_json, read_json_lines
+from vqa_core.files import InputError, read_json
 from vqa_core.machine import Speed, prefers_bf16
 from vqa_core.planning.batches import plan_batches
 from vqa_core.planning.lengths import Lengths

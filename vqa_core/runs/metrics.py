@@ -9,7 +9,7 @@ from vqa_core.files import read_json_lines
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a metrics.jsonl; none where there is no such file. Raises InputError for one that is no JSON."""
+    """All whole lines of a metrics.jsonl; none where there is no such file. Raises InputError for a damaged one."""
     return list(read_json_lines(path, torn_end=True)) if path.is_file() else []
 
 
