@@ -8,5 +8,5 @@ writes.py     the cases: whatever the core and the page write that somebody woul
 learning.py   the cases that need torch: checkpoints and model folders
 figures.py    the figures of these runs as tables, for a terminal and for docs/reliability.md
 
-test_kills.py and test_faults.py run some of the kills and all of the faults with the other tests.
+test_kills.py runs some of the kills with the other tests, test_faults.py and test_training_faults.py all of the faults.
 """

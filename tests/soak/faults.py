@@ -1,8 +1,8 @@
 """One fault at every call of a case: what is read back is the old or the new, and the next attempt ends as if nothing
 had been.
 
-Each attempt runs in a forked process, which a fault may end and which takes its locks with it; it begins on a copy of
-the same folder, at the same path.
+An attempt with a fault runs in a forked process, which the fault may end and which takes its locks with it. It begins
+on a copy of the same folder, at the same path.
 """
 
 import json
@@ -79,7 +79,8 @@ def inject(case: Case, folder: Path, kinds: tuple[str, ...] = (*KINDS, LIMITED))
     """Let every call of a case fail in every way; `folder` is for the attempts."""
     template, work = folder / "template", folder / "work"
     work.mkdir(parents=True)
-    case.start(work)
+    with FailingDisk(work):
+        case.start(work)
     shutil.copytree(work, template, symlinks=True)
     old = case.read(work)
 
@@ -145,9 +146,11 @@ def _try(case: Case, work: Path, fault: Fault, old: Any, new: Any, listing: list
             problems.append(f"neither old nor new: {now!r}")
     except (InputError, OSError, ValueError) as error:
         problems.append(f"it cannot be read: {error}")
-    code, _, trace = in_child(lambda tell: case.act(work, tell))
-    if code != DONE:
-        return [*problems, f"the next attempt fails: {trace}"]
+    try:
+        with FailingDisk(work):
+            case.act(work, lambda _: None)
+    except Exception:
+        return [*problems, f"the next attempt fails: {traceback.format_exc()}"]
     now = case.read(work)
     if case.settled(now) != case.settled(new):
         problems.append(f"the next attempt ends with something else: {now!r}, not {new!r}")

@@ -4,6 +4,7 @@ The cases call the functions that the commands and the page call, on as little d
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -194,13 +195,14 @@ PREDICTIONS = [
 
 
 def write_checkpoint(folder: Path, step: int, text: str) -> None:
-    """Write and seal a checkpoint as the trainer does, and keep no other."""
+    """Write and seal a checkpoint as the trainer does, and keep no later one, and of the earlier ones the last."""
+    shutil.rmtree(folder / f".writing-{step}", ignore_errors=True)
     writing = folder / f".writing-{step}" / f"checkpoint-{step}"
-    (writing / "inner").mkdir(parents=True, exist_ok=True)
+    (writing / "inner").mkdir(parents=True)
     (writing / "weights.bin").write_text(f"weights {text}" * 20)
     (writing / "inner" / "state.json").write_text(f"state {text}")
     seal(writing, folder / f"checkpoint-{step}")
-    keep_only(folder, {step})
+    keep_only(folder, {step, *[earlier for earlier, _ in steps_below(folder) if earlier < step][-1:]})
 
 
 def checkpoints(folder: Path) -> dict[str, Any]:
@@ -209,6 +211,22 @@ def checkpoints(folder: Path) -> dict[str, Any]:
     broken = [path.name for path in there if problem_with(path)]
     newest = next((path for path in reversed(there) if path.name not in broken), None)
     return {"newest": (newest.name, contents(newest)) if newest else None, "broken": broken}
+
+
+def _two_checkpoints(folder: Path) -> None:
+    for step in (1, 3):
+        write_checkpoint(folder, step, "old")
+
+
+def _damaged_checkpoint(folder: Path) -> None:
+    _two_checkpoints(folder)
+    (folder / "checkpoint-3" / "weights.bin").write_text("damaged")
+
+
+def _goes_on_from_a_whole_one(found: Found) -> bool:
+    """From the old newest or the new one, and nothing looks like a checkpoint that was none before."""
+    known = found.now["newest"] in (found.old["newest"], found.new["newest"])
+    return known and set(found.now["broken"]) <= set(found.old["broken"])
 
 
 def _models(folder: Path) -> Any:
@@ -225,17 +243,19 @@ def _trained(folder: Path) -> None:
 
 CHECKPOINTS = [
     Case(
-        "a checkpoint: sealed, the one before it removed",
-        lambda folder: write_checkpoint(folder, 3, "old"),
+        "a checkpoint: sealed, an earlier one removed",
+        _two_checkpoints,
         lambda folder, _: write_checkpoint(folder, 6, "new"),
         checkpoints,
+        _goes_on_from_a_whole_one,
         limits=(0, 20, 200),
     ),
     Case(
-        "a checkpoint of the same step, replaced",
-        lambda folder: write_checkpoint(folder, 3, "old"),
+        "a checkpoint in the place of a damaged one",
+        _damaged_checkpoint,
         lambda folder, _: write_checkpoint(folder, 3, "new"),
         checkpoints,
+        _goes_on_from_a_whole_one,
         limits=(0, 20, 200),
     ),
     Case(
@@ -304,8 +324,9 @@ def _is_submission(found: Found) -> bool:
     now = found.now
     whole = now["file"] in (found.old["file"], found.new["file"]) and now["card"] in (None, now["sha256"])
     kept = set(found.old["kept"]) <= set(now["kept"]) and all(file == card for file, card in now["kept"])
-    refused = found.kind in ("full", "readonly", "limit")  # then the card stays, too
-    return whole and kept and (not refused or now["card"] is not None or now["file"] == found.new["file"])
+    if found.kind in ("full", "limit") and now["file"] == found.old["file"]:
+        return whole and kept and now["card"] == found.old["card"]
+    return whole and kept
 
 
 def _public_score(folder: Path, _: Tell) -> None:
@@ -325,7 +346,7 @@ def _scored(folder: Path) -> None:
     os.replace(run.predictions("test"), run.predictions("val"))
     score_run(run, "val")
     with PredictionLog.open(run.predictions("val"), restart=True) as log:
-        log.append(answers(3, "red"))
+        log.append([Prediction(item.question_id, "red", "red", 0.5) for item in answers(3)])
 
 
 SUBMISSIONS = [
@@ -414,7 +435,10 @@ def _end_jobs(folder: Path) -> None:
 
 
 def _add_job(folder: Path, _: Tell) -> None:
-    if not any(job.kind == "predict" for job in jobs_below(folder).list()):
+    jobs = jobs_below(folder, kept=1)
+    if any(job.kind == "predict" for job in jobs.list()):
+        jobs._sweep()  # as the start of another job does
+    else:
         _start_job(folder, "predict", kept=1)
 
 
