@@ -143,7 +143,7 @@ def _try(case: Case, work: Path, fault: Fault, old: Any, new: Any, listing: list
     try:
         now = case.read(work)
         if not case.fits(Found(old, new, now, tuple(told), fault.kind)):
-            problems.append(f"neither old nor new: {now!r}")
+            problems.append(f"neither old nor new: {_shortened(now)}")
     except (InputError, OSError, ValueError) as error:
         problems.append(f"it cannot be read: {error}")
     try:
@@ -153,11 +153,16 @@ def _try(case: Case, work: Path, fault: Fault, old: Any, new: Any, listing: list
         return [*problems, f"the next attempt fails: {traceback.format_exc()}"]
     now = case.read(work)
     if case.settled(now) != case.settled(new):
-        problems.append(f"the next attempt ends with something else: {now!r}, not {new!r}")
+        problems.append(f"the next attempt ends with something else: {_shortened(now)}, not {_shortened(new)}")
     if (files := case.listing(work)) != listing:
         more, fewer = sorted(set(files) - set(listing)), sorted(set(listing) - set(files))
         problems.append(f"after the next attempt there are also {more}, and {fewer} are missing")
     return problems
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 400 else f"{text[:300]} ... {text[-60:]}"
 
 
 def in_child(work: Callable[[Tell], None]) -> tuple[int, list[str], str]:

@@ -62,16 +62,29 @@ def _save(folder: Path, step: int) -> None:
     trainer._save_checkpoint(trainer.model, None)
 
 
+def _newest(folder: Path) -> dict[str, Any]:
+    """What a training would go on from, by its weights: where the random numbers stand differs from save to save."""
+    found = checkpoints(folder)
+    name, files = found["newest"]
+    return {"newest": (name, sorted(files), files["trained.safetensors"]), "broken": found["broken"]}
+
+
+def _trained_twice(folder: Path) -> None:
+    """A run with two checkpoints, whose weights are all 1 and 2, and a model of the first."""
+    for step in (1, 2):
+        checkpoint = RunDir(folder).checkpoints / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        tensors = trained_tensors(trained().model.vlm)
+        weights = {name: torch.full_like(tensor, step) for name, tensor in tensors.items()}
+        save_file(weights, checkpoint / "trained.safetensors")
+    _keep(folder, 1)
+
+
 def _keep(folder: Path, step: int) -> None:
-    """Write model/ as a training does at its end, from a checkpoint whose weights are all `step`."""
-    of, run = trained(), RunDir(folder)
-    weights = run.checkpoints / f"checkpoint-{step}" / "trained.safetensors"
-    if not weights.exists():
-        weights.parent.mkdir(parents=True)
-        tensors = trained_tensors(of.model.vlm)
-        save_file({name: torch.full_like(tensor, step) for name, tensor in tensors.items()}, weights)
+    """Write model/ as a training does at its end, from the checkpoint of a step."""
+    of = trained()
     end = replace(of.end, step=step, best_step=step)
-    keep(replace(of.task, run=run), of.model, of.plan, end)
+    keep(replace(of.task, run=RunDir(folder)), of.model, of.plan, end)
 
 
 def _kept(folder: Path) -> Any:
@@ -127,13 +140,13 @@ LEARNING = [
         "a checkpoint of the Trainer",
         lambda folder: _save(folder, 1),
         lambda folder, _: _save(folder, 2),
-        checkpoints,
+        _newest,
         lambda found: not found.now["broken"] and found.now["newest"] in (found.old["newest"], found.new["newest"]),
         limits=SIZES,
     ),
     Case(
         "model/: weights and description",
-        lambda folder: _keep(folder, 1),
+        _trained_twice,
         lambda folder, _: _keep(folder, 2),
         _kept,
         _is_model,
