@@ -20,6 +20,7 @@ from vqa_core.data.prepare import column_map, count_images, prepare_sources
 from vqa_core.data.report import DataReport
 from vqa_core.files import read_json
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import alone_in
 from vqa_core.settings import add_arguments
 
 
@@ -67,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     run = RunDir(args.run)
     if args.data:
-        _prepare(run, args)
+        with alone_in(run):
+            _prepare(run, args)
     if args.export:
         folder, files = export_run(run, args.export, args.export_to)
         log_to(run.log)

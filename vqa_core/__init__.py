@@ -1,9 +1,8 @@
 """Everything the project knows about visual question answering; the commands and the page are thin shells round it.
 
-The files here are the ground: every package may import them, and they import none. docs/design.md lists the packages
-in order and draws them. A package imports the ground and packages above it in that list, never one below, and nothing
-here imports gradio, the page or a command; tests/repository/test_architecture.py reads every import. The ground uses
-the standard library, numpy, pandas, scipy, Pillow, tqdm and filelock.
+The files here are the ground: every package may import them, and they import none of them, nor gradio, the page or a
+command. docs/design.md lists the packages in order and draws them. The ground uses the standard library, numpy, pandas,
+scipy, Pillow, tqdm, filelock and psutil.
 
 answers.py    kinds of answers and questions; normalisers, for comparison only
 apart.py      work done in a process of its own, so that its memory is freed
@@ -15,10 +14,12 @@ files.py      files written whole, JSON lines, hashes
 folders.py    a folder that is there whole or not at all
 locks.py      locks between processes and threads
 machine.py    what this machine has: memory, number formats, speed
+places.py     caches, home and temporary files, and the variables that move them
 processes.py  the processes that torchrun started together
 progress.py   how far a long command has come
 settings.py   a dataclass field as flag, form field, limits and record
 space.py      room on a drive, and its errors as sentences
+stops.py      signals that ask a command to stop
 tabulate.py   small aligned tables for a terminal
 
 A new setting is a field in config.py. A new file belongs here only if several packages need it.

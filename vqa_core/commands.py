@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import logging
 import os
 import select
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqa_core.errors import InputError
+from vqa_core.places import explain
 from vqa_core.processes import is_first_process
 from vqa_core.space import disk_error, said_of_drive
 
@@ -66,11 +68,22 @@ class _LogFile(logging.FileHandler):
         logger.warning("%s The command goes on without its log.", disk_error(Path(self.baseFilename), error))
 
 
+def print_anything() -> None:
+    r"""Let a character that the terminal's encoding lacks, such as an emoji in cp949, be printed as `\U0001f600`.
+
+    Otherwise it would end the command with a UnicodeEncodeError.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
     """Run a command's `main`: an InputError, or an error of a drive, prints one sentence and exits with 2.
 
     Ctrl-C exits with 130. Where nobody reads its output any more, as behind `| head`, it ends without a word.
     """
+    print_anything()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read when transformers is imported
     ended: SystemExit | None = None
     try:
@@ -86,7 +99,7 @@ def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str
         if not _reader_is_gone():
             raise
     except Exception as error:
-        said = said_of_drive(error)
+        said = explain(error) or said_of_drive(error)
         if said is None:
             raise
         ended = _fail(said)

@@ -188,6 +188,14 @@ class TrainSettings(Settings):
     save_every: int = setting(100, "write a checkpoint every so many steps", unit="steps", minimum=1)
     log_every: int = setting(10, "write a line of metrics every so many steps", unit="steps", minimum=1)
     workers: int = setting(0, "processes that read and decode images ahead", minimum=0)
+    max_bad_images: float = setting(
+        0.1,
+        "end with an error when more than this share of the training images can't be read; up to it, and always up to "
+        "ten images or half of a few, they are left out with their questions. 0: the first one ends the training",
+        minimum=0,
+        maximum=1,
+        quiet=True,
+    )
     max_minutes: float = setting(
         0.0, "stop after this time and save the model; 0 means no limit", unit="minutes", minimum=0
     )

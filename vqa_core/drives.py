@@ -81,8 +81,13 @@ REFUSALS = {
     ),
     "symlink": Refusal(
         f"{_UNKNOWN_CALL} EPERM EACCES EINVAL",
-        "what it would point to is copied",
-        "it takes as much room again and does not follow later changes",
+        "a junction, hard links or copies stand for it",
+        "copies take as much room again and do not follow later changes",
+    ),
+    "link": Refusal(
+        f"{_UNKNOWN_CALL} EPERM EACCES EINVAL EXDEV EMLINK",
+        "the file is copied",
+        "copies take as much room again and do not follow later changes",
     ),
     "ftruncate": Refusal(
         f"{_UNKNOWN_CALL} EPERM EACCES EINVAL EBADF",
@@ -214,34 +219,6 @@ def rename_folder(source: Path, target: Path) -> None:
             raise
         shutil.rmtree(source, ignore_errors=True)
         warn("rename of a folder", error, target)
-
-
-def link_to(link: Path, place: Path) -> None:
-    """Make `link` stand for a folder or file: a symbolic link where the drive has them, else a copy.
-
-    A copy of a folder leaves out hidden files, and the folder that `link` itself lies in.
-    """
-    try:
-        link.symlink_to(place, target_is_directory=place.is_dir())
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if not refused("symlink", error):
-            raise
-        if place.is_dir():
-            _copy_folder(place, link)
-        else:
-            shutil.copyfile(place, link)
-        warn("symlink", error, link)
-
-
-def _copy_folder(folder: Path, copy: Path) -> None:
-    inside = copy.parent.resolve()
-
-    def left_out(place: str, names: list[str]) -> list[str]:
-        return [name for name in names if name.startswith(".") or inside.is_relative_to(Path(place, name).resolve())]
-
-    shutil.copytree(folder, copy, ignore=left_out)
 
 
 def open_to_append(path: Path) -> int:

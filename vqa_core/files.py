@@ -1,7 +1,6 @@
 """Files: atomic writes, JSON and JSON lines, hashes; and InputError, raised wherever the input is wrong."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -15,11 +14,11 @@ from typing import Any
 
 import filelock
 
-from vqa_core.drives import hidden_prefix, open_to_append, replace_file, set_mode
+from vqa_core.drives import hidden_prefix, replace_file, set_mode
 from vqa_core.drives import sync_file as sync_file
 from vqa_core.drives import sync_folder as sync_folder
 from vqa_core.errors import InputError as InputError
-from vqa_core.space import drive_errors, said_of_drive
+from vqa_core.space import said_of_drive
 
 
 def named(ids: Sequence[str], most: int = 3) -> str:
@@ -66,20 +65,6 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         if said is None:
             raise
         raise said from None
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a file, in one write. Of a line that does not fit on the drive nothing stays; raises DiskError."""
-    data = line.encode() + b"\n"
-    with drive_errors(path):
-        handle = open_to_append(path)
-        try:
-            size = os.fstat(handle).st_size
-            if os.write(handle, data) < len(data):
-                os.ftruncate(handle, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(handle)
 
 
 def _new_beside(path: Path) -> tuple[int, str]:
@@ -143,25 +128,15 @@ def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return len(lines)
 
 
-def read_json_lines(path: Path, *, torn_end: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON-lines file. A malformed line is an InputError with its number.
-
-    With `torn_end`, a part of a line at the end is left out: a power cut leaves one in a file that grows.
-    """
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file. A malformed line is an InputError with its number."""
     if not path.is_file():
         raise InputError(f"{path} does not exist.")
     with path.open(encoding="utf-8-sig") as file:
         try:
             for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = _object(path, number, line)
-                except InputError:
-                    if torn_end and not line.endswith("\n"):
-                        return
-                    raise
-                yield row
+                if line.strip():
+                    yield _object(path, number, line)
         except UnicodeDecodeError as error:
             raise _not_utf8(path, error) from None
 

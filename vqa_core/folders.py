@@ -72,8 +72,9 @@ def put_in_place(new: Path, target: Path) -> None:
             rename_folder(old, target)
         raise
     finally:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
         _end(name, lock)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_files(folder: Path) -> list[Path]:

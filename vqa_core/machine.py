@@ -1,17 +1,21 @@
 """The machine: free memory, the faster number format and the speed of matrix products, all found without torch."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
+import psutil
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 BF16_TERAFLOPS = {
     "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "H200": 989, "GH200": 989, "A100": 312, "A10G": 70, "A10": 125,
     "A40": 150, "A30": 165, "L40S": 362, "L40": 181, "L4": 121, "RTX 4090": 165, "RTX 3090": 71,
@@ -34,19 +38,38 @@ def free_memory() -> Free | None:
     if gpus:
         return max(gpus, key=lambda gpu: gpu.bytes)
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
+        available = int(psutil.virtual_memory().available)
+    except (OSError, RuntimeError, ValueError, psutil.Error):
         return None
-    return Free(min(available, _read_cgroup_room(available)))
+    return Free(max(0, min((available, *_cgroup_rooms()))))
 
 
-def _read_cgroup_room(default: int) -> int:
-    """Bytes left below a container's memory limit; `default` if there is no limit."""
+def _cgroup_rooms() -> Iterator[int]:
+    """Bytes left below each memory limit that Linux's control groups, in version 1 or 2, set this process."""
+    for controllers, own in _own_cgroups():
+        one = controllers == "memory"
+        root = _CGROUPS / "memory" if one else _CGROUPS
+        limit, used = ("limit_in_bytes", "usage_in_bytes") if one else ("max", "current")
+        for group in (own, *own.parents):
+            folder = root / str(group).lstrip("/")
+            try:
+                yield int(_read(folder / f"memory.{limit}")) - int(_read(folder / f"memory.{used}"))
+            except (OSError, ValueError):  # not seen from inside a container, or "max"
+                continue
+
+
+def _own_cgroups() -> list[tuple[str, PurePosixPath]]:
+    """The controllers and the path of the groups that limit this process's memory; see cgroups(7)."""
     try:
-        return int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no container, or "max"
-        return default
+        lines = [line.split(":", 2) for line in _read(_OWN_CGROUPS).splitlines()]
+    except OSError:
+        return []
+    kept = [(line[1], PurePosixPath(line[2])) for line in lines if len(line) == 3]
+    return [(controllers, path) for controllers, path in kept if controllers in ("", "memory")]
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _list_gpus() -> list[Free]:
@@ -54,7 +77,8 @@ def _list_gpus() -> list[Free]:
         return []
     query = ["nvidia-smi", "--query-gpu=memory.free,name", "--format=csv,noheader,nounits"]
     try:
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout.splitlines()
+        done = subprocess.run(query, capture_output=True, encoding="utf-8", errors="replace", timeout=5, check=True)
+        lines = done.stdout.splitlines()
         return [Free(int(free) << 20, name.strip()) for free, _, name in (line.partition(",") for line in lines)]
     except (OSError, subprocess.SubprocessError, ValueError):
         return []
@@ -69,13 +93,33 @@ def has_gpu() -> bool:
 def processor_prefers_bf16() -> bool:
     """Whether the processor multiplies faster in bf16 than in fp32: one with AMX, or AMD's with AVX512-BF16.
 
-    Intel's AVX512-BF16 alone takes twice as long as fp32 (a Xeon and torch 2.13: 168 GFLOP/s, and 326 in fp32).
+    Intel's AVX512-BF16 alone takes twice as long as fp32 (a Xeon and torch 2.13: 168 GFLOP/s, and 326 in fp32). False
+    on systems that do not say what a processor can do, Windows and macOS: fp32 is right everywhere.
     """
-    try:
-        facts = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return False
+    facts = set(_processor_facts().split())
     return "amx_tile" in facts or {"avx512_bf16", "AuthenticAMD"} <= facts
+
+
+def processor_name() -> str:
+    """The processor's name as the system has it."""
+    found = re.search(r"^model name\s*:\s*(.+)$", _processor_facts(), re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine() or "unknown"
+
+
+def _processor_facts() -> str:
+    """What Linux says of the processors; "" elsewhere."""
+    try:
+        return _read(Path("/proc/cpuinfo"))
+    except OSError:
+        return ""
+
+
+def core_count() -> int:
+    """The cores that this process may use, as far as the system says."""
+    try:
+        return len(psutil.Process().cpu_affinity())
+    except (AttributeError, OSError, psutil.Error):  # macOS has no such thing
+        return os.cpu_count() or 1
 
 
 def prefers_bf16() -> bool:
@@ -113,5 +157,4 @@ def _measure_processor() -> float:
         start = time.perf_counter()
         np.matmul(left, right)
         best = min(best, time.perf_counter() - start)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 2 * SIDE**3 * STACK / best * cores
+    return 2 * SIDE**3 * STACK / best * core_count()

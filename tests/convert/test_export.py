@@ -13,7 +13,9 @@ from tests.support.converting import ALIGN, VOCABULARY, assert_same_tensors, mod
 from tests.support.tiny import tiny_language_model, tiny_picture, tiny_run
 from train.convert import main as convert
 from train.finetune import main as finetune
+from vqa_core.commands import run_command
 from vqa_core.config import PredictSettings
+from vqa_core.convert import llava_export
 from vqa_core.convert.llava_checkpoint import BOUNDARY_TOKENS
 from vqa_core.convert.tensor_files import load_tensors
 from vqa_core.files import InputError, read_json
@@ -52,6 +54,37 @@ def test_plain_transformers_answers_as_we_do(
         assert answer == engine.ask(picture, [question])[0].generated
         answers.add(answer)
     assert len(answers) > 1
+
+
+@pytest.mark.parametrize("target", ["--to-hf", "--to-llava"])
+@pytest.mark.parametrize("there_before", [False, True])
+def test_a_drive_that_fills_up_is_a_sentence_and_leaves_nothing(
+    there_before: bool,
+    target: str,
+    parts: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model_folder(tmp_path / "ours", parts)
+    out = tmp_path / "out"
+    if there_before:
+        out.mkdir()
+
+    def full(*_: object, **__: object) -> None:
+        out.mkdir(exist_ok=True)
+        (out / "model.safetensors").write_bytes(b"half")
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(LlavaForConditionalGeneration, "save_pretrained", full)
+    monkeypatch.setattr(llava_export, "save_file", full)
+    monkeypatch.setattr(llava_export, "write_json", full)
+    with pytest.raises(SystemExit) as exit:
+        run_command(convert, ["--from", str(tmp_path / "ours"), target, str(out)])
+    assert exit.value.code == 2
+    assert f"error: {out} cannot be written: its drive is full" in capsys.readouterr().err
+    assert not out.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours"]
 
 
 def test_half_precision_is_written_where_it_is_asked_for(parts: dict[str, str], tmp_path: Path) -> None:

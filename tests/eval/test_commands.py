@@ -1,14 +1,19 @@
 """eval.score, eval.submit and eval.compare as a person types them, on a run whose predictions are given."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from eval import compare, score, submit
 from vqa_core import ROOT
+from vqa_core.commands import run_command
 from vqa_core.files import InputError
 from vqa_core.runs.examples import Example, write_examples
 from vqa_core.runs.predictions import Prediction, PredictionLog
@@ -176,3 +181,38 @@ def test_a_folder_that_is_no_run_ends_with_one_sentence_and_exit_code_2(command:
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert "python -m train.prepare" in done.stderr
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EIO"])
+@pytest.mark.parametrize("call", ["mkstemp", "fsync", "replace"])
+@pytest.mark.parametrize("command", [score, submit], ids=["score", "submit"])
+def test_a_disk_that_fails_is_a_sentence_and_what_was_written_before_stays(
+    command: ModuleType,
+    call: str,
+    code: str,
+    run: RunDir,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    written, number = (run.score if command is score else run.submission), getattr(errno, code)
+    command.main(["--run", str(run.root)])
+    before = written.read_bytes()
+    with PredictionLog.open(run.predictions("val"), restart=True) as log:
+        log.append([Prediction(example.question_id, "pink", "", 0.5) for example in run.examples("val")])
+    with PredictionLog.open(run.predictions("test"), restart=True) as log:
+        log.append([Prediction(example.question_id, "pink", "", 0.5) for example in run.examples("test")])
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), *([str(run.root / "x")] if code == "EACCES" else []))
+
+    monkeypatch.setattr(tempfile if call == "mkstemp" else os, call, fail)
+    if (call, code) == ("fsync", "EROFS"):
+        return  # says that the drive has no fsync
+    with pytest.raises(SystemExit) as exit:
+        run_command(command.main, ["--run", str(run.root)])
+    monkeypatch.undo()
+    shown = capsys.readouterr().err
+    assert exit.value.code == 2, shown
+    assert shown.startswith(f"error: {written}")
+    assert written.read_bytes() == before
+    assert not [path for path in run.root.rglob("*") if path.name.endswith(".tmp")]

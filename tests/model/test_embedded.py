@@ -1,5 +1,6 @@
 """The embedded parts: the numbers of the files they are read from, and a cache that no crash spoils."""
 
+import errno
 import importlib.metadata
 import os
 import signal
@@ -233,6 +234,33 @@ def test_a_failed_build_leaves_nothing(empty_cache: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         pretrained._built(pretrained._VISION_TOWER, write)
     assert not [path for path in empty_cache.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        PermissionError(errno.EACCES, "Permission denied", "x"),
+    ],
+)
+def test_a_drive_that_fails_while_building_is_a_sentence_and_leaves_nothing(
+    error: Exception, empty_cache: Path
+) -> None:
+    def write(_source: Path, folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise error
+
+    with pytest.raises(InputError, match="Set VQA_CACHE"):
+        pretrained._built(pretrained._VISION_TOWER, write)
+    assert not [path for path in empty_cache.iterdir() if path.is_dir()]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_without_room_for_it_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "free_bytes", lambda _: 1 << 20)
+    with pytest.raises(InputError, match=r"85\.8 MB are needed, 1\.0 MB are free.*Set VQA_CACHE"):
+        embedded_vision_tower()
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -8,8 +8,10 @@ import pytest
 from tests.support.tiny import tiny_competition
 from vqa_core.config import DataSettings
 from vqa_core.data.prepare import prepare
-from vqa_core.files import write_json, write_json_lines
-from vqa_core.planning.run_state import RunState, can_resume, checkpoint_progress, inspect_run
+from vqa_core.files import InputError, write_json, write_json_lines
+from vqa_core.locks import try_lock
+from vqa_core.planning.run_state import RunState, can_resume, checkpoint_progress, discard_training, inspect_run
+from vqa_core.runs.checkpoints import PLAN
 from vqa_core.runs.run_dir import RunDir
 
 DATA = DataSettings(val_fraction=0.2)
@@ -101,3 +103,40 @@ def test_progress_is_that_of_the_newest_checkpoint_that_can_be_read(run: RunDir)
     assert checkpoint_progress(run) == (3, 9)
     shutil.rmtree(run.checkpoints)
     assert checkpoint_progress(run) is None
+
+
+def test_a_training_at_its_last_step_without_its_model_is_resumed(run: RunDir) -> None:
+    checkpoint(run, 9)
+    write_json(run.checkpoints / "checkpoint-9" / PLAN, {})
+    assert can_resume(run)
+    write_json(run.model / "vqa.json", {"trained": {"steps": 6}})
+    (run.model / "trained.safetensors").touch()
+    assert can_resume(run), "the model is that of the end before"
+    write_json(run.model / "vqa.json", {"trained": {"steps": 9}})
+    assert not can_resume(run)
+
+
+def test_what_an_earlier_model_has_made_is_set_aside_with_it_under_one_number(run: RunDir) -> None:
+    def make() -> None:
+        for path in run.of_model():
+            path.mkdir() if not path.suffix else path.touch()
+
+    made = {path.name for path in run.of_model()}
+    (run.root / "results.earlier-1.json").touch()
+    for number in (2, 3):
+        make()
+        discard_training(run)
+        names = {path.name for path in run.root.iterdir()}
+        assert {name.replace(f".earlier-{number}", "") for name in names if f".earlier-{number}" in name} == made
+    assert not [path for path in run.of_model() if path.exists()]
+
+
+def test_answers_that_are_being_written_are_not_set_aside(run: RunDir) -> None:
+    checkpoint(run, 3)
+    path = run.predictions("test")
+    path.parent.mkdir()
+    lock = try_lock(path)
+    assert lock
+    with lock, pytest.raises(InputError, match=r"test\.jsonl is being written by another process"):
+        discard_training(run)
+    assert checkpoint_progress(run) == (3, 9)

@@ -14,7 +14,7 @@ ORDER = packages.order()
 PLACE = {name: place for place, name in enumerate(ORDER)}
 IMPORTS = {module: list(packages.imports(module, MODULES)) for module in MODULES}
 
-PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm", "filelock"}
+PLAIN = {"numpy", "pandas", "scipy", "PIL", "tqdm", "filelock", "psutil"}
 TORCH = {"torch", "transformers", "tokenizers", "peft", "safetensors", "accelerate", "onnx", "gguf"}
 PAGE = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn", "python_multipart", "mcp"}  # come with gradio
 TORCH_PACKAGES = tuple(f"vqa_core.{name}" for name in ("model", "convert", "inference", "training", "benchmarks"))

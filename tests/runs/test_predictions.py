@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import random
@@ -179,6 +180,64 @@ def test_a_full_disk_is_an_input_error_and_keeps_what_was_there(
         assert log.done == {"TEST_00000"}
         log.append([make(1)])
     assert list(read_predictions(path)) == ["TEST_00000", "TEST_00001"]
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG"])
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+def test_a_disk_that_fails_at_any_call_is_a_sentence_and_costs_no_answer(
+    call: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, number = tmp_path / "test.jsonl", getattr(errno, code)
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    log = PredictionLog.open(path)
+    log.append([make(1), make(0)])
+    monkeypatch.setattr(os, call, fail)
+    if call == "write":
+        with pytest.raises(InputError, match="2 answers in it are kept"), log:
+            log.append([make(2)])
+    elif (call, code) != ("fsync", "EROFS"):  # which says that the drive has no fsync
+        with pytest.raises(InputError, match=r"test\.jsonl"):
+            log.finish(["TEST_00000", "TEST_00001"])
+    monkeypatch.undo()
+    log.close()
+    assert sorted(read_predictions(path)) == ["TEST_00000", "TEST_00001"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["test.jsonl"]
+    PredictionLog.open(path).close()
+
+
+def test_of_two_errors_the_first_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full drive may refuse an answer, and then the fsync of those before it."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = PredictionLog.open(tmp_path / "a.jsonl")
+    log.append([make(0)])
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="1 answers in it are kept"), log:
+        log.append([make(1)])
+    monkeypatch.undo()
+    PredictionLog.open(tmp_path / "a.jsonl").close()
+
+
+def test_where_windows_would_let_nobody_read_the_file_a_lock_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "LOCK_PATIENCE_S", 0.0)
+    monkeypatch.setattr(predictions, "_LOCKED_IS_UNREADABLE", True)
+    path = tmp_path / "test.jsonl"
+    with PredictionLog.open(path) as log:
+        log.append([make(1), make(0)])
+        with pytest.raises(InputError, match="is being written by another process"):
+            PredictionLog.open(path)
+        log.finish(["TEST_00000", "TEST_00001"])
+    with PredictionLog.open(path, restart=True) as log:
+        assert log.done == set()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".test.jsonl.lock", "test.jsonl", "test.jsonl.old"]
 
 
 def test_options_come_back_and_an_open_answer_has_no_trace_of_them(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """RunDir: a value that names files, creates none before something is written, and says what is missing."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from vqa_core.files import InputError, read_json
 from vqa_core.runs.examples import Example, write_examples
-from vqa_core.runs.run_dir import RunDir, list_runs
+from vqa_core.runs.run_dir import RunDir, list_runs, with_model
 
 
 def test_naming_a_run_creates_nothing(tmp_path: Path) -> None:
@@ -72,3 +73,20 @@ def test_runs_are_listed_newest_first_and_other_folders_are_not(tmp_path: Path) 
     (tmp_path / "other").mkdir()
     assert [run.name for run in list_runs(tmp_path)] == ["newest", "middle", "oldest"]
     assert list(list_runs(tmp_path / "missing")) == []
+
+
+def test_two_stages_that_write_their_sections_at_once_lose_none(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "mine")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: run.write_section(f"s{number}", {"n": number}), range(24)))
+    assert run.read_config() == {f"s{number}": {"n": number} for number in range(24)}
+
+
+def test_what_a_model_was_trained_with_stands_in_its_own_folder() -> None:
+    config = {"dataset": {}, "model": {"projector": "new"}, "train": {"seed": 2}}
+    described = {"model": {"projector": "old"}, "train": {"seed": 1}, "stage": {"name": "lora"}}
+    assert with_model(config, described) == {"dataset": {}, "model": {"projector": "old"}, "train": {"seed": 1}}
+    assert with_model({"dataset": {}}, described) == {"dataset": {}}, "a run that has not trained it"
+    assert with_model(config, {"model": {"projector": "old"}, "stage": {"name": "lora"}}) == config, "an older folder"
+    assert with_model(config, {"stage": {"name": "base"}}) == {"dataset": {}, "model": {"projector": "new"}}
+    assert with_model(config, {}) == config

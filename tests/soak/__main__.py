@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.soak.faults import inject
@@ -64,11 +65,15 @@ def kill_all(args: argparse.Namespace, folder: Path) -> Report:
 
     launch = Forked if args.forked else Command
     tallies: list[tuple[Subject, Tally]] = []
-    plan: list[tuple[Callable[[Path], Subject], int, int]] = [(Predicting, args.predict, 10), (Training, args.train, 5)]
-    for kind, kills, most in plan:
+    training = partial(Training, workers=0 if args.forked else 2)  # a forked process has no workers of its own
+    plan: list[tuple[str, Callable[[Path], Subject], int, int]] = [
+        ("predicting", Predicting, args.predict, 10),
+        ("training", training, args.train, 5),
+    ]
+    for name, make, kills, most in plan:
         if not kills:
             continue
-        subject = kind(folder / kind.__name__.lower())
+        subject = make(folder / name)
         tally = Tally(subject.command, subject.unit)
         for tally in disturb(subject, folder / subject.command, kills, seed=args.seed, launch=launch, most=most):
             if tally.kills % EVERY == 0 or tally.kills == kills:

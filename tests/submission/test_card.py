@@ -11,6 +11,7 @@ from vqa_core.runs.predictions import Prediction, PredictionLog
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.submission import card
 from vqa_core.submission.card import card_path, git_commit, versions, write_card
+from vqa_core.submission.results import RESULTS
 
 
 def sha(path: Path) -> str:
@@ -80,3 +81,9 @@ def test_the_commit_is_the_checkouts_marked_where_files_differ_and_none_without_
     assert git_commit() == commit
     (tmp_path / "vqa_core" / "card.py").write_text("changed")
     assert git_commit() == f"{commit}-dirty"
+
+
+def test_what_is_set_aside_with_a_model_has_all_that_a_submission_writes(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    written = [run.submission, *(tmp_path / name for name in RESULTS.values())]
+    assert {*written, *map(card_path, written)} <= set(run.of_model())

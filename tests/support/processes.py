@@ -55,9 +55,14 @@ def command(name: str, *args: object, env: dict[str, str] | None = None) -> subp
     )
 
 
-def forked(name: str, *args: object, output: Path, env: Mapping[str, str] = MappingProxyType({})) -> ForkServerProcess:
-    """Start `main` of the command `name`; what it prints goes to the file `output`."""
-    return _fork(_main, name, list(map(str, args)), output, environment() | env)
+def forked(
+    name: str, *args: object, output: Path, env: Mapping[str, str] = MappingProxyType({}), session: bool = False
+) -> ForkServerProcess:
+    """Start `main` of the command `name`; what it prints goes to the file `output`.
+
+    With `session`, it leads a session and process group of its own.
+    """
+    return _fork(_main, name, list(map(str, args)), output, environment() | env, session)
 
 
 def run_forked(name: str, *args: object, output: Path) -> int:
@@ -115,7 +120,9 @@ def _fork(target: Callable[..., None], *args: object, daemon: bool = False) -> F
     return process
 
 
-def _main(name: str, args: Sequence[str], output: Path, env: dict[str, str]) -> None:
+def _main(name: str, args: Sequence[str], output: Path, env: dict[str, str], session: bool) -> None:
+    if session:
+        os.setsid()
     _become(output, env)
     run_command(importlib.import_module(name).main, args)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from vqa_core import ROOT
 
 LIMIT = 3  # characters of an ending: longer alternatives are parts with a translation of their own
-ERRORS = {"InputError": 0, "ImageError": 1}  # the argument that holds the sentence
+ERRORS = {"InputError": 0, "DiskError": 0, "ImageError": 1}  # the argument that holds the sentence
 FINDINGS = {"Finding": 2}
 ADVICE = {"vqa_core.submission.submission": {"diagnose", "_read_with_pandas", "_find"}}
 """Functions that gather sentences in a list, by module."""

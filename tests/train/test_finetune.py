@@ -2,23 +2,21 @@
 
 import importlib.util
 import json
-import os
 import random
 import shutil
 import signal
 import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.support.processes import TIMEOUT_S, command, forked, run_forked
-from tests.support.tiny import TINY_MODEL, TINY_TRAIN, losses, tiny_parts, tiny_run
+from tests.support.tiny import losses, tiny_run
+from tests.support.trainings import assert_same_training, at_step, end, training_flags, when
 from train import finetune as finetune_command
 from vqa_core.files import InputError, read_json, read_json_lines
 from vqa_core.runs.checkpoints import problem_with
@@ -27,18 +25,11 @@ from vqa_core.runs.run_dir import RunDir
 pytestmark = pytest.mark.slow
 
 STEPS = 30
-TRAIN = TINY_TRAIN | {"max_steps": STEPS}
-
-
-def flags(settings: dict[str, Any]) -> list[str]:
-    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    tower, language_model = tiny_parts(tmp_path_factory.mktemp("parts"))
-    parts = {"vision_tower": tower, "language_model": language_model}
-    return flags(TINY_MODEL | parts | TRAIN)
+    return training_flags(tmp_path_factory.mktemp("parts"), max_steps=STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -49,36 +40,6 @@ def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) 
     assert done.returncode == 0, done.stderr
     assert f"Wrote {run.model}" in done.stderr
     return run
-
-
-def assert_same_training(run: RunDir, expected: RunDir) -> None:
-    """Weights bit for bit, and every line of metrics once."""
-    for name in ("trained.safetensors", "vqa.json"):
-        assert (run.model / name).read_bytes() == (expected.model / name).read_bytes(), name
-    lines = [list(read_json_lines(each.metrics)) for each in (run, expected)]
-    ours, theirs = ([{key: row[key] for key in row if key != "seconds"} for row in rows] for rows in lines)
-    assert ours == theirs
-    assert all(before["seconds"] <= after["seconds"] for before, after in zip(lines[0], lines[0][1:], strict=False))
-
-
-def when(condition: Callable[[], bool], process: ForkServerProcess) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert process.is_alive(), "it ended before it could be disturbed"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def at_step(run: RunDir, step: int) -> Callable[[], bool]:
-    """Whether the line of metrics of that step is there."""
-    return lambda: run.metrics.exists() and f'"step": {step},' in run.metrics.read_text()
-
-
-def end(process: ForkServerProcess, number: signal.Signals) -> int | None:
-    assert process.pid is not None
-    os.kill(process.pid, number)
-    process.join(TIMEOUT_S)
-    return process.exitcode
 
 
 def test_metrics_tell_every_step_once_and_every_validation(undisturbed: RunDir) -> None:
@@ -116,7 +77,7 @@ def test_sigterm_saves_and_exits_with_a_sentence_and_a_damaged_checkpoint_is_pas
     run, output, kept = tiny_run(tmp_path), tmp_path / "output", tmp_path / "kept"
     process = forked("train.finetune", "--run", run.root, *arguments, output=output)
     when(at_step(run, 4), process)
-    assert end(process, signal.SIGTERM) == 0
+    assert end(process, signal.SIGTERM) == 143
     (earlier,) = run.checkpoints.iterdir()
     stopped = int(earlier.name.removeprefix("checkpoint-"))
     assert f"Stopped at step {stopped} of {STEPS}. Give the same command with --resume" in output.read_text()
@@ -125,7 +86,7 @@ def test_sigterm_saves_and_exits_with_a_sentence_and_a_damaged_checkpoint_is_pas
     shutil.copytree(earlier, kept / earlier.name)
     process = forked("train.finetune", "--run", run.root, "--resume", output=output)
     when(at_step(run, stopped + 3), process)
-    assert end(process, signal.SIGTERM) == 0
+    assert end(process, signal.SIGTERM) == 143
     shutil.copytree(kept, run.checkpoints, dirs_exist_ok=True)
     later = max(run.checkpoints.iterdir(), key=lambda path: int(path.name.removeprefix("checkpoint-")))
     assert later.name != earlier.name
@@ -299,9 +260,9 @@ def test_of_two_processes_one_that_is_told_to_stop_stops_both(arguments: list[st
     run, output = tiny_run(tmp_path), tmp_path / "output"
     first, second = start_two(["--run", run.root, *arguments, "--max-steps", 1000], output)
     when(at_step(run, 3), second)
-    assert end(second, signal.SIGTERM) == 0, output.read_text()
+    assert end(second, signal.SIGTERM) == 143, output.read_text()
     first.join(TIMEOUT_S)
-    assert first.exitcode == 0
+    assert first.exitcode == 143
     (stopped,) = run.checkpoints.iterdir()
     assert {f"rng_state_{rank}.pth" for rank in range(2)} <= {path.name for path in stopped.iterdir()}
     assert problem_with(stopped) is None

@@ -1,25 +1,32 @@
 """`train.prepare`, the command: from a folder, a zip or easy-vqa to a run that later stages may trust."""
 
+import errno
+import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.support.exported import conversations, questions
+from train.finetune import parse
 from train.prepare import main
 from vqa_core import ROOT
 from vqa_core.benchmarks.prepare import time_prepare
 from vqa_core.benchmarks.synthetic import make_dacon
+from vqa_core.commands import run_command
 from vqa_core.config import DataSettings
 from vqa_core.data.prepare import Splits, prepare
 from vqa_core.files import InputError
@@ -466,3 +473,66 @@ def test_a_folder_of_a_twentieth_of_dacons_size_stays_within_its_share(tmp_path:
     assert usage.peak_bytes < 200e6 + 1.5e9 / 20
     report = json.loads((tmp_path / "run/data_report.json").read_text())
     assert (report["splits"]["train"]["rows"], report["splits"]["train"]["found"]) == (17976, 5362)
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EROFS"])
+def test_a_disk_that_fails_at_any_write_leaves_the_run_as_it_was(
+    code: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write in turn, tried on a run that is prepared with another split already, until there is none to fail."""
+    run = RunDir(tmp_path / "run")
+    prepare(run, str(folder), DataSettings(val_fraction=0.25))
+    before, number = contents(run), getattr(errno, code)
+    del before[run.report.name]  # the report comes first, and tells what the data are like, not the run
+    real, left = tempfile.mkstemp, [0]
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(number, os.strerror(number))
+        return real(*arguments, **options)
+
+    said: list[str] = []
+    for at in itertools.count(1):
+        left[0] = at
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "mkstemp", fail)
+            try:
+                prepare(run, str(folder), DataSettings(val_fraction=0.5))
+            except InputError as error:
+                said.append(str(error))
+            else:
+                break
+        after = contents(run)
+        del after[run.report.name]
+        assert after == before
+        assert not [name for name in os.listdir(run.root) if name.endswith(".tmp")]
+    assert len(said) > 7
+    assert all(str(run.root) in sentence for sentence in said)
+    assert len(read_examples(run.val)) == 18
+
+
+def test_a_drive_that_fills_up_while_the_rows_are_saved_is_a_sentence(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_self: object, place: Path) -> None:
+        Path(place, "data-00000-of-00001.arrow").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr("datasets.Dataset.save_to_disk", full)
+    with pytest.raises(SystemExit) as exit:
+        run_command(main, ["--data", str(folder), "--run", str(tmp_path / "run")])
+    assert exit.value.code == 2
+    assert "its drive is full" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path / "run")) == ["data_report.json", "llava"]
+
+
+@pytest.mark.parametrize("name", ["my run", "it's", "\ud55c\uad6d \uc2e4\ud589", "-x"])
+def test_the_next_command_can_be_typed_as_it_is_printed(
+    name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["--data", str(folder), f"--run={name}"])
+    words = shlex.split(capsys.readouterr().err.partition("Next: ")[2].splitlines()[0])
+    assert words[:4] == ["python", "-m", "train.finetune", "--run"]
+    assert RunDir(parse(words[3:]).run).train.is_file()

@@ -4,7 +4,7 @@ Wiring calls the handler of an event with the values of its inputs. The handler 
 wrong or a missing name, and Wiring turns any error into a sentence in the reader's language.
 
 form.py       Form: settings dataclasses as components, and back
-job_panel.py  a job: its progress, commands and log, and the button that stops it
+job_panel.py  a job: its progress, commands and log, and the buttons that end it
 parts.py      Parts: components by name; Drawn: what a handler draws
 sentences.py  translates the core's sentences, with sentences.ko.json
 tab.py        Page, Tab and View: what a tab gets and what it returns

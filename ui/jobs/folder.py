@@ -3,12 +3,13 @@
 job.json     written once, before the job can be seen
 state.json   written by the job's runner only, whole each time; its modification time is the heartbeat
 stop         there once somebody has asked the job to stop
-lock         held (flock) by whatever of the job is alive: runner and command inherit it; younger jobs wait for it
+kill         there once somebody has asked for its end at once
+lock         held by whatever of the job is alive: runner and command inherit it; younger jobs wait for it. Where a
+             child inherits no lock (Windows, a drive without locks) there is none, and state.json tells what is alive
 log.txt      what the commands print
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import time
@@ -17,8 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ui.jobs.processes import ProcessId
-from vqa_core.files import read_json, write_json
+from ui.jobs.processes import INHERITS, ProcessId
+from vqa_core.files import InputError, read_json, write_json
+from vqa_core.locks import Lock, soft_path, try_lock
 
 HEARTBEAT_S = 2.0
 STALE_S = 15.0  # an older heartbeat means dead, where processes can't be seen
@@ -34,7 +36,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 class State:
     """What the runner knows. `status` is queued, running, done, failed or stopped; `command` is the one it watches.
 
-    `at` is the index of the last one begun; its output starts at byte `log_from` of the log.
+    `at` is the index of the last one begun; its output starts at byte `log_from` of the log. `killed` says that it was
+    ended at once, as somebody asked.
     """
 
     status: str = "queued"
@@ -45,6 +48,7 @@ class State:
     exit_code: int | None = None
     started: float | None = None
     ended: float | None = None
+    killed: bool = False
 
     @property
     def over(self) -> bool:
@@ -70,39 +74,46 @@ class JobFolder:
     def ask_to_stop(self) -> None:
         (self.root / "stop").touch()
 
+    @property
+    def kill_asked(self) -> bool:
+        return (self.root / "kill").exists()
+
+    def ask_to_kill(self) -> None:
+        (self.root / "kill").touch()
+
     @cached_property
     def record(self) -> dict[str, Any]:
-        """kind, run, commands, cwd, created and patience_s: what does not change."""
+        """kind, run, commands, cwd and created: what does not change."""
         return dict(read_json(self.root / "job.json"))
 
-    def create(self, record: dict[str, Any]) -> int:
-        """Make the folder appear, whole, its lock held; return the lock's descriptor."""
+    def create(self, record: dict[str, Any]) -> Lock | None:
+        """Make the folder appear, whole, its lock held; return the lock, or None where a child would not inherit it."""
         new = self.root.with_name(f".new-{self.id}")
         new.mkdir(parents=True)
         write_json(new / "job.json", record)
         write_json(new / "state.json", asdict(State()))
         (new / "log.txt").touch()
-        lock = os.open(new / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = _inheritable_lock(new / "lock")
         new.rename(self.root)
         return lock
 
     def held(self) -> bool:
-        """Whether anything of the job holds its lock."""
+        """Whether anything of the job lives: it holds its lock, or where there is none, its state says so."""
         try:
-            with (self.root / "lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
+            if not (self.root / "lock").is_file():
+                state = self.state()
+                return not state.over and self.alive(state)
+            if lock := try_lock(self.root / "lock"):
+                lock.release()
+            return lock is None
+        except (FileNotFoundError, InputError):  # it has been removed since
             return False
 
     def state(self) -> State:
         values = read_json(self.root / "state.json")
         for name in ("runner", "command"):
             if values[name]:
-                values[name] = ProcessId(**values[name])
+                values[name] = ProcessId.read(values[name])
         return State(**values)
 
     def write_state(self, state: State) -> None:
@@ -140,6 +151,19 @@ class JobFolder:
         if lines[-1] == "":
             del lines[-1]
         return [_CONTROLS.sub("", _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2])) for line in lines]
+
+
+def _inheritable_lock(path: Path) -> Lock | None:
+    """A lock on a new file; None, and no file, where a child would not inherit it."""
+    if not INHERITS:
+        return None
+    lock = try_lock(path)
+    if lock and lock.is_soft:
+        lock.release()
+        for left in (path, soft_path(path)):
+            left.unlink(missing_ok=True)
+        return None
+    return lock
 
 
 def known_id(text: str) -> bool:

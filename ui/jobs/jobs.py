@@ -1,12 +1,11 @@
 """Jobs: long work as processes of their own, which outlive the page, its browser and its server.
 
-A job is a folder (ui/jobs/folder.py) and a runner (ui/jobs/runner.py) in a session of its own. One job at a time runs
+A job is a folder (ui/jobs/folder.py) and a runner (ui/jobs/runner.py) that outlives the page. One job at a time runs
 on a machine, in the order of their creation, and one at a time belongs to a run. Everything about a job is read from
 its folder.
 """
 
 import contextlib
-import fcntl
 import os
 import shlex
 import shutil
@@ -20,15 +19,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ui.jobs.folder import JobFolder, job_ids, known_id
+from ui.jobs.processes import Family, detached
 from vqa_core import ROOT
 from vqa_core.files import InputError
+from vqa_core.locks import Lock, locked
 from vqa_core.progress import Progress, read_progress
 
 KEPT = 50  # finished jobs
 STOP_S = 2.0  # time for a queued job's runner to see that it should stop
-PATIENCE_S = 60.0  # time for a command to save and exit before it is killed
 LATE_S = 5.0  # a killed job's files may be dated this long after its last sign of life
 ACTIVE = ("queued", "running", "stopping")
+NO_LOCK = "-"  # what a runner is given instead of a descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Job:
     `commands` are what follows the interpreter: ("-m", "train.finetune", "--run", "runs/demo"); `at` is the index of
     the one that runs, or ran last.
     `status` is queued, running, stopping, done, failed, stopped or crashed (nothing of it lives, and it never said how
-    it ended). Times are seconds since the epoch; `exit_code` is that of the last command, negative for a signal.
+    it ended). Times are seconds since the epoch; `exit_code` is that of the last command, negative for a signal;
+    `killed` says that somebody asked for its end at once. Paths in the commands are relative to `cwd`.
     """
 
     id: str
@@ -52,6 +54,8 @@ class Job:
     ended: float | None = None
     progress: Progress | None = None
     at: int = 0
+    killed: bool = False
+    cwd: str = "."
 
     @property
     def active(self) -> bool:
@@ -78,8 +82,8 @@ def format_command(command: Sequence[str]) -> str:
 class Jobs:
     """The jobs below `folder`. Any number of servers, and threads of one, may look at them and start some."""
 
-    def __init__(self, folder: Path, *, kept: int = KEPT, patience_s: float = PATIENCE_S) -> None:
-        self.folder, self.kept, self.patience_s = folder.resolve(), kept, patience_s
+    def __init__(self, folder: Path, *, kept: int = KEPT) -> None:
+        self.folder, self.kept = folder.resolve(), kept
         self._over: dict[str, Job] = {}  # they don't change any more
         self._runners: list[subprocess.Popen[bytes]] = []
         self._reaping = threading.Lock()
@@ -105,7 +109,6 @@ class Jobs:
                     "commands": [list(command) for command in commands],
                     "cwd": str((cwd or Path.cwd()).resolve()),
                     "created": created,
-                    "patience_s": self.patience_s,
                 }
             )
             try:
@@ -114,7 +117,8 @@ class Jobs:
                 shutil.rmtree(folder.root)
                 raise
             finally:
-                os.close(lock)
+                if lock:
+                    lock.release()  # the runner holds it by now
         return self.get(folder.id)
 
     def get(self, id: str) -> Job:
@@ -141,14 +145,25 @@ class Jobs:
         return [job for job in self.list() if job.active and run in (None, job.run) and kind in (None, job.kind)]
 
     def stop(self, id: str) -> Job:
-        """Ask the job to stop: a queued one never starts, a running command gets SIGTERM and the time to save."""
+        """Ask the job to stop: a queued one never starts, a running command is given the time that it takes to save."""
+        return self._end(id, at_once=False)
+
+    def kill(self, id: str) -> Job:
+        """End the job at once, with everything that its command has started; what was not saved is lost."""
+        return self._end(id, at_once=True)
+
+    def _end(self, id: str, *, at_once: bool) -> Job:
         folder, job = self._folder(id), self.get(id)
         if not job.active:
             return job
+        if at_once:
+            folder.ask_to_kill()
         folder.ask_to_stop()
         state = folder.state()
         if state.runner and state.runner.visible and not state.runner.alive:
-            self._run(folder)  # its runner was killed and its command lives: a new runner has to end it
+            self._run(folder, None, take_over=True)  # it was killed and its command lives: a new one has to end it
+        if at_once and state.command and state.command.alive:
+            Family(state.command).kill()  # a runner of an earlier version does not know how
         deadline = time.monotonic() + STOP_S
         while (job := self.get(id)).active and job.started is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -183,25 +198,27 @@ class Jobs:
             ended=folder.last_sign() if lost else state.ended,
             progress=read_progress(folder.tail(state.log_from)) if state.started else None,
             at=state.at,
+            killed=state.killed,
+            cwd=record.get("cwd", "."),
         )
         if state.over:
             self._over[folder.id] = job
         return job
 
-    def _run(self, folder: JobFolder, lock: int | None = None) -> None:
-        """Start a runner in a session of its own; it inherits the lock."""
+    def _run(self, folder: JobFolder, lock: Lock | None, *, take_over: bool = False) -> None:
+        """Start a runner that outlives this process; it inherits the lock."""
         self._reap()
         python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        how = [] if take_over else [str(lock.fd) if lock else NO_LOCK]
         with folder.log.open("ab") as log:
             runner = subprocess.Popen(
-                [sys.executable, "-m", "ui.jobs.runner", str(folder.root), *([] if lock is None else [str(lock)])],
+                [sys.executable, "-m", "ui.jobs.runner", str(folder.root), *how],
                 cwd=folder.record["cwd"],
                 env=os.environ | {"PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=[] if lock is None else [lock],
-                start_new_session=True,
+                **detached(lock.fd if lock else None),
             )
         with self._reaping:
             self._runners.append(runner)
@@ -214,8 +231,7 @@ class Jobs:
     def _alone(self) -> Iterator[None]:
         """Let one start happen at a time, however many servers there are."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self.folder / ".lock"):
             yield
 
     def _next_id(self, now: float) -> str:

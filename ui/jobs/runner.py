@@ -1,7 +1,9 @@
 """The process that runs a job to its end: python -m ui.jobs.runner FOLDER [LOCK]
 
 It waits for its turn, runs the commands one after another, and is the only one to write the job's state. The
-file `stop` asks it to stop. Started on a job whose runner was killed while the command lives, it watches that command.
+file `stop` asks it to stop, which takes as long as the command takes to save; the file `kill` asks for the end at once.
+LOCK is the descriptor of the job's lock, or `-` where a child inherits none. Without it the runner takes over from one
+that was killed while the command lives: it watches that command.
 """
 
 import os
@@ -14,32 +16,35 @@ from dataclasses import replace
 from pathlib import Path
 
 from ui.jobs.folder import HEARTBEAT_S, JobFolder, State, job_ids
-from ui.jobs.jobs import format_command
-from ui.jobs.processes import ProcessId
+from ui.jobs.jobs import NO_LOCK, format_command
+from ui.jobs.processes import Family, ProcessId, grouped
 
 PAUSE_S = 0.1
+CANNOT_ASK = "The command can't be asked to stop from here. It goes on until its end, or until it is killed.\n"
 
 
 class Runner:
-    """`lock` is the descriptor of the job's lock, which its commands inherit; None takes over from a killed runner."""
+    """`lock` is the descriptor of the job's lock, which its commands inherit, where they can."""
 
     def __init__(self, folder: JobFolder, lock: int | None) -> None:
         self.folder, self.lock = folder, lock
         self.state: State = folder.state()
         self._beaten = time.monotonic()
 
-    def run(self) -> None:
+    def run(self, *, take_over: bool = False) -> None:
         """Run the job to its end."""
-        signal.signal(signal.SIGTERM, lambda *_: self.folder.ask_to_stop())
+        for number in (signal.SIGTERM, getattr(signal, "SIGBREAK", None)):
+            if number is not None:
+                signal.signal(number, lambda *_: self.folder.ask_to_stop())
         self._write(runner=ProcessId.of(os.getpid()))
-        if self.lock is None:
+        if take_over:
             self._take_over(self.state.command)
             return
         self._wait_for_turn()
         for number, command in enumerate(self.folder.record["commands"]):
             if self.folder.stop_asked:
                 break
-            code = self._run(number, command, self.lock)
+            code = self._run(number, command)
             if code and not self.folder.stop_asked:
                 self._end("failed")
                 return
@@ -48,7 +53,7 @@ class Runner:
     def _take_over(self, command: ProcessId | None) -> None:
         """Stop what is left of a job whose runner was killed."""
         if command:
-            self._watch(command, lambda: not command.alive, lambda: command.send(signal.SIGTERM))
+            self._watch(Family(command), lambda: not command.alive, lambda: command.ask_to_end(elsewhere=True))
         self._end("stopped")
 
     def _wait_for_turn(self) -> None:
@@ -61,41 +66,53 @@ class Runner:
                 return
             self._pause()
 
-    def _run(self, number: int, command: Sequence[str], lock: int) -> int:
+    def _run(self, number: int, command: Sequence[str]) -> int:
         """Run a command to its end; return its exit code."""
-        os.write(1, f"$ {format_command(command)}\n".encode())
+        self._say(f"$ {format_command(command)}\n")
         started, log_from = self.state.started or time.time(), self.folder.log.stat().st_size
         self._write(status="running", at=number, log_from=log_from, started=started, exit_code=None)
-        process = subprocess.Popen([sys.executable, *command], process_group=0, pass_fds=[lock])
-        group = ProcessId.of(process.pid)
+        process = subprocess.Popen(
+            [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=1, stderr=2, **grouped(self.lock)
+        )
+        head = ProcessId.of(process.pid)
+        family = Family(head)
         try:
-            self._write(command=group)
-            self._watch(group, lambda: process.poll() is not None, process.terminate)
+            self._write(command=head)
+            self._watch(family, lambda: process.poll() is not None, head.ask_to_end)
         finally:  # even if the disk is full: no process is left running unknown
-            group.kill_group()
+            family.kill()
             code = process.wait()
         self._write(command=None, exit_code=code)
         return code
 
-    def _watch(self, command: ProcessId, over: Callable[[], bool], terminate: Callable[[], None]) -> None:
-        """Wait for the end of the command: SIGTERM on a stop, SIGKILL to its group when patience ends."""
-        asked: float | None = None
+    def _watch(self, family: Family, over: Callable[[], bool], ask: Callable[[], bool]) -> None:
+        """Wait for the end of the command, however long it takes to save on a stop; kill all of it where that is asked."""
+        asked = False
         while not over():
-            if self.folder.stop_asked and asked is None:
-                asked = time.monotonic()
-                terminate()
-            if asked is not None and time.monotonic() - asked > self.folder.record["patience_s"]:
-                command.kill_group()
-            self._pause()
+            if self.folder.kill_asked:
+                family.kill()
+            elif self.folder.stop_asked and not asked:
+                asked = True
+                if not ask():
+                    self._say(CANNOT_ASK)
+            if self._pause():
+                family.look()
 
-    def _pause(self) -> None:
+    def _pause(self) -> bool:
+        """Wait a moment; return whether it was time for a sign of life."""
         time.sleep(PAUSE_S)
-        if time.monotonic() - self._beaten >= HEARTBEAT_S:
-            self._beaten = time.monotonic()
-            self.folder.beat()
+        if time.monotonic() - self._beaten < HEARTBEAT_S:
+            return False
+        self._beaten = time.monotonic()
+        self.folder.beat()
+        return True
+
+    def _say(self, text: str) -> None:
+        os.write(1, text.encode())
 
     def _end(self, status: str) -> None:
-        self._write(status=status, command=None, ended=time.time())
+        killed = status == "stopped" and self.state.started is not None and self.folder.kill_asked
+        self._write(status=status, command=None, ended=time.time(), killed=killed)
 
     def _write(self, **changes: object) -> None:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]
@@ -103,4 +120,6 @@ class Runner:
 
 
 if __name__ == "__main__":
-    Runner(JobFolder(Path(sys.argv[1])), int(sys.argv[2]) if len(sys.argv) > 2 else None).run()
+    given = sys.argv[2] if len(sys.argv) > 2 else ""
+    runner = Runner(JobFolder(Path(sys.argv[1])), int(given) if given and given != NO_LOCK else None)
+    runner.run(take_over=not given)

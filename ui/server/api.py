@@ -89,22 +89,24 @@ class Endpoints:
 
         Returns:
             `id`, `kind`, `run`, `status` (queued, running, stopping, done, failed, stopped or crashed), `exit_code`,
-            `commands`, `created`, `started` and `ended` in seconds since 1970, `progress` (`done`, `total`, `unit`,
-            `rate` a second, `eta_s`) or null, and `log`, the last lines of what its commands said.
+            `killed`, `commands`, `created`, `started` and `ended` in seconds since 1970, `progress` (`done`, `total`,
+            `unit`, `rate` a second, `eta_s`) or null, and `log`, the last lines of what its commands said.
         """
         jobs = self.workspace.jobs
         return job_record(jobs.get(text_of(job_id, "job_id"))) | {"log": jobs.log_tail(job_id)}
 
-    def job_cancel(self, job_id: str) -> Record:
-        """Stop a job; what it has done is kept.
+    def job_cancel(self, job_id: str, now: bool = False) -> Record:
+        """Stop a job; the answers that it has given are kept.
 
         Args:
             job_id: the `id` that `predict_start` has returned.
+            now: end it at once, with everything that it has started, instead of letting it end in good order.
 
         Returns:
             The job, as `job_status` has it.
         """
-        return job_record(self.workspace.jobs.stop(text_of(job_id, "job_id")))
+        jobs = self.workspace.jobs
+        return job_record((jobs.kill if now else jobs.stop)(text_of(job_id, "job_id")))
 
     def score(self, run: str, split: str = "val") -> Record:
         """The score of a split of a run, with intervals, slices and the question-only baseline.
@@ -168,7 +170,7 @@ def add_endpoints(page: Page) -> None:
 def job_record(job: Job) -> Record:
     """A job, ready for JSON."""
     record = asdict(job) | {"commands": [format_command(command) for command in job.commands]}
-    return {name: value for name, value in record.items() if name != "at"}
+    return {name: value for name, value in record.items() if name not in ("at", "cwd")}
 
 
 def _read_upload(image: Any) -> bytes:

@@ -12,10 +12,12 @@ from ui.workspace.workspace import Workspace
 from vqa_core import ROOT
 from vqa_core.config import DataSettings, ModelSettings, TrainSettings, read_config, settings_of
 from vqa_core.data.sources import EASY_VQA
+from vqa_core.data.texts.file_names import is_refused
 from vqa_core.files import InputError
 from vqa_core.planning.run_state import RunState, inspect_run
 from vqa_core.runs.examples import ColumnMap
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import refuse_in_use
 from vqa_core.settings import flags_between
 
 CONFIGS = ROOT / "configs"
@@ -91,7 +93,7 @@ def format_path(path: Path) -> str:
 
 def check_name(t: Words, name: str) -> str:
     """The name, if a run may have it; else an InputError that says which names it may have."""
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME or is_refused(name):
         raise InputError(t("train.wrong_name", name=name[:80], most=LONGEST_NAME))
     return name
 
@@ -149,6 +151,7 @@ def start(workspace: Workspace, t: Words, name: str, source: Source, preset: str
     needs_a_choice = there.kind in CHOICE_NEEDED
     if needs_a_choice and way not in there.ways:
         raise InputError(t("train.choose_way", run=name, free=find_free_name(workspace, name)))
+    refuse_in_use(RunDir(workspace.runs / name))
     todo = build_commands(workspace, name, source, preset, sections, there, way if needs_a_choice else "")
     workspace.jobs.start("train", name, todo)
     return name

@@ -19,6 +19,7 @@ from ui.workspace.workspace import Workspace
 from vqa_core.files import InputError, changed_s
 from vqa_core.planning.run_state import can_resume, checkpoint_progress
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import refuse_in_use
 
 STILL_WRITTEN_S = 60.0  # metrics that changed within this time are still being written
 POLL_S = 1.5
@@ -149,6 +150,7 @@ def resume(workspace: Workspace, t: Words, view: View) -> View:
     """Resume the run of the view from its newest checkpoint; an InputError where there is none to resume from."""
     name = check_name(t, view.get("run", ""))
     run = RunDir(workspace.runs / name)
+    refuse_in_use(run)
     if last_job(workspace, name) is None and is_being_written(run):
         raise InputError(t("train.busy_elsewhere", run=name))
     if not can_resume(run):

@@ -61,7 +61,7 @@ def pair(a: Answers, b: Answers) -> PairedErrors:
         {item.question_id: item for item in a.predictions},
         {item.question_id: item for item in b.predictions},
         references=references,
-        config_a=a.run.read_config(),
-        config_b=b.run.read_config(),
+        config_a=a.run.trained_config(),
+        config_b=b.run.trained_config(),
     )
     return PairedErrors(a, b, comparison)

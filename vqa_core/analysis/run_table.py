@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from vqa_core.files import InputError, read_json, stamp_of, write_json
 from vqa_core.runs.metrics import read_metrics, seconds_per_step
 from vqa_core.runs.predictions import read_predictions
-from vqa_core.runs.run_dir import RunDir, list_runs
+from vqa_core.runs.run_dir import RunDir, list_runs, with_model
 from vqa_core.scoring.comparison import Paired, compare
 from vqa_core.settings import differing_settings
 from vqa_core.submission.history import list_submissions
@@ -91,8 +91,8 @@ def read_row(run: RunDir) -> RunRow:
         problems.extend([problem] if problem else [])
         return value
 
-    config = part("config", _read_config)
-    model = part("model", _read_config)
+    config, model = part("config", _read_config), part("model", _read_config)
+    config = with_model(config, model)
     scores = part("score", _read_scores)
     dataset, train = _section(config, "dataset"), _section(config, "train")
     kind = str(_section(model, "stage").get("name", "")) or str(train.get("stage", ""))

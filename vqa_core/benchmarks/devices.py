@@ -21,7 +21,7 @@ def _describe_gpu(device: torch.device) -> str:
     fields = "driver_version,clocks.sm,clocks.max.sm,power.limit"
     query = ["nvidia-smi", f"--id={device.index or 0}", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
-        output = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(query, capture_output=True, encoding="utf-8", timeout=20, check=True).stdout
         driver, clock, most, power = (value.strip() for value in output.split(","))
     except (OSError, subprocess.SubprocessError, ValueError):
         return text

@@ -27,6 +27,7 @@ from vqa_core.benchmarks.timing import interleave
 from vqa_core.benchmarks.workloads import Questions, shape_of, workload_of
 from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.convert.llava_export import export_llava
+from vqa_core.data.pictures.links import make_link
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.inference.engine import Engine
 from vqa_core.model.embedded import embedded_language_model
@@ -110,7 +111,7 @@ def _check_environment(settings: PeerBench) -> None:
 def _build_models(folder: Path, settings: PeerBench) -> Vlm:
     """Build our model, and in `folder` the same for LLaVA: `clip`, `smollm2`, and the projector in `llava`."""
     tower = {"do": "clip_tower", "out": str(folder / "clip"), "side_px": SIDE_PX, "patch_px": PATCH_PX, "shape": TOWER}
-    done = subprocess.run(**_process_arguments(folder, settings, [tower]), capture_output=True, text=True)
+    done = subprocess.run(**_process_arguments(folder, settings, [tower]), capture_output=True, encoding="utf-8")
     if done.returncode:
         raise RuntimeError(f"LLaVA's environment can't make a tower: {done.stderr[-2000:]}")
     vlm = build_vlm(ModelSettings(vision_tower=str(folder / "clip"), image_side_px=SIDE_PX, prompt_style="vicuna_v1"))
@@ -132,7 +133,7 @@ def write_old_spelling(source: Path, out: Path) -> None:
     settings = read_json(source / "tokenizer_config.json") | {"tokenizer_class": "PreTrainedTokenizerFast"}
     write_json(out / "tokenizer_config.json", settings)
     for name in ("config.json", "model.safetensors"):
-        (out / name).symlink_to(source / name)
+        make_link(out / name, source / name)
 
 
 def _answer(vlm: Vlm, questions: Questions, settings: PeerBench) -> dict[str, str]:
@@ -165,10 +166,10 @@ class _Peer:
             "model_base": str(folder / "smollm2"),
         }
         job |= {"questions": questions, "new_tokens": settings.max_new_tokens, "threads": torch.get_num_threads()}
-        with (folder / "peer.log").open("w") as self.log:
+        with (folder / "peer.log").open("w", encoding="utf-8") as self.log:
             self.process = subprocess.Popen(
                 **_process_arguments(folder, settings, [job]),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, encoding="utf-8",
             )  # fmt: skip
 
     def __enter__(self) -> "_Peer":
@@ -191,4 +192,6 @@ class _Peer:
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)[key]
-        raise RuntimeError(f"LLaVA's process ended: {Path(self.log.name).read_text()[-2000:]}")
+        raise RuntimeError(
+            f"LLaVA's process ended: {Path(self.log.name).read_text(encoding='utf-8', errors='replace')[-2000:]}"
+        )

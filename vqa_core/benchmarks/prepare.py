@@ -59,11 +59,24 @@ class Usage:
 
 # A process inherits the peak memory of the one that forked it, so a small one starts the command.
 _WATCH = """
-import os, subprocess, sys
+import os, subprocess, sys, time
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-_, status, usage = os.wait4(child.pid, 0)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
-sys.exit(os.waitstatus_to_exitcode(status) and 1)
+if hasattr(os, "wait4"):
+    _, status, usage = os.wait4(child.pid, 0)
+    print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    sys.exit(os.waitstatus_to_exitcode(status) and 1)
+import psutil
+seconds = peak = 0
+process = psutil.Process(child.pid)
+while child.poll() is None:
+    try:
+        times, memory = process.cpu_times(), process.memory_info()
+    except psutil.Error:
+        break
+    seconds, peak = times.user + times.system, max(peak, getattr(memory, "peak_wset", memory.rss))
+    time.sleep(0.05)
+print(seconds, peak)
+sys.exit(child.wait() and 1)
 """
 
 
@@ -75,10 +88,10 @@ def time_prepare(data: Path, run: RunDir) -> Usage:
         [sys.executable, "-c", _WATCH, *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     seconds = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError("train.prepare failed; its messages are above")
     processor_seconds, peak = done.stdout.split()
-    return Usage(seconds, float(processor_seconds), int(peak) * (1 if sys.platform == "darwin" else 1024))
+    return Usage(seconds, float(processor_seconds), int(peak))

@@ -4,7 +4,6 @@ The picture files are hard links to a few hundred real PNG and JPEG files, so 11
 """
 
 import csv
-import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vqa_core.data.pictures.links import link_or_copy
 from vqa_core.runs.examples import Example
 
 SIZES = {"train": (359_521, 107_231), "test": (40_479, 11_915)}  # rows, images
@@ -76,7 +76,7 @@ def _link(folder: Path, ids: list[str], originals: list[Path]) -> None:
     folder.mkdir(parents=True)
     for number, image_id in enumerate(ids):
         original = originals[number % len(originals)]
-        os.link(original, folder / f"{image_id}{original.suffix}")
+        link_or_copy(original, folder / f"{image_id}{original.suffix}")
 
 
 def make_questions(folder: Path, images: int, mean: float, seed: int = 0) -> list[Example]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from vqa_core.commands import shell_word
 from vqa_core.data.texts.entry_names import entry_names
+from vqa_core.data.texts.file_names import is_refused
 from vqa_core.files import InputError, read_json, sha256_of, write_json
 from vqa_core.folders import replaced_folder
 
@@ -113,7 +114,8 @@ def _read_hash(target: Path, path: Path) -> str:
     """The hash of the zip that `target` was unpacked from. Raises InputError if files were changed since."""
     if not (target / _MARKER).is_file():
         raise InputError(
-            f"{target} exists and was not unpacked from {path}. Move it away, or read it with --data {shell_word(target)}."
+            f"{target} exists and was not unpacked from {path}. Move it away, "
+            f"or read it with --data {shell_word(target)}."
         )
     marker = read_json(target / _MARKER)
     totals = _totals(target)
@@ -177,6 +179,11 @@ def _split_name(entry: str, path: Path) -> tuple[str, ...]:
     """The parts of an entry's relative path, in NFC; some tools write backslashes."""
     name = unicodedata.normalize("NFC", entry).replace("\\", "/")
     parts = PurePosixPath(name).parts
+    if any(map(is_refused, parts)):
+        raise InputError(
+            f"{path}: entry {name!r} has a name that Windows refuses. Rename it in the zip, or unpack the zip on another "
+            "system and rename it there."
+        )
     if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0][1:2] == ":"):
         raise InputError(f"{path}: entry {name!r} points outside the folder it is unpacked into.")
     return parts

@@ -16,6 +16,7 @@ from vqa_core.model.protocol import AnyVlm
 from vqa_core.prompts.styles import changed_choices, changed_prompt
 from vqa_core.runs.model_folder import Stage, describe_model_folder, is_llava_folder
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import alone_in
 from vqa_core.space import check_space, drive_errors
 
 
@@ -37,16 +38,19 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
             if trained:
                 _check_same_prompt(run, source)
             return None
-        vlm = load_model(source, how)
-        with drive_errors(run.model):
-            if trained:
-                check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
-                shutil.copytree(folder, copy)
-                sync_files(copy)
-            else:  # once more, now that the text of its prompt is known
-                _write_note(copy, vlm.settings)
-            rename_folder(copy, run.model)
-        return vlm
+        with alone_in(run):  # a training would put its own model there
+            vlm = load_model(source, how)
+            with drive_errors(run.model):
+                if trained:
+                    check_space(
+                        run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}"
+                    )
+                    shutil.copytree(folder, copy)
+                    sync_files(copy)
+                else:  # once more, now that the text of its prompt is known
+                    _write_note(copy, vlm.settings)
+                rename_folder(copy, run.model)
+            return vlm
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 

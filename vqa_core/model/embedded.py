@@ -7,7 +7,6 @@ imported. A folder is built once into `cache_dir()` and then loaded like any oth
 import errno
 import importlib.metadata
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +31,7 @@ from transformers.utils import logging as transformers_logging
 from vqa_core.drives import free_bytes, rename_folder, set_mode, sync_file, sync_folder
 from vqa_core.files import InputError, sha256_of, write_json
 from vqa_core.locks import locked
+from vqa_core.places import place
 from vqa_core.space import format_bytes, said_of_drive
 
 logger = logging.getLogger("vqa")
@@ -104,10 +104,11 @@ def embedded_language_model() -> Path:
 
 
 def cache_dir() -> Path:
-    """Where built folders lie: $VQA_CACHE, else `vqa-workbench` in $XDG_CACHE_HOME, else in ~/.cache."""
-    if own := os.environ.get("VQA_CACHE"):
-        return Path(own).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "vqa-workbench"
+    """Where built folders lie: $VQA_CACHE, else `vqa-workbench` in $XDG_CACHE_HOME, else in ~/.cache.
+
+    Raises InputError where that depends on a home, and there is none.
+    """
+    return place("VQA_CACHE")
 
 
 def _built(part: _Part, write: Callable[[Path, Path], None]) -> Path:

@@ -3,7 +3,6 @@
 Nothing is fetched in offline mode (HF_HUB_OFFLINE=1), and a model's own Python code runs only where its name was given.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from transformers.utils.hub import is_offline_mode
 from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, PredictSettings, TrainSettings
 from vqa_core.files import InputError
+from vqa_core.processes import local_rank
 from vqa_core.runs.model_folder import is_llava_config, is_llava_folder
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -130,7 +130,7 @@ def _quantisation(load_in: str, dtype: torch.dtype, whole: Sequence[str] | None)
         else BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
     )
     # each process of torchrun puts the model on its own device, whole
-    return {"quantization_config": config, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
+    return {"quantization_config": config, "device_map": {"": local_rank()}}
 
 
 def refuse_llava(what: str, name: str, revision: str | None = None) -> None:

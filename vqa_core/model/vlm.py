@@ -4,7 +4,6 @@ The embedded parts are a default like any other: a Hugging Face folder or a hub 
 """
 
 import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from vqa_core.model.loading import LoadOptions
 from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
 from vqa_core.model.projectors import build_projector
+from vqa_core.processes import local_rank, process_count
 from vqa_core.prompts.chat_template import written_out
 from vqa_core.prompts.encoder import PromptEncoder, prompt_encoder
 
@@ -158,10 +158,19 @@ def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def best_device() -> torch.device:
-    """This process's CUDA device (torchrun counts a machine's processes in LOCAL_RANK), or the CPU."""
+    """This process's CUDA device (torchrun counts a machine's processes in LOCAL_RANK), or the CPU.
+
+    Raises InputError where torchrun has started more processes than there are devices.
+    """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    rank, devices = local_rank(), torch.cuda.device_count()
+    if rank < devices or process_count() == 1:
+        return torch.device("cuda", rank if rank < devices else 0)
+    raise InputError(
+        f"LOCAL_RANK is {rank}, but this machine has {devices} GPU{'' if devices == 1 else 's'}, numbered from 0. "
+        f"Start as many processes on it as it has GPUs: torchrun --nproc_per_node {devices} ..."
+    )
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

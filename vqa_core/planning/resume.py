@@ -16,7 +16,7 @@ FREE = frozenset(
     {
         *("log_every", "save_every", "eval_every", "eval_questions", "workers", "max_minutes", "report_to"),
         *("precision", "tf32", "attention", "trust_remote_code", "gradient_checkpointing", "save_dtype"),
-        *("max_grad_norm", "max_skipped_steps"),
+        *("max_grad_norm", "max_skipped_steps", "max_bad_images"),
     }
 )
 """Training settings that may change on a resume, and then take effect from its first step on."""

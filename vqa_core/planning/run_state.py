@@ -1,7 +1,7 @@
 """How far a run's folder has come, read from its files: may a training start there, continue, or start over?"""
 
-import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -9,8 +9,10 @@ from typing import Any
 
 from vqa_core.config import DataSettings, settings_of
 from vqa_core.data.prepare import tables_of
+from vqa_core.drives import rename_folder, replace_file
 from vqa_core.files import InputError, read_json
-from vqa_core.runs.checkpoints import steps_below
+from vqa_core.runs.checkpoints import PLAN, steps_below
+from vqa_core.runs.predictions import refuse_while_written
 from vqa_core.runs.run_dir import RunDir
 
 
@@ -63,9 +65,9 @@ def inspect_run(run: RunDir, root: Path, data: DataSettings) -> RunState:
 
 
 def can_resume(run: RunDir) -> bool:
-    """Whether the run has a checkpoint that is not yet at its last step."""
+    """Whether the run has a checkpoint that is not yet at its last step, or whose model was not yet written."""
     progress = checkpoint_progress(run)
-    return progress is not None and progress[0] < progress[1]
+    return progress is not None and (progress[0] < progress[1] or _lacks_model(run, progress[0]))
 
 
 def checkpoint_progress(run: RunDir) -> tuple[int, int] | None:
@@ -78,16 +80,50 @@ def checkpoint_progress(run: RunDir) -> tuple[int, int] | None:
     return None
 
 
-def discard_training(run: RunDir) -> None:
-    """Delete the checkpoints and metrics of a run and set its model aside, so that its training starts over.
+def discard_training(run: RunDir, *, checkpoints: bool = True, start: str = "") -> None:
+    """Put what an earlier training has left out of the way of one that starts from its first step.
 
-    The model goes to `model.earlier-1`, `-2`, ...: beside the settings of the new training it would be taken for its.
+    Its model and what was made with it (`RunDir.of_model`) get `.earlier-1`, `-2`, ... into their names: beside the
+    settings of the new training they would be taken for its. They stay if the new training starts from that model,
+    the folder `start`. Its metrics and, unless they shall stay, its checkpoints are deleted. Raises InputError while
+    answers are being written.
     """
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    for path in sorted(run.predictions("test").parent.glob("*.jsonl")):
+        refuse_while_written(path)
+    if checkpoints:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
     run.metrics.unlink(missing_ok=True)
-    if run.model.is_dir():
-        names = (run.root / f"model.earlier-{number}" for number in count(1))
-        os.rename(run.model, next(path for path in names if not path.exists()))
+    run.tracker.unlink(missing_ok=True)
+    if not start or Path(start).resolve() != run.model.resolve():
+        _set_aside([path for path in run.of_model() if path.exists()])
+
+
+def _set_aside(paths: Sequence[Path]) -> None:
+    """Give all of them the same number, which none has yet."""
+    for number in count(1):
+        moved = [_earlier(path, number) for path in paths]
+        if not any(path.exists() for path in moved):
+            break
+    for path, target in zip(paths, moved, strict=True):
+        (rename_folder if path.is_dir() else replace_file)(path, target)
+
+
+def _earlier(path: Path, number: int) -> Path:
+    """`submission.card.json` -> `submission.earlier-1.card.json`."""
+    stem, dot, suffixes = path.name.partition(".")
+    return path.with_name(f"{stem}.earlier-{number}{dot}{suffixes}")
+
+
+def _lacks_model(run: RunDir, step: int) -> bool:
+    """Whether the training with a checkpoint at its last step, `step`, was stopped before it wrote its model."""
+    if not (run.checkpoints / f"checkpoint-{step}" / PLAN).is_file():
+        return False
+    if not run.has_model:
+        return True
+    try:
+        return bool(read_json(run.model / "vqa.json")["trained"]["steps"] != step)
+    except (InputError, KeyError, TypeError):
+        return False
 
 
 def _holds_other_files(run: RunDir) -> bool:

@@ -1,5 +1,6 @@
-"""The lines of a training's metrics.jsonl, and its speed by them."""
+"""The lines of a training's metrics.jsonl, and its speed."""
 
+import json
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +10,21 @@ from vqa_core.files import read_json_lines
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a metrics.jsonl; none where there is no such file. Raises InputError for a damaged one."""
-    return list(read_json_lines(path, torn_end=True)) if path.is_file() else []
+    """The lines of a metrics.jsonl, none where there is no file; without a last one that a kill or a full drive tore.
+
+    Raises InputError for any other line that is not valid.
+    """
+    if not path.is_file():
+        return []
+    whole, _, last = path.read_bytes().rpartition(b"\n")
+    try:
+        rows = [json.loads(line) for line in whole.split(b"\n") if line.strip()]
+    except ValueError:
+        return list(read_json_lines(path))  # raises the error
+    try:
+        return [*rows, json.loads(last)] if last.strip() else rows
+    except ValueError:
+        return rows
 
 
 def seconds_per_step(rows: Iterable[Mapping[str, Any]]) -> list[float]:

@@ -23,6 +23,7 @@ from vqa_core.locks import Lock, try_lock
 from vqa_core.space import drive_errors
 
 STATUSES = ("ok", "empty", "bad_image", "oom", "error")
+_LOCKED_IS_UNREADABLE = os.name == "nt"
 LOCK_PATIENCE_S = 2.0  # worker processes of a killed run hold its lock until they notice that they are orphans
 
 PartialAnswer = tuple[str, float | None]
@@ -201,6 +202,11 @@ def finish(path: Path, order: Sequence[str]) -> None:
         log.finish(order)
 
 
+def refuse_while_written(path: Path) -> None:
+    """Raise InputError if another process writes the predictions file `path`."""
+    _lock(path).release()
+
+
 def meta_path(path: Path) -> Path:
     """`predictions/test.jsonl` -> `predictions/test.meta.json`."""
     return path.with_suffix(".meta.json")
@@ -249,7 +255,7 @@ def _lock(path: Path) -> Lock:
 
     It is the file's own, as ever. But Windows lets nobody read what is locked, so there it is that of a file beside it.
     """
-    place = path.with_name(f".{path.name}.lock") if os.name == "nt" else path
+    place = path.with_name(f".{path.name}.lock") if _LOCKED_IS_UNREADABLE else path
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         lock = try_lock(place)

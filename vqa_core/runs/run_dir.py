@@ -1,12 +1,14 @@
 """RunDir: the files of one run by name. Stages meet only in these files, so every window and terminal sees the same."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vqa_core.commands import shell_word
 from vqa_core.files import InputError, read_json, write_json
+from vqa_core.locks import locked
 from vqa_core.runs.examples import Example, read_examples
 
 
@@ -63,6 +65,11 @@ class RunDir:
         return self.root / "metrics.jsonl"
 
     @property
+    def tracker(self) -> Path:
+        """What this run is called by at wandb or trackio, for a training that goes on there."""
+        return self.root / "tracker.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
@@ -101,6 +108,19 @@ class RunDir:
     def log(self) -> Path:
         return self.root / "log.txt"
 
+    @property
+    def lock(self) -> Path:
+        """Held by who trains, prepares or sets up the run; see `vqa_core.runs.run_lock`."""
+        return self.root / ".lock"
+
+    def of_model(self) -> tuple[Path, ...]:
+        """The run's model and what was made with it, but for the submissions that are kept for good."""
+        names = (
+            *("model", "predictions", "score.json", "submission.csv", "submission.card.json"),
+            *("answers.jsonl", "answers.card.json", "results.json", "results.card.json"),
+        )
+        return tuple(self.root / name for name in names)
+
     def read_config(self) -> dict[str, Any]:
         """The sections written so far. Raises InputError if no stage has written any, or the file is damaged."""
         if not self.config.is_file():
@@ -116,15 +136,33 @@ class RunDir:
             )
         return config
 
+    def trained_config(self) -> dict[str, Any]:
+        """The sections of config.json, those about the model as its own folder has them; see `with_model`."""
+        described = read_json(self.model / "vqa.json") if self.has_model else {}
+        return with_model(self.read_config(), described)
+
     def write_section(self, section: str, values: dict[str, Any]) -> None:
         """Write one stage's resolved settings to config.json; the other sections stay."""
-        config = self.read_config() if self.config.is_file() else {}
-        write_json(self.config, config | {section: values})
+        self.write_sections({section: values})
+
+    def write_sections(self, sections: Mapping[str, dict[str, Any]]) -> None:
+        """`write_section` for several at once. Other commands may write theirs at the same time."""
+        with self._changing_config():
+            config = self.read_config() if self.config.is_file() else {}
+            write_json(self.config, config | dict(sections))
 
     def drop_section(self, section: str) -> None:
         """Remove a stage's section from config.json, because the files it describes are about to be rewritten."""
         if self.config.is_file():
-            write_json(self.config, {name: values for name, values in self.read_config().items() if name != section})
+            with self._changing_config():
+                kept = {name: values for name, values in self.read_config().items() if name != section}
+                write_json(self.config, kept)
+
+    @contextmanager
+    def _changing_config(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with locked(self.root / ".config.lock"):
+            yield
 
     def examples(self, split: str) -> list[Example]:
         """The examples of `train`, `val` or `test`. Raises InputError if `train.prepare` has written none."""
@@ -151,6 +189,19 @@ class RunDir:
                 f"Run `python -m train.prepare --data DIR --run {shell_word(self.root)}`."
             )
         return Path(root)
+
+
+def with_model(config: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's config with the sections `model` and `train` of `described`, a vqa.json.
+
+    A model folder says itself what it was trained with; those of older versions do not. The run's sections are those of
+    its newest training, which may have ended before it wrote a model. A model that nobody has trained has no `train`.
+    """
+    stage, own = described.get("stage"), {}
+    if isinstance(described.get("train"), dict):
+        own = {name: described[name] for name in ("model", "train") if name in config and name in described}
+    untrained = {"train"} if isinstance(stage, dict) and stage.get("name") == "base" else set()
+    return {name: value for name, value in (dict(config) | own).items() if name not in untrained}
 
 
 def list_runs(folder: Path) -> Iterator[RunDir]:

@@ -126,8 +126,8 @@ def compare_runs(a: RunDir, b: RunDir, split: str, *, references: References | N
         read_predictions(a.predictions(split)),
         read_predictions(b.predictions(split)),
         references=references,
-        config_a=a.read_config(),
-        config_b=b.read_config(),
+        config_a=a.trained_config(),
+        config_b=b.trained_config(),
     )
 
 

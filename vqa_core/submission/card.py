@@ -58,9 +58,7 @@ def write_card(
             if path.is_file()
         },
         "model": read_json(run.model / "vqa.json") if run.has_model else None,
-        "config": {"sha256": sha256_of(run.config), "settings": read_json(run.config)}
-        if run.config.is_file()
-        else None,
+        "config": {"sha256": sha256_of(run.config), "settings": run.trained_config()} if run.config.is_file() else None,
         "predictions": {
             "sha256": sha256_of(predictions_file),
             "statuses": dict(Counter(item.status for item in predictions.values()).most_common()),
@@ -90,7 +88,7 @@ def git_commit() -> str | None:
         return None
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        output = subprocess.run(git, capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(git, capture_output=True, encoding="utf-8", timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     return output.strip()

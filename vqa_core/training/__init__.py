@@ -1,25 +1,26 @@
 """Rows become checkpoints and a model folder: the package behind `train.finetune`.
 
-In: a TrainingTask, which names a run, its training rows, its validation examples and the settings. It passes through
-four functions of finetune.py: the model is prepared, its batches are planned, the Trainer runs, the best weights are
-kept. Out: checkpoints/, metrics.jsonl and model/ in the run.
+In: a TrainingTask, which passes through the four steps of finetune.py. Out: checkpoints/, metrics.jsonl, model/.
 
 arguments.py      the settings as arguments of transformers' Trainer
-control.py        TrainingControl: signals, the time limit, the last step
+control.py        TrainingControl: stops, the time limit, the last step
 data.py           training rows and planned batches become token ids and pixels
 divergence.py     steps without finite numbers: not applied, and an end to too many
+feed/             batches on their way to a step: what can't be read is left out, workers may die
 finetune.py       the four steps of a training
 metric_log.py     metrics.jsonl and the lines of the log
 plan.py           every question measured, every batch planned
 prepare.py        the model built, its stage made trainable, a checkpoint found
 questions.py      TrainingQuestion: its choices shuffled, what is learnt from it
 resume.py         the plan that a checkpoint keeps, compared with the one to go on with
+saving.py         what is written: room for it, whole or absent; a validation that is due
 separate_loss.py  the losses of models that take one question per row
 task.py           TrainingTask: what a training is asked for
+tracker_host.py   the process that keeps wandb or trackio away from a training
 trackers.py       wandb or trackio as a mirror of metrics.jsonl
 trainer.py        the loss of packed rows, and VqaTrainer
 validation.py     accuracy of generated answers while training
+workers.py        processes that load batches: deaf to stops, gone with the training
 
-May import: the ground, runs, data, prompts, planning, model, inference; torch and transformers. A new loss is a class
-beside those in separate_loss.py and a line in `loss_of`; a new tracker is a name in TrainSettings.report_to.
+May import: the ground, runs, data, prompts, planning, model, inference; torch and transformers.
 """

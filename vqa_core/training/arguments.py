@@ -1,17 +1,60 @@
 """The Trainer's arguments: what of our settings it takes care of, and what it leaves alone."""
 
+import logging
+import os
+
+import torch
+from torch import distributed
 from transformers import TrainingArguments
 
 from vqa_core.config import TrainSettings
+from vqa_core.files import InputError
 from vqa_core.model.vlm import best_device
 from vqa_core.processes import process_count
 from vqa_core.runs.run_dir import RunDir
 
+logger = logging.getLogger("vqa")
+
+
+class OneDevice(TrainingArguments):  # type: ignore[misc]
+    """Arguments of a process that uses one device, however many there are: the Trainer would spread the model."""
+
+    @property
+    def n_gpu(self) -> int:
+        return min(super().n_gpu, 1)
+
 
 def trainer_arguments(run: RunDir, settings: TrainSettings, steps: int, *, validates: bool) -> TrainingArguments:
-    """Arguments for a training of `steps` optimiser steps that writes its checkpoints into `run`."""
+    """Arguments for a training of `steps` optimiser steps that writes its checkpoints into `run`.
+
+    Raises InputError for processes that do not find each other.
+    """
+    try:
+        arguments = _arguments(run, settings, steps, validates=validates)
+    except (distributed.DistError, OSError) as error:
+        where = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+        raise InputError(
+            f"The {process_count()} processes of this training did not find each other at {where} (MASTER_ADDR and "
+            f"MASTER_PORT): {str(error).splitlines()[0]}. Is the first one running there, and is the port free? "
+            "torchrun chooses a free port by itself."
+        ) from error
+    if arguments.world_size != process_count():
+        raise InputError(
+            f"WORLD_SIZE says that {process_count()} processes train together, but {arguments.world_size} found each "
+            "other. Start them with torchrun --nproc_per_node 2 -m -- train.finetune ..."
+        )
+    devices = 0 if arguments.use_cpu or arguments.world_size > 1 else torch.cuda.device_count()
+    if devices > 1:
+        logger.info(
+            "This machine has %d GPUs, and one process uses one of them. To use all, give the same command as: "
+            "torchrun --nproc_per_node %d -m -- train.finetune ...", devices, devices,
+        )  # fmt: skip
+    return arguments
+
+
+def _arguments(run: RunDir, settings: TrainSettings, steps: int, *, validates: bool) -> OneDevice:
     processes, on_cpu = process_count(), best_device().type == "cpu"
-    return TrainingArguments(
+    return OneDevice(
         output_dir=str(run.checkpoints),
         per_device_train_batch_size=1,  # an item of the training data is a batch already
         gradient_accumulation_steps=settings.accumulate,

@@ -1,46 +1,27 @@
 """TrainingControl: when a training saves, validates and stops, besides the steps that its settings name."""
 
 import logging
-import signal
 import time
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from vqa_core.stops import Stops
+
 logger = logging.getLogger("vqa")
 
 
 class TrainingControl(TrainerCallback):  # type: ignore[misc]
-    """Saves and stops on SIGTERM or Ctrl-C; validates, saves and stops at the time limit and at the last step.
+    """Saves and stops after the step in which a stop is asked for; validates, too, at the time limit and the last step.
 
-    Every validated step becomes a checkpoint. If one of several processes gets a signal, all of them stop.
-    `asked_to_stop` is up to date after each step.
+    If one of several processes is asked, all of them stop. `asked_to_stop` is up to date after each step.
     """
 
-    def __init__(self, deadline: float | None, validates: bool) -> None:
-        self.deadline, self.validates = deadline, validates
+    def __init__(self, stops: Stops, deadline: float | None, validates: bool) -> None:
+        self.stops, self.deadline, self.validates = stops, deadline, validates
         self.asked_to_stop = False
-        self._signalled = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "TrainingControl":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # in another thread than the main one, whose program handles signals
-                break
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, _: FrameType | None) -> None:
-        logger.info("Got %s: finishing this step, then saving.", signal.Signals(number).name)
-        self._signalled = True
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         """A resumed training logs, validates and saves as often as it is asked to now, not as its checkpoint was."""
@@ -48,19 +29,19 @@ class TrainingControl(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         late = self.deadline is not None and time.monotonic() > self.deadline
-        self.asked_to_stop, late = _any_process(args.device, self._signalled, late)
+        self.asked_to_stop, late = any_process(args.device, self.stops.asked is not None, late)
+        if self.asked_to_stop:
+            self.stops.ask()
+            late = False
         if late:
             logger.info("The time limit is reached at step %d of %d.", state.global_step, state.max_steps)
-        last = state.global_step >= state.max_steps  # then training is finished, even if it was asked to stop
-        control.should_evaluate |= self.validates and (last or (late and not self.asked_to_stop))
+        last = state.global_step >= state.max_steps
+        control.should_evaluate |= self.validates and (last or late)
         control.should_save |= last or late or self.asked_to_stop
         control.should_training_stop |= late or self.asked_to_stop
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
-        control.should_save = True
 
-
-def _any_process(device: torch.device, *flags: bool) -> tuple[bool, ...]:
+def any_process(device: torch.device, *flags: bool) -> tuple[bool, ...]:
     """The flags, each true if it is true in any process. Processes that disagreed would wait for each other."""
     if not distributed.is_initialized():
         return flags

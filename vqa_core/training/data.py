@@ -1,23 +1,30 @@
 """TrainingBatches: training rows and a plan become batches of token ids and pixels, each when the Trainer needs it."""
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vqa_core.data.images import PIXEL_LIMIT, open_image
+from vqa_core.data.images import PIXEL_LIMIT
+from vqa_core.data.pictures.patience import open_patiently, waits
 from vqa_core.files import InputError, named
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.planning.batches import PlannedRow
 from vqa_core.prompts.prompt import Prompt
+from vqa_core.training.feed.left_out import BadPicture, Unread
 from vqa_core.training.questions import TrainingQuestion, questions_of
+
+UNREAD = "unread"
+"""The entry of a batch that says which of its pictures could not be read; no other batch has it."""
 
 
 class TrainingRows(Protocol):
@@ -36,6 +43,14 @@ class BranchEncoder:
         self.around = len(prompt.prefix_ids) + (3 if boundaries else 1)
         self.text_token_budget, self.budget = text_token_budget, text_token_budget - self.around
         self.prompt = prompt
+        self.encode = lru_cache(maxsize=1 << 18)(self._encode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the cache, which no process can hand to another."""
+        return {name: value for name, value in vars(self).items() if name != "encode"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self.encode = lru_cache(maxsize=1 << 18)(self._encode)
 
     def _encode(self, question: str, answer: str, choices: tuple[str, ...] = ()) -> tuple[Branch, int]:
@@ -57,9 +72,10 @@ class BranchEncoder:
 
 @dataclass(frozen=True, slots=True)
 class RowLengths:
-    """The tokens of every question of every row, and what the text budget cut."""
+    """The tokens of every question of every row, and what the text budget cut. `images` are the rows' pictures."""
 
     lengths: list[list[int]]
+    images: list[str]
     questions: int
     questions_cut: int
     tokens_cut: int
@@ -75,6 +91,7 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     there are.
     """
     lengths: list[list[int]] = []
+    images: list[str] = []
     unanswered: list[str] = []
     unsupervised: list[str] = []
     too_long: list[str] = []
@@ -97,6 +114,7 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
         lengths.append(of_row)
+        images.append(str(row["image"]))
     if unanswered:
         raise InputError(
             f"{len(unanswered)} of {questions} questions ({named(unanswered)}) have an answer that is none of their "
@@ -120,14 +138,15 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             f"{needed_by_answer} of them its answer. Raise --text-token-budget to {needed}, or shorten the answers or "
             "choices, or leave the rows out of train.csv."
         )
-    return RowLengths(lengths, questions, questions_cut, tokens_cut, answers_ended)
+    return RowLengths(lengths, images, questions, questions_cut, tokens_cut, answers_ended)
 
 
-class TrainingBatches(Dataset[dict[str, Tensor]]):
+class TrainingBatches(Dataset[dict[str, Any]]):
     """Item k is the k-th planned batch: `pixel_values`, (B, 3, side, side) for a Vlm, and the tensors of `collate`.
 
-    With a `shuffle_seed` choices are shown in another order each time their question is drawn: the seed and the place
-    in the plan decide it, so a training that goes on sees the same orders.
+    A picture that can't be read is left out with its questions, and the batch has an `UNREAD` entry that says so. With
+    a `shuffle_seed` choices are shown in another order each time their question is drawn: the seed and the place in the
+    plan decide it, so a training that goes on sees the same orders.
     """
 
     def __init__(
@@ -148,15 +167,46 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        vlm = self.vlm
-        packed, pictures, asked, choices = [], [], [], []
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        shown: list[tuple[PlannedRow, dict[str, object], Any]] = []
+        bad: list[BadPicture] = []
+        pauses = waits()
         for planned in self.plan[index]:
             row = self.rows[planned.row]
+            picture = self._picture(planned, str(row["image"]), pauses)
+            if isinstance(picture, BadPicture):
+                bad.append(picture)
+            else:
+                shown.append((planned, row, picture))
+        if not bad:
+            return self._batch(index, shown)
+        unread = Unread(tuple(bad), is_blank=not shown)
+        return self._batch(index, shown or [self._blank(index)]) | {UNREAD: unread}
+
+    def _picture(self, planned: PlannedRow, image: str, pauses: Iterator[float]) -> Any:
+        """The picture of a row as the model takes it; a BadPicture if there is none."""
+        try:
+            return self.vlm.preprocess(open_patiently(self.data_root / image, pauses, pixel_limit=self.pixel_limit))
+        except (InputError, OSError) as error:
+            problem = str(error) if image in str(error) else f"{self.data_root / image}: {error}"
+            return BadPicture(planned.row, len(planned.questions), problem)
+        except Exception as error:  # whatever one picture does to a preprocessor is no reason to end a training
+            problem = f"{self.data_root / image} can't be prepared for the model ({type(error).__name__}: {error})."
+            return BadPicture(planned.row, len(planned.questions), problem, traceback.format_exc())
+
+    def _blank(self, index: int) -> tuple[PlannedRow, dict[str, object], Any]:
+        """A grey picture with one question, for a batch without a readable one: every process computes each step."""
+        planned = self.plan[index][0]
+        picture = self.vlm.preprocess(Image.new("RGB", (64, 64), "grey"))
+        return PlannedRow(planned.row, planned.questions[:1]), self.rows[planned.row], picture
+
+    def _batch(self, index: int, shown: Sequence[tuple[PlannedRow, dict[str, object], Any]]) -> dict[str, Any]:
+        vlm = self.vlm
+        packed, pictures, asked, choices = [], [], [], []
+        for planned, row, picture in shown:
             every = questions_of(row)
             questions = [self._as_shown(every[number], index, planned.row, number) for number in planned.questions]
             branches = [self.encoder.encode_question(question)[0] for question in questions]
-            picture = vlm.preprocess(open_image(self.data_root / str(row["image"]), pixel_limit=self.pixel_limit))
             packed.append(pack_onto(vlm.prefix_of(picture), branches))
             pictures.append(picture)
             asked.append([question.question for question in questions])
@@ -170,12 +220,6 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         return question.shuffled([self.shuffle_seed, *place])
 
 
-def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The collator of the DataLoader, whose items are batches already."""
-    (batch,) = items
-    return batch
-
-
-def supervised_tokens(batch: dict[str, Tensor]) -> Tensor:
+def supervised_tokens(batch: dict[str, Any]) -> Tensor:
     """The number of tokens that a batch has a target for."""
     return torch.as_tensor((batch["targets"] >= 0).sum())

@@ -54,6 +54,11 @@ class StepHealth:
         )  # fmt: skip
         return False
 
+    def see_empty_step(self) -> None:
+        """A step without a picture that could be read: nothing of it is applied."""
+        self._seen += 1
+        self._skipped += 1
+
     def describe(self, logs: dict[str, Any]) -> dict[str, Any]:
         """A line of metrics whose loss is the mean over the steps since the last line that were applied; NaN if none
         was. `skipped_steps` counts the others, where there are any."""

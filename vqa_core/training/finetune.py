@@ -15,26 +15,31 @@ from vqa_core.model.folder import save_model_folder
 from vqa_core.model.loading import load_in_of
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.sharding import spread
-from vqa_core.planning.run_state import discard_training
+from vqa_core.planning.run_state import checkpoint_progress, discard_training
 from vqa_core.processes import is_first_process
+from vqa_core.runs.run_dir import RunDir
+from vqa_core.space import DiskError, check_space
+from vqa_core.stops import Stopped
 from vqa_core.training.arguments import trainer_arguments
 from vqa_core.training.control import TrainingControl
 from vqa_core.training.metric_log import MetricLog
 from vqa_core.training.plan import TrainingPlan, plan_training
 from vqa_core.training.prepare import PreparedModel, prepare_model
 from vqa_core.training.resume import check_plan, record_plan
+from vqa_core.training.saving import check_room, model_bytes
 from vqa_core.training.separate_loss import loss_of
 from vqa_core.training.task import TrainingTask
 from vqa_core.training.trackers import Tracker
 from vqa_core.training.trainer import Hooks, VqaTrainer
 from vqa_core.training.validation import validator
+from vqa_core.training.workers import workers_ended
 
 logger = logging.getLogger("vqa")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingEnd:
-    """Where the Trainer stopped: after `step` of `steps`; `interrupted` if a signal stopped it before the last.
+    """Where the Trainer stopped: after `step` of `steps`; `interrupted` if it was asked to.
 
     `best_step` is the step with the best validation `accuracy`; both are None where nothing was validated.
     """
@@ -48,7 +53,7 @@ class TrainingEnd:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How training ended: `finished`, or stopped early at `step` of `steps` by a signal."""
+    """How training ended: `finished`, or stopped at `step` of `steps`, before model/ was written."""
 
     finished: bool
     step: int
@@ -61,32 +66,60 @@ def finetune(task: TrainingTask, vlm: AnyVlm | None = None) -> Outcome:
 
     `vlm` is a model that is built already, for tests. Raises InputError for whatever can't be trained as asked.
     """
-    model = prepare_model(task, vlm)
-    plan = plan_training(task, model)
-    check_plan(task, model, plan)
-    _record(task, model)
-    end = train(task, model, plan)
-    return keep(task, model, plan, end)
+    began = False
+    with task.stops:
+        try:
+            model = prepare_model(task, vlm)
+            plan = plan_training(task, model)
+            check_plan(task, model, plan)
+            check_room(task, model, plan)
+            _record(task, model)
+            began = True
+            task.stops.check()
+            end = train(task, model, plan)
+            if not end.interrupted:
+                return keep(task, model, plan, end)
+        except Stopped:
+            pass
+        except DiskError:
+            if began and (progress := checkpoint_progress(task.run)):
+                logger.warning("Kept up to step %d of %d: with room there, --resume goes on from it.", *progress)
+            raise
+        return say_stopped(task.run, began=began, restart=task.restart)
+
+
+def say_stopped(run: RunDir, *, began: bool, restart: bool) -> Outcome:
+    """Log where a training was stopped and how it goes on; `began` says whether it had begun to write into its run."""
+    progress = checkpoint_progress(run) if began else None
+    if progress is None:
+        logger.info("Stopped before the first step. Give the same command again.")
+        return Outcome(False, 0, 0, {})
+    instead = " in place of --restart" if restart else ""
+    logger.info("Stopped at step %d of %d. Give the same command with --resume%s to go on.", *progress, instead)
+    return Outcome(False, *progress, {})
 
 
 def _record(task: TrainingTask, model: PreparedModel) -> None:
-    """Put an earlier training out of the way and the settings into config.json, now that this training will start."""
+    """Put what an earlier training has left out of the way, and the settings into config.json: this one will start."""
     if not is_first_process():
         return
-    if task.restart:
-        discard_training(task.run)
-    task.run.write_section("model", model.settings.to_dict())
-    task.run.write_section("train", task.settings.to_dict())
+    with task.stops.deferred():
+        if model.checkpoint is None:
+            discard_training(task.run, checkpoints=task.restart, start=task.settings.init_from)
+        task.run.write_sections({"model": model.settings.to_dict(), "train": task.settings.to_dict()})
 
 
 def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> TrainingEnd:
     """Run the Trainer over the plan's batches, from the model's checkpoint on."""
     settings, vlm = task.settings, model.vlm
     arguments = trainer_arguments(task.run, settings, plan.steps, validates=bool(plan.validation))
-    tracker = Tracker(settings.report_to, task.run, {"model": model.settings.to_dict(), "train": settings.to_dict()})
+    recorded = {"model": model.settings.to_dict(), "train": settings.to_dict()}
+    tracker = Tracker(settings.report_to, task.run, recorded, after=model.step)
     metrics = None
     if is_first_process():
-        metrics = MetricLog(task.run, tracker, plan.steps, plan.plan.epochs, after=model.step)
+        metrics = MetricLog(
+            task.run, tracker, plan.steps, plan.plan.epochs, after=model.step, checkpoint=model.checkpoint
+        )
     loss = loss_of(vlm)
     if settings.parallel == "fsdp2":
         units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
@@ -97,25 +130,25 @@ def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> Train
         else None,
         log=metrics.write if metrics else None,
         plan=partial(record_plan, task, model, plan),
+        stops=task.stops,
     )
-    trainer = VqaTrainer(loss, arguments, plan.batches, settings, hooks)
+    trainer = VqaTrainer(loss, arguments, plan.batches, plan.left_out, settings, hooks)
     deadline = task.started + settings.max_minutes * 60 if settings.max_minutes else None
+    control = TrainingControl(task.stops, deadline, bool(plan.validation))
+    trainer.add_callback(control)
     try:
-        with TrainingControl(deadline, bool(plan.validation)) as control:
-            trainer.add_callback(control)
+        with workers_ended(), task.stops.deferred("finishing this step, then saving"):
             trainer.train(resume_from_checkpoint=str(model.checkpoint) if model.checkpoint else None)
     finally:
-        tracker.finish()
+        tracker.finish(hurried=task.stops.asked is not None)
     state = trainer.state
-    interrupted = control.asked_to_stop and state.global_step < plan.steps
+    interrupted = control.asked_to_stop or trainer.cut_short
     return TrainingEnd(state.global_step, plan.steps, interrupted, state.best_global_step, state.best_metric)
 
 
 def keep(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, end: TrainingEnd) -> Outcome:
-    """Write model/ from the best checkpoint, unless training was stopped before its end."""
-    if end.interrupted:
-        logger.info("Stopped at step %d of %d. Give the same command with --resume to go on.", end.step, end.steps)
-        return Outcome(False, end.step, end.steps, {})
+    """Write model/ from the best checkpoint, whole: until then an earlier one stays."""
+    task.stops.check()
     step, tensors = _best_weights(task, end)
     validation = {} if end.accuracy is None else {"accuracy": end.accuracy, "questions": len(plan.validation)}
     if is_first_process():
@@ -125,7 +158,8 @@ def keep(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, end: Trai
                 "steps": end.step,
                 "step": step,
                 "epochs": round(trained.epochs, 4),
-                "questions": trained.questions,
+                "questions": trained.questions - plan.left_out.questions,
+                **plan.left_out.describe(),
             },
             "validation": validation,
             "train": task.settings.to_dict(),
@@ -135,9 +169,10 @@ def keep(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, end: Trai
             "versions": {name: version(name) for name in ("torch", "transformers")}
             | {"python": platform.python_version()},
         }
-        save_dtype = task.settings.save_dtype
-        with replaced_folder(task.run.model) as new:  # never weights beside the description of others
-            save_model_folder(new, model.vlm, model.stage, tensors=tensors, save_dtype=save_dtype, about=about)
+        save_dtype, folder = task.settings.save_dtype, task.run.model
+        check_space(folder, model_bytes(model.vlm, save_dtype), "The model of this training")
+        with replaced_folder(folder) as building:
+            save_model_folder(building, model.vlm, model.stage, tensors=tensors, save_dtype=save_dtype, about=about)
         logger.info("Wrote %s after %.0f s.", task.run.model, time.monotonic() - task.started)
     return Outcome(True, end.step, end.steps, validation)
 

@@ -9,6 +9,7 @@ from vqa_core.planning.batches import Plan, plan_batches
 from vqa_core.processes import process_count
 from vqa_core.runs.examples import Example, first_images
 from vqa_core.training.data import BranchEncoder, RowLengths, TrainingBatches, measure_rows
+from vqa_core.training.feed.left_out import LeftOut
 from vqa_core.training.prepare import PreparedModel
 from vqa_core.training.task import TrainingTask
 
@@ -17,12 +18,16 @@ logger = logging.getLogger("vqa")
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """The batches of a training for all processes together, and the examples that each validation answers."""
+    """The batches of a training for all processes together, and the examples that each validation answers.
+
+    `left_out` counts what the steps could not train on.
+    """
 
     batches: TrainingBatches
     plan: Plan
     batches_per_step: int
     validation: list[Example]
+    left_out: LeftOut
 
     @property
     def steps(self) -> int:
@@ -44,6 +49,7 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
     if not plan.batches:
         raise InputError("There is nothing to train: --epochs and --max-steps leave no batch.")
     _describe(task, model, lengths, plan, processes)
+    batches_per_step = settings.accumulate * processes
     return TrainingPlan(
         TrainingBatches(
             task.rows,
@@ -55,8 +61,9 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
             pixel_limit=task.pixel_limit,
         ),
         plan,
-        settings.accumulate * processes,
+        batches_per_step,
         first_images(task.val, settings.eval_questions),
+        LeftOut(lengths.images, plan.batches, batches_per_step, settings.max_bad_images),
     )
 
 

@@ -21,8 +21,9 @@ logger = logging.getLogger("vqa")
 
 
 def record_plan(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, step: int) -> dict[str, Any]:
-    """JSON-ready: what a checkpoint of step `step` is planned with."""
-    return {
+    """JSON-ready: what a checkpoint of step `step` is planned with, and what its steps had to leave out."""
+    left_out = {"left_out": record} if (record := plan.left_out.record()) else {}
+    return left_out | {
         "settings": plan_settings(model.settings, task.settings),
         "processes": process_count(),
         "steps": plan.steps,
@@ -34,7 +35,8 @@ def record_plan(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, st
 def check_plan(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> None:
     """Raise InputError if the steps that a checkpoint has behind it would not be the first steps of `plan`.
 
-    A plan of another length is logged with what it does to the learning rate. Its settings were compared before.
+    A plan of another length is logged with what it does to the learning rate. Its settings were compared before. What
+    the checkpoint's steps left out goes on to be counted.
     """
     checkpoint, step = model.checkpoint, model.step
     if checkpoint is None:
@@ -64,6 +66,7 @@ def check_plan(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> 
     planned = record.get("steps") or int(read_json(checkpoint / "trainer_state.json")["max_steps"])
     if planned != plan.steps:
         _tell_of_length(task.settings, checkpoint, step, planned, plan.steps)
+    plan.left_out.restore(record.get("left_out", []), step)
 
 
 def rate_at(settings: TrainSettings, steps: int, step: int) -> float:

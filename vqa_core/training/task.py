@@ -10,6 +10,7 @@ from vqa_core.data.images import PIXEL_LIMIT, pixel_limit_of
 from vqa_core.runs.examples import Example
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import open_rows
+from vqa_core.stops import Stops
 from vqa_core.training.data import TrainingRows
 
 
@@ -26,6 +27,7 @@ class TrainingTask:
         restart: discard the checkpoints and set the model aside, once it is sure that training can start.
         pixel_limit: the most pixels of a picture, as in `open_image`.
         started: seconds of `time.monotonic`, from which `--max-minutes` counts.
+        stops: tells when somebody asks it to stop.
     """
 
     run: RunDir
@@ -38,10 +40,18 @@ class TrainingTask:
     restart: bool = False
     pixel_limit: int = PIXEL_LIMIT
     started: float = field(default_factory=time.monotonic)
+    stops: Stops = field(default_factory=Stops)
 
     @classmethod
     def of_run(
-        cls, run: RunDir, model: ModelSettings, settings: TrainSettings, *, resume: bool, restart: bool = False
+        cls,
+        run: RunDir,
+        model: ModelSettings,
+        settings: TrainSettings,
+        *,
+        resume: bool,
+        restart: bool = False,
+        stops: Stops | None = None,
     ) -> "TrainingTask":
         """A training on the rows that the run was prepared with; an InputError where there are none."""
         rows, val, root = open_rows(run.rows), run.examples("val"), run.data_root()
@@ -55,4 +65,5 @@ class TrainingTask:
             resume=resume,
             restart=restart,
             pixel_limit=pixel_limit_of(run),
+            stops=stops or Stops(),
         )

@@ -1,10 +1,12 @@
 """The index of a dataset: it finds what a plain look at every row finds, and it is there whole or not at all."""
 
 import csv
+import errno
 import json
 import os
 import random
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from vqa_core.answers import answer_type, casefold, question_length, question_ty
 from vqa_core.config import DataSettings
 from vqa_core.data.competition import read_competition
 from vqa_core.data.images import check_images
+from vqa_core.data.index import writer
 from vqa_core.data.index.index import DataIndex, open_index
 from vqa_core.data.index.run_layer import NO_RUN, find_predictions, layer_of
 from vqa_core.data.index.selection import FACETS, PAGE, SHOWN, Filter, select
@@ -216,6 +219,23 @@ def test_an_index_that_cannot_be_made_leaves_the_old_one(tmp_path: Path) -> None
     before = made(folder, tmp_path)
     (folder / "train.csv").write_text("nothing,here\n1,2\n")
     with pytest.raises(InputError, match="no column"):
+        index_dataset(folder, ColumnMap(), tmp_path / "index.sqlite")
+    assert open_index(tmp_path / "index.sqlite") is before
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), sqlite3.OperationalError("database or disk is full")])
+def test_a_full_disk_leaves_the_old_index_and_no_other_file(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_competition(tmp_path / "data", train_images=3, test_images=2)
+    before = made(folder, tmp_path)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(writer, "_write_facts", fail)
+    with pytest.raises(InputError, match=r"index\.sqlite cannot be written: its drive is full"):
         index_dataset(folder, ColumnMap(), tmp_path / "index.sqlite")
     assert open_index(tmp_path / "index.sqlite") is before
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []

@@ -1,7 +1,6 @@
 """Start the processes of `eval.benchmark page`: `python app.py`, as a person starts it, and Chromium."""
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -12,6 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 from vqa_core import ROOT
 from vqa_core.files import InputError
@@ -80,7 +81,8 @@ class PageServer:
         return True
 
     def resident_bytes(self) -> int:
-        """Resident memory of the server's process; 0 on a system without /proc."""
-        status = Path(f"/proc/{self.process.pid}/status")
-        match = re.search(r"VmRSS:\s+(\d+) kB", status.read_text(encoding="utf-8")) if status.is_file() else None
-        return int(match[1]) * 1024 if match else 0
+        """Resident memory of the server's process; 0 if it is gone."""
+        try:
+            return int(psutil.Process(self.process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0

@@ -30,8 +30,8 @@ from vqa_core.data.formats.readers import read_files
 from vqa_core.data.formats.roles import ROLES, is_test_name, pair_up, role_of
 from vqa_core.data.formats.rows.tables import copy_companions, is_table
 from vqa_core.data.formats.split_data import SplitData
+from vqa_core.data.pictures.links import make_link
 from vqa_core.data.references import ANNOTATIONS
-from vqa_core.drives import link_to
 from vqa_core.files import InputError, named, sha256_of, write_atomically, write_json
 from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import ColumnMap, Example
@@ -263,8 +263,8 @@ def _write_pictures(folder: Path, data: SplitData) -> None:
 
 def _link(link: Path, target: Path) -> None:
     link.parent.mkdir(exist_ok=True)
-    if not link.exists():
-        link_to(link, target.resolve())
+    if not os.path.lexists(link):
+        make_link(link, target.resolve())
 
 
 def _json_files(source: str) -> list[Path]:

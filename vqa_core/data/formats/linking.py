@@ -11,12 +11,11 @@ from pathlib import Path
 
 from vqa_core.data.competition import dataset_root
 from vqa_core.data.pictures.image_folders import LINKED
-from vqa_core.drives import link_to
-from vqa_core.files import InputError, read_json, stamp_of, write_json
+from vqa_core.data.pictures.links import make_link
+from vqa_core.files import InputError, read_json, write_json
 from vqa_core.folders import replaced_folder
 
-_COPIES = ".copies.json"
-"""On a drive without links: the places that the files and folders were copied from, and how they were then."""
+_NOTES = ".links.json"  # name -> target of what had to be linked in another way than by a symbolic link
 
 
 def link_images(folder: Path, images: Mapping[str, Path], to: Path | None = None, mark: str = "") -> Path:
@@ -36,7 +35,7 @@ def link_images(folder: Path, images: Mapping[str, Path], to: Path | None = None
     links |= {f"{LINKED}/{split}": place for split, place in inner.items()}
     links |= {f"{LINKED}/{split}": place.resolve() for split, place in images.items()}
     to = to or _default_folder(f"{root.name}{mark}", links)
-    if to.exists() and _links(to) == links:
+    if to.exists() and _links(to) == links and not (to / _NOTES).exists():
         return to
     if _is_of_others(to, links):
         raise InputError(
@@ -45,11 +44,10 @@ def link_images(folder: Path, images: Mapping[str, Path], to: Path | None = None
     with replaced_folder(to) as building:
         for name, place in links.items():
             (building / name).parent.mkdir(exist_ok=True)
-            link_to(building / name, place)
-        if not all((building / name).is_symlink() for name in links):
-            write_json(
-                building / _COPIES, {name: [os.fsdecode(place), *stamp_of(place)] for name, place in links.items()}
-            )
+            make_link(building / name, place)
+        others = {name: os.fspath(place) for name, place in links.items() if not (building / name).is_symlink()}
+        if others:  # they may be copies, which are made again each time, as what they were made of may have changed
+            write_json(building / _NOTES, others)
     return to
 
 
@@ -76,13 +74,21 @@ def _homes(links: Mapping[str, Path]) -> set[tuple[str, Path]]:
 def _links(folder: Path) -> dict[str, Path] | None:
     """Name -> target of every link in a folder that `link_images` wrote; None for any other folder."""
     found = {}
-    if (folder / _COPIES).is_file():
-        copies = {name: (Path(place), stamp) for name, (place, *stamp) in read_json(folder / _COPIES).items()}
-        unchanged = all([*stamp_of(place)] == stamp for place, stamp in copies.values())
-        return {name: place for name, (place, _) in copies.items()} if unchanged else dict.fromkeys(copies, folder)
+    noted = _read_notes(folder)
     for place in (*folder.iterdir(), *(folder / LINKED).glob("*")):
+        name = place.relative_to(folder).as_posix()
         if place.is_symlink():
-            found[place.relative_to(folder).as_posix()] = place.readlink()
-        elif place != folder / LINKED:
+            found[name] = place.readlink()
+        elif name in noted:
+            found[name] = Path(noted[name])
+        elif name not in (LINKED, _NOTES):
             return None
     return found
+
+
+def _read_notes(folder: Path) -> dict[str, str]:
+    try:
+        noted = read_json(folder / _NOTES)
+    except InputError:
+        return {}
+    return noted if isinstance(noted, dict) else {}

@@ -66,7 +66,8 @@ class Pictures:
         return found
 
     def _look_up(self, image: str) -> Picture | None:
-        if not is_foreign_path(image) or (not image.startswith("/") and (self.folder / image).is_file()):
+        rooted = os.path.isabs(image) or os.path.splitdrive(image)[0]
+        if not is_foreign_path(image) or (not rooted and (self.folder / image).is_file()):
             return Picture(self._file(image), image)
         parts = _parts(image)
         for cut in range(len(parts)):
@@ -90,7 +91,7 @@ class Pictures:
     def _file(self, name: str) -> str:
         """The file of a name, whatever its suffix; the name itself if there is none, or more than one."""
         if os.path.isfile(f"{self.folder}/{name}"):  # quicker than a Path, for files of a million pictures
-            return os.path.normpath(name)
+            return os.path.normpath(name).replace(os.sep, "/")
         files = self.matches(name)
         return files[0] if len(files) == 1 else name
 

@@ -7,6 +7,7 @@ import codecs
 import csv
 import hashlib
 import io
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,8 @@ from vqa_core.data.formats.rows.column_names import answers_optional, find_colum
 from vqa_core.data.formats.rows.reader import Row, RowReader
 from vqa_core.data.formats.split_data import SplitData
 from vqa_core.data.pictures.inline import has_inline_pictures
+from vqa_core.data.pictures.links import make_link
 from vqa_core.data.texts.encodings import decode
-from vqa_core.drives import link_to
 from vqa_core.files import InputError, find_duplicates, named
 from vqa_core.runs.examples import ColumnMap
 
@@ -161,8 +162,8 @@ def _refuse_twice(path: Path, columns: Sequence[str], used: Collection[str]) -> 
 
 
 def _link(link: Path, folder: Path) -> None:
-    if not link.exists():
-        link_to(link, folder.resolve())
+    if not os.path.lexists(link):
+        make_link(link, folder.resolve())
 
 
 def _open(path: Path, encoding: str) -> tuple[TextIO, str]:
