@@ -31,16 +31,6 @@ def make_link(place: Path, target: Path) -> None:
         warn("symlink", error, place)
 
 
-def is_link(place: Path) -> bool:
-    """Whether a path is a symbolic link or a junction."""
-    if place.is_symlink():
-        return True
-    try:
-        return bool(getattr(place.lstat(), "st_reparse_tag", 0))
-    except OSError:
-        return False
-
-
 def _make_other(place: Path, target: Path) -> None:
     """Let `place` lead to `target` without a symbolic link."""
     if not target.is_dir():

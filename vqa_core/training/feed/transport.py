@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
-from multiprocessing.reduction import DupFd
+from multiprocessing import reduction
 from typing import Any
 
 import torch
@@ -80,7 +80,7 @@ def _passes_files() -> bool:
     """Whether this process can hand open files to others: by a socket in the folder for temporary files."""
     try:
         with open(os.devnull) as file:
-            DupFd(file.fileno())
+            reduction.DupFd(file.fileno())
     except OSError:
         return False
     return True
@@ -118,7 +118,7 @@ class _Moved:
             view = memoryview(self.content)
             while view:
                 view = view[os.write(handle, view) :]
-            self.content = DupFd(handle)
+            self.content = reduction.DupFd(handle)
         finally:
             os.close(handle)  # DupFd has a copy of its own
 
