@@ -74,9 +74,10 @@ def kill_all(args: argparse.Namespace, folder: Path) -> Report:
         if not kills:
             continue
         subject = make(folder / name)
-        tally = Tally(subject.command, subject.unit)
+        tally, told = Tally(subject.command, subject.unit), 0
         for tally in disturb(subject, folder / subject.command, kills, seed=args.seed, launch=launch, most=most):
-            if tally.kills % EVERY == 0 or tally.kills == kills:
+            if tally.kills > told and (tally.kills % EVERY == 0 or tally.kills == kills):
+                told = tally.kills
                 left = (kills - tally.kills) * tally.seconds / tally.kills / 60
                 print(
                     f"{subject.command}: {tally.kills} of {kills} kills, {tally.lost} {tally.unit} lost, "
