@@ -11,12 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from tests.soak.faults import inject
 from tests.soak.figures import report_faults, report_kills
-from tests.soak.kills import Command, Forked, Subject, Tally, disturb
+from tests.soak.kills import Command, Forked, Launch, Subject, Tally, disturb
 from vqa_core.benchmarks.report import Report, around_section, write_section
 from vqa_core.commands import run_command
 
@@ -63,29 +64,30 @@ def main(argv: Sequence[str] | None = None) -> None:
 def kill_all(args: argparse.Namespace, folder: Path) -> Report:
     from tests.soak.subjects import Predicting, Training  # torch
 
-    launch = Forked if args.forked else Command
-    tallies: list[tuple[Subject, Tally]] = []
-    training = partial(Training, workers=0 if args.forked else 2)  # a forked process has no workers of its own
-    plan: list[tuple[str, Callable[[Path], Subject], int, int]] = [
-        ("predicting", Predicting, args.predict, 10),
-        ("training", training, args.train, 5),
-    ]
-    for name, make, kills, most in plan:
-        if not kills:
-            continue
-        subject = make(folder / name)
-        tally, told = Tally(subject.command, subject.unit), 0
-        for tally in disturb(subject, folder / subject.command, kills, seed=args.seed, launch=launch, most=most):
-            if tally.kills > told and (tally.kills % EVERY == 0 or tally.kills == kills):
-                told = tally.kills
-                left = (kills - tally.kills) * tally.seconds / tally.kills / 60
-                print(
-                    f"{subject.command}: {tally.kills} of {kills} kills, {tally.lost} {tally.unit} lost, "
-                    f"{len(tally.problems)} problems, {left:.1f} min left",
-                    flush=True,
-                )
-        tallies.append((subject, tally))
-    return report_kills(tallies, {"seed": args.seed})
+    subjects: list[tuple[Subject, int, int]] = []
+    if args.predict:
+        subjects.append((Predicting(folder / "predicting"), args.predict, 10))
+    if args.train:  # a forked process has no workers of its own
+        subjects.append((Training(folder / "training", workers=0 if args.forked else 2), args.train, 5))
+    kill = partial(_kill, folder=folder, seed=args.seed, launch=Forked if args.forked else Command)
+    with ThreadPoolExecutor(len(subjects)) as pool:  # side by side: most of a life is the import of torch
+        tallies = list(pool.map(lambda subject: kill(*subject), subjects))
+    return report_kills([(subject, tally) for (subject, _, _), tally in zip(subjects, tallies)], {"seed": args.seed})
+
+
+def _kill(subject: Subject, kills: int, most: int, *, folder: Path, seed: int, launch: Launch) -> Tally:
+    """Kill one subject, and say how far it has come."""
+    tally, told = Tally(subject.command, subject.unit), 0
+    for tally in disturb(subject, folder / subject.command, kills, seed=seed, launch=launch, most=most):
+        if tally.kills > told and (tally.kills % EVERY == 0 or tally.kills == kills):
+            told = tally.kills
+            left = (kills - tally.kills) * tally.seconds / tally.kills / 60
+            print(
+                f"{subject.command}: {tally.kills} of {kills} kills, {tally.lost} {tally.unit} lost, "
+                f"{len(tally.problems)} problems, {left:.1f} min left",
+                flush=True,
+            )
+    return tally
 
 
 def fail_all(args: argparse.Namespace, folder: Path) -> Report:
