@@ -35,7 +35,7 @@ SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reord
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo app demo-train demo-weights test parity check bench screenshots clean
+.PHONY: help setup demo app demo-train demo-weights test parity soak check bench screenshots clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,10 @@ test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="-m 'not slow'" answe
 
 parity: $(DEV) $(PEER_READY) ## compare with LLaVA itself, which it installs into .venv-peer (Python 3.11)
 	VQA_PEER_PYTHON=$(CURDIR)/$(PEER_PY) VQA_PARITY_REQUIRED=1 $(PY) -m pytest tests/parity $(ARGS)
+
+soak: $(DEV) ## kill predict and train 130 times, and let every write go wrong (20 minutes): nothing may be lost
+	$(PY) -m tests.soak faults $(ARGS)
+	$(PY) -m tests.soak kills $(ARGS)
 
 check: $(DEV) ## format, lint and types, as CI does
 	$(PY) -m ruff format --check .

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from vqa_core.files import (
     write_json,
     write_json_lines,
 )
+from vqa_core.locks import try_lock
 
 WRITER = """
 import sys
@@ -58,6 +60,28 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path: Pat
     with pytest.raises(UnicodeEncodeError):
         write_atomically(path, "half a pair: \ud83d")
     assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_write_left_goes_with_the_next_and_what_a_live_one_writes_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    left, live, foreign = (tmp_path / name for name in (".file.abcdefgh.tmp", ".file.12345678.tmp", ".file.mine.tmp"))
+    for other in (left, live, foreign):
+        other.write_text("half")
+    with try_lock(live) as lock:  # type: ignore[union-attr]  # as the process that writes it holds it
+        assert lock.fd
+        write_atomically(path, "new")
+        assert {item.name for item in tmp_path.iterdir()} == {"file", live.name, foreign.name}
+    write_atomically(path, "newer")
+    assert {item.name for item in tmp_path.iterdir()} == {"file", foreign.name}
+
+
+def test_writers_at_once_never_take_each_others_files_for_leftovers(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write_atomically(path, str(number % 10) * 5_000), range(200)))
+    text = path.read_text()
+    assert (len(text), len(set(text))) == (5_000, 1)
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 

@@ -4,12 +4,15 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from vqa_core.drives import hidden_prefix, replace_file, set_mode
 from vqa_core.drives import sync_file as sync_file
@@ -44,13 +47,16 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     name = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path.name), suffix=".tmp")
+        _remove_leftovers(path)
+        handle, name = _new_beside(path)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             sync_file(file.fileno(), path)
-        set_mode(Path(name), 0o666 & ~umask())
-        replace_file(Path(name), path)
+            set_mode(Path(name), 0o666 & ~umask())
+            if os.name == "nt":
+                file.close()  # Windows renames no file that is open
+            replace_file(Path(name), path)
     except BaseException as error:
         if name:
             with contextlib.suppress(OSError):
@@ -59,6 +65,36 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         if said is None:
             raise
         raise said from None
+
+
+def _new_beside(path: Path) -> tuple[int, str]:
+    """A new file beside `path`, and its name. As long as it is open it is locked: without a lock it is a leftover."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path.name), suffix=".tmp")
+        if _lock_now(handle, if_refused=True) and os.path.exists(name):
+            return handle, name
+        os.close(handle)  # another process took it for a leftover just now
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed writes of `path` have left, and nothing that a live process writes."""
+    leftover = re.compile(re.escape(hidden_prefix(path.name)) + r"\w{8}\.tmp")
+    for name in filter(leftover.fullmatch, os.listdir(path.parent)):
+        with contextlib.suppress(OSError):
+            handle = os.open(path.parent / name, os.O_RDWR)
+            try:
+                if _lock_now(handle, if_refused=False):
+                    os.unlink(path.parent / name)
+            finally:
+                os.close(handle)
+
+
+def _lock_now(handle: int, *, if_refused: bool) -> bool:
+    """Lock a file until it is closed; False if another process has locked it. Not every drive has locks."""
+    try:
+        return bool(filelock.lock_descriptor(handle, blocking=False))
+    except OSError:
+        return if_refused
 
 
 def umask() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vqa_core.drives import hidden_prefix, link_or_copy, rename_folder, replace_file
+from vqa_core.drives import hidden_prefix, link_or_copy, rename_folder, replace_file, sync_file
 from vqa_core.locks import Lock, try_lock
 from vqa_core.space import said_of_drive
 
@@ -101,6 +101,15 @@ def put_in_place(new: Path, target: Path) -> None:
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
         _end(name, lock)
+
+
+def sync_files(folder: Path) -> list[Path]:
+    """Have the drive keep every file below a folder, before the folder gets the name that vouches for it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        with path.open("rb+") as file:  # Windows syncs what may be written to
+            sync_file(file.fileno(), path)
+    return files
 
 
 def _bytes_in(folder: Path) -> int:

@@ -250,8 +250,11 @@ class Jobs:
     def _sweep(self) -> None:
         """Remove the oldest finished jobs, and what a killed start has left."""
         over = [job.id for job in self.list() if not job.active]
-        for name in [*over[self.kept :], *(path.name for path in self.folder.glob(".new-*"))]:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for id in over[self.kept :]:  # by its name first: a part of a job is none
+            with contextlib.suppress(OSError):
+                (self.folder / id).rename(self.folder / f".new-{id}")
+        for path in self.folder.glob(".new-*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _micros(id: str) -> int:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vqa_core.files import InputError, read_json, stamp_of, write_json
-from vqa_core.runs.metrics import read_metrics, seconds_per_step
+from vqa_core.files import InputError, read_json, read_json_lines, stamp_of, write_json
+from vqa_core.runs.metrics import seconds_per_step
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir, list_runs, with_model
 from vqa_core.scoring.comparison import Paired, compare
@@ -229,7 +229,7 @@ def _read_step_seconds(stamp: Stamp) -> tuple[float | None, str]:
     if not stamp[1]:
         return None, ""
     try:
-        paces = seconds_per_step(read_metrics(Path(stamp[0])))
+        paces = seconds_per_step(read_json_lines(Path(stamp[0])))
     except (InputError, OSError) as error:
         return None, str(error)
     except (KeyError, TypeError):

@@ -1,11 +1,13 @@
 """Atomic checkpoints: written under another name with a manifest of hashes, then renamed."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
-from vqa_core.drives import rename_folder, sync_file, sync_folder
+from vqa_core.drives import rename_folder, sync_folder
 from vqa_core.files import read_json, sha256_of, write_json
+from vqa_core.folders import sync_files
 
 logger = logging.getLogger("vqa")
 
@@ -16,10 +18,7 @@ PLAN = "plan.json"
 
 def seal(folder: Path, target: Path) -> None:
     """Write the manifest of a finished folder, flush its files to disk, and rename the folder to `target`."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        with path.open("rb+") as file:  # Windows syncs what may be written to
-            sync_file(file.fileno(), path)
+    files = sync_files(folder)
     write_json(folder / MANIFEST, {str(path.relative_to(folder)): sha256_of(path) for path in files})
     if target.exists():
         shutil.rmtree(target)
@@ -67,9 +66,17 @@ def set_aside(path: Path) -> Path:
 
 
 def keep_only(folder: Path, steps: set[int]) -> None:
-    """Delete the checkpoints below `folder` whose step is not in `steps`, and half-written ones left by a crash."""
-    for step, path in steps_below(folder):
-        if step not in steps:
-            shutil.rmtree(path, ignore_errors=True)
+    """Delete the checkpoints below `folder` whose step is not in `steps`, and what a crash left of others.
+
+    They lose their names first: what is called a checkpoint is whole.
+    """
     for path in folder.glob(".writing-*"):
         shutil.rmtree(path, ignore_errors=True)
+    for step, path in steps_below(folder):
+        if step not in steps:
+            nameless = folder / f".writing-{step}"
+            try:
+                os.rename(path, nameless)
+            except OSError:  # not every drive renames folders
+                nameless = path
+            shutil.rmtree(nameless, ignore_errors=True)

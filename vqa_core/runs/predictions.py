@@ -303,12 +303,15 @@ def _cut(handle: int, size: int, path: Path) -> bool:
 
 
 def _move_away(path: Path) -> None:
-    """Rename the file and its meta to the suffix `.old`, unless the file is empty."""
+    """Rename the file and its meta to the suffix `.old`, unless the file is empty.
+
+    The meta first: between the two, answers with no meta are refused, but those with another's would be believed.
+    """
     with _lock(path):
         if path.exists() and path.stat().st_size:
-            replace_file(path, Path(f"{path}.old"))
             if meta_path(path).exists():
                 replace_file(meta_path(path), Path(f"{meta_path(path)}.old"))
+            replace_file(path, Path(f"{path}.old"))
 
 
 def _check_meta(path: Path, meta: Mapping[str, Any] | None, answered: bool) -> None:

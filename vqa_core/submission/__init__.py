@@ -7,6 +7,7 @@ card.py        the card: hashes, versions, validation score, command
 choices.py     multiple choice: only choices are answers, named as the sample names them
 history.py     past submissions with their public scores, and the difference of two
 results.py     LLaVA's answers JSON lines and VQAv2's results
+staging.py     a file and its card take their places together
 submission.py  Submission, and the doctor that looks through it
 submit.py      a run's answers written in any format, with a card beside them
 

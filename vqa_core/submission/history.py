@@ -46,6 +46,7 @@ def writing(run: RunDir) -> AbstractContextManager[object]:
 def keep_submission(run: RunDir, submission: Path) -> KeptSubmission:
     """Keep a copy of the file `submission` and of its card; if a copy with the same bytes exists, return that."""
     digest = sha256_of(submission)
+    _remove_leftovers(run.submissions)
     for known in run.submissions.glob(f"*-{digest[:8]}.csv"):
         if sha256_of(known) == digest:
             return submission_by_id(run, known.stem)
@@ -54,6 +55,15 @@ def keep_submission(run: RunDir, submission: Path) -> KeptSubmission:
         write_atomically(card_path(kept), card_path(submission).read_bytes())
     write_atomically(kept, submission.read_bytes())
     return submission_by_id(run, kept.stem)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what is left of a copy whose writing was interrupted. Its name has a time: nobody writes it again."""
+    for path in [*folder.glob(".*.csv.*.tmp"), *folder.glob(".*.card.json.*.tmp")]:
+        path.unlink()
+    for card in folder.glob("*.card.json"):
+        if not card.with_name(card.name.replace(".card.json", ".csv")).exists():
+            card.unlink()
 
 
 def list_submissions(run: RunDir) -> list[KeptSubmission]:

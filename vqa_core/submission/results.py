@@ -38,7 +38,7 @@ def write_run_results(
     repeated = [example.id_in_source for example in examples if example.source_id is not None]
     if kind == "vqav2" and repeated:
         raise InputError(
-            f"{path} joins answers to questions by id, and several questions have the id {named(repeated)}. Write "
+            f"{path.name} joins answers to questions by id, and several questions have the id {named(repeated)}. Write "
             "--format llava, which has a line for each question, in their order."
         )
     if kind == "llava":

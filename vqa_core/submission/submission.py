@@ -247,7 +247,7 @@ def write_submission(path: Path, submission: Submission) -> None:
         at = next((id for id, row, other in zip(submission.ids, submission.rows, back.rows) if row != other), None)
         path.unlink()
         raise InputError(
-            f"{path} does not read back as it was written"
+            f"{path.name} does not read back as it was written"
             + (f", first at {at!r}" if at else "")
             + "; it was removed. Is the disk damaged?"
         )

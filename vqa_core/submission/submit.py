@@ -12,9 +12,10 @@ from vqa_core.data.prepare import TABLES, column_map, typed_columns
 from vqa_core.files import InputError, named
 from vqa_core.runs.predictions import Prediction, read_predictions
 from vqa_core.runs.run_dir import RunDir
-from vqa_core.submission.card import write_card
+from vqa_core.submission.card import card_path, write_card
 from vqa_core.submission.history import keep_submission, writing
 from vqa_core.submission.results import RESULTS, write_run_results
+from vqa_core.submission.staging import staged
 from vqa_core.submission.submission import Submission, explain_statuses, submission_of, write_submission
 
 FORMATS = ("csv", *RESULTS)
@@ -76,18 +77,19 @@ def _submit_csv(
     predictions = read_predictions(run.predictions("test"))
     submission, warnings = make(run, data, predictions)
     with writing(run):
-        write_submission(out, submission)
-        card = write_card(
-            out,
-            run,
-            data_files=data_files,
-            predictions=predictions,
-            warnings=warnings,
-            command=command,
-            layout=submission.layout,
-        )
+        with staged(out) as new:
+            write_submission(new, submission)
+            write_card(
+                new,
+                run,
+                data_files=data_files,
+                predictions=predictions,
+                warnings=warnings,
+                command=command,
+                layout=submission.layout,
+            )
         keep_submission(run, out)
-    return WrittenSubmission(out, card, len(submission.rows), SAMPLE, warnings)
+    return WrittenSubmission(out, card_path(out), len(submission.rows), SAMPLE, warnings)
 
 
 def _refuse_repeated_ids(run: RunDir, data: Path) -> None:
@@ -120,7 +122,8 @@ def _submit_results(
             data, column_map(settings), insist=typed_columns(flags), answer_form=settings.answer_form
         )
         examples, table = competition.test, competition.root / "test.csv"
-    statuses = write_run_results(out, kind, examples, predictions, run.name, allow_failed=allow_failed)
-    warnings = explain_statuses(statuses)
-    card = write_card(out, run, data_files=[table], predictions=predictions, warnings=warnings, command=command)
-    return WrittenSubmission(out, card, len(predictions), "the test questions", warnings)
+    with writing(run), staged(out) as new:
+        statuses = write_run_results(new, kind, examples, predictions, run.name, allow_failed=allow_failed)
+        warnings = explain_statuses(statuses)
+        write_card(new, run, data_files=[table], predictions=predictions, warnings=warnings, command=command)
+    return WrittenSubmission(out, card_path(out), len(predictions), "the test questions", warnings)

@@ -1,0 +1,108 @@
+"""Prove what survives what: kill predict and train at random moments, and let every write go wrong.
+
+`--write docs/reliability.md` puts the figures into the docs. The exit code is 1 if anything was lost, or half, or other
+than without a disturbance.
+"""
+
+import argparse
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tests.soak.faults import inject
+from tests.soak.figures import report_faults, report_kills
+from tests.soak.kills import Command, Forked, Launch, Subject, Tally, disturb
+from vqa_core.benchmarks.report import Report, around_section, write_section
+from vqa_core.commands import run_command
+
+EVERY = 5  # kills between two lines of progress
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="proof", required=True, metavar="{kills,faults}")
+    kills = commands.add_parser("kills", help="SIGKILL at random moments", allow_abbrev=False)
+    kills.add_argument("--predict", type=int, default=100, metavar="N", help="kills of eval.predict (default 100)")
+    kills.add_argument("--train", type=int, default=30, metavar="N", help="kills of train.finetune (default 30)")
+    kills.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the moments (default 0)")
+    kills.add_argument("--forked", action="store_true", help="fork the commands from a process that has imported them")
+    faults = commands.add_parser("faults", help="a fault at every write", allow_abbrev=False)
+    faults.add_argument("--case", default="", metavar="TEXT", help="only the cases whose name contains this")
+    for command in (kills, faults):
+        command.add_argument("--write", type=Path, metavar="FILE", help="docs/reliability.md, to put the figures into")
+        command.add_argument(
+            "--keep", type=Path, metavar="DIR", help="folder to work in, which stays (default: a new one)"
+        )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    if args.write:
+        around_section(args.write, args.proof)  # fail now rather than after minutes
+    folder = args.keep or Path(tempfile.mkdtemp(prefix="soak-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    prove: Callable[[argparse.Namespace, Path], Report] = kill_all if args.proof == "kills" else fail_all
+    report = prove(args, folder)
+    print(report.text())
+    if args.write:
+        words = sys.argv[1:] if argv is None else argv
+        write_section(args.write, args.proof, report.markdown(shlex.join(["python", "-m", "tests.soak", *words])))
+    if any(line.startswith("WRONG") for line in report.lines):
+        print(f"What was wrong is left in {folder}.")
+        raise SystemExit(1)
+    if not args.keep:
+        shutil.rmtree(folder)
+
+
+def kill_all(args: argparse.Namespace, folder: Path) -> Report:
+    from tests.soak.subjects import Predicting, Training  # torch
+
+    subjects: list[tuple[Subject, int, int]] = []
+    if args.predict:
+        subjects.append((Predicting(folder / "predicting"), args.predict, 10))
+    if args.train:  # a forked process has no workers of its own
+        subjects.append((Training(folder / "training", workers=0 if args.forked else 2), args.train, 5))
+    kill = partial(_kill, folder=folder, seed=args.seed, launch=Forked if args.forked else Command)
+    with ThreadPoolExecutor(len(subjects)) as pool:  # side by side: most of a life is the import of torch
+        tallies = list(pool.map(lambda subject: kill(*subject), subjects))
+    return report_kills([(subject, tally) for (subject, _, _), tally in zip(subjects, tallies)], {"seed": args.seed})
+
+
+def _kill(subject: Subject, kills: int, most: int, *, folder: Path, seed: int, launch: Launch) -> Tally:
+    """Kill one subject, and say how far it has come."""
+    tally, told = Tally(subject.command, subject.unit), 0
+    for tally in disturb(subject, folder / subject.command, kills, seed=seed, launch=launch, most=most):
+        if tally.kills > told and (tally.kills % EVERY == 0 or tally.kills == kills):
+            told = tally.kills
+            left = (kills - tally.kills) * tally.seconds / tally.kills / 60
+            print(
+                f"{subject.command}: {tally.kills} of {kills} kills, {tally.lost} {tally.unit} lost, "
+                f"{len(tally.problems)} problems, {left:.1f} min left",
+                flush=True,
+            )
+    return tally
+
+
+def fail_all(args: argparse.Namespace, folder: Path) -> Report:
+    from tests.soak.learning import LEARNING  # torch
+    from tests.soak.writes import STAGES
+
+    cases = [case for stage in STAGES.values() for case in stage] + LEARNING
+    cases = [case for case in cases if args.case in case.name]
+    started, found = time.monotonic(), []
+    for number, case in enumerate(cases):
+        found.append(inject(case, folder / f"case-{number}"))
+        points, wrong, past = found[-1].points.total(), len(found[-1].problems), time.monotonic() - started
+        print(f"{number + 1} of {len(cases)}: {case.name}: {points} faults, {wrong} wrong, {past:.0f} s", flush=True)
+    return report_faults(found, {}, time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    run_command(main)
