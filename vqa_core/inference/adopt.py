@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, PredictSettings
-from vqa_core.drives import rename_folder
+from vqa_core.drives import copy_folder, rename_folder
 from vqa_core.files import InputError, sha256_of
 from vqa_core.folders import sync_files
 from vqa_core.inference.build import load_model
@@ -48,7 +48,7 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
             vlm = load_model(source, how)
             with drive_errors(run.model):
                 if trained:
-                    shutil.copytree(folder, copy)
+                    copy_folder(folder, copy)
                     sync_files(copy)
                 else:  # once more, now that the text of its prompt is known
                     _write_note(copy, vlm.settings)

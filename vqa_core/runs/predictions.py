@@ -275,7 +275,8 @@ def _lock(path: Path) -> Lock:
         lock = try_lock(place)
         if lock is not None:
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fd), os.stat(place)):
+                # some network drives never number a file alike twice: in the end it is taken for the same
+                if os.path.samestat(os.fstat(lock.fd), os.stat(place)) or time.monotonic() > deadline:
                     return lock
             lock.release()  # another process has just put a new file in its place
         elif time.monotonic() > deadline:
