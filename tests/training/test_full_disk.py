@@ -177,5 +177,5 @@ def test_a_model_that_can_not_be_written_leaves_the_earlier_one(
         with pytest.raises(InputError, match="your quota on its drive is used up"):
             train(run, resume=True, max_steps=8)
     assert {path.name: path.read_bytes() for path in run.model.iterdir()} == before
-    assert [path.name for path in run.root.iterdir() if path.name.endswith(".tmp")] == []
+    assert not [path.name for path in run.root.glob(".model.*") if path.is_dir()]
     assert train(run, resume=True, max_steps=8).finished

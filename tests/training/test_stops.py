@@ -117,7 +117,7 @@ def test_stopped_after_the_last_step_it_is_finished_by_the_next_command(
     assert end(process, signal.SIGTERM) == 143
     assert f"Stopped at step {STEPS} of {STEPS}. Give the same command with --resume" in output(run)
     assert not run.model.exists()
-    assert not [path.name for path in run.root.iterdir() if path.name.endswith(".tmp")]
+    assert not [path.name for path in run.root.glob(".model.*") if path.is_dir()]
     validated = [row["step"] for row in read_json_lines(run.metrics) if "eval_accuracy" in row]
     assert validated == ([8] if last == "validated" else [8, STEPS])
     go_on(run, "--resume")
