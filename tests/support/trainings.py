@@ -2,13 +2,14 @@
 
 import os
 import signal
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import TIMEOUT_S
+from tests.support.processes import TIMEOUT_S, forked
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_parts
 from vqa_core.files import read_json_lines
 from vqa_core.runs.run_dir import RunDir
@@ -58,3 +59,21 @@ def end(process: ForkServerProcess, number: signal.Signals) -> int | None:
 def checkpoints(run: RunDir) -> list[int]:
     """The steps of the run's checkpoints, oldest first."""
     return sorted(int(path.name.removeprefix("checkpoint-")) for path in run.checkpoints.glob("checkpoint-*"))
+
+
+def start_two(args: Sequence[object], output: Path) -> list[ForkServerProcess]:
+    """What torchrun does, with forked processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        forked("train.finetune", *args, output=output, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+
+
+def run_in_two(args: Sequence[object], output: Path) -> None:
+    for process in start_two(args, output):
+        process.join(TIMEOUT_S)
+        assert process.exitcode == 0, output.read_text()

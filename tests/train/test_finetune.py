@@ -5,9 +5,6 @@ import json
 import random
 import shutil
 import signal
-import socket
-from collections.abc import Sequence
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ from safetensors.torch import load_file
 
 from tests.support.processes import TIMEOUT_S, command, forked, run_forked
 from tests.support.tiny import losses, tiny_run
-from tests.support.trainings import assert_same_training, at_step, end, training_flags, when
+from tests.support.trainings import assert_same_training, at_step, end, run_in_two, start_two, training_flags, when
 from train import finetune as finetune_command
 from vqa_core.files import InputError, read_json, read_json_lines
 from vqa_core.runs.checkpoints import problem_with
@@ -236,24 +233,6 @@ def test_two_processes_under_torchrun_train_as_one_does(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Training: ") == 1  # the second process is silent
     assert_close_training(run, accumulated)
-
-
-def start_two(args: Sequence[object], output: Path) -> list[ForkServerProcess]:
-    """What torchrun does, with forked processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [
-        forked("train.finetune", *args, output=output, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(2)
-    ]
-
-
-def run_in_two(args: Sequence[object], output: Path) -> None:
-    for process in start_two(args, output):
-        process.join(TIMEOUT_S)
-        assert process.exitcode == 0, output.read_text()
 
 
 def test_of_two_processes_one_that_is_told_to_stop_stops_both(arguments: list[str], tmp_path: Path) -> None:

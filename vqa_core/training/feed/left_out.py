@@ -94,7 +94,7 @@ class LeftOut:
 
     def record(self) -> list[list[int]]:
         """JSON-ready, for a checkpoint: pairs of a row and its questions that were left out."""
-        return [[row, questions] for row, questions in sorted(self._questions.items())]
+        return [[row, questions] for row, questions in self._questions.items()]
 
     def restore(self, record: Sequence[Sequence[int]], step: int) -> None:
         """Go on from the record of a checkpoint of step `step`."""
