@@ -79,7 +79,8 @@ def workers_ended() -> Iterator[None]:
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
+    above = os.getppid() if multiprocessing.get_start_method(allow_none=True) == "forkserver" else parent and parent.pid
     while parent is not None and not wait([parent.sentinel], LOOK_S):
-        if os.name != "nt" and os.getppid() != parent.pid:  # a sibling may hold the other end of the sentinel
+        if os.name != "nt" and os.getppid() != above:  # a sibling may hold the other end of the sentinel
             break
     os._exit(1)

@@ -41,7 +41,6 @@ class Collator:
         What can fail is done here: an error in the thread that sends batches would lose one, and the training would
         wait for it for ever.
         """
-        if __import__("os").environ.get("SHOW"): __import__("faulthandler").register(10, all_threads=True)
         (batch,) = items
         worker = get_worker_info()
         if worker is None or sys.platform != "linux":
