@@ -93,4 +93,4 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _listed(text: str) -> str:
     """The folders in Python's own words, "... in ['/tmp', '/var/tmp']"."""
-    return text.partition("[")[2].rpartition("]")[0].replace("'", "")
+    return text.rpartition("[")[2].rpartition("]")[0].replace("'", "")

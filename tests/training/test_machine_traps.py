@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from eval.predict import main as predict
-from tests.support.processes import TIMEOUT_S, environment, forked
+from tests.support.processes import TIMEOUT_S, environment
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, tiny_parts, tiny_run, tiny_vlm
 from train.finetune import main as finetune_command
 from vqa_core import places, processes
@@ -280,16 +280,17 @@ def test_a_worker_that_dies_ends_the_training_with_a_sentence_and_its_steps_are_
     settings = TINY_MODEL | TINY_TRAIN | {"vision_tower": tower, "language_model": language_model}
     settings |= {"max_steps": 100_000, "workers": 2, "save_every": 100_000, "eval_every": 0}
     flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    process = forked("train.finetune", "--run", run.root, *flags, output=output)
+    with output.open("wb") as file:  # not forked: its workers are then started in another way
+        command = [sys.executable, "-m", "train.finetune", "--run", str(run.root), *flags]
+        process = subprocess.Popen(command, env=environment(), stdout=file, stderr=file)
     deadline = time.monotonic() + TIMEOUT_S
     while not run.metrics.is_file() or run.metrics.read_text().count("\n") < 3:
-        assert process.is_alive(), output.read_text()
+        assert process.poll() is None, output.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     workers = [child for child in psutil.Process(process.pid).children() if child.status() != psutil.STATUS_ZOMBIE]
     os.kill(workers[-1].pid, number)
-    process.join(TIMEOUT_S)
-    assert process.exitcode == 2, output.read_text()
+    assert process.wait(TIMEOUT_S) == 2, output.read_text()
     said = output.read_text()
     assert "Traceback" not in said
     assert "One of the 2 processes of --workers has died" in said

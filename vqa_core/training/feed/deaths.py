@@ -43,8 +43,6 @@ class DeathWatch:
 def death_of_worker(error: BaseException, workers: int) -> InputError | None:
     """The sentence for an error that says that a worker died; None for others."""
     text = str(error)
-    if __import__("os").environ.get("SHOW"):
-        __import__("traceback").print_exception(error)
     if not isinstance(error, RuntimeError) or not re.search(r"DataLoader worker \(pid.*(killed by|exited)", text):
         return None
     how = re.search(r"killed by signal: ([^.]*)", text)

@@ -46,12 +46,6 @@ class StepBatches:
         Raises, in all processes alike, an error for a step that can't be had: a worker that died, a drive that is gone,
         too many bad pictures.
         """
-        if __import__("os").environ.get("SHOW"):
-            __import__("os").register_at_fork(
-                after_in_child=lambda: __import__("faulthandler").register(
-                    10, all_threads=True, file=open("/tmp/w/scratch-d/dump", "a")
-                )
-            )
         samples: list[dict[str, Any]] = []
         bad: list[BadPicture] = []
         failure: Exception | None = None

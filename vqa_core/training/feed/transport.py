@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
-from multiprocessing import reduction
+from multiprocessing import reduction  # which has no DupFd on Windows
 from typing import Any
 
 import torch
@@ -41,8 +41,6 @@ class Collator:
         What can fail is done here: an error in the thread that sends batches would lose one, and the training would
         wait for it for ever.
         """
-        if __import__("os").environ.get("SHOW"):
-            __import__("faulthandler").register(10, all_threads=True)
         (batch,) = items
         worker = get_worker_info()
         if worker is None or sys.platform != "linux":
@@ -55,7 +53,7 @@ class Collator:
             return _Moved(batch)
         try:
             for tensor in tensors:
-                tensor.share_memory_()
+                tensor.share_memory_()  # type: ignore[no-untyped-call]
         except (RuntimeError, OSError):
             return _Moved(batch)
         return batch
@@ -134,7 +132,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if type(value) is not Tensor:
             return NotImplemented
-        data = pickle.PickleBuffer(value.contiguous().flatten().view(torch.uint8).numpy()) if value.numel() else b""
+        bytes_of: Any = value.contiguous().flatten().view(torch.uint8).numpy() if value.numel() else b""
+        data = pickle.PickleBuffer(bytes_of)
         return _tensor, (data, value.dtype, tuple(value.shape))
 
 
