@@ -143,7 +143,7 @@ class Tracker:
     def _write(self, host: "subprocess.Popen[str]") -> None:
         assert host.stdin is not None
         line = ""
-        with contextlib.suppress(OSError, ValueError):  # it has ended, which `_read` tells
+        with contextlib.suppress(OSError, ValueError), host.stdin:  # an error: it has ended, which `_read` tells
             while line != FINISH:
                 line = self._calls.get()
                 host.stdin.write(line)
@@ -151,7 +151,7 @@ class Tracker:
 
     def _read(self, host: "subprocess.Popen[str]") -> None:
         assert host.stdout is not None
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), host.stdout:
             for line in host.stdout:
                 answer = json.loads(line)
                 if answer["call"] == "end":
@@ -166,11 +166,12 @@ class Tracker:
                 self._complain(f"its process ended with {host.wait()}")
         self._begun.set()
         self._ended.set()
+        host.wait()
 
     def _listen(self, host: "subprocess.Popen[str]") -> None:
         """Pass on what it prints, such as the address of the run's page."""
         assert host.stderr is not None
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), host.stderr:
             for number, line in enumerate(host.stderr):
                 if number < SAID and line.strip():
                     logger.info("%s", line.rstrip())
