@@ -1,4 +1,4 @@
-# What a newcomer types; `make` alone lists it. Only make, git and Python 3.11 to 3.13 have to be there.
+# What a newcomer types; `make` alone lists it. Only make, git and Python 3.11 to 3.14 have to be there.
 # Packages go into .venv. A stamp named by the hash of the list it stands for says that they are there, so a second run
 # installs nothing and a changed list installs what changed.
 
@@ -89,8 +89,8 @@ clean: ## remove .venv, .venv-peer and the tools' caches; data/ and runs/ stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
-		echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13: $$($(PYTHON) --version 2>&1 | tail -n 1)." \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
+		echo "error: $(PYTHON) is not Python 3.11, 3.12, 3.13 or 3.14: $$($(PYTHON) --version 2>&1 | tail -n 1)." \
 			"Name one that is: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 

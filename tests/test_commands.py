@@ -130,7 +130,7 @@ def test_a_run_whose_name_is_too_long_or_a_file_is_a_sentence(command: str, tmp_
     (tmp_path / "file").write_text("")
     main = resolve_name(f"{command}:main")
     more = {"train.prepare": ["--data", "easy-vqa", "--data-dir", str(tmp_path / "data")]}.get(command, [])
-    for name in ("a" * 256, "\uac00" * 86, "file", "file/run"):
+    for name in ("a" * 256, "가" * 86, "file", "file/run"):
         with pytest.raises((InputError, OSError)) as caught:
             main(["--run", str(tmp_path / name), *more])
         assert isinstance(caught.value, InputError) or said_of_drive(caught.value), caught.value
@@ -148,16 +148,18 @@ run_command(main)
 """
 
 
-def run_printing(lines: int, output: int) -> "subprocess.CompletedProcess[str]":
+def run_printing(lines: int, output: int, unbuffered: str = "") -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", PRINTING, str(lines)]
-    return subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.PIPE, text=True)
+    variables = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    return subprocess.run(command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("lines", [1, 100_000])
-def test_output_that_nobody_reads_ends_a_command_without_a_word(lines: int) -> None:
+def test_output_that_nobody_reads_ends_a_command_without_a_word(lines: int, unbuffered: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = run_printing(lines, writer)
+    done = run_printing(lines, writer, unbuffered)
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode == 141
@@ -198,7 +200,22 @@ def test_a_log_that_cannot_be_written_is_said_once_and_the_command_goes_on(
 @pytest.mark.skipif(sys.platform == "win32", reason="quotes of another shell")
 @pytest.mark.parametrize(
     "name",
-    ["runs/a", "my run", "it's", 'say "a"', "\ud55c\uad6d \uc2e4\ud589", "-x", "--run", "a\nb", "$HOME", "~a", ""],
+    [
+        "runs/a",
+        "my run",
+        "it's",
+        'say "a"',
+        "한국 실행",
+        "-x",
+        "--run",
+        "a#b",
+        "#a",
+        "#",
+        "a\nb",
+        "$HOME",
+        "~a",
+        "",
+    ],
 )
 def test_a_path_in_a_command_is_one_word_of_the_shell_and_no_flag(name: str, tmp_path: Path) -> None:
     done = subprocess.run(

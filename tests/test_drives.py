@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from vqa_core import drives
-from vqa_core.data.pictures.links import link_or_copy, make_link
-from vqa_core.drives import REFUSALS
+from vqa_core.data.pictures.links import make_link
+from vqa_core.drives import REFUSALS, link_or_copy
 from vqa_core.files import write_atomically
 from vqa_core.folders import replaced_folder
+from vqa_core.runs import predictions
 from vqa_core.runs.checkpoints import problem_with, seal
 from vqa_core.runs.predictions import Prediction, PredictionLog, read_predictions
 
@@ -183,6 +184,7 @@ def test_a_torn_line_on_a_drive_that_cuts_no_files(call: str, code: str, drive: 
         log.append([make(1)])
     path.write_bytes(path.read_bytes() + b'{"question_id": "Q2", "ans')
     drive.refuse("ftruncate", code)
+    drive.patch.setattr(predictions, "LOCK_PATIENCE_S", 0.0)
     with PredictionLog.open(path, meta={"weights": "a"}) as log:
         assert log.done == {"Q1"}
         log.append([make(2)])

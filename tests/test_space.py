@@ -4,13 +4,14 @@ import errno
 import os
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from vqa_core import space
 from vqa_core.files import InputError
-from vqa_core.space import DiskError, check_space, disk_error, drive_errors, format_bytes, said_of_drive
+from vqa_core.space import DiskError, check_folder, check_space, disk_error, drive_errors, format_bytes, said_of_drive
 
 SAID = {
     "ENOSPC": "its drive is full",
@@ -107,3 +108,24 @@ def test_bytes_for_a_person() -> None:
 
 def test_a_long_path_is_shortened_where_it_is_the_fault() -> None:
     assert len(str(disk_error(Path("a" * 5000), error("ENAMETOOLONG")))) < 300
+
+
+def test_a_folder_is_looked_at_before_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere" / "deep")
+    for there in (tmp_path, tmp_path / "a" / "b"):
+        check_folder(there)
+    for wrong in ("file", "file/run", "broken", "broken/run", "a" * 256, "가" * 86):
+        with pytest.raises(DiskError):
+            check_folder(tmp_path / wrong)
+    assert not (tmp_path / "a").exists()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    check_folder(tmp_path / "a")
+
+    def refuse(**_: object) -> None:
+        raise error("EROFS")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(DiskError, match="read-only"):
+        check_folder(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == ["broken", "file"]

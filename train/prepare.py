@@ -22,6 +22,7 @@ from vqa_core.files import read_json
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.run_lock import alone_in
 from vqa_core.settings import add_arguments
+from vqa_core.space import check_folder
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -83,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _prepare(run: RunDir, args: argparse.Namespace) -> None:
+    check_folder(run.root)  # now rather than after minutes of reading
     settings = settings_of(DataSettings, read_config(args.config), args)
     sources = Sources(args.data, args.test_data, args.images, args.test_images, column_map(settings))
     asked = "val_fraction" in {**read_config(args.config).get("data", {}), **vars(args)}

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -34,7 +35,10 @@ def parser_for(command: str, description: str, *, config: bool = True) -> argpar
 def shell_word(path: Path | str) -> str:
     """A path as one types it in a shell: in quotes where it needs them, and never taken for a flag."""
     text = f"./{path}" if str(path).startswith("-") else str(path)
-    return subprocess.list2cmdline([text]) if sys.platform == "win32" else shlex.quote(text)
+    if sys.platform == "win32":
+        return subprocess.list2cmdline([text])
+    plain = text.replace("#", "") if text[:1] != "#" else text  # within a word it is no comment: data#validation
+    return text if plain and shlex.quote(plain) == plain else shlex.quote(text)
 
 
 def log_to(path: Path) -> None:
@@ -98,6 +102,7 @@ def run_command(main: Callable[[Sequence[str] | None], None], argv: Sequence[str
     except BrokenPipeError:
         if not _reader_is_gone():
             raise
+        ended = SystemExit(READER_GONE)
     except Exception as error:
         said = explain(error) or said_of_drive(error)
         if said is None:
@@ -122,7 +127,8 @@ def _flush_output() -> SystemExit | None:
     except BrokenPipeError:
         ended = SystemExit(READER_GONE)
     except OSError as error:
-        ended = _fail(disk_error(Path("The output"), error))
+        gone = sys.platform == "win32" and error.errno == errno.EINVAL  # what Windows calls a broken pipe
+        ended = SystemExit(READER_GONE) if gone else _fail(disk_error(Path("The output"), error))
     with contextlib.suppress(OSError, ValueError):  # what is left goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ended

@@ -208,7 +208,7 @@ def _rename_around(source: Path, target: Path, error: OSError) -> None:
 def rename_folder(source: Path, target: Path) -> None:
     """Rename a folder to a name that no other has; a copy that fails leaves nothing under the new name."""
     try:
-        _patiently(os.rename, source, target)
+        _patiently(Path.rename, source, target)
     except OSError as error:
         if not refused("rename of a folder", error) or target.exists():
             raise
@@ -219,6 +219,20 @@ def rename_folder(source: Path, target: Path) -> None:
             raise
         shutil.rmtree(source, ignore_errors=True)
         warn("rename of a folder", error, target)
+
+
+def link_or_copy(source: str | Path, place: str | Path) -> None:
+    """A hard link to a file, or a copy where the drive has none, or where the two are on different drives."""
+    try:
+        os.link(source, place)
+    except FileExistsError:
+        raise
+    except (NotImplementedError, AttributeError):
+        shutil.copyfile(source, place)
+    except OSError as error:
+        if not refused("link", error):
+            raise
+        shutil.copyfile(source, place)
 
 
 def open_to_append(path: Path) -> int:
@@ -256,7 +270,7 @@ def hidden_prefix(name: str) -> str:
     return f".{name if len(encoded) <= room else encoded[:room].decode('utf-8', 'ignore')}."
 
 
-def _patiently(call: Callable[[Path, Path], None], source: Path, target: Path) -> None:
+def _patiently(call: Callable[[Path, Path], object], source: Path, target: Path) -> None:
     """Call again a few times where Windows refuses it, since another process has the file open for a moment."""
     for pause in _PAUSES_S if _WINDOWS else ():
         try:

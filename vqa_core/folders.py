@@ -5,11 +5,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vqa_core.drives import hidden_prefix, rename_folder, replace_file
+from vqa_core.drives import hidden_prefix, link_or_copy, rename_folder, replace_file
 from vqa_core.locks import Lock, try_lock
 from vqa_core.space import said_of_drive
 
@@ -50,6 +50,32 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         if building is not None and lock is not None:
             shutil.rmtree(building, ignore_errors=True)
             _end(building, lock)
+
+
+@contextmanager
+def restored_on_error(root: Path, names: Sequence[str]) -> Iterator[None]:
+    """If the block raises an error, put these files and folders below `root` back as they were, the last name last.
+
+    The block must replace files, not write into them: what is kept of them meanwhile are links where a drive has them.
+    A kill leaves what the block has written so far.
+    """
+    with scratch_folder(root / "kept") as kept:
+        for path in (root / name for name in names):
+            if path.is_dir():
+                shutil.copytree(path, kept / path.name, copy_function=link_or_copy)
+            elif path.exists():
+                link_or_copy(path, kept / path.name)
+        try:
+            yield
+        except Exception:
+            for path in (root / name for name in names):
+                if (kept / path.name).exists():
+                    put_in_place(kept / path.name, path)
+                elif path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            raise
 
 
 def put_in_place(new: Path, target: Path) -> None:

@@ -180,7 +180,7 @@ def _try_soft(lock: filelock.BaseFileLock) -> bool:
 
 
 def _write_note(handle: int) -> None:
-    command = shlex.join(["python", *sys.orig_argv[1:]])[: _NOTE_BYTES // 4]
+    command = " ".join(shlex.join(["python", *sys.orig_argv[1:]]).split())[: _NOTE_BYTES // 4]
     note = Holder(os.getpid(), socket.gethostname(), time.time(), command)
     with contextlib.suppress(OSError):  # a full disk is no reason to go without the lock
         os.ftruncate(handle, 0)

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,27 @@ def check_space(path: Path, needed_bytes: int, what: str) -> None:
         )
 
 
+def check_folder(path: Path) -> None:
+    """Raise DiskError if nothing can be written into the folder `path`, which need not exist; creates nothing."""
+    for place in (path, *path.absolute().parents):
+        try:
+            place.stat()
+        except FileNotFoundError:
+            if place.is_symlink():
+                raise disk_error(place, FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))) from None
+            continue
+        except OSError as error:
+            raise disk_error(path, error) from None
+        if not place.is_dir():
+            raise disk_error(place, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+        if not os.access(place, os.W_OK):  # which network drives may say of folders that can be written
+            try:
+                tempfile.TemporaryFile(dir=place).close()
+            except OSError as error:
+                raise disk_error(place, error) from None
+        return
+
+
 def disk_error(path: Path, error: OSError, needed_bytes: int = 0) -> InputError:
     """The sentence for an error of the drive at `path`; `needed_bytes` is what was to be written, where it is known.
 
@@ -54,7 +76,7 @@ def said_of_drive(error: BaseException, path: Path | None = None, needed_bytes: 
 
     Without a `path`, the sentence names the file that the error names.
     """
-    cause = _cause_of(error)
+    cause = _cause_of(error, path is not None)
     if cause is None or isinstance(cause, DiskError):
         return cause
     place = path or Path(os.fsdecode(cause.filename2 or cause.filename or "the file"))
@@ -125,8 +147,11 @@ ENODEV ENXIO EREMOTEIO EHOSTDOWN ETIMEDOUT
 _WITHOUT_NAME = (*_FULL.split(), "EROFS", "EIO")  # calls that write name no file in their errors
 
 
-def _cause_of(error: BaseException | None) -> OSError | None:
-    """The error of a drive that `error` is, wraps, or quotes in its text as libraries in Rust and C++ do."""
+def _cause_of(error: BaseException | None, at_a_path: bool) -> OSError | None:
+    """The error of a drive that `error` is, wraps, or quotes in its text as libraries in Rust and C++ do.
+
+    Unless it came up `at_a_path`, one that may also be that of a socket or a process has to name a file.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -135,11 +160,12 @@ def _cause_of(error: BaseException | None) -> OSError | None:
         if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
             _, target, why = error.args[0][0]  # of all that a copy of a folder met, the first
             return OSError(_number_in(str(why)), str(why), target)
-        number = error.errno if isinstance(error, OSError) and error.errno else _number_in(str(error))
-        kind = errno.errorcode.get(number, "")
-        named = getattr(error, "filename", None) is not None
-        if kind in _WITHOUT_NAME or (kind in _OF_DRIVES and named):
-            return error if isinstance(error, OSError) and error.errno else OSError(number, os.strerror(number))
+        if isinstance(error, OSError) and error.errno:
+            known = _OF_DRIVES if at_a_path or error.filename is not None else _WITHOUT_NAME
+            if errno.errorcode.get(error.errno) in known:
+                return error
+        elif errno.errorcode.get(number := _number_in(str(error))) in _WITHOUT_NAME:
+            return OSError(number, os.strerror(number))
         error = error.__cause__
     return None
 

@@ -103,8 +103,12 @@ def test_a_training_is_stopped_resumed_and_its_folder_warned_of(tmp_path: Path, 
     page.click("#train-job-stop")
     while not JobFolder(jobs.folder / job.id).stop_asked:
         time.sleep(0.02)
+    shows("stopping: finishing this step, then saving")
+    expect(page.locator("#train-job-kill")).to_be_visible()
     command.send(signal.SIGCONT)
     shows("stopped after")
+    shows(re.compile(rf"Saved: the checkpoint of step \d+ of {STEPS}"))
+    expect(page.locator("#train-job-kill")).to_be_hidden()
     page.locator("#train-resume").wait_for()
     expect(page.locator("#train-resume")).to_have_text(re.compile(rf"Resume at step \d+ of {STEPS}"))
 

@@ -10,8 +10,8 @@ from vqa_core.config import DataSettings
 from vqa_core.data.prepare import prepare
 from vqa_core.files import InputError, write_json, write_json_lines
 from vqa_core.locks import try_lock
-from vqa_core.runs.checkpoints import PLAN
 from vqa_core.planning.run_state import RunState, can_resume, checkpoint_progress, discard_training, inspect_run
+from vqa_core.runs.checkpoints import PLAN
 from vqa_core.runs.run_dir import RunDir
 
 DATA = DataSettings(val_fraction=0.2)

@@ -133,7 +133,8 @@ def test_a_python_that_is_too_old_is_named_before_anything_is_made(clone: Path) 
     done = subprocess.run(ask, cwd=clone, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 2
     assert (
-        "is not Python 3.11, 3.12 or 3.13: Python 3.10.2. Name one that is: make PYTHON=python3.11 demo" in done.stderr
+        "is not Python 3.11, 3.12, 3.13 or 3.14: Python 3.10.2. Name one that is: make PYTHON=python3.11 demo"
+        in done.stderr
     )
     assert not (clone / ".venv").exists()
 

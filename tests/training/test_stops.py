@@ -13,7 +13,7 @@ import pytest
 from tests.support.paused import START_METHOD
 from tests.support.processes import TIMEOUT_S, forked, run_forked
 from tests.support.tiny import TINY_TRAIN, losses, tiny_run, tiny_vlm
-from tests.support.trainings import assert_same_training, at_step, checkpoints, end, training_flags, when
+from tests.support.trainings import assert_same_training, checkpoints, end, training_flags, when
 from vqa_core.config import ModelSettings, TrainSettings
 from vqa_core.files import read_json, read_json_lines
 from vqa_core.runs.checkpoints import PLAN, problem_with
@@ -174,7 +174,7 @@ def test_a_signal_to_the_whole_group_reaches_no_worker(
     assert "Stopped at step" in output(run)
     _, left = psutil.wait_procs(workers, timeout=SOON_S)
     assert not left
-    go_on(run, "--resume")
+    go_on(run, "--resume", "--workers", 0)
     assert_same_training(run, undisturbed)
 
 

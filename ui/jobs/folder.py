@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ui.jobs.processes import INHERITS, ProcessId
+from vqa_core.drives import rename_folder, touch
 from vqa_core.files import InputError, read_json, write_json
 from vqa_core.locks import Lock, soft_path, try_lock
 
@@ -28,6 +29,7 @@ START_S = 60.0  # time for a runner to write its first state
 
 _ID = re.compile(r"\d{8}-\d{6}-\d{6}")
 _TAIL_BYTES = 8192
+_PAUSES_S = (0.01, 0.05, 0.2)
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -94,7 +96,7 @@ class JobFolder:
         write_json(new / "state.json", asdict(State()))
         (new / "log.txt").touch()
         lock = _inheritable_lock(new / "lock")
-        new.rename(self.root)
+        rename_folder(new, self.root)
         return lock
 
     def held(self) -> bool:
@@ -110,7 +112,7 @@ class JobFolder:
             return False
 
     def state(self) -> State:
-        values = read_json(self.root / "state.json")
+        values = _read_patiently(self.root / "state.json")
         for name in ("runner", "command"):
             if values[name]:
                 values[name] = ProcessId.read(values[name])
@@ -120,7 +122,7 @@ class JobFolder:
         write_json(self.root / "state.json", asdict(state))
 
     def beat(self) -> None:
-        os.utime(self.root / "state.json")
+        touch(self.root / "state.json")
 
     def heartbeat(self) -> float:
         """When the runner last gave a sign of life, in seconds since the epoch."""
@@ -151,6 +153,16 @@ class JobFolder:
         if lines[-1] == "":
             del lines[-1]
         return [_CONTROLS.sub("", _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2])) for line in lines]
+
+
+def _read_patiently(path: Path) -> Any:
+    """The content of a file that is replaced now and then: Windows opens none while that is going on."""
+    for pause in _PAUSES_S:
+        try:
+            return read_json(path)
+        except PermissionError:
+            time.sleep(pause)
+    return read_json(path)
 
 
 def _inheritable_lock(path: Path) -> Lock | None:

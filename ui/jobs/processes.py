@@ -164,10 +164,11 @@ def _flag(name: str) -> int:
 
 def _join_console(pid: int) -> None:
     """Leave this process's console for that of another, on Windows; raises OSError if it has none."""
-    kernel: Any = getattr(ctypes, "windll").kernel32  # noqa: B009  # only there on Windows
-    kernel.FreeConsole()
-    if not kernel.AttachConsole(pid):
-        raise OSError(f"process {pid} has no console")
+    windows: Any = getattr(ctypes, "windll", None)
+    if windows:
+        windows.kernel32.FreeConsole()
+    if not (windows and windows.kernel32.AttachConsole(pid)):
+        raise OSError(f"process {pid} has no console that can be joined")
 
 
 def _living(pid: int) -> psutil.Process | None:

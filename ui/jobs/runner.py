@@ -86,7 +86,7 @@ class Runner:
         return code
 
     def _watch(self, family: Family, over: Callable[[], bool], ask: Callable[[], bool]) -> None:
-        """Wait for the end of the command, however long it takes to save on a stop; kill all of it where that is asked."""
+        """Wait for the end of the command, however long it takes to save on a stop; kill all of it if that is asked."""
         asked = False
         while not over():
             if self.folder.kill_asked:

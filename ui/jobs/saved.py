@@ -1,4 +1,4 @@
-"""What a job's command has saved, by the files of its run: what a stop or a kill leaves is read there, never assumed."""
+"""What a job's command has saved, by the files of its run: what a stop or a kill leaves is read, never assumed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

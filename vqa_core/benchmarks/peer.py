@@ -192,6 +192,5 @@ class _Peer:
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)[key]
-        raise RuntimeError(
-            f"LLaVA's process ended: {Path(self.log.name).read_text(encoding='utf-8', errors='replace')[-2000:]}"
-        )
+        said = Path(self.log.name).read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"LLaVA's process ended: {said[-2000:]}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vqa_core.data.pictures.links import link_or_copy
+from vqa_core.drives import link_or_copy
 from vqa_core.runs.examples import Example
 
 SIZES = {"train": (359_521, 107_231), "test": (40_479, 11_915)}  # rows, images

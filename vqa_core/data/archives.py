@@ -181,8 +181,8 @@ def _split_name(entry: str, path: Path) -> tuple[str, ...]:
     parts = PurePosixPath(name).parts
     if any(map(is_refused, parts)):
         raise InputError(
-            f"{path}: entry {name!r} has a name that Windows refuses. Rename it in the zip, or unpack the zip on another "
-            "system and rename it there."
+            f"{path}: entry {name!r} has a name that Windows refuses. Rename it in the zip, or unpack the zip on "
+            "another system and rename it there."
         )
     if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0][1:2] == ":"):
         raise InputError(f"{path}: entry {name!r} points outside the folder it is unpacked into.")

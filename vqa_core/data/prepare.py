@@ -17,10 +17,13 @@ from vqa_core.data.pictures.copies import find_copies
 from vqa_core.data.report import DataReport, examine, usable, with_image
 from vqa_core.data.sources import data_folder
 from vqa_core.files import InputError, sha256_of, stamp_of, write_json
-from vqa_core.folders import put_in_place, scratch_folder
+from vqa_core.folders import restored_on_error
 from vqa_core.runs.examples import ColumnMap, Example, split_by_image, write_examples
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.runs.training_rows import write_rows
+
+DATA_FILES = ("train.jsonl", "val.jsonl", "test.jsonl", "unanswered.jsonl", "llava", "rows", "config.json")
+"""What is written of a run after its report."""
 
 TABLES = ("train.csv", *VAL_TABLES, "test.csv")
 
@@ -153,28 +156,17 @@ def _write(
         "fingerprint": fingerprint,
         "tables": tables_of(competition.root),
     }
-    with scratch_folder(run.root / "prepared") as scratch:  # a disk that fills up leaves the run as it was
-        new = RunDir(scratch)
-        write_examples(new.train, splits.train)
-        write_examples(new.val, splits.val)
-        write_examples(new.test, splits.test)
-        write_examples(new.unanswered, unanswered)
-        write_conversations(new.llava / "output.json", splits.train)
-        write_questions(new.llava / "test.jsonl", splits.test)
-        write_rows(splits.train, new.rows)
-        config = run.read_config() if run.config.is_file() else {}
-        run.llava.mkdir(exist_ok=True)
-        if _has_other_data(run, fingerprint):
-            config.pop("dataset")
-            write_json(new.config, config | {"data": settings.to_dict(), "dataset": record})
-            run.drop_section("dataset")  # until all of its data files come from the same data
-        else:
-            write_json(new.config, config | {"data": settings.to_dict(), "dataset": record})
-        for path in (run.train, run.val, run.test, run.unanswered, run.rows):
-            put_in_place(scratch / path.name, path)
-        for name in ("output.json", "test.jsonl"):
-            put_in_place(new.llava / name, run.llava / name)
-        put_in_place(new.config, run.config)
+    with restored_on_error(run.root, DATA_FILES):  # a drive that fills up leaves the run as it was
+        _drop_other_data(run, fingerprint)
+        write_examples(run.train, splits.train)
+        write_examples(run.val, splits.val)
+        write_examples(run.test, splits.test)
+        write_examples(run.unanswered, unanswered)
+        write_conversations(run.llava / "output.json", splits.train)
+        write_questions(run.llava / "test.jsonl", splits.test)
+        write_rows(splits.train, run.rows)
+        run.write_section("data", settings.to_dict())
+        run.write_section("dataset", record)
 
 
 def tables_of(root: Path) -> dict[str, str]:
@@ -198,6 +190,12 @@ def _refuse_other_data(run: RunDir, fingerprint: str) -> None:
             f"{run.root} was used with other data, or with another split of it: {made[0].name}/ comes from that. "
             f"Prepare into another --run, or remove {', '.join(map(str, made))}."
         )
+
+
+def _drop_other_data(run: RunDir, fingerprint: str) -> None:
+    """Drop the section of data to be replaced: it stands for files that all come from the same data."""
+    if _has_other_data(run, fingerprint):
+        run.drop_section("dataset")
 
 
 def _has_other_data(run: RunDir, fingerprint: str) -> bool:

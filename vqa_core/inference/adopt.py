@@ -37,11 +37,12 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
             if trained:
                 _check_same_prompt(run, source)
             return None
+        if trained:
+            check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
         with alone_in(run):  # a training would put its own model there
             vlm = load_model(source, how)
             with drive_errors(run.model):
                 if trained:
-                    check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
                     shutil.copytree(folder, copy)
                 else:  # once more, now that the text of its prompt is known
                     _write_note(copy, vlm.settings)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vqa_core.files import read_json_lines
+from vqa_core.files import InputError, read_json_lines
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -16,15 +16,22 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    whole, _, last = path.read_bytes().rpartition(b"\n")
     try:
-        rows = [json.loads(line) for line in whole.split(b"\n") if line.strip()]
-    except ValueError:
-        return list(read_json_lines(path))  # raises the error
-    try:
-        return [*rows, json.loads(last)] if last.strip() else rows
-    except ValueError:
+        return list(read_json_lines(path))
+    except InputError:
+        rows = _whole_lines(path.read_bytes().rpartition(b"\n")[0])
+        if not rows:
+            raise
         return rows
+
+
+def _whole_lines(data: bytes) -> list[dict[str, Any]]:
+    """The objects in the lines; none if a line is not one."""
+    try:
+        rows = [json.loads(line) for line in data.splitlines() if line.strip()]
+    except ValueError:
+        return []
+    return rows if all(isinstance(row, dict) for row in rows) else []
 
 
 def seconds_per_step(rows: Iterable[Mapping[str, Any]]) -> list[float]:

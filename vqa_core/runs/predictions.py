@@ -104,6 +104,7 @@ class PredictionLog:
             if end < len(data) and not _cut(handle, end, path):
                 write_atomically(path, data[:end])  # a new file, of which we have neither handle nor lock
                 os.close(handle)
+                handle = -1
                 lock.release()
                 return cls.open(path, meta=meta)
             if not complete:
@@ -135,8 +136,9 @@ class PredictionLog:
         try:
             written = _write_at_end(self._handle, data) if data else 0
             if written < len(data):
-                _cut(self._handle, size, self.path)  # else it is a torn line, which the next start drops
-                raise OSError(0, "only a part could be written; is the disk full?")
+                if not _cut(self._handle, size, self.path):
+                    self._close_file()  # nothing may follow a torn line, which the next start drops
+                raise OSError(0, "only a part could be written, the disk seems full")
             if sync:
                 sync_file(self._handle, self.path)
         except OSError as error:

@@ -58,9 +58,7 @@ def write_card(
             if path.is_file()
         },
         "model": read_json(run.model / "vqa.json") if run.has_model else None,
-        "config": {"sha256": sha256_of(run.config), "settings": run.trained_config()}
-        if run.config.is_file()
-        else None,
+        "config": {"sha256": sha256_of(run.config), "settings": run.trained_config()} if run.config.is_file() else None,
         "predictions": {
             "sha256": sha256_of(predictions_file),
             "statuses": dict(Counter(item.status for item in predictions.values()).most_common()),

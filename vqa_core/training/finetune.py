@@ -18,7 +18,7 @@ from vqa_core.model.sharding import spread
 from vqa_core.planning.run_state import checkpoint_progress, discard_training
 from vqa_core.processes import is_first_process
 from vqa_core.runs.run_dir import RunDir
-from vqa_core.space import check_space
+from vqa_core.space import DiskError, check_space
 from vqa_core.stops import Stopped
 from vqa_core.training.arguments import trainer_arguments
 from vqa_core.training.control import TrainingControl
@@ -81,6 +81,10 @@ def finetune(task: TrainingTask, vlm: AnyVlm | None = None) -> Outcome:
                 return keep(task, model, plan, end)
         except Stopped:
             pass
+        except DiskError:
+            if began and (progress := checkpoint_progress(task.run)):
+                logger.warning("Kept up to step %d of %d: with room there, --resume goes on from it.", *progress)
+            raise
         return say_stopped(task.run, began=began, restart=task.restart)
 
 

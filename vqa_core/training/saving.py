@@ -26,7 +26,7 @@ VALIDATION = "validation.json"
 DUE = "validates"
 """In a checkpoint's plan: whether its step is to be validated."""
 _BESIDE = 1 << 20  # random states, schedule, plan and manifest
-_PROBE = 1 << 16
+_PROBE = 1 << 20  # bytes written where room can't be asked for
 
 
 def validation_due(checkpoint: Path) -> bool:
@@ -94,10 +94,18 @@ def _said_of(error: BaseException, folder: Path, target: Path, needed_bytes: int
         return said
     if not folder.is_dir():
         return None
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     try:
-        with (folder / "probe").open("wb", buffering=0) as file:
-            file.write(bytes(_PROBE))
-            os.fsync(file.fileno())
+        _try_room(folder / "probe", max(needed_bytes - written, 1))
     except OSError as found:
         return disk_error(target, found, needed_bytes)
     return None
+
+
+def _try_room(path: Path, size: int) -> None:
+    """Raise the OSError that a file of so many bytes would meet."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.write(bytes(min(size, _PROBE)))

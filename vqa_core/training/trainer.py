@@ -263,7 +263,7 @@ class VqaTrainer(Trainer):  # type: ignore[misc]
         self.log({f"eval_{name}": value for name, value in found.items()})
 
     def _choose(self, found: dict[str, Any]) -> None:
-        """Note whether this step is the best so far. Of equal ones the later is better, as it was trained for longer."""
+        """Note whether this step is the best so far. Of equal ones the later is better: it was trained longer."""
         state, accuracy = self.state, float(found["accuracy"])
         if state.best_metric is None or accuracy >= state.best_metric:
             state.best_metric, state.best_global_step = accuracy, state.global_step

@@ -11,14 +11,15 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from ui.components.job_panel import draw_job, duration, facts, job_panel, stop_job
+from ui.components.job_panel import draw_job, duration, facts, job_panel, kill_job, stop_job
 from ui.components.tab import Page
 from ui.components.wiring import Wiring
 from ui.components.words import FOLDER, LANGUAGES, Words
 from ui.jobs.jobs import Job, Jobs
 from ui.workspace.workspace import Workspace
-from vqa_core.files import InputError
+from vqa_core.files import InputError, write_json, write_json_lines
 from vqa_core.progress import Progress
+from vqa_core.runs.run_dir import RunDir
 
 EN, KO = (Words(language) for language in LANGUAGES)
 RUNNING = Job(
@@ -35,7 +36,7 @@ RUNNING = Job(
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    made = Jobs(tmp_path / "jobs", patience_s=1.0)
+    made = Jobs(tmp_path / "jobs")
     yield made
     for job in made.active():
         made.stop(job.id)
@@ -64,8 +65,10 @@ def test_of_several_commands_it_says_which(jobs: Jobs) -> None:
         ({"status": "failed", "exit_code": -9}, "killed by SIGKILL", "wrong"),
         ({"status": "failed", "exit_code": -99}, "killed by -99", "wrong"),
         ({"status": "crashed"}, "crashed", "wrong"),
-        ({"status": "stopping"}, "stopping and saving progress", ""),
-        ({"status": "stopped", "ended": RUNNING.started}, "stopped after 0 s; progress is kept", ""),
+        ({"status": "stopping"}, "stopping: finishing this step, then saving", ""),
+        ({"status": "stopping", "commands": (("-m", "train.prepare", "--run", "runs/a"),)}, "stopping", ""),
+        ({"status": "stopped", "ended": RUNNING.started}, "stopped after 0 s", ""),
+        ({"status": "stopped", "ended": RUNNING.started, "killed": True, "exit_code": -9}, "killed after 0 s", ""),
         ({"status": "stopped", "started": None}, "stopped before it started", ""),
         ({"status": "queued", "started": None, "progress": None}, "queued", ""),
     ],
@@ -97,8 +100,71 @@ def test_the_stop_button_is_there_while_there_is_something_to_stop(jobs: Jobs) -
     while jobs.get(job.id).active:
         time.sleep(0.02)
     assert not draw_job(jobs, EN, jobs.get(job.id))["job_stop"].visible
-    with pytest.raises(InputError):
-        stop_job(jobs, EN, "nonsense")
+    for ask in (stop_job, kill_job):
+        with pytest.raises(InputError):
+            ask(jobs, EN, "nonsense")
+
+
+def test_a_job_that_is_stopping_can_be_killed(jobs: Jobs) -> None:
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    job = jobs.start("train", "a", [("-c", code)])
+    while "deaf" not in jobs.log_tail(job.id).splitlines():
+        time.sleep(0.02)
+    assert not draw_job(jobs, EN, jobs.get(job.id))["job_kill"].visible
+    drawn = stop_job(jobs, EN, job.id)
+    assert drawn["job_kill"].visible
+    assert "Kill now" in drawn["job_status"]["note"]
+    kill_job(jobs, EN, job.id)
+    while jobs.get(job.id).active:
+        time.sleep(0.02)
+    drawn = draw_job(jobs, EN, jobs.get(job.id))
+    assert "killed after" in drawn["job_status"]["title"]
+    assert not drawn["job_kill"].visible
+
+
+ENDS: list[dict[str, Any]] = [
+    {"status": "stopped", "exit_code": 0},
+    {"status": "stopped", "exit_code": -9, "killed": True},
+    {"status": "failed", "exit_code": -9},
+    {"status": "crashed"},
+]
+
+
+@pytest.mark.parametrize("changes", ENDS)
+def test_what_is_saved_is_read_from_the_files_of_the_run(jobs: Jobs, tmp_path: Path, changes: dict[str, Any]) -> None:
+    run = RunDir(tmp_path / "runs" / "a")
+    job = replace(RUNNING, ended=200.0, cwd=str(tmp_path), **changes)
+
+    def note(t: Words, **other: Any) -> str:
+        return str(facts(jobs, t, replace(job, **other))["note"])
+
+    assert note(EN).endswith("Nothing is saved: there is no checkpoint yet, so a new start begins at the first step.")
+    assert "저장된 것이 없습니다" in note(KO)
+    (run.checkpoints / ".writing-9").mkdir(parents=True)
+    write_json(run.checkpoints / "checkpoint-1040" / "trainer_state.json", {"max_steps": 2000})
+    assert note(EN).endswith("Saved: the checkpoint of step 1,040 of 2,000, from which a resumed training goes on.")
+    assert "1,040/2,000" in note(KO)
+    predicting = (("-m", "eval.predict", "--run", "runs/a", "--split", "val"),)
+    assert note(EN, commands=predicting).endswith("Nothing is saved: no question is answered yet.")
+    write_json_lines(run.predictions("val"), [{}, {}])
+    write_json_lines(run.val, [{}, {}, {}])
+    assert "Saved: the answers to 2 of 3 questions." in note(EN, commands=predicting)
+    assert "질문 3개 중 2개" in note(KO, commands=predicting)
+    preparing = (("-m", "train.prepare", "--run", "runs/a"), *RUNNING.commands)
+    assert note(EN, commands=preparing).endswith("Nothing is saved: this command writes its results at its end.")
+    assert "checkpoint of step 1,040" in note(EN, commands=preparing, at=1)
+
+
+def test_a_failure_while_it_was_stopping_is_told(jobs: Jobs) -> None:
+    job = jobs.start("train", "a", [("-c", "import sys; print('error: no room'); sys.exit(2)")])
+    while (job := jobs.get(job.id)).active:
+        time.sleep(0.02)
+    note = facts(jobs, EN, replace(job, status="stopped"))["note"]
+    assert note.startswith("no room")
+    assert note.endswith("writes its results at its end.")
+    assert "end of the log" in facts(jobs, EN, replace(job, status="stopped", exit_code=1))["note"]
 
 
 def test_a_failure_opens_the_log(jobs: Jobs) -> None:
@@ -121,7 +187,7 @@ def test_a_panel_draws_each_of_its_parts(tmp_path: Path) -> None:
         panel = job_panel(Page(workspace, EN, Wiring(EN)), "train")
     job = workspace.jobs.start("train", "a", [("-c", "pass")])
     assert panel.parts.checked(panel.draw(None)).keys() == panel.parts.checked(panel.draw(job)).keys()
-    assert [event.api_visibility for event in blocks.fns.values()] == ["private"]
+    assert [event.api_visibility for event in blocks.fns.values()] == ["private", "private"]
 
 
 @pytest.mark.parametrize(

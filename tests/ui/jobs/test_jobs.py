@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,9 @@ from tests.support.processes import environment
 from ui.jobs import folder as job_folder
 from ui.jobs.folder import JobFolder, job_ids
 from ui.jobs.jobs import Job, Jobs
-from ui.jobs.processes import ProcessId
+from ui.jobs.processes import Family, ProcessId
 from vqa_core import ROOT
-from vqa_core.files import InputError
+from vqa_core.files import InputError, read_json, write_json
 
 pytestmark = pytest.mark.slow
 
@@ -65,10 +66,11 @@ def command_of(jobs: Jobs, job: Job) -> ProcessId:
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[Jobs]:
     """Jobs in a folder with blanks and Hangul; whatever of them lives is killed when the test ends."""
-    made = Jobs(tmp_path / "작업 폴더" / "jobs", patience_s=1.0)
+    made = Jobs(tmp_path / "작업 폴더" / "jobs")
     yield made
     for job in made.list():
         folder = folder_of(made, job)
+        folder.ask_to_kill()
         folder.ask_to_stop()  # heard by a runner that has not said its first word yet
         while folder.held():
             for process in filter(None, (folder.state().runner, folder.state().command)):
@@ -207,22 +209,126 @@ def test_a_queued_job_is_stopped_at_once_and_never_starts(jobs: Jobs, tmp_path: 
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_does_not_heed_sigterm_is_killed_with_its_children(jobs: Jobs) -> None:
-    child = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(90)"
-    )
-    code = (
-        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid, flush=True)\n{child}"
-    )
-    job = jobs.start("train", "a", [python(code)])
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(90)"
+
+
+def deaf_with_a_child(jobs: Jobs, *, child_leads: bool = False) -> tuple[Job, ProcessId]:
+    """A job whose command does not heed SIGTERM, and that command's child, which does not either."""
+    how = f"start_new_session={child_leads}"
+    code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {DEAF!r}], {how}).pid, flush=True)"
+    job = jobs.start("train", "a", [python(f"{code}\n{DEAF}")])
     until(lambda: jobs.log_tail(job.id).splitlines().count("deaf") == 2, "both being deaf")
     number = next(line for line in jobs.log_tail(job.id).splitlines() if line.isdecimal())
-    grandchild = ProcessId.of(int(number))
-    began = time.monotonic()
+    return job, ProcessId.of(int(number))
+
+
+@pytest.mark.parametrize("child_leads", [False, True])
+def test_what_does_not_heed_a_stop_is_waited_for_and_killed_with_its_children_only_when_asked(
+    jobs: Jobs, child_leads: bool
+) -> None:
+    job, child = deaf_with_a_child(jobs, child_leads=child_leads)
     jobs.stop(job.id)
-    assert (ended(jobs, job).status, ended(jobs, job).exit_code) == ("stopped", -signal.SIGKILL)
-    assert time.monotonic() - began > 1, "it was given its time"
-    until(lambda: not grandchild.alive, "the death of the command's child")
+    time.sleep(2)
+    assert jobs.get(job.id).status == "stopping", "it may be saving"
+    jobs.kill(job.id)
+    job = ended(jobs, job)
+    assert (job.status, job.exit_code, job.killed) == ("stopped", -signal.SIGKILL, True)
+    until(lambda: not child.alive, "the death of the command's child")
+
+
+def test_a_kill_needs_no_stop_before(jobs: Jobs) -> None:
+    first, second = jobs.start("train", "a", [python(FOREVER)]), jobs.start("train", "b", [python(FOREVER)])
+    command_of(jobs, first)
+    assert (jobs.kill(second.id).status, jobs.get(second.id).killed) == ("stopped", False), "it had not started"
+    jobs.kill(first.id)
+    assert (ended(jobs, first).status, ended(jobs, first).killed) == ("stopped", True)
+    assert jobs.kill(first.id).status == "stopped", "once more changes nothing"
+
+
+def test_a_job_without_its_runner_can_be_killed(jobs: Jobs) -> None:
+    job, child = deaf_with_a_child(jobs)
+    os.kill(runner_of(jobs, job).pid, signal.SIGKILL)
+    until(lambda: not runner_of(jobs, job).alive, "the runner's death")
+    jobs.stop(job.id)
+    time.sleep(1)
+    assert jobs.get(job.id).status == "stopping"
+    jobs.kill(job.id)
+    assert (ended(jobs, job).status, ended(jobs, job).killed) == ("stopped", True)
+    until(lambda: not child.alive, "the death of the command's child")
+
+
+def test_a_job_of_an_earlier_version_is_judged_as_it_is(jobs: Jobs) -> None:
+    """Its processes are named by clock ticks since the boot, and its record holds a patience."""
+    job = jobs.start("train", "a", [python(FOREVER)])
+    command_of(jobs, job)
+    folder = folder_of(jobs, job)
+    record = read_json(folder.root / "job.json") | {"patience_s": 60.0}
+    values = read_json(folder.root / "state.json")
+    for name in ("runner", "command"):
+        fields = Path(f"/proc/{values[name]['pid']}/stat").read_bytes().rpartition(b")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+        values[name] |= {"started": int(fields[19]), "machine": f"{boot} {namespace}"}
+    del values["killed"]
+    other = JobFolder(jobs.folder / "20260101-000000-000000")
+    shutil.copytree(folder.root, other.root)
+    write_json(other.root / "job.json", record)
+    write_json(other.root / "state.json", values)
+    assert other.state() == folder.state()
+    assert jobs.get(other.id).status == "running"
+    values["runner"]["started"] -= 1
+    write_json(other.root / "state.json", values)
+    assert jobs.get(other.id).status == "running", "its command lives"
+    values["command"] = None
+    write_json(other.root / "state.json", values)
+    assert jobs.get(other.id).status == "crashed"
+
+
+def test_a_job_of_an_earlier_version_that_is_over_opens(tmp_path: Path) -> None:
+    old = ROOT / "tests" / "support" / "old_runs" / ".page" / "jobs"
+    shutil.copytree(old, tmp_path / "jobs")
+    found = Jobs(tmp_path / "jobs").list()
+    assert [job.status for job in found] == ["done"] * len(job_ids(old))
+    assert not any(job.killed for job in found)
+
+
+def test_where_no_lock_is_inherited_the_state_tells_what_lives(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(job_folder, "INHERITS", False)
+    first, second = (jobs.start("train", run, [python(FOREVER)]) for run in "ab")
+    command = command_of(jobs, first)
+    folder = folder_of(jobs, first)
+    assert not (folder.root / "lock").exists()
+    assert folder.held()
+    os.kill(runner_of(jobs, first).pid, signal.SIGKILL)
+    until(lambda: not runner_of(jobs, first).alive, "the runner's death")
+    assert folder.held(), "its command lives"
+    assert jobs.get(second.id).status == "queued"
+    os.kill(command.pid, signal.SIGKILL)
+    until(lambda: not folder.held(), "the end of all of it")
+    until(lambda: jobs.get(second.id).status == "running", "the turn of the second")
+
+
+def test_a_process_is_the_same_whatever_the_clock_says() -> None:
+    """psutil's own time of a start moves when somebody sets the clock; what is compared does not."""
+    fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    assert ProcessId.of(os.getpid()).started == int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("pidfd", [True, False])
+def test_no_signal_reaches_a_later_process_with_the_number(pidfd: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not pidfd:
+        monkeypatch.delattr(os, "pidfd_open")
+    with subprocess.Popen([sys.executable, "-c", FOREVER], process_group=0) as process:
+        known = ProcessId.of(process.pid)
+        other = replace(known, started=known.started - 1)
+        other.send(signal.SIGKILL)
+        Family(other).head.ask_to_end()
+        time.sleep(0.2)
+        assert process.poll() is None
+        known.send(signal.SIGTERM)
+        assert process.wait(WAIT_S) == -signal.SIGTERM
+        known.send(signal.SIGKILL)
 
 
 def test_children_left_behind_do_not_hold_the_machine(jobs: Jobs) -> None:
@@ -269,8 +375,10 @@ def test_a_job_whose_runner_never_came_is_crashed_after_a_while(jobs: Jobs) -> N
     """A server that is killed in the midst of `start`."""
     jobs.folder.mkdir(parents=True)
     folder = JobFolder(jobs.folder / "20260101-000000-000000")
-    record = {"kind": "train", "run": "a", "commands": [["-c", "pass"]], "cwd": ".", "created": 0.0, "patience_s": 1}
-    os.close(folder.create(record))
+    record = {"kind": "train", "run": "a", "commands": [["-c", "pass"]], "cwd": ".", "created": 0.0}
+    lock = folder.create(record)
+    assert lock
+    lock.release()
     assert jobs.get(folder.id).status == "queued"
     assert not folder.held()
     old = time.time() - job_folder.START_S - 1

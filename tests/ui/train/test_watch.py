@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from ui.components.sentences import translate
 from ui.components.words import Words
 from ui.jobs.jobs import Job
 from ui.predict import commands as predicting
 from ui.train import watch as train_watch
+from ui.train.plan import list_sources, preset_sections, start
 from ui.workspace.workspace import Workspace
 from vqa_core.files import InputError, write_json, write_json_lines
 from vqa_core.runs.run_dir import RunDir
+from vqa_core.runs.run_lock import alone_in
 
 T = Words("en")
 
@@ -73,3 +76,19 @@ def test_answers_given_in_a_terminal_are_seen_after_a_job_that_failed(workspace:
     assert job.ended
     dated(answers, job.ended + 10)
     assert predicting.last_job(workspace, "a", "val") is None
+
+
+def test_a_run_whose_lock_another_training_holds_is_neither_resumed_nor_started(workspace: Workspace) -> None:
+    run = RunDir(workspace.runs / "a")
+    write_json(run.checkpoints / "checkpoint-3" / "trainer_state.json", {"max_steps": 9})
+    said = f"{run.root} is in use by process {os.getpid()} on "
+    with alone_in(run), pytest.raises(InputError) as refused:
+        train_watch.resume(workspace, T, {"run": "a"})
+    assert said in str(refused.value)
+    assert "실행에서는 학습을 한 번에 하나만" in translate(str(refused.value), Words("ko"))
+    free = RunDir(workspace.runs / "b")
+    free.root.mkdir()
+    (source, *_) = list_sources(workspace).values()
+    with alone_in(free), pytest.raises(InputError, match="is in use by process"):
+        start(workspace, T, "b", source, "", preset_sections(""), "")
+    assert not workspace.jobs.list()

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from vqa_core.drives import refused, warn
+from vqa_core.drives import link_or_copy, refused, warn
 
 
 def make_link(place: Path, target: Path) -> None:
@@ -31,16 +31,6 @@ def make_link(place: Path, target: Path) -> None:
         warn("symlink", error, place)
 
 
-def is_link(place: Path) -> bool:
-    """Whether a path is a symbolic link or a junction."""
-    if place.is_symlink():
-        return True
-    try:
-        return bool(getattr(place.lstat(), "st_reparse_tag", 0))
-    except OSError:
-        return False
-
-
 def _make_other(place: Path, target: Path) -> None:
     """Let `place` lead to `target` without a symbolic link."""
     if not target.is_dir():
@@ -53,20 +43,6 @@ def _make_other(place: Path, target: Path) -> None:
             return [name for name in names if name[0] == "." or inside.is_relative_to(Path(folder, name).resolve())]
 
         shutil.copytree(target, place, copy_function=link_or_copy, ignore=left_out)
-
-
-def link_or_copy(source: str | Path, place: str | Path) -> None:
-    """A hard link to a file, or a copy where the drive has none, or where the two are on different drives."""
-    try:
-        os.link(source, place)
-    except FileExistsError:
-        raise
-    except (NotImplementedError, AttributeError):
-        shutil.copyfile(source, place)
-    except OSError as error:
-        if not refused("link", error):
-            raise
-        shutil.copyfile(source, place)
 
 
 def _make_junction(place: Path, target: Path) -> bool:
