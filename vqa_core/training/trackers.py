@@ -53,6 +53,7 @@ class Tracker:
         self._calls: queue.Queue[str] = queue.Queue(maxsize=WAITING)
         self._begun, self._ended = threading.Event(), threading.Event()
         self._said: set[str] = set()
+        self._over = False
         self._host = self._start()
         if self._host is not None:
             self._call("init", project=PROJECT, config=config, **self._identity())
@@ -79,6 +80,7 @@ class Tracker:
             else:
                 self._complain("it did not begin")
                 host.kill()
+        self._over = True
 
     # -- what names the run there --------------------------------------------------------------------------------
 
@@ -184,7 +186,7 @@ class Tracker:
 
     def _complain(self, problem: str, then: str = "is left out; metrics.jsonl goes on") -> None:
         """Say, once for each consequence, that it fails."""
-        if then not in self._said:
+        if then not in self._said and not self._over:
             self._said.add(then)
             logger.warning("%s failed (%s) and %s.", self._name, problem, then)
 
