@@ -107,7 +107,7 @@ class Tracker:
 
     def _start(self) -> "subprocess.Popen[str] | None":
         alone: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
             if sys.platform == "win32"
             else {"start_new_session": True}  # a Ctrl-C is the training's, and there is no terminal to ask at
         )

@@ -53,7 +53,7 @@ class Collator:
             return _Moved(batch)
         try:
             for tensor in tensors:
-                tensor.share_memory_()
+                tensor.share_memory_()  # type: ignore[no-untyped-call]
         except (RuntimeError, OSError):
             return _Moved(batch)
         return batch
@@ -132,7 +132,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if type(value) is not Tensor:
             return NotImplemented
-        data = pickle.PickleBuffer(value.contiguous().flatten().view(torch.uint8).numpy()) if value.numel() else b""
+        bytes_of: Any = value.contiguous().flatten().view(torch.uint8).numpy() if value.numel() else b""
+        data = pickle.PickleBuffer(bytes_of)
         return _tensor, (data, value.dtype, tuple(value.shape))
 
 
