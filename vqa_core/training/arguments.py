@@ -21,7 +21,7 @@ class OneDevice(TrainingArguments):  # type: ignore[misc]
 
     @property
     def n_gpu(self) -> int:
-        return min(super().n_gpu, 1)
+        return min(int(super().n_gpu), 1)
 
 
 def trainer_arguments(run: RunDir, settings: TrainSettings, steps: int, *, validates: bool) -> TrainingArguments:

@@ -154,7 +154,7 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
         lengths.append(of_row)
-        images.append(str(row["image"]))
+        images.append(str(row.get("image", "")))
     if unanswered:
         raise InputError(
             f"{len(unanswered)} of {questions} questions ({named(unanswered)}) have an answer that is none of their "

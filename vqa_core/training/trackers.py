@@ -53,6 +53,7 @@ class Tracker:
         self._calls: queue.Queue[str] = queue.Queue(maxsize=WAITING)
         self._begun, self._ended = threading.Event(), threading.Event()
         self._said: set[str] = set()
+        self._over = False
         self._host = self._start()
         if self._host is not None:
             self._call("init", project=PROJECT, config=config, **self._identity())
@@ -79,6 +80,7 @@ class Tracker:
             else:
                 self._complain("it did not begin")
                 host.kill()
+        self._over = True
 
     # -- what names the run there --------------------------------------------------------------------------------
 
@@ -105,7 +107,7 @@ class Tracker:
 
     def _start(self) -> "subprocess.Popen[str] | None":
         alone: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
             if sys.platform == "win32"
             else {"start_new_session": True}  # a Ctrl-C is the training's, and there is no terminal to ask at
         )
@@ -143,7 +145,7 @@ class Tracker:
     def _write(self, host: "subprocess.Popen[str]") -> None:
         assert host.stdin is not None
         line = ""
-        with contextlib.suppress(OSError, ValueError):  # it has ended, which `_read` tells
+        with contextlib.suppress(OSError, ValueError), host.stdin:  # an error: it has ended, which `_read` tells
             while line != FINISH:
                 line = self._calls.get()
                 host.stdin.write(line)
@@ -151,7 +153,7 @@ class Tracker:
 
     def _read(self, host: "subprocess.Popen[str]") -> None:
         assert host.stdout is not None
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), host.stdout:
             for line in host.stdout:
                 answer = json.loads(line)
                 if answer["call"] == "end":
@@ -166,11 +168,12 @@ class Tracker:
                 self._complain(f"its process ended with {host.wait()}")
         self._begun.set()
         self._ended.set()
+        host.wait()
 
     def _listen(self, host: "subprocess.Popen[str]") -> None:
         """Pass on what it prints, such as the address of the run's page."""
         assert host.stderr is not None
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), host.stderr:
             for number, line in enumerate(host.stderr):
                 if number < SAID and line.strip():
                     logger.info("%s", line.rstrip())
@@ -183,7 +186,7 @@ class Tracker:
 
     def _complain(self, problem: str, then: str = "is left out; metrics.jsonl goes on") -> None:
         """Say, once for each consequence, that it fails."""
-        if then not in self._said:
+        if then not in self._said and not self._over:
             self._said.add(then)
             logger.warning("%s failed (%s) and %s.", self._name, problem, then)
 

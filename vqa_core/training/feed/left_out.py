@@ -98,7 +98,7 @@ class LeftOut:
 
     def restore(self, record: Sequence[Sequence[int]], step: int) -> None:
         """Go on from the record of a checkpoint of step `step`."""
-        self._questions = dict(map(tuple, record))
+        self._questions = {int(row): int(questions) for row, questions in record}
         self._read = self._rows(0, step) - self._questions.keys()
         if record:
             logger.info(
@@ -132,6 +132,6 @@ class LeftOut:
         found = f"{len(rows)} of {len(self.images)} training images can't be read. The newest: {bad[0].problem}"
         return InputError(
             f"{found} That is more than --max-bad-images {self.most:g} allows. Is the drive there, and are the files "
-            "whole? `python -m train.prepare --verify-images full` names all that are not. Then give the same command "
-            "with --resume; a larger --max-bad-images leaves out more."
+            "whole? `python -m train.prepare --verify-images full` into another --run names all that are not. Then "
+            "give the same command with --resume; a larger --max-bad-images leaves out more."
         )
