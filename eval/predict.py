@@ -8,6 +8,7 @@ from vqa_core.config import DataSettings, PredictSettings, read_config, settings
 from vqa_core.data.prepare import column_settings
 from vqa_core.data.questions import read_questions
 from vqa_core.runs.examples import ColumnMap
+from vqa_core.runs.predictions import STATUSES
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
 
@@ -57,10 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         restart=args.restart,
         pixel_limit=vars(args).get("pixel_limit"),
     )
-    failed = ", ".join(f"{count} {status}" for status, count in statuses.items() if status != "ok")
-    logger.info(
-        "Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({failed})" if failed else ""
-    )
+    odd = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if status != "ok" and statuses[status])
+    logger.info("Wrote %s: %d answers%s.", run.predictions(args.split), statuses.total(), f" ({odd})" if odd else "")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ ADVICE = {"vqa_core.submission.submission": {"diagnose", "explain_statuses", "_r
 
 NOTES = {
     "vqa_core.analysis.run_table": {"_read_object", "_read_scores", "_read_step_seconds"},
+    "vqa_core.inference.fitting": {"_refuse", "describe_cut"},
     "vqa_core.data.choices.forms": {"_decide", "_find_form", "_also", "form_of_sample", "_read_questions"},
 }
 """Functions whose f-strings are all sentences."""

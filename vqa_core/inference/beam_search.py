@@ -17,7 +17,8 @@ from transformers import DynamicCache
 
 from vqa_core.inference.decoding import pack_questions
 from vqa_core.inference.engine import Engine
-from vqa_core.inference.generation import Picture, encode
+from vqa_core.inference.fitting import fit_batch
+from vqa_core.inference.generation import Batch, Picture, encode
 from vqa_core.inference.retrying import Failure
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.collator import collate
@@ -107,7 +108,12 @@ def _search(engine: Engine, picture: Picture, questions: Sequence[str], k: int) 
     few = limits.trie is not None and limits.trie.answers <= ALL_ANSWERS
     width = ALL_ANSWERS if few else max(BEAM, k)
     group = [Example(str(index), "", "", question) for index, question in enumerate(questions)]
-    row = pack_questions(vlm, group, picture)
+    (fits,) = fit_batch(vlm, Batch([group]), [picture], limits) or [[None] * len(group)]
+    fitting = [at for at, fit in enumerate(fits) if fit is None or not fit.refusal]
+    if len(fitting) < len(questions):
+        found = iter(_search(engine, picture, [questions[at] for at in fitting], k) if fitting else [])
+        return [next(found) if at in fitting else [] for at in range(len(questions))]
+    row = pack_questions(vlm, group, picture, limits.longest)
     cache = DynamicCache()
     answers = [_Answers() for _ in questions]
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from vqa_core.inference.fitting import room_for
 from vqa_core.inference.generation import Generated, Limits, Picture, Work, tokens_of
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import (
@@ -58,14 +59,14 @@ def rotations(count: int, wanted: int) -> list[int]:
     return [number * count // orders for number in range(orders)]
 
 
-def orders_of(prompt: Prompt, example: Example, wanted: int) -> list[Order]:
-    """The question in each of its orders, the first of which is the example's own."""
+def orders_of(prompt: Prompt, example: Example, wanted: int, room: int | None = None) -> list[Order]:
+    """The question in each of its orders, the first of which is the example's own; cut to `room` tokens."""
     places, orders = places_of(example.choices), []
     for shift in rotations(len(places), wanted):
         shown = rearranged(example.choices, places[shift:] + places[:shift])
         answers = prompt.choice_ids(shown)
         own = [answers[place] for place in places[len(places) - shift :] + places[: len(places) - shift]]
-        orders.append(Order(shown, prompt.branch_ids(example.question, shown)[0], own))
+        orders.append(Order(shown, prompt.branch_ids(example.question, shown, budget=room)[0], own))
     return orders
 
 
@@ -85,14 +86,20 @@ def weigh(orders: Sequence[Order], logprobs: Sequence[Sequence[float]], *, per_t
 
 
 def choose_singly(
-    prompt: Prompt, example: Example, limits: Limits, logits_behind: Callable[[Order, list[int], int], Tensor]
+    vlm: AnyVlm,
+    picture: Picture,
+    example: Example,
+    limits: Limits,
+    logits_behind: Callable[[Order, list[int], int], Tensor],
 ) -> Generated:
     """Answer a multiple-choice question with a row for each answer; answers that are fed the same tokens share one.
 
     Args:
         logits_behind: of a row of an order and the fed tokens of an answer, the logits (L, V) of its last L tokens.
     """
-    orders = orders_of(prompt, example, limits.orders)
+    prompt = vlm.prompt
+    room = room_for(vlm, picture, example, limits.longest)
+    orders = orders_of(prompt, example, limits.orders, room)
     logprobs: list[list[float]] = []
     for order in orders:
         rows: dict[tuple[int, ...], Tensor] = {}
@@ -120,7 +127,13 @@ def choose_packed(
     Args:
         image_tokens: those of all pictures in order, (B, N, D) or (sum of N, D).
     """
-    asked = [[orders_of(vlm.prompt, example, limits.orders) for example in group] for group in groups]
+    asked = [
+        [
+            orders_of(vlm.prompt, example, limits.orders, room_for(vlm, picture, example, limits.longest))
+            for example in group
+        ]
+        for group, picture in zip(groups, pictures, strict=True)
+    ]
     at, rows, answers = [], [], []
     for number, of_picture in enumerate(asked):
         for in_row in _in_rows([order for orders in of_picture for order in orders]):

@@ -14,6 +14,7 @@ from transformers import DynamicCache
 
 from vqa_core.inference.answer_trie import AnswerTrie
 from vqa_core.inference.choosing import choose_packed
+from vqa_core.inference.fitting import room_for
 from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Work, encode, tokens_of
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import PADDING_SEGMENT, Branch, PackedRow, pack_onto, shared_prefix_mask
@@ -33,7 +34,10 @@ def answer_packed(
         image_tokens = encode(vlm, pictures, work)
 
         def answer_open(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
-            rows = [pack_questions(vlm, group, pictures[place]) for place, group in zip(at, groups, strict=True)]
+            rows = [
+                pack_questions(vlm, group, pictures[place], limits.longest)
+                for place, group in zip(at, groups, strict=True)
+            ]
             tokens = tokens_of(vlm, image_tokens, pictures, at)
             return generate_packed(vlm, rows, tokens, limits.longest, limits.trie, work)
 
@@ -48,13 +52,20 @@ def stream_answers(
     vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work
 ) -> Iterator[list[list[Generated]]]:
     """What `answer_packed` returns for open questions, after each token; see `stream_packed`."""
-    rows = [pack_questions(vlm, group, picture) for group, picture in zip(batch.groups, pictures, strict=True)]
+    rows = [
+        pack_questions(vlm, group, picture, limits.longest)
+        for group, picture in zip(batch.groups, pictures, strict=True)
+    ]
     yield from stream_packed(vlm, rows, encode(vlm, pictures, work), limits.longest, limits.trie, work)
 
 
-def pack_questions(vlm: AnyVlm, group: Sequence[Example], picture: Picture) -> PackedRow:
-    """The packed row of one picture's questions, without answers."""
-    branches = [Branch(vlm.prompt.branch_ids(example.question)[0], []) for example in group]
+def pack_questions(vlm: AnyVlm, group: Sequence[Example], picture: Picture, longest: int = 1) -> PackedRow:
+    """The packed row of one picture's questions, cut so that answers of `longest` tokens fit behind them."""
+    rooms = [room_for(vlm, picture, example, longest) for example in group]
+    branches = [
+        Branch(vlm.prompt.branch_ids(example.question, budget=room)[0], [])
+        for example, room in zip(group, rooms, strict=True)
+    ]
     return pack_onto(vlm.prefix_of(picture), branches)
 
 

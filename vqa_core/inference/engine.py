@@ -14,6 +14,7 @@ from vqa_core.data.images import PIXEL_LIMIT, image_hash, open_image
 from vqa_core.files import InputError
 from vqa_core.inference.answer_trie import AnswerTrie
 from vqa_core.inference.decoding import answer_packed, stream_answers
+from vqa_core.inference.fitting import fit_batch, fitting_limit, within_positions
 from vqa_core.inference.generation import Batch, Generated, Limits, Picture, Way, Work
 from vqa_core.inference.retrying import Failure, Retries, may_pass
 from vqa_core.inference.separate import answer_hf_batch, answer_hub_rows, answer_naive, answer_singly
@@ -21,6 +22,7 @@ from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import Vlm
+from vqa_core.prompts.answer_lengths import LEAST
 from vqa_core.prompts.choice_style import places_of
 from vqa_core.runs.choices import find_choice, letter, write_choice
 from vqa_core.runs.examples import Example
@@ -28,6 +30,7 @@ from vqa_core.runs.predictions import PartialAnswer, Prediction
 
 logger = logging.getLogger("vqa")
 
+CUT = "cut off by --max-new-tokens"
 LOADERS = 4  # threads; reading and resizing a photograph takes 8 ms, asking a 7B model about it 12 ms on a fast GPU
 
 
@@ -74,8 +77,9 @@ class Engine:
         if allowed_answers is not None:
             self._spelled = {tuple(vlm.prompt.answer_ids(answer)): answer for answer in allowed_answers}
             trie = AnswerTrie(map(list, self._spelled), vlm.prompt.end_id, vlm.device)
-        self.limits = Limits(trie, trie.depth if trie else settings.max_new_tokens, settings.option_orders)
-        self._answer = choose_way(vlm, settings.engine)
+        longest = trie.depth if trie else fitting_limit(vlm, settings.max_new_tokens or LEAST)
+        self.limits = Limits(trie, longest, settings.option_orders)
+        self._answer = within_positions(vlm, choose_way(vlm, settings.engine))
         self._streams = settings.engine == "shared" and vlm.sharing is Sharing.PREFIX
         self._retries = Retries(self._answer_batch, self._failed, self._harmless)
         self._hashes: dict[str, str] = {}
@@ -121,8 +125,7 @@ class Engine:
         generated: list[Generated] = []
         try:
             for (generated,) in self._steps(batch, pictures):
-                # the first bytes of a character that takes several are no text yet
-                yield [(self.vlm.prompt.decode(answer.ids).rstrip("\ufffd"), None) for answer in generated]
+                yield [(self.vlm.prompt.decode(answer.ids), None) for answer in generated]
             predictions = self._predictions(batch.examples, generated)
         except BaseException as error:
             Failure.of(error)
@@ -156,7 +159,8 @@ class Engine:
         raise InputError(f"The model can't take this picture ({failure.detail}). Try another one.")
 
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Iterator[list[list[Generated]]]:
-        if self._streams and not any(example.choices for example in batch.examples):
+        plain = not any(example.choices for example in batch.examples)
+        if self._streams and plain and fit_batch(self.vlm, batch, pictures, self.limits) is None:
             yield from stream_answers(self.vlm, batch, pictures, self.limits, self.work)
         else:
             yield self._answer(batch, pictures, self.limits, self.work)
@@ -238,29 +242,37 @@ class Engine:
         return [self._prediction(example, answer) for example, answer in zip(group, generated, strict=True)]
 
     def _prediction(self, example: Example, generated: Generated) -> Prediction:
+        if generated.refusal:
+            return self._failed(example, "error", generated.refusal)
         if not math.isfinite(generated.logprob):
             return self._failed(example, "error", "the model computed no probability (NaN)")
         if example.choices:
-            return self._chosen(example, generated.options)
+            return self._chosen(example, generated)
         text = self.text_of(generated.ids)
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
             answer = self.fallback(example.question)
-            return Prediction(example.question_id, answer, text, probability, "empty", "the model gave an empty answer")
-        detail = "" if generated.ended else "cut off by --max-new-tokens"
-        return Prediction(example.question_id, text, text, probability, "ok", detail)
+            why = "the model gave an empty answer" if generated.ended else f"{CUT} before its first whole character"
+            detail = "; ".join(filter(None, [why, generated.question_cut]))
+            return Prediction(example.question_id, answer, text, probability, "empty", detail)
+        status = "cut" if not generated.ended else "question_cut" if generated.question_cut else "ok"
+        detail = "; ".join(filter(None, ["" if generated.ended else CUT, generated.question_cut]))
+        return Prediction(example.question_id, text, text, probability, status, detail)
 
-    def _chosen(self, example: Example, options: Sequence[float]) -> Prediction:
+    def _chosen(self, example: Example, generated: Generated) -> Prediction:
         """The likeliest option, named as the example's source names options; of equal ones, the first.
 
         A blank one, which only keeps the letters of those behind it, is not chosen if another is there.
         """
+        options = generated.options
         best = max(range(len(options)), key=lambda at: (bool(example.choices[at]), options[at]))
         return Prediction(
             example.question_id,
             write_choice(best, example.choices, example.answer_form),
             self.vlm.prompt.choice_style.names(example.choices)[best],
             round(options[best], 6),
+            "question_cut" if generated.question_cut else "ok",
+            generated.question_cut,
             options=tuple(round(probability, 6) for probability in options),
         )
 

@@ -73,13 +73,15 @@ class Generated:
     """What was generated for one question: token ids without the end; the log probability includes the end.
 
     `ended` is False where the limit cut it off. Of a multiple-choice question only the probability of each of its
-    options is there.
+    options is there. `question_cut` says how a question was cut to fit, `refusal` why it could not be asked.
     """
 
     ids: list[int] = field(default_factory=list)
     logprob: float = 0.0
     ended: bool = False
     options: list[float] = field(default_factory=list)
+    question_cut: str = ""
+    refusal: str = ""
 
 
 @dataclass(slots=True)

@@ -6,16 +6,18 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vqa_core.config import PredictSettings
+from vqa_core.config import ModelSettings, PredictSettings
 from vqa_core.data.images import PIXEL_LIMIT, pixel_limit_of
 from vqa_core.files import InputError, sha256_of
 from vqa_core.inference.adopt import adopt_model
-from vqa_core.inference.build import build_engine, choose_prompt
+from vqa_core.inference.answer_limit import limit_of, refuse_other_limit, tell_of_limit
+from vqa_core.inference.build import build_engine, choose_prompt, find_lengths
 from vqa_core.inference.ray_engine import generate_with_ray
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import best_device, resolve_precision
@@ -52,30 +54,66 @@ def predict_split(
     if vlm and settings.ray_workers:  # they load it themselves, perhaps onto this very device
         vlm = None
         torch.cuda.empty_cache()
-    run.write_section("predict", settings.to_dict())
     path = run.predictions(split)
     limit = pixel_limit or pixel_limit_of(run)
-    meta = _describe(run, examples, settings) | ({} if limit == PIXEL_LIMIT else {"pixel_limit": limit})
+    resolved, vlm = _with_limit(run, settings, vlm)
+    meta = _describe(run, examples, resolved) | ({} if limit == PIXEL_LIMIT else {"pixel_limit": limit})
+    if not restart:
+        refuse_other_limit(path, settings, meta)
     with PredictionLog.open(path, meta=meta, restart=restart) as log:
+        run.write_section("predict", settings.to_dict())
         if log.done:
             logger.info("%d of %d questions are answered already.", len(log.done), len(examples))
         if any(example.question_id not in log.done for example in examples):
             answered = any(not prediction.is_fallback for prediction in log.read().values())
             done = frozenset(log.done)
-            _append(_generate(run, examples, data_root, settings, done, answered, vlm, limit), len(examples), log)
+            _append(_generate(run, examples, data_root, resolved, done, answered, vlm, limit), len(examples), log)
         statuses = Counter(prediction.status for prediction in log.read().values())
         log.finish([example.question_id for example in examples])
+    _tell_of_cuts(statuses, resolved)
     return statuses
+
+
+def _tell_of_cuts(statuses: Counter[str], settings: PredictSettings) -> None:
+    total = statuses.total()
+    if count := statuses["cut"]:
+        logger.warning(
+            "%d of %d answers reached the longest length, %d tokens, and are cut (status `cut`). Answer again with "
+            "--restart and a larger --max-new-tokens.", count, total, settings.max_new_tokens,
+        )  # fmt: skip
+    if count := statuses["question_cut"]:
+        logger.warning(
+            "%d of %d questions were too long for the model's positions and were cut (status `question_cut`; `detail` "
+            "has the numbers of tokens).", count, total,
+        )  # fmt: skip
+
+
+def _with_limit(run: RunDir, settings: PredictSettings, vlm: AnyVlm | None) -> tuple[PredictSettings, AnyVlm | None]:
+    """The settings with the longest answer in tokens, and the model if it had to be loaded to know that."""
+    if settings.answers != "open":  # each ends where an allowed answer does
+        return replace(settings, max_new_tokens=limit_of(settings, None)), vlm
+    trained = _described(run)
+    lengths, loaded = find_lengths(run, trained, choose_prompt(trained, settings), settings, vlm)
+    if lengths and lengths.total:
+        tell_of_limit(settings, lengths)
+    if settings.ray_workers and loaded:
+        loaded = None
+        torch.cuda.empty_cache()
+    return replace(settings, max_new_tokens=limit_of(settings, lengths)), loaded
+
+
+def _described(run: RunDir) -> ModelSettings:
+    """The settings of the run's model; an InputError where it has none."""
+    if not (run.model / "trained.safetensors").is_file():
+        raise InputError(
+            f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`."
+        )
+    return describe_model_folder(run.model).settings
 
 
 def _describe(run: RunDir, examples: Sequence[Example], settings: PredictSettings) -> dict[str, Any]:
     """What answers depend on: the weights, the questions, and the settings that can change an answer."""
-    weights = run.model / "trained.safetensors"
-    if not weights.is_file():
-        raise InputError(
-            f"{run.model} holds no trained model. Train one with `python -m train.finetune --run {run.root}`."
-        )
-    trained = describe_model_folder(run.model).settings
+    trained = _described(run)
     used = choose_prompt(trained, settings)
     prompt: dict[str, Any] = {}
     if any(example.choices for example in examples):
@@ -93,7 +131,7 @@ def _describe(run: RunDir, examples: Sequence[Example], settings: PredictSetting
         prompt["prompt_style"] = used.prompt_style
     questions = hashlib.sha256(json.dumps([example.to_dict() for example in examples]).encode()).hexdigest()
     meta = {
-        "weights": sha256_of(weights),
+        "weights": sha256_of(run.model / "trained.safetensors"),
         "questions": questions,
         "answers": settings.answers,
         "max_new_tokens": settings.max_new_tokens,

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import GenerationMixin
 
 from vqa_core.inference.choosing import Order, choose_singly
+from vqa_core.inference.fitting import room_for
 from vqa_core.inference.generation import Batch, Choices, Generated, Limits, Work, cut, encode
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.hub.inputs import HubPicture
@@ -73,7 +74,7 @@ def _choose(vlm: Vlm, example: Example, image_tokens: Tensor, limits: Limits, wo
             hidden = vlm.language_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
             return vlm.model.lm_head(hidden[0, -last:])  # type: ignore[no-any-return]
 
-    return choose_singly(vlm.prompt, example, limits, logits_behind)
+    return choose_singly(vlm, None, example, limits, logits_behind)
 
 
 @torch.inference_mode()
@@ -81,7 +82,11 @@ def _generate(vlm: Vlm, examples: list[Example], image_tokens: Tensor, limits: L
     """Answer R questions, each in a row with its own picture's tokens (R, N, D)."""
     choices = Choices(limits, len(examples), vlm.device)
     image = [vlm.image_token_id] * vlm.image_tokens
-    prompts = [vlm.prompt.prefix_ids + image + vlm.prompt.branch_ids(example.question)[0] for example in examples]
+    rooms = [room_for(vlm, None, example, limits.longest) for example in examples]
+    prompts = [
+        vlm.prompt.prefix_ids + image + vlm.prompt.branch_ids(example.question, budget=room)[0]
+        for example, room in zip(examples, rooms, strict=True)
+    ]
     length = max(len(ids) for ids in prompts)
     input_ids = torch.tensor([[vlm.pad_id] * (length - len(ids)) + ids for ids in prompts], device=vlm.device)
     mask = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts], device=vlm.device)
@@ -121,7 +126,8 @@ def answer_hub_rows(
                 answers[-1].append(_choose_in_hub(vlm, picture, example, outputs, limits, work))
                 continue
             work.encodes += not share_vision
-            inputs = vlm.question_inputs(picture, example.question, outputs)
+            room = room_for(vlm, picture, example, limits.longest)
+            inputs = vlm.question_inputs(picture, example.question, outputs, room=room)
             choices = Choices(limits, 1, vlm.device, forced)
             inputs |= {"do_sample": False, "max_new_tokens": limits.longest + forced, "logits_processor": [choices]}
             with vlm.autocast():
@@ -153,4 +159,4 @@ def _choose_in_hub(
         work.head_rows += last
         return logits[-last:]
 
-    return choose_singly(vlm.prompt, example, limits, logits_behind)
+    return choose_singly(vlm, picture, example, limits, logits_behind)

@@ -1,7 +1,6 @@
 """Models that can be asked and trained: from parts, or whole; packed rows and their mask; the model folder.
 
-Settings -> `build_any` or `load_model_folder` -> AnyVlm. A picture goes through `preprocess` and `encode_images`, its
-questions become one packed row; vqa_core.inference and vqa_core.training compute with both.
+Settings -> `build_any` or `load_model_folder` -> AnyVlm, whose packed rows vqa_core.inference and training compute.
 
 protocol.py        AnyVlm: what inference and training need of a model
 build.py           build_any: a model from its settings
@@ -11,6 +10,7 @@ projectors.py      PROJECTORS: patch features to image tokens
 embedded.py        the embedded default parts, from two wheels
 loading.py         LoadOptions: revision, bits, whose code may run
 capabilities.py    what the questions about a picture share, by architecture
+positions.py       for how many tokens a model has positions
 packing.py         packed rows and their attention mask
 collator.py        packed rows to a padded batch
 attention.py       which attention backend computes

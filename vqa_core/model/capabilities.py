@@ -32,6 +32,7 @@ class Capability:
     chats: whether such models come with a chat template.
     answer_token_type: the value of an answer's tokens in `token_type_ids`.
     begins: whether `generate` itself drops a prompt's closing token and puts its own token first.
+    marks: texts of its processor's own language, beside the tokens that are added to its vocabulary.
     """
 
     sharing: Sharing
@@ -40,9 +41,13 @@ class Capability:
     chats: bool = True
     answer_token_type: int = 0
     begins: bool = False
+    marks: tuple[str, ...] = ()
 
 
 _AS_IS = "forward hands inputs_embeds, attention_mask and position_ids to the language model as they are"
+
+_FUYU = ("|SPEAKER|", "|NEWLINE|", "<s>", "<box>", "</box>", "<point>", "</point>", *(f"<0x0{n}>" for n in range(5)))
+"""processing_fuyu.py: words of the vocabulary that stand for a picture, a place in it, and the answer's beginning."""
 
 CAPABILITIES: dict[str, Capability] = {
     "llava": Capability(Sharing.PREFIX, f"modeling_llava.py, LlavaModel: {_AS_IS}"),
@@ -105,6 +110,7 @@ CAPABILITIES: dict[str, Capability] = {
         Sharing.NOTHING,
         "modeling_fuyu.py: no vision side, patches of the picture go into the language model, a Persimmon",
         chats=False,
+        marks=_FUYU,
     ),
     "pix2struct": Capability(
         Sharing.NOTHING,

@@ -11,6 +11,7 @@ from torch import Tensor
 from vqa_core.config import ModelSettings
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.packing import Prefix
+from vqa_core.model.positions import Positions
 from vqa_core.prompts.prompt import Prompt
 
 
@@ -51,6 +52,10 @@ class AnyVlm(Protocol):
 
     @property
     def image_tokens(self) -> int: ...
+
+    @property
+    def positions(self) -> Positions:
+        """For how many tokens the model has positions."""
 
     @property
     def device(self) -> torch.device: ...

@@ -23,6 +23,7 @@ from vqa_core.model.capabilities import Sharing, sharing_of_parts
 from vqa_core.model.loading import LoadOptions
 from vqa_core.model.packing import FLASH, Prefix, check_backend
 from vqa_core.model.parts import load_language_model, load_tokenizer, load_tower, preprocessor_of
+from vqa_core.model.positions import Positions, positions_of
 from vqa_core.model.projectors import build_projector
 from vqa_core.prompts.chat_template import written_out
 from vqa_core.prompts.encoder import PromptEncoder, prompt_encoder
@@ -59,6 +60,10 @@ class Vlm:
     @property
     def language_model(self) -> PreTrainedModel:
         return self.model.model.language_model
+
+    @property
+    def positions(self) -> Positions:
+        return positions_of(self.language_model.config, self.prompt.tokenizer)
 
     @property
     def device(self) -> torch.device:

@@ -8,6 +8,9 @@ styles.py           the named prompt styles, and a style that is spelled out
 chat_template.py    a model's own chat template as a prompt style
 choice_style.py     ChoiceStyle: the options of a multiple-choice question, and what an answer says to choose one
 prompt.py           Prompt: what all kinds of prompts share
+plain_text.py       text that is no token, whatever it looks like
+characters.py       generated ids to whole characters
+answer_lengths.py   AnswerLengths: how many tokens the training answers take
 encoder.py          PromptEncoder: the prompt of a LLaVA of parts
 chat_prompt.py      ChatPrompt: the prompt of a whole model's chat template
 text_prompt.py      TextPrompt: the prompt of a whole model without a chat template

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from vqa_core.files import InputError
 from vqa_core.prompts.choice_style import ChoiceStyle
-from vqa_core.prompts.prompt import Prompt, added_tokens, break_up
+from vqa_core.prompts.plain_text import added_tokens
+from vqa_core.prompts.prompt import Prompt
 from vqa_core.prompts.styles import PromptStyle
 
 
@@ -80,8 +81,11 @@ class ChatPrompt(Prompt):
 
     def whole_text(self, question: str, choices: Sequence[str] = ()) -> str:
         """The whole prompt as the processor takes it; what looks like a special token in a question is none."""
-        plain = [break_up(text, self._added_tokens) for text in (question, *choices)]
-        return self._text(plain[0], self._image_token, plain[1:])
+        return self._whole(self._image_token, self._broken_up(question, choices))
+
+    def bare_text(self) -> str:
+        """The whole prompt without a question and an instruction."""
+        return self._whole(self._image_token, "")
 
     def _chunk_ids(self, text: str) -> list[int]:
         ids = self._ids(self._anchor + text)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from vqa_core.config import ModelSettings
 from vqa_core.files import InputError
 from vqa_core.prompts.encoder import PromptEncoder, adds_bos
-from vqa_core.prompts.prompt import added_tokens
+from vqa_core.prompts.plain_text import added_tokens
 from vqa_core.prompts.styles import (
     ANSWER,
     IMAGE,

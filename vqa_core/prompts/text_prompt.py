@@ -9,7 +9,8 @@ from typing import Any
 
 from vqa_core.files import InputError
 from vqa_core.prompts.choice_style import ChoiceStyle
-from vqa_core.prompts.prompt import Prompt, break_up
+from vqa_core.prompts.plain_text import PlainText
+from vqa_core.prompts.prompt import Prompt
 from vqa_core.prompts.styles import PromptStyle
 
 BARE = "<image><question><answer>"
@@ -26,6 +27,7 @@ class TextPrompt(Prompt):
             follows: with a blank, which some tokenisers put there themselves.
         closed: whether the processor closes a prompt with the token that ends an answer: nothing follows that.
         end_id: the token that ends an answer where neither the style nor the tokeniser names one.
+        marks: texts that the processor reads as something else, beside the tokens that were added to its vocabulary.
     """
 
     cuts = False
@@ -42,12 +44,14 @@ class TextPrompt(Prompt):
         keeps_apart: bool = False,
         closed: bool = False,
         end_id: int | None = None,
+        marks: Sequence[str] = (),
     ) -> None:
         super().__init__(tokenizer, style, instruction, choice_style)
         self.prefix_ids = []
         self.closed = closed
         self._image_text = image_text
-        self._special_tokens = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+        self._plain = PlainText(tokenizer, marks)
+        self._marks = tuple(dict.fromkeys((*self._plain.controls, *marks)))
         if keeps_apart or self._puts_blanks():
             self.before_answer = ""
         else:
@@ -61,8 +65,11 @@ class TextPrompt(Prompt):
 
     def whole_text(self, question: str, choices: Sequence[str] = ()) -> str:
         """The whole prompt as the processor takes it; what looks like a special token in a question is none."""
-        plain = [break_up(text, self._special_tokens) for text in (question, *choices)]
-        return self._text(plain[0], self._image_text, plain[1:])
+        return self._whole(self._image_text, self._broken_up(question, choices))
+
+    def bare_text(self) -> str:
+        """The whole prompt without a question and an instruction."""
+        return self._whole(self._image_text, "")
 
     def branch_ids(
         self,
@@ -75,8 +82,8 @@ class TextPrompt(Prompt):
 
         Nothing is ever cut: the processor takes whole questions.
         """
-        asked = f"{self._before_question}{question}{self.choice_style.lines(choices)}{self._tail(choices)}"
-        return self._ids(asked) or [self.end_id], 0
+        asked = self._asked(question, choices)
+        return self._ids(self._before_question + asked + self.style.after_question) or [self.end_id], 0
 
     def _puts_blanks(self) -> bool:
         """Whether the tokeniser itself puts a blank before a word that is tokenised alone."""

@@ -1,10 +1,12 @@
 """TrainingBatches: training rows and a plan become batches of token ids and pixels, each when the Trainer needs it."""
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,11 +14,14 @@ from torch.utils.data import Dataset
 
 from vqa_core.data.images import PIXEL_LIMIT, open_image
 from vqa_core.files import InputError, named
+from vqa_core.inference.fitting import fit_question
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.planning.batches import PlannedRow
+from vqa_core.prompts.answer_lengths import AnswerLengths
 from vqa_core.prompts.prompt import Prompt
+from vqa_core.runs.examples import Example
 from vqa_core.training.questions import TrainingQuestion, questions_of
 
 
@@ -29,30 +34,57 @@ class TrainingRows(Protocol):
 
 
 class BranchEncoder:
-    """(question, answer, choices) -> Branch within the text budget. What is equal is tokenised once."""
+    """(question, answer, choices) -> Branch within the text budget. What is equal is tokenised once.
 
-    def __init__(self, prompt: Prompt, text_token_budget: int, *, boundaries: bool = False) -> None:
+    `positions` are those of the model, if it has so many only, `prefix` how many stand before a question. They are
+    another budget; where the prefix depends on the picture, they are known with the picture only.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        text_token_budget: int,
+        *,
+        boundaries: bool = False,
+        positions: int | None = None,
+        prefix: int = 0,
+    ) -> None:
         # LLaVA 1.0 counted the prompt, the image as one token, its <im_start> and <im_end>, the answer and its end
         self.around = len(prompt.prefix_ids) + (3 if boundaries else 1)
         self.text_token_budget, self.budget = text_token_budget, text_token_budget - self.around
-        self.prompt = prompt
+        self.prompt, self.positions, self.prefix = prompt, positions, prefix
         self.encode = lru_cache(maxsize=1 << 18)(self._encode)
 
-    def _encode(self, question: str, answer: str, choices: tuple[str, ...] = ()) -> tuple[Branch, int]:
+    def _encode(
+        self, question: str, answer: str, choices: tuple[str, ...] = (), prefix: int | None = None
+    ) -> tuple[Branch, int]:
         """The branch, and the number of tokens cut from the question. Choices and answer are never cut."""
         answer_ids = [*self.prompt.answer_ids(answer), self.prompt.end_id]
-        ids, cut = self.prompt.branch_ids(question, choices, budget=self.budget - len(answer_ids))
+        room = min(self.budget - len(answer_ids), self._room_behind(len(answer_ids), prefix))
+        ids, cut = self.prompt.branch_ids(question, choices, budget=room)
         return Branch(ids, answer_ids), cut
 
-    def encode_question(self, question: TrainingQuestion) -> tuple[Branch, int]:
-        """The branch of a question with what is learnt from it, and the number of tokens cut."""
+    def encode_question(self, question: TrainingQuestion, prefix: int | None = None) -> tuple[Branch, int]:
+        """The branch of a question with what is learnt from it, and the number of tokens cut.
+
+        `prefix` is how many tokens stand before it, where that depends on the picture.
+        """
         if not question.choices:
-            return self.encode(question.question, question.answer)
-        return self.encode(question.question, question.target(self.prompt.choice_style), question.choices)
+            return self.encode(question.question, question.answer, (), prefix)
+        return self.encode(question.question, question.target(self.prompt.choice_style), question.choices, prefix)
 
     def fits(self, branch: Branch) -> bool:
         """Whether a branch keeps within the budget. Only the question can be cut, and some styles do not show it."""
         return not branch.ids or len(branch.ids) + len(branch.answer) <= self.budget
+
+    def has_positions(self, branch: Branch, prefix: int | None = None) -> bool:
+        """Whether the model has positions for a branch."""
+        return len(branch.ids) <= self._room_behind(len(branch.answer), prefix)
+
+    def _room_behind(self, answer: int, prefix: int | None = None) -> int:
+        """Tokens of a chunk that the model has positions for; the last token of its answer is never fed."""
+        before = self.prefix if prefix is None else prefix
+        return sys.maxsize if self.positions is None else self.positions - before - (answer - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +95,8 @@ class RowLengths:
     questions: int
     questions_cut: int
     tokens_cut: int
+    answers: AnswerLengths
+    """Those to open questions."""
     answers_ended: int
     """Answers that contain the token which ends an answer, such as a line break: never generated in full."""
 
@@ -78,8 +112,10 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
     unanswered: list[str] = []
     unsupervised: list[str] = []
     too_long: list[str] = []
-    needed = needed_by_answer = 0  # tokens of the longest
+    beyond: list[str] = []
+    needed = needed_by_answer = needed_positions = 0  # tokens of the longest
     questions = questions_cut = tokens_cut = answers_ended = 0
+    answers: Counter[int] = Counter()
     for index in range(len(rows)):
         row = rows[index]
         of_row = []
@@ -93,6 +129,10 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
                 too_long.append(question.question_id)
                 whole = encoder.around + len(branch.ids) + cut + len(branch.answer)
                 needed, needed_by_answer = max((needed, needed_by_answer), (whole, len(branch.answer)))
+            if not encoder.has_positions(branch):
+                beyond.append(question.question_id)
+                needed_positions = max(needed_positions, encoder.prefix + len(branch.ids) + len(branch.answer) - 1)
+            answers[len(branch.answer)] += not question.choices
             answers_ended += encoder.prompt.end_id in branch.answer[:-1]
             of_row.append(len(branch.ids) + len(branch.answer) - 1)
             questions, tokens_cut, questions_cut = questions + 1, tokens_cut + cut, questions_cut + (cut > 0)
@@ -120,7 +160,14 @@ def measure_rows(rows: TrainingRows, encoder: BranchEncoder) -> RowLengths:
             f"{needed_by_answer} of them its answer. Raise --text-token-budget to {needed}, or shorten the answers or "
             "choices, or leave the rows out of train.csv."
         )
-    return RowLengths(lengths, questions, questions_cut, tokens_cut, answers_ended)
+    if beyond:
+        raise InputError(
+            f"{len(beyond)} of {questions} questions ({named(beyond)}) are too long for the model even with the "
+            f"question cut away: it has {encoder.positions} positions, the picture and the prompt before the question "
+            f"take {encoder.prefix}, and the longest row needs {needed_positions}. Shorten the answers or choices, "
+            "leave the rows out of train.csv, or train a model with more positions."
+        )
+    return RowLengths(lengths, questions, questions_cut, tokens_cut, AnswerLengths(dict(+answers)), answers_ended)
 
 
 class TrainingBatches(Dataset[dict[str, Tensor]]):
@@ -155,13 +202,29 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             row = self.rows[planned.row]
             every = questions_of(row)
             questions = [self._as_shown(every[number], index, planned.row, number) for number in planned.questions]
-            branches = [self.encoder.encode_question(question)[0] for question in questions]
             picture = vlm.preprocess(open_image(self.data_root / str(row["image"]), pixel_limit=self.pixel_limit))
-            packed.append(pack_onto(vlm.prefix_of(picture), branches))
+            fitted = [self._fitted(question, picture) for question in questions]
+            packed.append(pack_onto(vlm.prefix_of(picture), [branch for branch, _ in fitted]))
             pictures.append(picture)
-            asked.append([question.question for question in questions])
+            asked.append([question for _, question in fitted])
             choices.append([question.choices for question in questions])
         return {"pixel_values": vlm.stacked(pictures, asked, choices), **collate(packed, vlm.pad_id)}
+
+    def _fitted(self, question: TrainingQuestion, picture: Any) -> tuple[Branch, str]:
+        """The branch of a question, and its text for a processor, within the model's positions behind a picture.
+
+        Raises InputError where even the question cut away leaves too much.
+        """
+        branch, _ = self.encoder.encode_question(question)
+        if self.vlm.image_tokens or self.vlm.positions.is_endless:  # a prefix that was known before the start
+            return branch, question.question
+        example = Example(question.question_id, "", "", question.question, choices=question.choices)
+        fit = fit_question(self.vlm, picture, example, len(branch.answer))
+        if fit is None:
+            return branch, question.question
+        if fit.refusal:
+            raise InputError(f"Question {question.question_id!r} can't be trained on: {fit.refusal}.")
+        return self.encoder.encode_question(question, self.vlm.prefix_of(picture).following)[0], fit.question
 
     def _as_shown(self, question: TrainingQuestion, *place: int) -> TrainingQuestion:
         """The question as it is drawn at a place of the plan: batch, row, number in the row."""

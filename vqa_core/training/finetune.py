@@ -91,7 +91,7 @@ def train(task: TrainingTask, model: PreparedModel, plan: TrainingPlan) -> Train
         units = [name for part in (vlm.vision_tower, vlm.language_model) for name in part._no_split_modules or ()]
         spread(loss, units, arguments.device)
     hooks = Hooks(
-        validate=validator(vlm, plan.validation, task.data_root, settings, task.pixel_limit)
+        validate=validator(vlm, plan.validation, task.data_root, settings, task.pixel_limit, plan.answers.limit)
         if plan.validation
         else None,
         log=metrics.write if metrics else None,
@@ -127,6 +127,7 @@ def keep(task: TrainingTask, model: PreparedModel, plan: TrainingPlan, end: Trai
                 "questions": trained.questions,
             },
             "validation": validation,
+            "answer_tokens": plan.answers.to_dict(),
             "train": task.settings.to_dict(),
             "precision": str(model.vlm.dtype).removeprefix("torch."),
             "attention": model.vlm.attention,

@@ -7,6 +7,7 @@ from vqa_core.files import InputError
 from vqa_core.model.stages import trained_tensors
 from vqa_core.planning.batches import Plan, plan_batches
 from vqa_core.processes import process_count
+from vqa_core.prompts.answer_lengths import AnswerLengths
 from vqa_core.runs.examples import Example, first_images
 from vqa_core.training.data import BranchEncoder, RowLengths, TrainingBatches, measure_rows
 from vqa_core.training.prepare import PreparedModel
@@ -17,12 +18,16 @@ logger = logging.getLogger("vqa")
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """The batches of a training for all processes together, and the examples that each validation answers."""
+    """The batches of a training for all processes together, and the examples that each validation answers.
+
+    `answers` are the lengths of the training answers.
+    """
 
     batches: TrainingBatches
     plan: Plan
     batches_per_step: int
     validation: list[Example]
+    answers: AnswerLengths
 
     @property
     def steps(self) -> int:
@@ -36,9 +41,15 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
     Raises InputError for questions that can't be trained on, see `measure_rows`, and where no batch is left.
     """
     settings, vlm = task.settings, model.vlm
-    encoder = BranchEncoder(vlm.prompt, settings.text_token_budget, boundaries=model.settings.image_boundaries)
+    encoder = BranchEncoder(
+        vlm.prompt,
+        settings.text_token_budget,
+        boundaries=model.settings.image_boundaries,
+        positions=vlm.positions.row,
+        prefix=len(vlm.prompt.prefix_ids) + vlm.image_tokens if vlm.image_tokens else 0,
+    )
     lengths = measure_rows(task.rows, encoder)
-    _warn_about(lengths, settings.text_token_budget)
+    _warn_about(lengths, encoder)
     processes = process_count()
     plan = plan_batches(lengths.lengths, settings, processes)
     if not plan.batches:
@@ -57,14 +68,24 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
         plan,
         settings.accumulate * processes,
         first_images(task.val, settings.eval_questions),
+        lengths.answers,
     )
 
 
-def _warn_about(lengths: RowLengths, budget: int) -> None:
+def _warn_about(lengths: RowLengths, encoder: BranchEncoder) -> None:
     if lengths.questions_cut:
+        limit = f"text token budget of {encoder.text_token_budget}"
+        if encoder.positions is not None and encoder.positions - encoder.prefix < encoder.budget:
+            limit = f"model, which has {encoder.positions} positions,"
         logger.warning(
-            "The text token budget of %d cut %d of %d questions (%d tokens); no answer or image was cut.",
-            budget, lengths.questions_cut, lengths.questions, lengths.tokens_cut,
+            "The %s cut %d of %d questions (%d tokens); no answer or image was cut.",
+            limit, lengths.questions_cut, lengths.questions, lengths.tokens_cut,
+        )  # fmt: skip
+    if lengths.answers.total:
+        answers = lengths.answers
+        logger.info(
+            "Answers take %d tokens in the median, 99.9 %% of them at most %d and the longest %d, their end included. "
+            "The model's own may take %d.", answers.median, answers.most, answers.longest, answers.limit,
         )  # fmt: skip
     if lengths.answers_ended:
         logger.warning(

@@ -8,6 +8,7 @@ from vqa_core.data.images import PIXEL_LIMIT
 from vqa_core.inference.engine import Engine
 from vqa_core.model.packing import FLASH
 from vqa_core.model.protocol import AnyVlm
+from vqa_core.prompts.answer_lengths import LEAST
 from vqa_core.runs.choices import find_choice
 from vqa_core.runs.examples import Example
 
@@ -18,10 +19,14 @@ def validator(
     data_root: Path,
     settings: TrainSettings,
     pixel_limit: int = PIXEL_LIMIT,
+    longest: int = LEAST,
 ) -> Callable[[], dict[str, float]]:
-    """A function that measures the `accuracy` of generated answers to `examples`, and the number of `questions`."""
+    """A function that measures the `accuracy` of generated answers to `examples`, and the number of `questions`.
+
+    `longest` is the longest answer in tokens, as prediction has it.
+    """
     kind = "hf_batch" if vlm.attention == FLASH else "shared"  # FlashAttention takes one question per row only
-    predict = PredictSettings(batch_questions=settings.batch_questions, engine=kind)
+    predict = PredictSettings(batch_questions=settings.batch_questions, engine=kind, max_new_tokens=longest)
     engine = Engine(vlm, predict, data_root, pixel_limit=pixel_limit)
 
     def validate() -> dict[str, float]:

@@ -35,10 +35,16 @@ class BranchingModel(HubModel):
         return HubPicture(Prefix(ids[0].tolist(), self._axes(ids, pixels)), pixels, of_tokens, image)
 
     def question_inputs(
-        self, picture: HubPicture, question: str, outputs: Any = None, *, choices: Sequence[str] = ()
+        self,
+        picture: HubPicture,
+        question: str,
+        outputs: Any = None,
+        *,
+        choices: Sequence[str] = (),
+        room: int | None = None,
     ) -> dict[str, Any]:
         """What `generate` takes for one question: the picture's inputs, or what the vision side made of them."""
-        return self._row_inputs(picture, self.prompt.branch_ids(question, choices)[0], outputs)
+        return self._row_inputs(picture, self.prompt.branch_ids(question, choices, budget=room)[0], outputs)
 
     def training_inputs(
         self,

@@ -17,11 +17,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from vqa_core.config import ModelSettings
+from vqa_core.files import InputError
 from vqa_core.model.capabilities import Sharing
 from vqa_core.model.hub.architecture import Architecture, set_ends
 from vqa_core.model.hub.inputs import HubPicture
 from vqa_core.model.hub.prompt_search import TRIED, find_prompt, own_errors, tried_picture
 from vqa_core.model.packing import Prefix
+from vqa_core.model.positions import Positions, positions_of
 from vqa_core.model.vlm import autocast_of
 from vqa_core.prompts.chat_prompt import ChatPrompt
 from vqa_core.prompts.text_prompt import TextPrompt
@@ -47,9 +49,18 @@ class HubModel(ABC):
 
     @abstractmethod
     def question_inputs(
-        self, picture: HubPicture, question: str, outputs: Any = None, *, choices: Sequence[str] = ()
+        self,
+        picture: HubPicture,
+        question: str,
+        outputs: Any = None,
+        *,
+        choices: Sequence[str] = (),
+        room: int | None = None,
     ) -> dict[str, Any]:
-        """What `generate` takes for one question; `outputs` are those of the vision side, where it has run already."""
+        """What `generate` takes for one question; `outputs` are those of the vision side, where it has run already.
+
+        Where a question's ids are made here, it is cut to `room` tokens.
+        """
 
     @abstractmethod
     def training_inputs(
@@ -97,6 +108,10 @@ class HubModel(ABC):
         return 0
 
     @property
+    def positions(self) -> Positions:
+        return positions_of(self.model.config, self.prompt.tokenizer)
+
+    @property
     def device(self) -> torch.device:
         return self.model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
 
@@ -126,10 +141,21 @@ class HubModel(ABC):
         """
         set_ends(self.model, self.stop_ids, self.pad_id)
         if isinstance(self.prompt, TextPrompt) or not self.architecture.is_known:
+            with own_errors(self.architecture.model_type):
+                picture = self.preprocess(tried_picture())
+            self._refuse_long_prompt(picture)
             with own_errors(self.architecture.model_type), torch.inference_mode(), self.autocast():
-                inputs = self.question_inputs(self.preprocess(tried_picture()), TRIED[0])
+                inputs = self.question_inputs(picture, TRIED[0])
                 self.model.generate(**inputs, do_sample=False, max_new_tokens=1)
         return self
+
+    def _refuse_long_prompt(self, picture: HubPicture) -> None:
+        taken, most = picture.tokens.get("input_ids", 0), self.positions.row
+        if most is not None and taken >= most:
+            raise InputError(
+                f"The prompt with a small picture takes {taken} tokens, and the model has {most} positions. Shorten the"
+                " --instruction, or take a model with more."
+            )
 
     def tiles(self, picture: HubPicture) -> list[Image.Image]:
         """What the processor made of a picture, as pictures again; [] where it gives no (..., 3, height, width)."""

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ class HubPicture:
     `prefix` is the prompt up to the question, empty where each question goes through the processor with the picture.
     `pixels` are the model's inputs but for tokens, a batch of one; `of_tokens` further inputs with a value for each
     token of the prefix. `image` is the picture itself, `questions` are those that are trained together, `choices`
-    their options.
+    their options. `tokens` is how many the prompt without a question takes, by the name of the input; of whole prompts.
     """
 
     prefix: Prefix
@@ -40,6 +40,7 @@ class HubPicture:
     image: Image.Image
     questions: tuple[str, ...] = ()
     choices: tuple[tuple[str, ...], ...] = ()
+    tokens: dict[str, int] = field(default_factory=dict)
 
 
 def process(processor: Any, text: str, image: Image.Image, *, adds_special_tokens: bool = True) -> dict[str, Any]:

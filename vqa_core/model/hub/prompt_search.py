@@ -100,9 +100,18 @@ def _find_text_prompt(processor: Any, settings: ModelSettings, architecture: Arc
             "set to read none. Set apply_ocr to true in its processor_config.json or preprocessor_config.json."
         )
     tokenizer = _copied_tokenizer(processor)
+    picture = architecture.image_token_id
+    image_token = [] if picture is None else [str(tokenizer.convert_ids_to_tokens(picture))]
+    marks = tuple(mark for mark in (*architecture.capability.marks, *image_token) if len(mark) > 1)
     end_id = min(architecture.end_ids, default=None)
     prompt_with = partial(
-        TextPrompt, tokenizer, settings.prompt_style, settings.instruction, ChoiceStyle.of(settings), end_id=end_id
+        TextPrompt,
+        tokenizer,
+        settings.prompt_style,
+        settings.instruction,
+        ChoiceStyle.of(settings),
+        end_id=end_id,
+        marks=marks,
     )
     with own_errors(kind):
         image_text, inputs = _try_image_texts(processor, prompt_with, architecture.image_token_id)
