@@ -161,7 +161,7 @@ def test_an_error_that_answered_questions_meet_now_ends_the_whole(
     with pytest.raises(RuntimeError, match="driver is gone"):
         given.extend(make_engine(vlm, data_root, batch_questions=4).generate(EXAMPLES))
     assert 0 < len(given) < len(EXAMPLES)
-    assert all(prediction.status not in ("error", "oom") for prediction in given)
+    assert {"error", "oom"}.isdisjoint(prediction.status for prediction in given)
 
 
 @pytest.mark.parametrize(
@@ -301,8 +301,8 @@ def test_what_a_second_look_can_change_and_what_not() -> None:
 def test_a_name_that_no_picture_can_have_is_a_bad_image(name: str, vlm: Vlm, data_root: Path) -> None:
     examples = [*EXAMPLES, Example("odd", "odd", name, "is it red?")]
     found = by_id(make_engine(vlm, data_root).generate(examples))
-    assert found["odd"].status in ("bad_image", "error")
-    assert sum(prediction.is_fallback for prediction in found.values()) == 1
+    failed = [name for name, prediction in found.items() if prediction.status in ("bad_image", "error", "oom")]
+    assert failed == ["odd"]
 
 
 # questions

@@ -123,6 +123,14 @@ def test_fallback_answers_are_counted_in_the_table() -> None:
     score = score_predictions(EXAMPLES, answers)
     assert score.statuses == {"ok": 3, "bad_image": 1}
     assert "answers not from the model: 1 bad_image" in score.table()
+    assert "shortened" not in score.table()
+
+
+def test_answers_that_are_cut_are_counted_apart_from_fallbacks() -> None:
+    cut = {"q3": Prediction("q3", "re", "re", 0.5, "cut"), "q2": Prediction("q2", "2", "2", 0.5, "question_cut")}
+    score = score_predictions(EXAMPLES, predict("yes", "yes", "2", "red") | cut)
+    assert "answers shortened: 1 question_cut, 1 cut" in score.table()
+    assert "answers not from the model" not in score.table()
 
 
 def test_the_record_is_json_and_every_row_of_it_has_the_same_shape() -> None:

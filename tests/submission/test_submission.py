@@ -176,6 +176,17 @@ def test_a_failed_question_needs_a_fallback_answer_or_leave_to_be_empty() -> Non
     assert "1 answer from the fallback, not the model: the prediction has the status 'bad_image'." in diagnose(fallback)
 
 
+def test_an_answer_that_is_cut_is_the_model_s_and_the_doctor_counts_it() -> None:
+    predictions = predict(["yes", "no"]) | {"T001": Prediction("T001", "n", "n", 0.5, "cut", "cut off")}
+    predictions["T002"] = Prediction("T002", "no", "no", 0.5, "question_cut", "from 90 to 40")
+    submission = build_submission(sample(["T000", "T001", "T002"]), predictions)
+    assert submission.statuses == {"cut": 1, "question_cut": 1}
+    found = diagnose(submission)
+    assert any(finding.startswith("1 answer cut off at the longest length allowed. Predict again") for finding in found)
+    assert "1 answer to a question that was cut, since it was too long for the model." in found
+    assert not any("fallback" in finding for finding in found)
+
+
 @pytest.mark.parametrize("answer", ["\ud800", "a\0b"])
 def test_an_answer_that_no_csv_can_hold_is_named(answer: str) -> None:
     with pytest.raises(InputError, match="answer to 'T001' cannot be written"):

@@ -177,11 +177,11 @@ def _facts(t: Words, scene: Scene, answers: Answers, place: int) -> dict[str, An
         rows.append(["form", t(f"errors.form_{answers.near[place]}")])
     if item.status != "ok":
         key = "shortened" if item.status in SHORTENED else "status"
-        rows.append([key, f"{t(f'errors.status_{item.status}')} {_explained(t, item.detail)}".strip()])
+        rows.append([key, f"{t(f'errors.status_{item.status}')} {_explain(t, item.detail)}".strip()])
     return {"rows": [[t(f"errors.{name}"), text] for name, text in rows], "marks": ["", mark(answers, place)]}
 
 
-def _explained(t: Words, detail: str) -> str:
+def _explain(t: Words, detail: str) -> str:
     """A prediction's detail, which may be about its answer and about its question."""
     return "; ".join(translate(part, t) for part in detail.split("; "))
 

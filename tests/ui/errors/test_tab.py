@@ -315,6 +315,23 @@ def test_why_an_answer_is_not_the_model_s_is_said_in_the_reader_s_language(tmp_p
         assert facts[t("errors.status")] == text
 
 
+def test_an_answer_that_is_cut_is_the_model_s_own_and_said_to_be_cut(tmp_path: Path) -> None:
+    run = answered(tmp_path / "runs" / "a", [("a", "is it?", "yes", None, None)])
+    detail = "cut off by --max-new-tokens; the question was cut from 90 to 40 tokens: the model has 64 positions"
+    with PredictionLog.open(run.predictions("val")) as log:
+        log.append([Prediction("q0", "ye", "ye", 0.5, "cut", detail)])
+    told = {
+        "en": f"The answer was cut off. {detail}",
+        "ko": "답이 중간에 잘렸습니다. --max-new-tokens에서 잘렸습니다; "
+        "질문을 90토큰에서 40토큰으로 잘랐습니다(모델의 최대 길이: 64토큰)",
+    }
+    for language, text in told.items():
+        t = Words(language)
+        facts = dict(map(tuple, draw(Workspace(tmp_path / "runs", tmp_path), {}, t)["facts"]["rows"]))
+        assert facts[t("errors.shortened")] == text
+        assert t("errors.status") not in facts
+
+
 def test_a_view_draws_every_part_of_the_tab(easy: Workspace) -> None:
     for language in LANGUAGES:
         t = Words(language)

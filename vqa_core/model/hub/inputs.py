@@ -15,6 +15,7 @@ from vqa_core.model.packing import Prefix
 
 _CROPPING = re.compile(r"(CLIP|Bit|Chameleon)ImageProcessor(Pil|Fast)?")
 _COPIED = 10  # bytes of each pixel of a resized picture: Pillow's, and two copies of numpy's
+_WIDEST_DRAWN = 10_000  # pixels: Pix2Struct's text grows with the picture, and 2 GB are needed for such a one
 _MARGIN = 8  # pixels: more than the filter reaches to
 OF_TOKENS = {
     "attention_mask": 1, "mm_token_type_ids": 0, "token_type_ids": 0, "image_embeds_position_mask": 0,
@@ -50,7 +51,13 @@ def process(processor: Any, text: str, image: Image.Image, *, adds_special_token
     Raises InputError for a picture of a shape that shows nothing, or that the processor refuses.
     """
     check_shape(image.size)
-    image = crop_to_seen(getattr(processor, "image_processor", None), image)
+    how = getattr(processor, "image_processor", None)
+    if getattr(how, "is_vqa", False) and image.width > _WIDEST_DRAWN:
+        raise InputError(
+            f"The model's processor takes no picture of {image.width} x {image.height}: it draws the question above, "
+            f"as wide as the picture, and {_WIDEST_DRAWN:,} pixels are the most for that."
+        )
+    image = crop_to_seen(how, image)
     options = {} if adds_special_tokens else {"add_special_tokens": False}
     try:
         inputs = dict(processor(text=[text], images=[image], return_tensors="pt", **options))
