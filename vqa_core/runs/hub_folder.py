@@ -9,6 +9,7 @@ from typing import Any
 
 from vqa_core.files import InputError, named
 from vqa_core.runs.damaged_files import TensorInfo, check_file, is_named, read_header, read_object
+from vqa_core.runs.model_folder import describe_model_folder, is_llava_folder
 from vqa_core.runs.other_folders import refuse_folder
 from vqa_core.runs.quantised import check_quantised, check_stored
 
@@ -60,6 +61,23 @@ def check_hub_folder(what: str, folder: Path, loads: str, *, whole: bool = True)
             _check_weights(what, folder, config, whole=whole)
     if loads in (TOKENIZER, PROCESSOR):
         _check_vocabulary(what, folder, whole=whole)
+
+
+def check_local(what: str, name: str, *loads: str) -> None:
+    """`check_hub_folder` for a name that is a folder here, before torch is imported; others wait until they are loaded."""
+    if Path(name).is_dir() and not is_llava_folder(Path(name)):
+        for part in loads:
+            check_hub_folder(what, Path(name), part)
+
+
+def check_model(name: str) -> None:
+    """An InputError where what `--model` names is a folder here, and damaged; before torch is imported."""
+    folder = Path(name)
+    if is_named(folder / "vqa.json"):
+        describe_model_folder(folder)
+        check_file(folder / "trained.safetensors")
+    elif is_named(folder / "config.json"):
+        check_local("model", name, WEIGHTS, PROCESSOR)
 
 
 def _check_config(what: str, folder: Path, *, whole: bool) -> dict[str, Any]:
