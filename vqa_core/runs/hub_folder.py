@@ -64,7 +64,7 @@ def check_hub_folder(what: str, folder: Path, loads: str, *, whole: bool = True)
 
 
 def check_local(what: str, name: str, *loads: str) -> None:
-    """`check_hub_folder` for a name that is a folder here, before torch is imported; others wait until they are loaded."""
+    """`check_hub_folder` for a folder here, before torch is imported; what is none waits until it is loaded."""
     if Path(name).is_dir() and not is_llava_folder(Path(name)):
         for part in loads:
             check_hub_folder(what, Path(name), part)
