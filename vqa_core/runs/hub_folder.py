@@ -53,7 +53,7 @@ def check_hub_folder(what: str, folder: Path, loads: str, *, whole: bool = True)
     """
     for name in _SIDE[loads]:
         if is_named(folder / name):
-            check_file(folder / name)
+            (read_object if name.endswith(".json") else check_file)(folder / name)
     if loads in (CONFIG, WEIGHTS):
         config = _check_config(what, folder, whole=whole)
         if loads == WEIGHTS:
