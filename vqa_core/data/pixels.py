@@ -71,7 +71,9 @@ class PixelTransform:
                 f"image_std, none of them 0; found {config['image_mean']!r} and {config['image_std']!r}. Copy it anew "
                 "from the model."
             )
-        return cls(side, aspect, mean, std)
+        red, green, blue = mean * (3 // len(mean))  # one for all colours
+        deviations = std * (3 // len(std))
+        return cls(side, aspect, (red, green, blue), (deviations[0], deviations[1], deviations[2]))
 
 
 def _expand_to_square(image: Image.Image, mean: tuple[float, float, float]) -> Image.Image:

@@ -75,6 +75,7 @@ def said_of(call: Callable[[], Any]) -> str:
     return said
 
 
+@pytest.mark.slow(seconds=4)
 @pytest.mark.parametrize("part", LOADERS)
 def test_every_file_that_is_loaded_is_looked_at(part: str, sound: Path, tmp_path: Path) -> None:
     assert {path.name for path in (sound / part).iterdir()} == set(FILES[part])
