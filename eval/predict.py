@@ -8,6 +8,7 @@ from vqa_core.config import DataSettings, PredictSettings, read_config, settings
 from vqa_core.data.prepare import column_settings
 from vqa_core.data.questions import read_questions
 from vqa_core.runs.examples import ColumnMap
+from vqa_core.runs.hub_folder import check_model
 from vqa_core.runs.predictions import STATUSES
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import add_arguments
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(PredictSettings, read_config(args.config), args)
     asked = read_questions(run, args.split, args.data, data_dir=args.data_dir, images=args.images, flags=vars(args))
     log_to(run.log)
+    if args.model:
+        check_model(args.model)
 
     from vqa_core.inference.predict import predict_split  # imports torch
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.damage import DAMAGES, to_half
 from vqa_core import ROOT
 from vqa_core.files import InputError, read_json, write_json
+from vqa_core.runs.hub_folder import check_model
 from vqa_core.runs.model_folder import check_parts_are_here, describe_model_folder
 
 
@@ -43,7 +44,9 @@ def test_a_file_that_is_gone_or_half_is_named(folder: Path) -> None:
     to_half(folder / "trained.safetensors")
     assert "trained.safetensors is cut short" in said_of(folder)
     (folder / "trained.safetensors").unlink()
-    assert "trained.safetensors is missing. Copy the whole folder" in said_of(folder)
+    describe_model_folder(folder)
+    with pytest.raises(InputError, match=r"trained\.safetensors is missing\. Copy the whole folder"):
+        check_model(str(folder))
     to_half(folder / "vqa.json")
     assert "vqa.json is not valid JSON" in said_of(folder)
     (folder / "vqa.json").unlink()

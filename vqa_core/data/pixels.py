@@ -1,5 +1,6 @@
 """PixelTransform: from a decoded picture to the square of normalised pixels that a vision tower sees."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +58,22 @@ class PixelTransform:
     def from_preprocessor(cls, config: dict[str, Any], side: int, aspect: str) -> "PixelTransform":
         """Take mean and std from a Hugging Face preprocessor_config.json. Raises InputError if it has none."""
         try:
-            mean, std = tuple(config["image_mean"]), tuple(config["image_std"])
+            mean, std = tuple(map(float, config["image_mean"])), tuple(map(float, config["image_std"]))
         except KeyError as error:
             raise InputError(
                 f"The vision tower's preprocessor_config.json has no {error}; it can't be used as a tower."
             ) from None
-        return cls(side, aspect, mean, std)
+        except (TypeError, ValueError):
+            mean, std = (), ()
+        if {len(mean), len(std)} - {1, 3} or not all(math.isfinite(value) for value in mean + std) or 0 in std:
+            raise InputError(
+                "The vision tower's preprocessor_config.json has to have three numbers as image_mean and three as "
+                f"image_std, none of them 0; found {config['image_mean']!r} and {config['image_std']!r}. Copy it anew "
+                "from the model."
+            )
+        red, green, blue = mean * (3 // len(mean))  # one for all colours
+        deviations = std * (3 // len(std))
+        return cls(side, aspect, (red, green, blue), (deviations[0], deviations[1], deviations[2]))
 
 
 def _colour(mean: tuple[float, float, float]) -> tuple[int, int, int]:

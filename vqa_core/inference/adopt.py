@@ -36,6 +36,7 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
         trained = is_named(folder / "vqa.json")
         if trained:
             describe_model_folder(folder)  # whole, or an InputError
+            check_file(folder / "trained.safetensors")
         source = folder if trained else _write_note(copy, _find_hub_model(name, how))
         if run.model.is_dir():
             _check_same_weights(run, source, name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from vqa_core.config import ModelSettings, TrainSettings, read_config, settings_of
 from vqa_core.prompts.styles import OWN_TEMPLATE, STYLE_NAMES
+from vqa_core.runs.hub_folder import PICTURES, PROCESSOR, TOKENIZER, WEIGHTS, check_local
 from vqa_core.runs.model_folder import describe_model_folder
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.settings import differences
@@ -34,6 +35,8 @@ def resolve_training(run: RunDir, config: Path | None, flags: Mapping[str, Any],
     Args:
         config: the file of `--config`.
         flags: the flags given, by the name of their setting; names of no setting are ignored.
+
+    Raises InputError for a part whose folder is damaged or something else.
     """
     recorded = run.read_config()
     recorded = recorded if resume and "train" in recorded else {}
@@ -49,9 +52,13 @@ def resolve_training(run: RunDir, config: Path | None, flags: Mapping[str, Any],
             ignored = {name: value for name, value in given.get("model", {}).items() if name not in flags}
             if other := differences(weights.get("model", {}), ignored):
                 warning = f"{start} keeps its own settings, not those of {config}: {other}. A flag would win."
-    return ResolvedSettings(
-        settings_of(ModelSettings, sections, flags), settings_of(TrainSettings, sections, flags), warning
-    )
+    model, train = settings_of(ModelSettings, sections, flags), settings_of(TrainSettings, sections, flags)
+    if model.base_model:
+        check_local("model", model.base_model, WEIGHTS, PROCESSOR)
+    else:
+        check_local("vision tower", model.vision_tower, WEIGHTS, PICTURES)
+        check_local("language model", model.language_model, WEIGHTS, TOKENIZER)
+    return ResolvedSettings(model, train, warning)
 
 
 def _settings_of_weights(folder: Path) -> Sections:

@@ -198,7 +198,10 @@ def _check_json(path: Path, size: int, head: bytes) -> None:
             f"{path} begins with a byte order mark, which transformers can't read. Save it as UTF-8 without one."
         )
     if size <= _SMALL:
-        read_json(path)
+        try:
+            read_json(path)
+        except RecursionError:
+            raise InputError(f"{path} nests brackets too deeply to be a config. Fetch the file anew.") from None
         return
     with path.open("rb") as file:
         file.seek(-64, os.SEEK_END)

@@ -9,6 +9,7 @@ from typing import Any
 
 from vqa_core.files import InputError, named
 from vqa_core.runs.damaged_files import TensorInfo, check_file, is_named, read_header, read_object
+from vqa_core.runs.model_folder import describe_model_folder, is_llava_folder
 from vqa_core.runs.other_folders import refuse_folder
 from vqa_core.runs.quantised import check_quantised, check_stored
 
@@ -52,7 +53,7 @@ def check_hub_folder(what: str, folder: Path, loads: str, *, whole: bool = True)
     """
     for name in _SIDE[loads]:
         if is_named(folder / name):
-            check_file(folder / name)
+            (read_object if name.endswith(".json") else check_file)(folder / name)
     if loads in (CONFIG, WEIGHTS):
         config = _check_config(what, folder, whole=whole)
         if loads == WEIGHTS:
@@ -60,6 +61,23 @@ def check_hub_folder(what: str, folder: Path, loads: str, *, whole: bool = True)
             _check_weights(what, folder, config, whole=whole)
     if loads in (TOKENIZER, PROCESSOR):
         _check_vocabulary(what, folder, whole=whole)
+
+
+def check_local(what: str, name: str, *loads: str) -> None:
+    """`check_hub_folder` for a folder here, before torch is imported; what is none waits until it is loaded."""
+    if Path(name).is_dir() and not is_llava_folder(Path(name)):
+        for part in loads:
+            check_hub_folder(what, Path(name), part)
+
+
+def check_model(name: str) -> None:
+    """An InputError where what `--model` names is a folder here, and damaged; before torch is imported."""
+    folder = Path(name)
+    if is_named(folder / "vqa.json"):
+        describe_model_folder(folder)
+        check_file(folder / "trained.safetensors")
+    elif is_named(folder / "config.json"):
+        check_local("model", name, WEIGHTS, PROCESSOR)
 
 
 def _check_config(what: str, folder: Path, *, whole: bool) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def describe_model_folder(folder: Path) -> ModelFolder:
     described = read_object(path)
     if described.get("format") != FORMAT:
         raise InputError(f"{path} has format {described.get('format')!r}; this version reads {FORMAT}.")
-    check_file(folder / "trained.safetensors")
+    if is_named(folder / "trained.safetensors"):  # else loading says that it is missing
+        check_file(folder / "trained.safetensors")
     try:
         stage = Stage(**described["stage"] | {"lora_targets": tuple(described["stage"]["lora_targets"])})
         return ModelFolder(folder, resolve(ModelSettings, described["model"], {}), stage)

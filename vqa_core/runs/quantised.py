@@ -111,7 +111,7 @@ def check_stored(what: str, name: str, tensors: Mapping[str, TensorInfo], config
         (
             tensor
             for tensor, info in tensors.items()
-            if tensor.endswith(".weight") and len(info.shape) > 1 and info.dtype[:1] in "IU"
+            if tensor.endswith(".weight") and len(info.shape) > 1 and (info.dtype[:1] in "IU" or info.dtype == "BOOL")
         ),
         None,
     )

@@ -116,7 +116,7 @@ def test_a_config_of_a_far_larger_model_is_said_before_memory_is_taken(tmp_path:
         ({"model_type": "Llama"}, r"is of type 'Llama' .* Did you mean 'llama'\?"),
         ({"model_type": "t5"}, "is a T5Config, which AutoModelForCausalLM does not take"),
         ({"attn_implementation": "of_tomorrow"}, "asks in its config.json for a way to compute attention"),
-        ({"hidden_act": "of_tomorrow"}, "a name that is not known, 'of_tomorrow'"),
+        ({"hidden_act": "of_tomorrow"}, "a name that is missing or not known, 'of_tomorrow'"),
         ({"vocab_size": "320"}, "Field 'vocab_size' expected int, got str"),
         ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "Missing required keys in `rope_parameters`"),
         ({"pad_token_id": 999}, "Padding_idx must be within num_embeddings"),

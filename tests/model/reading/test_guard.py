@@ -75,6 +75,7 @@ def said_of(call: Callable[[], Any]) -> str:
     return said
 
 
+@pytest.mark.slow(seconds=4)
 @pytest.mark.parametrize("part", LOADERS)
 def test_every_file_that_is_loaded_is_looked_at(part: str, sound: Path, tmp_path: Path) -> None:
     assert {path.name for path in (sound / part).iterdir()} == set(FILES[part])
@@ -225,3 +226,34 @@ def test_the_file_is_looked_at_again_where_loading_failed(models: Path, monkeypa
 
     monkeypatch.setattr("vqa_core.model.parts.AutoConfig.from_pretrained", fetch)
     assert "config.json is a Git LFS pointer" in said_of(lambda: language_config(str(folder)))
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"])
+def test_a_list_in_the_place_of_settings_is_said(name: str, models: Path) -> None:
+    (models / "language-model" / name).write_text("[]")
+    assert f"{name} has to hold a JSON object, found list" in said_of(lambda: load_language(models / "language-model"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"image_mean": None}, {"image_mean": 0.5}, {"image_std": ["a", "b", "c"]}, {"image_std": [0, 0, 0]},
+     {"image_mean": [float("nan")] * 3}, {"image_mean": [0.5, 0.5]}],
+)  # fmt: skip
+def test_a_preprocessor_without_three_numbers_is_said(settings: dict[str, Any], models: Path) -> None:
+    path = models / "tower/preprocessor_config.json"
+    write_json(path, read_json(path) | settings)
+    how = ModelSettings(
+        **TINY_MODEL, vision_tower=str(models / "tower"), language_model=str(models / "language-model")
+    )  # fmt: skip
+    assert "has to have three numbers as image_mean" in said_of(lambda: build_any(how))
+
+
+def test_a_processor_that_does_not_fit_its_model_is_said(models: Path) -> None:
+    path = models / "hub/processor_config.json"
+    write_json(path, read_json(path) | {"patch_size": None})
+    assert "A model of type 'llava' can't be asked with a picture" in said_of(lambda: load_hub(models / "hub"))
+
+
+def test_brackets_without_end_are_said(models: Path) -> None:
+    (models / "language-model/config.json").write_text("[" * 100_000)
+    assert "nests brackets too deeply" in said_of(lambda: load_language(models / "language-model"))

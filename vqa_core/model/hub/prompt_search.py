@@ -40,7 +40,13 @@ def find_prompt(processor: Any, settings: ModelSettings, architecture: Architect
     if not has_template(processor):
         return _find_text_prompt(processor, settings, architecture)
     if architecture.is_known:
-        return _find_chat_prompt(processor, settings, architecture)
+        try:
+            return _find_chat_prompt(processor, settings, architecture)
+        except InputError:
+            raise
+        except Exception:  # of a processor whose settings are not those of its model
+            with own_errors(architecture.model_type):
+                raise
     with own_errors(architecture.model_type):
         return _find_chat_prompt(processor, settings, architecture)
 

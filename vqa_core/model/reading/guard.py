@@ -230,7 +230,7 @@ def _lines(error: BaseException) -> str:
     """The beginning of an error's message, one or two lines of it; with its kind where that says more."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2]
     if isinstance(error, KeyError) and lines and " " not in lines[0]:
-        lines.insert(0, "a name that is not known,")
+        lines.insert(0, "a name that is missing or not known,")
     elif not lines or isinstance(error, KeyError | IndexError | AssertionError):
         lines.insert(0, f"{type(error).__name__}:" if lines else type(error).__name__)
     text = " ".join(lines)[:400]

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from vqa_core.files import InputError, named
@@ -19,7 +19,10 @@ def load_tensors(path: Path, *, may_be_empty: bool = False) -> dict[str, Tensor]
     """
     try:
         if is_safetensors(path):
-            tensors = dict(load_file(path))
+            try:
+                tensors = dict(load_file(path))
+            except OSError:  # a drive whose files can't be mapped into memory
+                tensors = dict(load(path.read_bytes()))
         else:
             # zip files, which torch writes since 2020, need not be copied into memory
             tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
