@@ -90,7 +90,7 @@ def find_likeliest(engine: Engine, image: Image.Image, questions: Sequence[str],
     if len(fitting) < len(questions):
         found = iter(find_likeliest(engine, image, [questions[at] for at in fitting], k) if fitting else [])
         return [next(found) if at in fitting else [] for at in range(len(questions))]
-    row = pack_questions(vlm, group, picture, limits.longest)
+    row = pack_questions(vlm, group, picture, limits)
     cache = DynamicCache()
     answers = [_Answers() for _ in questions]
 
