@@ -119,3 +119,33 @@ def test_a_batch_holds_the_planned_questions_and_their_pictures(tmp_path: Path) 
 def _parts(encoder: BranchEncoder, question: str, answer: str) -> tuple[list[int], list[int]]:
     branch, _ = encoder.encode(question, answer)
     return branch.ids, branch.answer
+
+
+def test_questions_are_cut_to_the_model_s_positions_as_to_the_budget(prompt: PromptEncoder) -> None:
+    long, prefix, answer = "How many of them are red and not blue and not dark?", 24, "dark blue"
+    row = len(prompt.branch_ids(long)[0]) + len(prompt.answer_ids(answer)) + prefix
+    rows = rows_of([Example("a", "i", "i.png", long, answer), Example("b", "i", "i.png", "How many?", "3")])
+    exact = measure_rows(rows, BranchEncoder(prompt, 512, positions=row, prefix=prefix))
+    assert exact.questions_cut == 0
+    short = BranchEncoder(prompt, 512, positions=row - 4, prefix=prefix)
+    measured = measure_rows(rows, short)
+    assert (measured.questions_cut, measured.tokens_cut) == (1, 4)
+    branch, cut = short.encode(long, answer)
+    assert (cut, prefix + len(branch.ids) + len(branch.answer) - 1) == (4, row - 4)
+
+
+def test_answers_that_leave_no_position_are_named_before_the_start(prompt: PromptEncoder) -> None:
+    rows = rows_of(
+        [Example("a", "i", "i.png", "How many?", "dark " * 30), Example("b", "i", "i.png", "How many?", "3")]
+    )
+    with pytest.raises(InputError, match=r"1 of 2 questions \('a'\) are too long for the model.* it has 44 positions"):
+        measure_rows(rows, BranchEncoder(prompt, 512, positions=44, prefix=20))
+
+
+def test_the_lengths_of_answers_are_counted_where_nothing_is_chosen(prompt: PromptEncoder) -> None:
+    rows = rows_of(
+        [Example(str(at), "i", "i.png", f"How many {at}?", answer) for at, answer in enumerate(["3", "3", "dark"])]
+    )
+    lengths = measure_rows(rows, BranchEncoder(prompt, 512)).answers
+    assert lengths.total == 3
+    assert lengths.longest == len(prompt.answer_ids("dark")) + 1

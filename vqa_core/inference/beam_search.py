@@ -113,7 +113,7 @@ def _search(engine: Engine, picture: Picture, questions: Sequence[str], k: int) 
     if len(fitting) < len(questions):
         found = iter(_search(engine, picture, [questions[at] for at in fitting], k) if fitting else [])
         return [next(found) if at in fitting else [] for at in range(len(questions))]
-    row = pack_questions(vlm, group, picture, limits.longest)
+    row = pack_questions(vlm, group, picture, limits)
     cache = DynamicCache()
     answers = [_Answers() for _ in questions]
 

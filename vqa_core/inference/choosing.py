@@ -98,7 +98,7 @@ def choose_singly(
         logits_behind: of a row of an order and the fed tokens of an answer, the logits (L, V) of its last L tokens.
     """
     prompt = vlm.prompt
-    room = room_for(vlm, picture, example, limits.longest)
+    room = room_for(vlm, picture, example, limits)
     orders = orders_of(prompt, example, limits.orders, room)
     logprobs: list[list[float]] = []
     for order in orders:
@@ -129,10 +129,7 @@ def choose_packed(
         image_tokens: those of all pictures in order, (B, N, D) or (sum of N, D).
     """
     asked = [
-        [
-            orders_of(vlm.prompt, example, limits.orders, room_for(vlm, picture, example, limits.longest))
-            for example in group
-        ]
+        [orders_of(vlm.prompt, example, limits.orders, room_for(vlm, picture, example, limits)) for example in group]
         for group, picture in zip(groups, pictures, strict=True)
     ]
     at, rows, answers = [], [], []

@@ -35,8 +35,7 @@ def answer_packed(
 
         def answer_open(at: list[int], groups: list[list[Example]]) -> list[list[Generated]]:
             rows = [
-                pack_questions(vlm, group, pictures[place], limits.longest)
-                for place, group in zip(at, groups, strict=True)
+                pack_questions(vlm, group, pictures[place], limits) for place, group in zip(at, groups, strict=True)
             ]
             tokens = tokens_of(vlm, image_tokens, pictures, at)
             return generate_packed(vlm, rows, tokens, limits.longest, limits.trie, work, lead)
@@ -52,16 +51,13 @@ def stream_answers(
     vlm: AnyVlm, batch: Batch, pictures: list[Picture], limits: Limits, work: Work, lead: Lead | None = None
 ) -> Iterator[list[list[Generated]]]:
     """What `answer_packed` returns for open questions, after each token; see `stream_packed`."""
-    rows = [
-        pack_questions(vlm, group, picture, limits.longest)
-        for group, picture in zip(batch.groups, pictures, strict=True)
-    ]
+    rows = [pack_questions(vlm, group, picture, limits) for group, picture in zip(batch.groups, pictures, strict=True)]
     yield from stream_packed(vlm, rows, encode(vlm, pictures, work), limits.longest, limits.trie, work, lead)
 
 
-def pack_questions(vlm: AnyVlm, group: Sequence[Example], picture: Picture, longest: int = 1) -> PackedRow:
-    """The packed row of one picture's questions, cut so that answers of `longest` tokens fit behind them."""
-    rooms = [room_for(vlm, picture, example, longest) for example in group]
+def pack_questions(vlm: AnyVlm, group: Sequence[Example], picture: Picture, limits: Limits | None = None) -> PackedRow:
+    """The packed row of one picture's questions, without answers; cut to leave room for them within the limits."""
+    rooms = [None if limits is None else room_for(vlm, picture, example, limits) for example in group]
     branches = [
         Branch(vlm.prompt.branch_ids(example.question, budget=room)[0], [])
         for example, room in zip(group, rooms, strict=True)

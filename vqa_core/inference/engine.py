@@ -84,7 +84,7 @@ class Engine:
             self._spelled = {tuple(vlm.prompt.answer_ids(answer)): answer for answer in allowed_answers}
             trie = AnswerTrie(map(list, self._spelled), vlm.prompt.end_id, vlm.device)
         longest = trie.depth if trie else fitting_limit(vlm, settings.max_new_tokens or LEAST)
-        self.limits = Limits(trie, longest, settings.option_orders)
+        self.limits = Limits(trie, longest, settings.option_orders, vlm.positions)
         self._lead = Lead()
         self._answer = within_positions(vlm, choose_way(vlm, settings.engine, self._lead))
         self._streams = settings.engine == "shared" and vlm.sharing is Sharing.PREFIX

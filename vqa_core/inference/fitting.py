@@ -47,32 +47,32 @@ def fitting_limit(vlm: AnyVlm, longest: int) -> int:
     return max(1, min(longest, left // 2 + 1)) if left > 0 else longest
 
 
-def room_for(vlm: AnyVlm, picture: Picture, example: Example, longest: int) -> int | None:
-    """The tokens that a question's chunk may take behind a picture and before an answer of up to `longest` tokens.
+def room_for(vlm: AnyVlm, picture: Picture, example: Example, limits: Limits) -> int | None:
+    """The tokens that a question's chunk may take behind a picture and before the longest answer.
 
     None where it surely takes no more. The last token of an answer is never fed, and needs no position.
     """
-    row = vlm.positions.row
+    row = limits.positions.row
     if row is None:
         return None
     left = row - vlm.prefix_of(picture).following
-    if _most_tokens(vlm, example) + _most_of_answer(vlm, example, longest) <= left:
+    if _most_tokens(vlm, example) + _most_of_answer(vlm, example, limits.longest) <= left:
         return None
-    return left - (_longest_answer(vlm, example, longest) - 1)
+    return left - (_longest_answer(vlm, example, limits.longest) - 1)
 
 
-def fit_question(vlm: AnyVlm, picture: Picture, example: Example, longest: int) -> Fit | None:
-    """How to ask a question whose answer takes up to `longest` tokens; None where it fits as it is."""
+def fit_question(vlm: AnyVlm, picture: Picture, example: Example, limits: Limits) -> Fit | None:
+    """How to ask a question; None where it fits as it is."""
     try:
         if isinstance(vlm, WholePromptModel):
-            return _fit_whole_prompt(vlm, picture, example, longest)
-        return _fit_branch(vlm, picture, example, longest)
+            return _fit_whole_prompt(vlm, picture, example, limits)
+        return _fit_branch(vlm, picture, example, limits)
     except InputError as error:
         return Fit(refusal=str(error))
 
 
-def _fit_branch(vlm: AnyVlm, picture: Picture, example: Example, longest: int) -> Fit | None:
-    room = room_for(vlm, picture, example, longest)
+def _fit_branch(vlm: AnyVlm, picture: Picture, example: Example, limits: Limits) -> Fit | None:
+    room = room_for(vlm, picture, example, limits)
     if room is None:
         return None
     ids, cut = vlm.prompt.branch_ids(example.question, example.choices, budget=room)
@@ -82,16 +82,16 @@ def _fit_branch(vlm: AnyVlm, picture: Picture, example: Example, longest: int) -
     asked = vlm.prompt.count_tokens(example.question)
     around = len(ids) - max(asked - cut, 0)
     if len(ids) > room or cut >= asked:
-        return Fit(refusal=_refuse(vlm, before, around, _longest_answer(vlm, example, longest)))
+        return Fit(refusal=_refuse(vlm, before, around, _longest_answer(vlm, example, limits.longest)))
     return Fit(example.question, asked, asked - cut)
 
 
-def _fit_whole_prompt(vlm: WholePromptModel, picture: Picture, example: Example, longest: int) -> Fit | None:
+def _fit_whole_prompt(vlm: WholePromptModel, picture: Picture, example: Example, limits: Limits) -> Fit | None:
     """Cut the text of a question until what the processor makes of it fits."""
-    most, rooms = _most_tokens(vlm, example), vlm.room(_most_of_answer(vlm, example, longest))
+    most, rooms = _most_tokens(vlm, example), vlm.room(_most_of_answer(vlm, example, limits.longest))
     if all(picture.tokens.get(name, 0) + most <= room for name, room in rooms.items()):
         return None
-    answer = _longest_answer(vlm, example, longest)
+    answer = _longest_answer(vlm, example, limits.longest)
     question, asked = example.question, vlm.prompt.count_tokens(example.question)
     kept = asked
     over = vlm.tokens_over(picture, question, example.choices, answer)
@@ -160,10 +160,10 @@ def within_positions(vlm: AnyVlm, way: Way) -> Way:
 
 def fit_batch(vlm: AnyVlm, batch: Batch, pictures: Sequence[Picture], limits: Limits) -> list[list[Fit | None]] | None:
     """The fit of each question of a batch; None where all of them fit as they are."""
-    if vlm.positions.is_endless:
+    if limits.positions.is_endless:
         return None
     fits = [
-        [fit_question(vlm, picture, example, limits.longest) for example in group]
+        [fit_question(vlm, picture, example, limits) for example in group]
         for group, picture in zip(batch.groups, pictures, strict=True)
     ]
     return fits if any(fit for of_group in fits for fit in of_group) else None

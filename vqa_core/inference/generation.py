@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from vqa_core.inference.answer_trie import AnswerTrie
+from vqa_core.model.positions import NO_END, Positions
 from vqa_core.model.protocol import AnyVlm
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.examples import Example
@@ -61,12 +62,14 @@ class Batch:
 class Limits:
     """What an answer may be: one of those in `trie`, or any text (None); `longest` tokens at most, its end included.
 
-    A multiple-choice question is answered with one of its own options, which are shown in `orders` orders.
+    A multiple-choice question is answered with one of its own options, which are shown in `orders` orders. Question and
+    answer keep within the model's `positions`.
     """
 
     trie: AnswerTrie | None
     longest: int
     orders: int = 1
+    positions: Positions = NO_END
 
 
 @dataclass(slots=True)

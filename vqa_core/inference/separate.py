@@ -82,7 +82,7 @@ def _generate(vlm: Vlm, examples: list[Example], image_tokens: Tensor, limits: L
     """Answer R questions, each in a row with its own picture's tokens (R, N, D)."""
     choices = Choices(limits, len(examples), vlm.device)
     image = [vlm.image_token_id] * vlm.image_tokens
-    rooms = [room_for(vlm, None, example, limits.longest) for example in examples]
+    rooms = [room_for(vlm, None, example, limits) for example in examples]
     prompts = [
         vlm.prompt.prefix_ids + image + vlm.prompt.branch_ids(example.question, budget=room)[0]
         for example, room in zip(examples, rooms, strict=True)
@@ -126,7 +126,7 @@ def answer_hub_rows(
                 answers[-1].append(_choose_in_hub(vlm, picture, example, outputs, limits, work))
                 continue
             work.encodes += not share_vision
-            room = room_for(vlm, picture, example, limits.longest)
+            room = room_for(vlm, picture, example, limits)
             inputs = vlm.question_inputs(picture, example.question, outputs, room=room)
             choices = Choices(limits, 1, vlm.device, forced)
             inputs |= {"do_sample": False, "max_new_tokens": limits.longest + forced, "logits_processor": [choices]}

@@ -34,6 +34,9 @@ class Positions:
         return self.row is None and self.decoder is None and self.reader is None
 
 
+NO_END = Positions()
+
+
 def positions_of(config: Any, tokenizer: Any = None) -> Positions:
     """The positions of a model's config, a PreTrainedConfig, whose text is made by `tokenizer`.
 

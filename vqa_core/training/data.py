@@ -18,6 +18,7 @@ from vqa_core.data.images import PIXEL_LIMIT
 from vqa_core.data.pictures.patience import open_patiently, waits
 from vqa_core.files import InputError, named
 from vqa_core.inference.fitting import fit_question
+from vqa_core.inference.generation import Limits
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import Branch, pack_onto
 from vqa_core.model.protocol import AnyVlm
@@ -212,6 +213,7 @@ class TrainingBatches(Dataset[dict[str, Any]]):
         self.shuffle_seed = shuffle_seed
         self.rows, self.plan, self.vlm, self.encoder, self.data_root = rows, plan, vlm, encoder, data_root
         self.pixel_limit = pixel_limit
+        self._positions = vlm.positions
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -268,10 +270,10 @@ class TrainingBatches(Dataset[dict[str, Any]]):
         Raises InputError where even the question cut away leaves too much.
         """
         branch, _ = self.encoder.encode_question(question)
-        if self.vlm.image_tokens or self.vlm.positions.is_endless:  # a prefix that was known before the start
+        if self.vlm.image_tokens or self._positions.is_endless:  # a prefix that was known before the start
             return branch, question.question
         example = Example(question.question_id, "", "", question.question, choices=question.choices)
-        fit = fit_question(self.vlm, picture, example, len(branch.answer))
+        fit = fit_question(self.vlm, picture, example, Limits(None, len(branch.answer), positions=self._positions))
         if fit is None:
             return branch, question.question
         if fit.refusal:

@@ -49,7 +49,7 @@ def plan_training(task: TrainingTask, model: PreparedModel) -> TrainingPlan:
         vlm.prompt,
         settings.text_token_budget,
         boundaries=model.settings.image_boundaries,
-        positions=vlm.positions.row,
+        positions=vlm.positions.row if vlm.prompt.cuts else None,  # else a processor says how long a question is
         prefix=len(vlm.prompt.prefix_ids) + vlm.image_tokens if vlm.image_tokens else 0,
     )
     lengths = measure_rows(task.rows, encoder)
