@@ -20,6 +20,7 @@ from tests.soak.figures import report_faults, report_kills, report_pictures
 from tests.soak.kills import Command, Forked, Launch, Subject, Tally, disturb
 from vqa_core.benchmarks.report import Report, around_section, write_section
 from vqa_core.commands import run_command
+from vqa_core.files import check_new
 
 EVERY = 5  # kills between two lines of progress
 
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     if args.write:
         around_section(args.write, args.proof)  # fail now rather than after minutes
+    if args.keep:
+        check_new(args.keep)
     folder = args.keep or Path(tempfile.mkdtemp(prefix="soak-"))
     folder.mkdir(parents=True, exist_ok=True)
     report = PROOFS[args.proof](args, folder)
