@@ -130,7 +130,7 @@ def test_a_run_whose_name_is_too_long_or_a_file_is_a_sentence(command: str, tmp_
     (tmp_path / "file").write_text("")
     main = resolve_name(f"{command}:main")
     more = {"train.prepare": ["--data", "easy-vqa", "--data-dir", str(tmp_path / "data")]}.get(command, [])
-    for name in ("a" * 256, "\uac00" * 86, "file", "file/run"):
+    for name in ("a" * 256, "가" * 86, "file", "file/run"):
         with pytest.raises((InputError, OSError)) as caught:
             main(["--run", str(tmp_path / name), *more])
         assert isinstance(caught.value, InputError) or said_of_drive(caught.value), caught.value
@@ -205,7 +205,7 @@ def test_a_log_that_cannot_be_written_is_said_once_and_the_command_goes_on(
         "my run",
         "it's",
         'say "a"',
-        "\ud55c\uad6d \uc2e4\ud589",
+        "한국 실행",
         "-x",
         "--run",
         "a#b",

@@ -16,7 +16,9 @@ from vqa_core.files import write_atomically
 from vqa_core.folders import replaced_folder
 from vqa_core.runs import predictions
 from vqa_core.runs.checkpoints import problem_with, seal
+from vqa_core.runs.examples import Example
 from vqa_core.runs.predictions import Prediction, PredictionLog, read_predictions
+from vqa_core.runs.training_rows import open_rows, write_rows
 
 
 def codes(*calls: str) -> list[Any]:
@@ -204,6 +206,41 @@ def test_a_drive_that_opens_nothing_to_append(call: str, code: str, drive: Drive
             log.append([make(number + 10)])
     assert list(read_predictions(path)) == ["Q1", "Q11", "Q2", "Q12"]
     drive.check(call)
+
+
+@pytest.mark.parametrize(("call", "code"), codes("mmap"))
+def test_rows_and_weights_on_a_drive_that_maps_nothing_into_memory(
+    call: str, code: str, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    write_rows([Example("1", "a", "a.png", "What?", "red")], drive.folder / "rows")
+    monkeypatch.setattr("datasets.arrow_dataset.MemoryMappedTable.from_file", refuse)
+    for _ in range(2):
+        assert open_rows(drive.folder / "rows")[0]["answers"] == ["red"]
+    drive.check(call)
+
+
+def test_a_copy_on_a_drive_without_permissions_or_times(drive: Drive) -> None:
+    (drive.folder / "a" / "b").mkdir(parents=True)
+    (drive.folder / "a" / "b" / "file").write_text("1")
+    for name in ("chmod", "utime"):
+        drive.refuse(name, "EPERM")
+    drives.copy_folder(drive.folder / "a", drive.folder / "c")
+    assert (drive.folder / "c" / "b" / "file").read_text() == "1"
+    drive.check("chmod")
+
+
+def test_a_drive_that_never_numbers_a_file_alike_twice(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+    monkeypatch.setattr(predictions, "LOCK_PATIENCE_S", 0.1)
+    with PredictionLog.open(drive.folder / "test.jsonl") as log:
+        log.append([make(1)])
+        log.finish(["Q1"])
+    with replaced_folder(drive.folder / "rows") as building:
+        (building / "file").write_text("1")
+    assert sorted(os.listdir(drive.folder)) == ["rows", "test.jsonl"]
 
 
 @pytest.mark.parametrize(("call", "code"), codes("statvfs"))

@@ -29,10 +29,9 @@ if sys.argv[2] == "soft":
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
     filelock.lock_descriptor = refuse
 lock = try_lock(Path(sys.argv[1]), note=True)
+if "fork" in sys.argv and os.fork() == 0:
+    time.sleep(60)
 print("held" if lock else "busy", flush=True)
-if "fork" in sys.argv:
-    if os.fork() == 0:
-        time.sleep(60)
 time.sleep(60)
 """
 
@@ -161,6 +160,9 @@ def test_the_lock_of_another_machine_is_kept_and_the_sentence_says_how_to_end_it
         locked(path, patience_s=0),
     ):
         pass
+    found = holder(path)
+    assert found is not None
+    assert found.left_behind == str(soft_path(path))
     soft_path(path).unlink()
     with locked(path, patience_s=0):
         pass

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -119,5 +120,12 @@ def test_a_folder_is_looked_at_before_it_is_made(tmp_path: Path, monkeypatch: py
             check_folder(tmp_path / wrong)
     assert not (tmp_path / "a").exists()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(DiskError, match="permission denied"):
+    check_folder(tmp_path / "a")
+
+    def refuse(**_: object) -> None:
+        raise error("EROFS")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(DiskError, match="read-only"):
         check_folder(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == ["broken", "file"]

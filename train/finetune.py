@@ -75,4 +75,7 @@ def _finetune(run: RunDir, args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    try:
+        run_command(main)
+    except Stopped as stopped:
+        stopped.leave()

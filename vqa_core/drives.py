@@ -99,6 +99,11 @@ REFUSALS = {
         "it is written at the end that it had",
         "two machines that write it at once may overwrite each other",
     ),
+    "mmap": Refusal(
+        f"{_UNKNOWN_CALL} ENODEV EACCES EPERM EINVAL",
+        "the file is read as a whole",
+        "that takes as much memory as the file is long",
+    ),
     "statvfs": Refusal(
         f"{_UNKNOWN_CALL} EACCES EPERM EINVAL EIO EOVERFLOW",
         "free space is not checked",
@@ -213,12 +218,38 @@ def rename_folder(source: Path, target: Path) -> None:
         if not refused("rename of a folder", error) or target.exists():
             raise
         try:
-            shutil.copytree(source, target, symlinks=True)
+            copy_folder(source, target)
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
         shutil.rmtree(source, ignore_errors=True)
         warn("rename of a folder", error, target)
+
+
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Copy a file with its times and permissions, as far as the drive takes them."""
+    shutil.copyfile(source, target)
+    try:
+        shutil.copystat(source, target)
+    except OSError as error:
+        tolerate("chmod", error, Path(target))
+
+
+def copy_folder(
+    source: Path,
+    target: Path,
+    copy: Callable[[Path, Path], None] = copy_file,
+    leave_out: Callable[[Path], bool] = lambda _: False,
+) -> None:
+    """Copy a folder and all in it to `target`, which may exist: shutil does not, where a drive has no permissions."""
+    target.mkdir(exist_ok=True)
+    for entry in sorted(source.iterdir()):
+        if leave_out(entry):
+            continue
+        if entry.is_dir():
+            copy_folder(entry, target / entry.name, copy, leave_out)
+        else:
+            copy(entry, target / entry.name)
 
 
 def link_or_copy(source: str | Path, place: str | Path) -> None:

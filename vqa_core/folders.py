@@ -7,11 +7,14 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
-from vqa_core.drives import hidden_prefix, link_or_copy, rename_folder, replace_file, sync_file
+from vqa_core.drives import copy_folder, hidden_prefix, link_or_copy, rename_folder, replace_file, sync_file
 from vqa_core.locks import Lock, try_lock
 from vqa_core.space import said_of_drive
+
+_TRIES = 5  # some network drives never number a file alike twice: then it is taken for the same
 
 
 @contextmanager
@@ -62,7 +65,7 @@ def restored_on_error(root: Path, names: Sequence[str]) -> Iterator[None]:
     with scratch_folder(root / "kept") as kept:
         for path in (root / name for name in names):
             if path.is_dir():
-                shutil.copytree(path, kept / path.name, copy_function=link_or_copy)
+                copy_folder(path, kept / path.name, link_or_copy)
             elif path.exists():
                 link_or_copy(path, kept / path.name)
         try:
@@ -128,16 +131,17 @@ def _place_of(error: Exception, building: Path | None, target: Path) -> Path:
 
 def _begin(target: Path) -> tuple[Path, Lock]:
     """A name for a folder to build, and the lock that says that a live process builds it."""
-    while True:
+    for left in count(_TRIES, -1):
         building = target.with_name(f"{hidden_prefix(target.name)}{secrets.token_hex(4)}.tmp")
         path = _lock_path(building)
         lock = try_lock(path)
         if lock is None:
             continue
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock.fd), path.stat()):
+            if os.path.samestat(os.fstat(lock.fd), path.stat()) or left <= 0:
                 return building, lock
-        lock.release()  # another process took it for a leftover just now
+        _end(building, lock)  # another process took it for a leftover just now
+    raise AssertionError
 
 
 def _end(building: Path, lock: Lock) -> None:

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -35,21 +35,27 @@ class Busy(InputError):
     def __init__(self, path: Path) -> None:
         self.path, self.holder = path, holder(path)
         by = self.holder or "another process"
-        super().__init__(f"{path} is held by {by}. Wait for its end, or stop it, then try again.{_advice(path)}")
+        super().__init__(f"{path} is held by {by}. Wait for its end, or stop it, then try again.")
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock; `since` is in seconds since 1970."""
+    """Who holds a lock; `since` is in seconds since 1970.
+
+    `left_behind` is the file to delete if the holder was on another machine, which has been switched off.
+    """
 
     pid: int
     host: str
     since: float | None = None
     command: str = ""
+    left_behind: str = ""
 
     def __str__(self) -> str:
         since = f" since {datetime.fromtimestamp(self.since):%Y-%m-%d %H:%M:%S}" if self.since else ""
-        return f"process {self.pid} on {self.host}{since}" + (f" ({self.command})" if self.command else "")
+        command = f" ({self.command})" if self.command else ""
+        advice = f"; if that machine has been switched off, delete {self.left_behind}" if self.left_behind else ""
+        return f"process {self.pid} on {self.host}{since}{command}{advice}"
 
 
 class Lock:
@@ -155,20 +161,15 @@ def holder(path: Path) -> Holder | None:
 
     Only a lock that was taken with `note`, or on a drive without locks, tells.
     """
-    return _read_note(path) or _read_soft(path)
+    note, soft = _read_note(path), _read_soft(path)
+    if note is not None and soft is not None:
+        return replace(note, left_behind=soft.left_behind)
+    return note or soft
 
 
 def soft_path(path: Path) -> Path:
     """The file that stands for the lock on a drive without locks."""
     return path.with_name(f"{path.name}.soft")
-
-
-def _advice(path: Path) -> str:
-    """What to do about a lock of another machine, whose processes can't be seen from here."""
-    soft = _read_soft(path)
-    if soft is None or soft.host == socket.gethostname():
-        return ""
-    return f" If that machine has been switched off, delete {soft_path(path)}."
 
 
 def _try_soft(lock: filelock.BaseFileLock) -> bool:
@@ -201,6 +202,7 @@ def _read_soft(path: Path) -> Holder | None:
     """What `filelock` has written: process id and host, each in a line, and perhaps the process's start."""
     try:
         pid, host, *_ = soft_path(path).read_text(encoding="utf-8").splitlines()
-        return Holder(int(pid), host.partition("?")[0])
+        host = host.partition("?")[0]
+        return Holder(int(pid), host, left_behind="" if host == socket.gethostname() else str(soft_path(path)))
     except (OSError, ValueError):
         return None

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,8 +55,11 @@ def check_folder(path: Path) -> None:
             raise disk_error(path, error) from None
         if not place.is_dir():
             raise disk_error(place, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
-        if not os.access(place, os.W_OK):
-            raise disk_error(place, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        if not os.access(place, os.W_OK):  # which network drives may say of folders that can be written
+            try:
+                tempfile.TemporaryFile(dir=place).close()
+            except OSError as error:
+                raise disk_error(place, error) from None
         return
 
 

@@ -3,16 +3,19 @@
 tests/support/other_systems/sitecustomize.py says what is played, and what cannot be.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.browser import free_port
 from tests.support.processes import TIMEOUT_S, environment
 from tests.support.tiny import TINY_MODEL, TINY_TRAIN, losses, tiny_competition, tiny_parts
 from vqa_core import ROOT
@@ -114,6 +117,33 @@ def test_jobs_of_the_page(system: str, tmp_path: Path) -> None:
     folder = tmp_path / "작업 폴더"
     folder.mkdir()
     assert run(system, "-m", "tests.support.jobs_visit", folder).splitlines()[-1] == "all of it"
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_page_answers(system: str, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    folders = ("--runs", str(tmp_path / "runs"), "--data", str(tmp_path / "data"))
+    with log.open("wb") as output:
+        page = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port), *folders],
+            env=system_environment(system),
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        deadline = time.monotonic() + TIMEOUT_S
+        answer = b""
+        while not answer:
+            assert page.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ko/") as found:
+                answer = found.read()
+            time.sleep(0.1)
+        assert b"gradio" in answer
+    finally:
+        page.kill()
+        page.wait()
 
 
 @pytest.mark.parametrize("name", ["train.prepare", "train.finetune", "train.convert", "eval.predict", "eval.submit"])

@@ -527,7 +527,7 @@ def test_a_drive_that_fills_up_while_the_rows_are_saved_is_a_sentence(
     assert sorted(os.listdir(tmp_path / "run")) == ["data_report.json"]
 
 
-@pytest.mark.parametrize("name", ["my run", "it's", "\ud55c\uad6d \uc2e4\ud589", "-x"])
+@pytest.mark.parametrize("name", ["my run", "it's", "한국 실행", "-x"])
 def test_the_next_command_can_be_typed_as_it_is_printed(
     name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

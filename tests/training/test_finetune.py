@@ -82,7 +82,7 @@ def test_the_last_step_is_validated_whatever_eval_every_says(tmp_path: Path) -> 
     assert [row["step"] for row in read_json_lines(run.metrics) if "eval_accuracy" in row] == [5]
 
 
-def test_a_training_that_is_told_to_stop_at_its_last_step_is_finished(
+def test_a_training_that_is_told_to_stop_at_its_last_step_is_finished_by_the_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = VqaTrainer.log
@@ -94,7 +94,9 @@ def test_a_training_that_is_told_to_stop_at_its_last_step_is_finished(
 
     monkeypatch.setattr(VqaTrainer, "log", told_to_stop)
     run = tiny_run(tmp_path)
-    outcome = train(run, max_steps=6, eval_every=0)
+    assert train(run, max_steps=6, eval_every=0) == Outcome(False, 6, 6, {})
+    assert not run.model.exists()
+    outcome = train(run, max_steps=6, eval_every=0, resume=True)
     assert (outcome.finished, outcome.step, outcome.metrics["questions"]) == (True, 6, 9)
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 from ui.jobs.folder import HEARTBEAT_S, JobFolder, State, job_ids
 from ui.jobs.jobs import NO_LOCK, format_command
 from ui.jobs.processes import Family, ProcessId, grouped
+from vqa_core.stops import STOP_SIGNALS
 
 PAUSE_S = 0.1
+STOPPED = {128 + number for number in STOP_SIGNALS}  # exit codes of a command that somebody has asked to stop
 CANNOT_ASK = "The command can't be asked to stop from here. It goes on until its end, or until it is killed.\n"
 
 
@@ -46,7 +48,7 @@ class Runner:
                 break
             code = self._run(number, command)
             if code and not self.folder.stop_asked:
-                self._end("failed")
+                self._end("stopped" if code in STOPPED else "failed")
                 return
         self._end("stopped" if self.folder.stop_asked else "done")
 

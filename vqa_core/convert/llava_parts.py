@@ -17,6 +17,7 @@ from transformers.utils import cached_file
 
 from vqa_core.config import ModelSettings
 from vqa_core.convert.llava_checkpoint import EMBEDDINGS, HEAD, NON_LORA, LlavaCheckpoint
+from vqa_core.drives import copy_folder
 from vqa_core.files import InputError, check_new, named, write_json
 from vqa_core.model.embedded import resolve_language_model
 from vqa_core.model.loading import LoadOptions, pretrained_keywords
@@ -73,7 +74,7 @@ def _own_tower(checkpoint: LlavaCheckpoint, settings: ModelSettings, out: Path) 
         if all(torch.equal(tensor.to(dtype), own[name].to(dtype)) for name, tensor in given.items()):
             return tower
         target = _beside(out, OWN_PARTS[1])
-        shutil.copytree(scratch, target, dirs_exist_ok=True)
+        copy_folder(folder, target)
     return str(target)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vqa_core.commands import shell_word
 from vqa_core.config import ModelSettings, PredictSettings
-from vqa_core.drives import rename_folder
+from vqa_core.drives import copy_folder, rename_folder
 from vqa_core.files import InputError, sha256_of
 from vqa_core.folders import sync_files
 from vqa_core.inference.build import load_model
@@ -38,14 +38,13 @@ def adopt_model(run: RunDir, name: str, how: PredictSettings | None = None) -> A
             if trained:
                 _check_same_prompt(run, source)
             return None
+        if trained:
+            check_space(run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}")
         with alone_in(run):  # a training would put its own model there
             vlm = load_model(source, how)
             with drive_errors(run.model):
                 if trained:
-                    check_space(
-                        run.model, sum(path.stat().st_size for path in folder.rglob("*")), f"The copy of {folder}"
-                    )
-                    shutil.copytree(folder, copy)
+                    copy_folder(folder, copy)
                     sync_files(copy)
                 else:  # once more, now that the text of its prompt is known
                     _write_note(copy, vlm.settings)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from vqa_core.config import ModelSettings, PredictSettings
+from vqa_core.drives import refused, warn
 from vqa_core.files import InputError, write_atomically, write_json
 from vqa_core.model.build import build_any
 from vqa_core.model.loading import LoadOptions, load_in_of
@@ -26,7 +27,15 @@ logger = logging.getLogger("vqa")
 
 def tensors_of(folder: Path) -> dict[str, Tensor]:
     """The trained weights of a model folder by parameter name, as they are stored."""
-    return dict(load_file(folder / "trained.safetensors"))
+    path = folder / "trained.safetensors"
+    try:
+        return dict(load_file(path))
+    except OSError as error:
+        if not refused("mmap", error):
+            raise
+        tensors = load(path.read_bytes())
+        warn("mmap", error, path)
+        return dict(tensors)
 
 
 def save_model_folder(

@@ -138,7 +138,7 @@ class PredictionLog:
             if written < len(data):
                 if not _cut(self._handle, size, self.path):
                     self._close_file()  # nothing may follow a torn line, which the next start drops
-                raise OSError(0, "only a part could be written; is the disk full?")
+                raise OSError(0, "only a part could be written, the disk seems full")
             if sync:
                 sync_file(self._handle, self.path)
         except OSError as error:
@@ -263,7 +263,8 @@ def _lock(path: Path) -> Lock:
         lock = try_lock(place)
         if lock is not None:
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fd), os.stat(place)):
+                # some network drives never number a file alike twice: in the end it is taken for the same
+                if os.path.samestat(os.fstat(lock.fd), os.stat(place)) or time.monotonic() > deadline:
                     return lock
             lock.release()  # another process has just put a new file in its place
         elif time.monotonic() > deadline:

@@ -111,7 +111,7 @@ class RunDir:
     @property
     def lock(self) -> Path:
         """Held by who trains, prepares or sets up the run; see `vqa_core.runs.run_lock`."""
-        return self.root / ".lock"
+        return self.root / ".lock.tmp"  # as all that a killed command may leave is named
 
     def of_model(self) -> tuple[Path, ...]:
         """The run's model and what was made with it, but for the submissions that are kept for good."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vqa_core.drives import refused, warn
 from vqa_core.files import InputError
 from vqa_core.folders import replaced_folder
 from vqa_core.runs.examples import Example, group_by_image
@@ -50,4 +51,11 @@ def open_rows(folder: Path) -> "datasets.Dataset":
         raise InputError(f"{folder} holds no training rows. Write them with `python -m train.prepare`.")
     import datasets
 
-    return datasets.load_from_disk(folder)
+    try:
+        return datasets.load_from_disk(folder)
+    except OSError as error:
+        if not refused("mmap", error):
+            raise
+        rows = datasets.load_from_disk(folder, keep_in_memory=True)
+        warn("mmap", error, folder)
+        return rows

@@ -209,6 +209,16 @@ def test_a_queued_job_is_stopped_at_once_and_never_starts(jobs: Jobs, tmp_path: 
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_command_that_is_asked_to_stop_in_a_terminal_is_stopped_and_the_last(jobs: Jobs, tmp_path: Path) -> None:
+    code = f"import signal, sys\n{SAVES.replace('sys.exit(0)', 'sys.exit(143)')}"
+    job = jobs.start("train", "a", [python(code, tmp_path / "saved"), python(NOTED, tmp_path / "ran", "yes")])
+    until(lambda: "ready" in jobs.log_tail(job.id).splitlines(), "the command's handler")
+    os.kill(command_of(jobs, job).pid, signal.SIGTERM)
+    job = ended(jobs, job)
+    assert (job.status, job.exit_code, job.killed) == ("stopped", 143, False)
+    assert not (tmp_path / "ran").exists()
+
+
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(90)"
 
 

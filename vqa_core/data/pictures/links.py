@@ -7,11 +7,10 @@ folder becomes a folder of those.
 
 import errno
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from vqa_core.drives import link_or_copy, refused, warn
+from vqa_core.drives import copy_folder, link_or_copy, refused, warn
 
 
 def make_link(place: Path, target: Path) -> None:
@@ -37,12 +36,13 @@ def _make_other(place: Path, target: Path) -> None:
         link_or_copy(target, place)
     elif not _make_junction(place, target):
         inside = place.parent.resolve()
-
-        def left_out(folder: str, names: list[str]) -> list[str]:
-            """Hidden files, and the folder that `place` itself lies in."""
-            return [name for name in names if name[0] == "." or inside.is_relative_to(Path(folder, name).resolve())]
-
-        shutil.copytree(target, place, copy_function=link_or_copy, ignore=left_out)
+        copy_folder(
+            target,
+            place,
+            link_or_copy,
+            # hidden files, and the folder that `place` itself lies in
+            lambda path: path.name[0] == "." or inside.is_relative_to(path.resolve()),
+        )
 
 
 def _make_junction(place: Path, target: Path) -> bool:
