@@ -70,7 +70,8 @@ test: $(DEV) | $(BROWSER) ## run the tests; make test ARGS="-m 'not slow'" answe
 parity: $(DEV) $(PEER_READY) ## compare with LLaVA itself, which it installs into .venv-peer (Python 3.11)
 	VQA_PEER_PYTHON=$(CURDIR)/$(PEER_PY) VQA_PARITY_REQUIRED=1 $(PY) -m pytest tests/parity $(ARGS)
 
-soak: $(DEV) ## kill predict and train 130 times, and let every write go wrong (20 minutes): nothing may be lost
+soak: $(DEV) ## kill predict and train 130 times, let every write go wrong: nothing may be lost (20 minutes)
+	$(PY) -m tests.soak pictures $(ARGS)
 	$(PY) -m tests.soak faults $(ARGS)
 	$(PY) -m tests.soak kills $(ARGS)
 

@@ -67,7 +67,7 @@ REFUSALS = {
     "rename over a file": Refusal(
         f"{_UNKNOWN_CALL} EEXIST ENOTEMPTY EPERM EACCES EBUSY EINVAL",
         "the old file is renamed away first",
-        "after a kill between the two it may be there as NAME.old only",
+        "after a kill between the two it may be there as NAME.before only",
     ),
     "rename of a file": Refusal(
         f"{_UNKNOWN_CALL} EXDEV EPERM EINVAL EMLINK",
@@ -195,7 +195,7 @@ def replace_file(source: Path, target: Path) -> None:
 
 
 def _rename_around(source: Path, target: Path, error: OSError) -> None:
-    old = target.with_name(f"{target.name}.old")
+    old = target.with_name(f"{target.name}.before")  # answers that --restart set aside are called NAME.old
     try:
         old.unlink(missing_ok=True)
         os.rename(target, old)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.__main__ import parse
+from tests.soak.__main__ import PROOFS, parse
 from vqa_core import ROOT
 
 PAGE = ROOT / "docs/reliability.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 TESTS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)
-SECTIONS = ("kills", "faults")
+SECTIONS = tuple(PROOFS)
 
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(TESTS)), ids=lambda text: Path(text).stem)

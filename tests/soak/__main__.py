@@ -1,4 +1,4 @@
-"""Prove what survives what: kill predict and train at random moments, and let every write go wrong.
+"""Prove what survives what: kills at random moments, a fault at every write, hundreds of damaged pictures.
 
 `--write docs/reliability.md` puts the figures into the docs. The exit code is 1 if anything was lost, or half, or other
 than without a disturbance.
@@ -16,17 +16,18 @@ from functools import partial
 from pathlib import Path
 
 from tests.soak.faults import inject
-from tests.soak.figures import report_faults, report_kills
+from tests.soak.figures import report_faults, report_kills, report_pictures
 from tests.soak.kills import Command, Forked, Launch, Subject, Tally, disturb
 from vqa_core.benchmarks.report import Report, around_section, write_section
 from vqa_core.commands import run_command
+from vqa_core.files import check_new
 
 EVERY = 5  # kills between two lines of progress
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="proof", required=True, metavar="{kills,faults}")
+    commands = parser.add_subparsers(dest="proof", required=True, metavar="{kills,faults,pictures}")
     kills = commands.add_parser("kills", help="SIGKILL at random moments", allow_abbrev=False)
     kills.add_argument("--predict", type=int, default=100, metavar="N", help="kills of eval.predict (default 100)")
     kills.add_argument("--train", type=int, default=30, metavar="N", help="kills of train.finetune (default 30)")
@@ -34,7 +35,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     kills.add_argument("--forked", action="store_true", help="fork the commands from a process that has imported them")
     faults = commands.add_parser("faults", help="a fault at every write", allow_abbrev=False)
     faults.add_argument("--case", default="", metavar="TEXT", help="only the cases whose name contains this")
-    for command in (kills, faults):
+    pictures = commands.add_parser("pictures", help="mutated and extreme pictures", allow_abbrev=False)
+    pictures.add_argument("--pictures", type=int, default=500, metavar="N", help="how many (default 500)")
+    for command in (kills, faults, pictures):
         command.add_argument("--write", type=Path, metavar="FILE", help="docs/reliability.md, to put the figures into")
         command.add_argument(
             "--keep", type=Path, metavar="DIR", help="folder to work in, which stays (default: a new one)"
@@ -46,10 +49,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     if args.write:
         around_section(args.write, args.proof)  # fail now rather than after minutes
+    if args.keep:
+        check_new(args.keep)
     folder = args.keep or Path(tempfile.mkdtemp(prefix="soak-"))
     folder.mkdir(parents=True, exist_ok=True)
-    prove: Callable[[argparse.Namespace, Path], Report] = kill_all if args.proof == "kills" else fail_all
-    report = prove(args, folder)
+    report = PROOFS[args.proof](args, folder)
     print(report.text())
     if args.write:
         words = sys.argv[1:] if argv is None else argv
@@ -91,17 +95,33 @@ def _kill(subject: Subject, kills: int, most: int, *, folder: Path, seed: int, l
 
 
 def fail_all(args: argparse.Namespace, folder: Path) -> Report:
-    from tests.soak.learning import LEARNING  # torch
     from tests.soak.writes import STAGES
 
-    cases = [case for stage in STAGES.values() for case in stage] + LEARNING
-    cases = [case for case in cases if args.case in case.name]
     started, found = time.monotonic(), []
-    for number, case in enumerate(cases):
-        found.append(inject(case, folder / f"case-{number}"))
-        points, wrong, past = found[-1].points.total(), len(found[-1].problems), time.monotonic() - started
-        print(f"{number + 1} of {len(cases)}: {case.name}: {points} faults, {wrong} wrong, {past:.0f} s", flush=True)
+    for cases in (*STAGES.values(), None):
+        if cases is None:
+            from tests.soak.learning import LEARNING as cases  # torch, without which a process forks ten times as fast
+
+        for case in cases:
+            if args.case not in case.name:
+                continue
+            found.append(inject(case, folder / f"case-{len(found)}"))
+            points, wrong, past = found[-1].points.total(), len(found[-1].problems), time.monotonic() - started
+            print(f"{case.name}: {points} faults, {wrong} wrong, {past:.0f} s", flush=True)
     return report_faults(found, {}, time.monotonic() - started)
+
+
+def ask_all(args: argparse.Namespace, folder: Path) -> Report:
+    from tests.soak.pictures import predict_bad_pictures  # torch
+
+    return report_pictures(predict_bad_pictures(folder, args.pictures), {"pictures": args.pictures})
+
+
+PROOFS: dict[str, Callable[[argparse.Namespace, Path], Report]] = {
+    "kills": kill_all,
+    "faults": fail_all,
+    "pictures": ask_all,
+}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The figures of kills and faults as tables."""
+"""The figures of kills, faults and bad pictures as tables."""
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from tests.soak.disk import KINDS, LIMITED
 from tests.soak.faults import CaseFigures
@@ -48,3 +49,28 @@ def report_faults(found: Sequence[CaseFigures], settings: dict[str, object], sec
     lines = [f"{total.total()} faults in {len(found)} cases, {len(wrong)} with a wrong end, in {seconds:.0f} s."]
     numbers = {"faults": total.total(), "cases": len(found), "wrong": len(wrong)}
     return Report("faults", describe_machine(), settings, numbers, [rows], lines + [f"WRONG: {line}" for line in wrong])
+
+
+def report_pictures(found: dict[str, Any], settings: dict[str, object]) -> Report:
+    """One row: how the questions about bad pictures ended, and what they cost the others."""
+    statuses: Counter[str] = found["statuses"]
+    names = sorted(statuses, key=lambda name: -statuses[name])
+    megabytes = found["bytes"] / (1 << 20)
+    rows: Table = [
+        ["bad pictures", *(f"`{name}`" for name in names), "other questions", "of them changed", "MB more", "seconds"],
+        [
+            str(statuses.total()),
+            *(str(statuses[name]) for name in names),
+            str(found["others"]),
+            str(found["changed"]),
+            f"{megabytes:.0f}",
+            f"{found['seconds']:.0f}",
+        ],
+    ]
+    lines = [
+        f"{statuses.total()} mutated and extreme pictures in one predict: {found['changed']} of {found['others']} "
+        f"answers about other pictures changed, and the process grew by {megabytes:.0f} MB with the model in it."
+    ]
+    if found["changed"] or set(statuses) & {"error", "oom"}:
+        lines.append(f"WRONG: {found['changed']} other answers changed; statuses {dict(statuses)}.")
+    return Report("pictures", describe_machine(), settings, dict(found), [rows], lines)
