@@ -32,8 +32,8 @@ from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm, assemble
 from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.predictions import read_predictions
-from vqa_core.training.separate_loss import loss_of
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
+from vqa_core.training.losses.separate import loss_of
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from vqa_core.model.stages import load_trained, merge_lora, prepare_stage, train
 from vqa_core.model.vlm import Vlm, build_vlm
 from vqa_core.runs.model_folder import Stage, stage_of
 from vqa_core.runs.predictions import Prediction
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
 
 LORA = Stage("lora", lora_rank=2, lora_alpha=4.0)
 

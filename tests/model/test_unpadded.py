@@ -15,7 +15,7 @@ from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.unpadded import Places, RowCache, Rows, reads_lines
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.model_folder import Stage
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
 
 SEGMENTS = torch.tensor([[0, 0, 1, 2], [0, 0, -1, -1], [0, 1, 1, -1]])
 

@@ -18,8 +18,8 @@ from vqa_core.model.vlm import Vlm
 from vqa_core.runs.model_folder import Stage
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.training.finetune import Outcome, finetune
+from vqa_core.training.losses.packed import PackedLoss
 from vqa_core.training.task import TrainingTask
-from vqa_core.training.trainer import PackedLoss
 
 pytestmark = pytest.mark.slow
 

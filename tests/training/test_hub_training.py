@@ -31,8 +31,8 @@ from vqa_core.runs.model_folder import Stage, describe_model_folder
 from vqa_core.runs.predictions import read_predictions
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.training.data import BranchEncoder
-from vqa_core.training.separate_loss import SeparateRowsLoss
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
+from vqa_core.training.losses.separate import SeparateRowsLoss
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,10 @@ from vqa_core.model.stages import trained_tensors
 from vqa_core.runs.run_dir import RunDir
 from vqa_core.training import pace
 from vqa_core.training.finetune import Outcome, finetune
+from vqa_core.training.losses.separate import loss_of
 from vqa_core.training.pace import Pace, measure_pace
 from vqa_core.training.plan import plan_training
 from vqa_core.training.prepare import prepare_model
-from vqa_core.training.separate_loss import loss_of
 from vqa_core.training.task import TrainingTask
 
 pytestmark = pytest.mark.slow

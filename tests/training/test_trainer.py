@@ -12,7 +12,7 @@ from vqa_core.files import InputError
 from vqa_core.model.stages import prepare_stage, trained_tensors
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.model_folder import Stage
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
 
 ALIGN, LORA = Stage("align"), Stage("lora", lora_rank=2, lora_alpha=4.0)
 

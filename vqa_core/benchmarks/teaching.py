@@ -16,7 +16,7 @@ from vqa_core.model.unpadded import reads_lines
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.examples import group_by_image
 from vqa_core.training.data import BranchEncoder
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
 
 ARMS = ("packed", "separate", "separate_full_head")
 LONGEST = 1 << 16  # tokens: no question is cut

@@ -29,7 +29,7 @@ from vqa_core.model.packing import PADDING_SEGMENT
 from vqa_core.model.stages import prepare_stage
 from vqa_core.model.vlm import Vlm, best_device, resolve_precision
 from vqa_core.runs.model_folder import Stage
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
 
 logger = logging.getLogger("vqa")
 

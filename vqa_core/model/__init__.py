@@ -22,6 +22,5 @@ folder.py          the weights of a model folder
 reading/           what is in the way of loading a model, as sentences
 hub/               whole image-text models by folder or hub id
 
-May import all packages before it in docs/design.md, and torch. A new projector is a class and an entry in PROJECTORS, a
-new architecture of the hub a row in CAPABILITIES.
+May import what stands before it in docs/design.md, and torch. New: a class in PROJECTORS, a row in CAPABILITIES.
 """

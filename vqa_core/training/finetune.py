@@ -22,13 +22,13 @@ from vqa_core.space import DiskError, check_space
 from vqa_core.stops import Stopped
 from vqa_core.training.arguments import trainer_arguments
 from vqa_core.training.control import TrainingControl
+from vqa_core.training.losses.separate import loss_of
 from vqa_core.training.metric_log import MetricLog
 from vqa_core.training.pace import plan_within_limit
 from vqa_core.training.plan import TrainingPlan, plan_training
 from vqa_core.training.prepare import PreparedModel, prepare_model
 from vqa_core.training.resume import check_plan, record_plan
 from vqa_core.training.saving import check_room, model_bytes
-from vqa_core.training.separate_loss import loss_of
 from vqa_core.training.task import TrainingTask
 from vqa_core.training.trackers import Tracker
 from vqa_core.training.trainer import Hooks, VqaTrainer

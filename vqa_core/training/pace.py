@@ -12,12 +12,12 @@ from vqa_core.model.unpadded import in_mode
 from vqa_core.processes import process_count
 from vqa_core.runs.checkpoints import PLAN
 from vqa_core.training.data import UNREAD
+from vqa_core.training.losses.packed import PackedLoss
+from vqa_core.training.losses.separate import loss_of
 from vqa_core.training.plan import TrainingPlan
 from vqa_core.training.prepare import PreparedModel
 from vqa_core.training.resume import length_of
-from vqa_core.training.separate_loss import loss_of
 from vqa_core.training.task import TrainingTask
-from vqa_core.training.trainer import PackedLoss
 
 logger = logging.getLogger("vqa")
 

@@ -19,7 +19,7 @@ from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.planning.batches import PlannedRow
 from vqa_core.runs.examples import Example
 from vqa_core.training.data import BranchEncoder, TrainingBatches
-from vqa_core.training.separate_loss import SeparateRowsLoss
+from vqa_core.training.losses.separate import SeparateRowsLoss
 
 pytestmark = pytest.mark.slow
 

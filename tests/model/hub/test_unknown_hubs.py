@@ -24,7 +24,7 @@ from vqa_core.model.hub.assembly import build_hub_model
 from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.packing import pack_onto
 from vqa_core.training.data import BranchEncoder
-from vqa_core.training.separate_loss import SeparateRowsLoss
+from vqa_core.training.losses.separate import SeparateRowsLoss
 
 pytestmark = pytest.mark.slow
 

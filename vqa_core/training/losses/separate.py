@@ -12,7 +12,7 @@ from vqa_core.model.hub.hub_model import HubModel
 from vqa_core.model.hub.inputs import HubPicture
 from vqa_core.model.packing import FLASH, IGNORE_INDEX, PADDING_SEGMENT, PREFIX_SEGMENT
 from vqa_core.model.protocol import AnyVlm
-from vqa_core.training.trainer import PackedLoss
+from vqa_core.training.losses.packed import PackedLoss
 
 
 def loss_of(vlm: AnyVlm) -> PackedLoss:
