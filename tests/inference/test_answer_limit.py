@@ -46,7 +46,8 @@ def run(template: RunDir, tmp_path: Path) -> RunDir:
 
 def predicted(run: RunDir, *more: str) -> dict[str, int]:
     predict.main(["--run", str(run.root), *PREDICT, *more])
-    assert not any(each.generated.endswith("\ufffd") for each in read_predictions(run.predictions("val")).values())
+    cut = [each for each in read_predictions(run.predictions("val")).values() if each.status == "cut"]
+    assert not any(each.generated.endswith("\ufffd") for each in cut)
     return read_json(meta_path(run.predictions("val")))
 
 

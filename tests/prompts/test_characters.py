@@ -67,5 +67,5 @@ def test_a_prompt_decodes_so() -> None:
     prompt = PromptEncoder(tiny_tokenizer(), "bare")
     ids = prompt.answer_ids("흰")
     assert len(ids) > 1
-    assert prompt.decode(ids[:-1]) == ""
-    assert prompt.decode(prompt.answer_ids("흰\ufffd")) == "흰\ufffd"
+    assert prompt.decode_whole(ids[:-1]) == ""
+    assert prompt.decode_whole(prompt.answer_ids("흰\ufffd")) == "흰\ufffd"

@@ -137,7 +137,7 @@ class Engine:
         generated: list[Generated] = []
         try:
             for (generated,) in self._steps(batch, pictures):
-                yield [(self.vlm.prompt.decode(answer.ids), None) for answer in generated]
+                yield [(self.vlm.prompt.decode_whole(answer.ids), None) for answer in generated]
             predictions = self._predictions(batch.examples, generated)
         except BaseException as error:
             Failure.of(error)
@@ -268,7 +268,7 @@ class Engine:
             return self._failed(example, "error", "the model computed no probability (NaN)")
         if example.choices:
             return self._chosen(example, generated)
-        text = self.text_of(generated.ids)
+        text = self.text_of(generated.ids) if generated.ended else self.vlm.prompt.decode_whole(generated.ids)
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
             answer = self.fallback(example.question)

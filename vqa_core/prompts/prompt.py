@@ -111,7 +111,11 @@ class Prompt:
         return before + self._plain_ids(answer) + after if learnt else self._plain.checked(text, ids)
 
     def decode(self, ids: list[int]) -> str:
-        """The text of generated ids, without special tokens, blanks at its ends and a part of a character."""
+        """The text of generated ids, without special tokens and surrounding blanks."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
+
+    def decode_whole(self, ids: list[int]) -> str:
+        """As `decode`, for ids that go on: without a part of a character at the end."""
         return decode_whole(self.tokenizer, ids)
 
     def is_broken_up(self, question: str, choices: Sequence[str] = ()) -> bool:
