@@ -268,7 +268,7 @@ class Engine:
             return self._failed(example, "error", "the model computed no probability (NaN)")
         if example.choices:
             return self._chosen(example, generated)
-        text = self.text_of(generated.ids) if generated.ended else self.vlm.prompt.decode_whole(generated.ids)
+        text = self.text_of(generated.ids)
         probability = round(math.exp(min(generated.logprob, 0.0)), 6)
         if not text:
             answer = self.fallback(example.question)
@@ -305,8 +305,8 @@ class Engine:
         return Prediction(example.question_id, answer, "", None, status, detail)
 
     def text_of(self, ids: Sequence[int]) -> str:
-        """The answer that generated token ids spell."""
-        return self._spelled.get(tuple(ids)) or self.vlm.prompt.decode(list(ids))
+        """The answer that generated token ids spell, in whole characters."""
+        return self._spelled.get(tuple(ids)) or self.vlm.prompt.decode_whole(list(ids))
 
 
 def _load_ahead(
