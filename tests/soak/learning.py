@@ -104,6 +104,11 @@ def _write_model(folder: Path) -> None:
     write_model_folder(folder, ModelSettings(), Stage("align"), {"projector": torch.ones(4, 8)}, about={})
 
 
+def _model_to_adopt(folder: Path) -> None:
+    _write_model(folder / "source")
+    (folder / "run").mkdir()
+
+
 def _adopt(folder: Path, _: Tell) -> None:
     loaded = SimpleNamespace(settings=ModelSettings())
     with mock.patch("vqa_core.inference.adopt.load_model", return_value=loaded):
@@ -154,7 +159,7 @@ LEARNING = [
     ),
     Case(
         "model/: a copy of the model that predict --model names",
-        lambda folder: _write_model(folder / "source"),
+        _model_to_adopt,
         _adopt,
         lambda folder: contents(folder / "run" / "model"),
         limits=(0, 100, 600),
