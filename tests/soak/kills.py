@@ -155,23 +155,26 @@ def disturb(
     """
     chance, started = random.Random(seed), time.monotonic()
     tally = Tally(subject.command, subject.unit)
-    undisturbed: dict[str, tuple[RunDir, float]] = {}
+    undisturbed: dict[str, RunDir] = {}
+    seconds: dict[str, float] = {}  # of the last life that came to its end
     while tally.kills < kills:
         number = tally.rounds
         name = str(subject.arguments(RunDir(Path("run")), number))
         if name not in undisturbed:
-            undisturbed[name] = _live_through(subject, folder / f"undisturbed-{len(undisturbed)}", number, launch)
-        reference, whole_s = undisturbed[name]
+            place = folder / f"undisturbed-{len(undisturbed)}"
+            undisturbed[name], seconds[name] = _live_through(subject, place, number, launch)
         place = folder / f"round-{number}"
         run = subject.begin(place, number)
         before = len(tally.problems)
         for _ in range(min(most, kills - tally.kills)):
-            if not _kill_once(subject, run, number, tally, chance, whole_s, launch):
+            lived_s = _kill_once(subject, run, number, tally, chance, seconds[name], launch)
+            if lived_s is not None:
+                seconds[name] = lived_s
                 break
             tally.seconds = time.monotonic() - started
             yield tally
         _let_end(subject, run, number, tally, launch)
-        said = subject.differences(run, reference)
+        said = subject.differences(run, undisturbed[name])
         tally.problems += [f"round {number}: {what}" for what in said]
         tally.rounds += 1
         if len(tally.problems) == before:
@@ -199,11 +202,12 @@ def _kill_once(
     chance: random.Random,
     whole_s: float,
     launch: Launch,
-) -> bool:
-    """Start the command and kill it; False if it came to its end before."""
+) -> float | None:
+    """Start the command and kill it; the seconds that it lived if it came to its end before."""
     by_clock = chance.random() < 0.5
     moments = [Moment(None, whole_s)] if by_clock else subject.moments(run, chance)
     moment, began, there = chance.choice(moments), subject.began(run), subject.acknowledged(run)
+    started = time.monotonic()
     process = launch(subject.command, subject.arguments(run, number), run.root.parent / "output")
     deadline = time.monotonic() + TIMEOUT_S
     while moment.reached is not None and process.alive() and not moment.reached():
@@ -222,7 +226,7 @@ def _kill_once(
     if not alive or code == 0:
         if code:
             tally.problems.append(f"round {number}: {subject.command} ended with {code}: {_tail(run)}")
-        return False
+        return time.monotonic() - started
     phase = subject.phase(run, began)
     tally.kills += 1
     tally.by_clock += by_clock
@@ -231,7 +235,7 @@ def _kill_once(
     tally.lost += subject.lost(there, run)
     said = subject.problems(run)
     tally.problems += [f"round {number}, kill {tally.kills}, while {phase}: {what}" for what in said]
-    return True
+    return None
 
 
 def _let_end(subject: Subject, run: RunDir, number: int, tally: Tally, launch: Launch) -> None:
