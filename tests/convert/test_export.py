@@ -21,6 +21,7 @@ from vqa_core.files import InputError, read_json
 from vqa_core.inference.engine import Engine
 from vqa_core.model.folder import tensors_of
 from vqa_core.model.reading.tensor_files import load_tensors
+from vqa_core.prompts.characters import decode_whole
 from vqa_core.prompts.styles import PROMPT_STYLES
 from vqa_core.runs.model_folder import Stage, describe_model_folder
 
@@ -50,7 +51,7 @@ def test_plain_transformers_answers_as_we_do(
         inputs = processor(images=picture, text=text, return_tensors="pt")
         assert torch.equal(inputs["pixel_values"], vlm.pixels([picture]))
         output = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-        answer = processor.decode(output, skip_special_tokens=True).strip()
+        answer = decode_whole(processor.tokenizer, output.tolist())
         assert answer == engine.ask(picture, [question])[0].generated
         answers.add(answer)
     assert len(answers) > 1

@@ -44,7 +44,7 @@ def by_brute_force(vlm: Vlm, seed: int, longest: int, k: int) -> list[tuple[str,
             chunk = list(level)[at : at + 2048]
             logprobs = next_logits(vlm, seed, QUESTION, chunk).float().log_softmax(-1).tolist()
             for ids, row in zip(chunk, logprobs, strict=True):
-                text = vlm.prompt.decode(list(ids))
+                text = vlm.prompt.decode_whole(list(ids))
                 best[text] = max(best.get(text, -math.inf), level[ids] + row[end])
                 after |= {(*ids, token): level[ids] + row[token] for token in range(len(row)) if token != end}
         floor = sorted(best.values())[-k] if len(best) >= k else -math.inf

@@ -120,6 +120,7 @@ def test_what_is_no_image_text_model_is_said(tmp_path: Path) -> None:
 
     language = tmp_path / "language"
     tiny_language_model(tiny_tokenizer()).save_pretrained(language)
+    tiny_tokenizer().save_pretrained(language)
     assert "answers no questions about pictures" in told(str(language))
     assert "holds no trained model" in told(str(tmp_path / "nowhere" / "at" / "all"))
     (tmp_path / "empty").mkdir()

@@ -22,7 +22,9 @@ def plan(folder: Path, **changes: float) -> TrainingPlan:
 def test_steps_are_the_batches_over_those_of_a_step_in_all_processes(
     processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    group = {"WORLD_SIZE": str(processes), "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
+    for name, value in group.items():
+        monkeypatch.setenv(name, value)
     found = plan(tmp_path, max_steps=0, epochs=3, accumulate=4)
     assert found.batches_per_step == 4 * processes
     assert len(found.batches) % processes == 0

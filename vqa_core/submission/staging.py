@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vqa_core.folders import put_in_place, scratch_folder
+from vqa_core.space import DiskError
 from vqa_core.submission.card import card_path
 
 
@@ -17,7 +18,10 @@ def staged(out: Path) -> Iterator[Path]:
     """
     with scratch_folder(out) as folder:
         new = folder / out.name
-        yield new
+        try:
+            yield new
+        except DiskError as error:  # its sentence names the file that the reader knows
+            raise DiskError(str(error).replace(str(new), str(out)), error) from error
         card_path(out).unlink(missing_ok=True)
         put_in_place(new, out)
         put_in_place(card_path(new), card_path(out))

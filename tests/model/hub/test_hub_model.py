@@ -1,5 +1,6 @@
 """Models of the hub answer as their own `generate` does, one question at a time, whatever their questions share."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -70,7 +71,7 @@ def test_answers_are_those_of_plain_generate(kind: str, data_root: Path) -> None
         predictions = list(engine.generate(EXAMPLES))
         assert {prediction.question_id: prediction.generated for prediction in predictions} == expected
     assert len(set(expected.values())) > 4
-    assert {prediction.detail for prediction in predictions} >= {"", "cut off by --max-new-tokens"}
+    assert {prediction.status == "cut" for prediction in predictions} == {True, False}
 
 
 @pytest.mark.parametrize("kind", SHARING)
@@ -184,7 +185,7 @@ def test_a_picture_of_any_shape_is_taken_or_refused_by_name(kind: str, size: tup
     engine = Engine(hub(kind), PredictSettings(max_new_tokens=2), tmp_path)
     (prediction,) = engine.generate([Example("odd", "odd", "odd.png", "Is it dark?")])
     if prediction.status == "bad_image":
-        assert f"takes no picture of {size[0]} x {size[1]}" in prediction.detail
+        assert re.search(f"picture (of|is) {size[0]} x {size[1]}", prediction.detail)
     else:
         expected = generated(hub(kind), open_image(tmp_path / "odd.png"), "Is it dark?")[0][:2]
         assert prediction.generated == engine.text_of(expected)

@@ -204,5 +204,5 @@ def test_a_model_is_loaded_in_the_background_where_that_works(workspace: Workspa
     models.warm("b")
     wait_until(lambda: not models._warming)
     assert not models.ready("b")
-    with pytest.raises(Exception, match=r"(?i)header"), models.engine("b"):
+    with pytest.raises(Exception, match="no file of safetensors: it has 3 bytes"), models.engine("b"):
         pass

@@ -43,7 +43,10 @@ class DeathWatch:
 def death_of_worker(error: BaseException, workers: int) -> InputError | None:
     """The sentence for an error that says that a worker died; None for others."""
     text = str(error)
-    if not isinstance(error, RuntimeError) or not re.search(r"DataLoader worker \(pid.*(killed by|exited)", text):
+    told = isinstance(error, RuntimeError) and re.search(r"DataLoader worker \(pid.*(killed by|exited)", text)
+    # it died while it handed over a batch: its end of the connection is gone before the system tells of its death
+    left = workers > 0 and isinstance(error, ConnectionError | EOFError)
+    if not (told or left):
         return None
     how = re.search(r"killed by signal: ([^.]*)", text)
     by = how[1].strip() if how else "killed"
