@@ -12,7 +12,7 @@ from vqa_core.benchmarks.workloads import Questions, workload_of
 from vqa_core.data.images import open_image
 from vqa_core.model.collator import collate
 from vqa_core.model.packing import IGNORE_INDEX, PADDING_SEGMENT, PackedRow, pack
-from vqa_core.model.unpadded import reads_lines
+from vqa_core.model.unpadded import Rows
 from vqa_core.model.vlm import Vlm
 from vqa_core.runs.examples import group_by_image
 from vqa_core.training.data import BranchEncoder
@@ -120,7 +120,8 @@ def check_step(vlm: Vlm, arm: str, questions: Questions, batches: list[Batch], r
     packed = arm == "packed"
     tokens = sum(int((batch["segment_ids"] != PADDING_SEGMENT).sum()) for batch in batches)
     padded = sum(batch["segment_ids"].numel() for batch in batches)
-    positions = tokens if packed and reads_lines(vlm) else padded
+    rows_read = [Rows.of(vlm, batch["segment_ids"]) for batch in batches]
+    positions = sum(rows.tokens + rows.padding for rows in rows_read) if packed else padded
     rows = padded if arm == "separate_full_head" else expected.head_rows
     pairs = {
         "encodes": (result.counted.encodes, expected.encodes(packed)),

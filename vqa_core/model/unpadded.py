@@ -24,6 +24,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from vqa_core.model.packing import PADDING_SEGMENT, shared_prefix_mask
 from vqa_core.model.protocol import AnyVlm
 
+NEGLIGIBLE = 0.03  # the share of padding that costs less than to take rows apart and put them together
 _TRIED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
@@ -47,8 +48,8 @@ class Places:
 
     def in_rows(self, states: Tensor) -> Tensor:
         """(1, H, L, d) -> (B, H, Q, d)."""
-        _, heads, _, width = states.shape
-        return states[0].index_select(1, self.places).view(heads, *self.shape, width).transpose(0, 1)
+        by_token = states[0].transpose(0, 1)  # (L, H, d), as it lies in memory
+        return by_token.index_select(0, self.places).view(*self.shape, *by_token.shape[1:]).transpose(1, 2)
 
     def in_line(self, states: Tensor) -> Tensor:
         """(B, Q, H, d) -> (1, L, H, d)."""
@@ -110,8 +111,11 @@ class Rows:
 
     @classmethod
     def of(cls, vlm: AnyVlm, segments: Tensor) -> "Rows":
-        """`segments` (B, Q), PADDING_SEGMENT where there is no token."""
-        return cls(segments, Places.of(segments) if reads_lines(vlm) else None)
+        """`segments` (B, Q), PADDING_SEGMENT where there is no token. Rows of nearly one length are read padded."""
+        padded = cls(segments, None)
+        if padded.padding <= NEGLIGIBLE * segments.numel() or not reads_lines(vlm):
+            return padded
+        return cls(segments, Places.of(segments))
 
     @property
     def tokens(self) -> int:
