@@ -7,6 +7,8 @@ from tokenizers import Tokenizer, models
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
+    OPTConfig,
+    OPTForCausalLM,
     PreTrainedTokenizerFast,
     SiglipVisionConfig,
     SiglipVisionModel,
@@ -19,6 +21,7 @@ from tests.support.tiny import (
     tiny_parts,
     tiny_picture,
     tiny_tokenizer,
+    tiny_tower,
     tiny_vlm,
 )
 from vqa_core import machine
@@ -202,3 +205,17 @@ def test_penalties_of_a_part_s_generation_config_are_not_taken_over(parts: dict[
     path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 1.5}))
     vlm = build_vlm(ModelSettings(**TINY_MODEL | parts | {"language_model": str(tmp_path)}))
     assert vlm.model.generation_config.repetition_penalty in (None, 1.0)
+
+
+def test_an_opt_whose_head_is_tied_to_its_embedding_is_a_sentence() -> None:
+    tokenizer = tiny_tokenizer()
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "ffn_dim": 32,
+        "word_embed_proj_dim": 32,
+    }
+    language = OPTForCausalLM(OPTConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, **sizes))
+    with pytest.raises(InputError, match=r"of type 'opt' can't be put into a LLaVA .*Choose one like Llama"):
+        assemble(tiny_tower("dinov2"), language, tokenizer, PROCESSOR, ModelSettings(**TINY_MODEL))

@@ -275,8 +275,14 @@ def assemble(
         tie_word_embeddings=bool(language.config.tie_word_embeddings),
     )
     config._attn_implementation = attention
-    with torch.device("meta"):
-        model = LlavaForConditionalGeneration(config)  # the architecture only: its weights are replaced below
+    try:
+        with torch.device("meta"):
+            model = LlavaForConditionalGeneration(config)  # the architecture only: its weights are replaced below
+    except AttributeError as error:  # of a part that others have and this architecture has not, such as OPT's embedding
+        raise InputError(
+            f"A language model of type {language.config.model_type!r} can't be put into a LLaVA as its config.json has "
+            f"it ({error}). Choose one like Llama, Mistral or Qwen."
+        ) from error
     model.model.vision_tower = tower
     model.model.multi_modal_projector = projector
     model.model.language_model = language.model
