@@ -5,7 +5,6 @@ concerns every question ends the whole: an error that a harmless question meets 
 unusable, or one that all of the first questions meet. Ctrl-C and the end of the process pass.
 """
 
-import errno
 import logging
 import re
 import traceback
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from vqa_core.data.pictures import patience
 from vqa_core.files import InputError, named
 from vqa_core.inference.generation import Batch, Picture
 from vqa_core.runs.examples import Example
@@ -32,7 +32,6 @@ _UNUSABLE = (
     "cuda error: unknown error", "hip error: unknown error",
 )  # fmt: skip
 """Errors after which a process can use the GPU no more, see `cudaErrorAssert` and others in CUDA's runtime API."""
-_LASTING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
@@ -198,10 +197,7 @@ class Retries:
 
 def may_pass(error: BaseException) -> bool:
     """Whether a picture that could not be loaded may be loaded a moment later: memory was short, or a drive busy."""
-    if isinstance(error, InputError):
-        cause = error.__cause__
-        return isinstance(cause, MemoryError) or (isinstance(cause, OSError) and _is_of_drive(cause))
-    return _is_of_drive(error) if isinstance(error, OSError) else True
+    return patience.may_pass(error) if isinstance(error, InputError | OSError) else True
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -217,7 +213,3 @@ def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     text = _ADDRESS.sub("0x...", lines[0]) if lines else ""
     return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}..."
-
-
-def _is_of_drive(error: OSError) -> bool:
-    return error.errno is not None and error.errno not in _LASTING
